@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Wire format between the kernel side and the collector: every record of the ring buffer starts with struct lw_event. Kinds are
+ * append-only. Compiles as BPF C, C11 and C++20; layouts are asserted at the end. Times are CLOCK_MONOTONIC nanoseconds, pid and
+ * tid are those of the initial PID namespace, pointers are addresses in the target. */
+#ifndef LW_EVENT_H
+#define LW_EVENT_H
+
+#ifndef __bpf__
+#include <stdint.h>
+typedef uint64_t __lw_u64;
+typedef uint32_t __lw_u32;
+typedef int32_t __lw_s32;
+#else
+typedef __u64 __lw_u64;
+typedef __u32 __lw_u32;
+typedef __s32 __lw_s32;
+#endif
+
+#define LW_SOURCES 4          /* distinct blocking places kept per dispatch; the rest is summed and counted */
+#define LW_STACK_BYTES 16384  /* user stack kept per place */
+#define LW_RED_ZONE 128       /* bytes below SP that a leaf function may use (x86-64 psABI) */
+#define LW_CHAIN 8            /* frames of an await chain */
+#define LW_NAME_BYTES 64
+#define LW_COMM_BYTES 16
+#define LW_TRACE_ARGS 5
+
+enum lw_event_kind {
+    LW_EVENT_LOOP_START = 1,
+    LW_EVENT_LOOP_STOP = 2,
+    LW_EVENT_DISPATCH = 3,  /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
+    LW_EVENT_SOURCE = 4,    /* one place in which a dispatch blocked */
+    LW_EVENT_SAMPLE = 5,    /* the CPU was found in an overdue dispatch */
+    LW_EVENT_CALL = 6,      /* the shim timed a libc call */
+    LW_EVENT_TRACE = 7,     /* a trace probe, a misuse probe */
+    LW_EVENT_WAKE = 8,      /* a loop runs again while the watchdog sleeps */
+    LW_EVENT_EXIT = 9,      /* a loop's thread ended without loop_stop */
+};
+
+/* What goes wrong in the kernel, each by its name; index of the `losses` map. */
+#define LW_LOSSES(X)                                                          \
+    X(ring_full, "the ring buffer had no room for a record")                  \
+    X(slot_unreadable, "a loop's slot was not resident or torn")              \
+    X(loops_untracked, "more loops than --max-loops")                         \
+    X(sources_overflow, "a dispatch blocked in more than 4 places")           \
+    X(stack_unreadable, "not one byte of a user stack could be read")         \
+    X(stack_truncated, "a user stack was longer than 16 KiB or not resident") \
+    X(stack_budget, "stacks beyond the budget of 400 a second")               \
+    X(task_unreadable, "a task record was not resident or wild")              \
+    X(detail_unreadable, "the shim's call detail was not resident")           \
+    X(dispatch_stateless, "a slow dispatch of a loop that was not known")
+
+enum lw_loss {
+#define X(name, doc) LW_LOSS_##name,
+    LW_LOSSES(X)
+#undef X
+        LW_LOSS_COUNT
+};
+
+enum lw_woken_by { LW_WOKEN_UNKNOWN = 0, LW_WOKEN_THREAD = 1, LW_WOKEN_IRQ = 2 };
+
+struct lw_event {
+    __lw_u32 kind;
+    __lw_u32 size; /* of the whole record */
+    __lw_u64 time_ns;
+    __lw_u32 pid;
+    __lw_u32 tid;
+    __lw_u64 loop_id;
+    __lw_u64 seq; /* of the dispatch (odd), 0 outside of one */
+};
+
+/* A task as it was while it ran; addresses lead to struct lw_location in the target. */
+struct lw_task_view {
+    __lw_u64 id; /* 0: none, or unreadable */
+    __lw_u64 parent_id;
+    __lw_u64 created_at;
+    __lw_u64 cancelled_by;
+    __lw_u32 state;
+    __lw_u32 chain_length;
+    __lw_u64 chain_created[LW_CHAIN]; /* innermost first */
+    __lw_u64 chain_suspended[LW_CHAIN];
+    char name[LW_NAME_BYTES];
+};
+
+/* x86-64 registers in the order of DWARF's numbering: rax rdx rcx rbx rsi rdi rbp rsp r8 … r15 rip. */
+struct lw_registers {
+    __lw_u64 dwarf[17];
+};
+#define LW_REG_RSP 7
+#define LW_REG_RIP 16
+
+struct lw_stack {
+    struct lw_registers registers;
+    __lw_u64 base;      /* address of the first byte */
+    __lw_u32 bytes;     /* how many follow the record */
+    __lw_u32 truncated; /* the copy ends below the loop's frame */
+};
+
+struct lw_loop_started {
+    struct lw_event event;
+    __lw_u64 slot;
+    __lw_u32 abi;
+    __lw_u32 started; /* 0: loop_stop */
+};
+
+struct lw_dispatch {
+    struct lw_event event;
+    __lw_u64 start_ns, end_ns;
+    __lw_u64 task_id;
+    __lw_u64 resume; /* struct lw_location in the target */
+    __lw_u64 blocked_ns, runq_ns, stopped_ns;
+    __lw_u32 blocks, preemptions;
+    __lw_u32 slow; /* reached the threshold */
+    __lw_u32 sources;
+    __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
+    __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
+    struct lw_task_view task;
+};
+
+struct lw_source {
+    struct lw_event event;
+    __lw_u32 index; /* within the dispatch */
+    __lw_u32 count; /* blocks summed so far */
+    __lw_u64 total_ns, longest_ns;
+    __lw_s32 syscall; /* -1: none (page fault) */
+    __lw_u32 state;   /* task state it slept in */
+    __lw_u64 args[6];
+    __lw_u32 single; /* one block that just ended, sent because it reached the block threshold */
+    __lw_u32 woken_by;
+    __lw_u64 block_start_ns, block_end_ns; /* of the last block */
+    __lw_u32 waker_pid, waker_tid;
+    char waker_comm[LW_COMM_BYTES];
+    struct lw_task_view task;
+    struct lw_stack stack; /* followed by stack.bytes bytes */
+};
+
+struct lw_sample {
+    struct lw_event event;
+    struct lw_task_view task;
+    struct lw_stack stack;
+};
+
+struct lw_call {
+    struct lw_event event;
+    __lw_u64 start_ns, end_ns;
+    __lw_u64 caller, arg;
+    __lw_s32 fd;
+    __lw_u32 reserved;
+    char call[32];
+    char text[104];
+    struct lw_task_view task;
+    struct lw_stack stack;
+};
+
+struct lw_trace {
+    struct lw_event event;
+    __lw_u32 probe; /* id in probes.def */
+    __lw_u32 reserved;
+    __lw_u64 args[LW_TRACE_ARGS];
+    char text[LW_NAME_BYTES]; /* name or reason, where the probe has one */
+};
+
+#ifdef __cplusplus
+#define LW_EVENT_ASSERT static_assert
+#else
+#define LW_EVENT_ASSERT _Static_assert
+#endif
+LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
+LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
+LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 144 + sizeof(struct lw_task_view), "layout of lw_dispatch");
+LW_EVENT_ASSERT(sizeof(struct lw_source) == 168 + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
+
+#endif

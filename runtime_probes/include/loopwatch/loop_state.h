@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
+ *
+ * C ABI of the state that a loop publishes and that others read from outside: the kernel side with bpf_probe_read_user, the
+ * collector with process_vm_readv. One writer (the loop's thread), plain stores, no reader in the process itself. Readers must
+ * expect torn and hostile values: every pointer may be wild, every list may be a cycle.
+ *
+ * Compiles as C11, C++20 and BPF C. Layouts are asserted at the end of this file; a change of meaning is a new LW_ABI. */
+#ifndef LOOPWATCH_LOOP_STATE_H
+#define LOOPWATCH_LOOP_STATE_H
+
+#ifdef __bpf__
+#define LW_PTR(type) __u64
+typedef __u64 lw_u64;
+typedef __u32 lw_u32;
+typedef __s32 lw_s32;
+#else
+#include <stdint.h>
+#define LW_PTR(type) type *
+typedef uint64_t lw_u64;
+typedef uint32_t lw_u32;
+typedef int32_t lw_s32;
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LW_ABI 1u
+#define LW_SLOT_MAGIC 0x31746f6c73776cull /* "lwslot1", little endian */
+#define LW_HISTOGRAM_BUCKETS 160
+
+enum lw_clock { LW_CLOCK_MONOTONIC = 0, LW_CLOCK_TSC = 1 };
+
+enum lw_task_state {
+    LW_TASK_CREATED = 0,   /* spawned, not yet resumed */
+    LW_TASK_RUNNING = 1,   /* the loop runs it right now */
+    LW_TASK_SUSPENDED = 2, /* it awaits something */
+    LW_TASK_READY = 3,     /* in the ready queue */
+    LW_TASK_FINISHED = 4,
+};
+
+enum lw_outcome {
+    LW_OUTCOME_RESULT = 0,
+    LW_OUTCOME_EXCEPTION = 1,
+    LW_OUTCOME_CANCELLED = 2,
+    LW_OUTCOME_SWALLOWED = 3, /* cancel_delivered and task_cancelled only: the task caught the cancellation and went on */
+};
+
+/* Same layout as what std::source_location points to in libstdc++ and libc++ (`__builtin_source_location`), so that a location
+ * costs one pointer store. */
+struct lw_location {
+    LW_PTR(const char) file;
+    LW_PTR(const char) function;
+    lw_u32 line;
+    lw_u32 column;
+};
+
+/* One activation of a coroutine; lives in its promise. The chain leaf → awaiter → … ends at the task's own coroutine. */
+struct lw_frame {
+    LW_PTR(const struct lw_frame) awaiter;         /* who co_awaits this coroutine; 0 for the task's own */
+    LW_PTR(const struct lw_location) created_at;   /* the coroutine's function */
+    LW_PTR(const struct lw_location) suspended_at; /* its last co_await; 0 before the first */
+};
+
+/* One task, what asyncio calls Task: spawned on a loop, pinned to it. */
+struct lw_task {
+    lw_u64 id; /* 1, 2, 3 … per process, never reused */
+    lw_u64 parent_id;
+    LW_PTR(const char) name;                     /* NUL-terminated, valid as long as the task */
+    LW_PTR(const struct lw_location) created_at; /* where it was spawned */
+    LW_PTR(const struct lw_frame) leaf;          /* innermost activation */
+    lw_u32 state;                                /* enum lw_task_state */
+    lw_u32 cancel_requests;
+    lw_u64 cancelled_by; /* task id of the last canceller, 0: not a task */
+    LW_PTR(const char) cancel_reason;
+    lw_u64 awaited_task; /* id of the task it joins, 0: none */
+    LW_PTR(struct lw_task) next;
+    LW_PTR(struct lw_task) prev;
+    lw_u64 reserved[5];
+};
+
+/* One loop. `seq` is odd while a dispatch runs; dispatch number n has seq 2n-1. Times are ticks of `clock`. */
+struct lw_loop_slot {
+    /* cache line 0: stored on every dispatch, read by the kernel side in one copy */
+    lw_u64 seq;
+    LW_PTR(const struct lw_task) task;       /* of the current or last dispatch */
+    lw_u64 start;                            /* of the current dispatch; 0: nobody was attached when it began */
+    LW_PTR(const struct lw_location) resume; /* the await at which the task goes on; 0: its first resume */
+    lw_u64 stack_top;                        /* frame of the loop function: callbacks live below it */
+    lw_u64 loop_id;
+    lw_u32 ready; /* entries behind the current one in the ready queue */
+    lw_u32 tid;   /* as the target's own PID namespace sees it */
+    lw_u64 task_id;
+
+    /* cache line 1: identity, written at loop start; clock, rewritten when re-anchored */
+    lw_u64 magic;
+    lw_u32 abi;
+    lw_u32 size; /* sizeof(struct lw_loop_slot) of the writer */
+    LW_PTR(const char) name;
+    LW_PTR(struct lw_loop_slot) next; /* next loop of the registry */
+    lw_u32 clock;                     /* enum lw_clock */
+    lw_u32 clock_shift;               /* ns = anchor_ns + ((ticks - anchor_ticks) * clock_mult >> clock_shift) */
+    lw_u64 clock_mult;
+    lw_u64 anchor_ticks;
+    lw_u64 anchor_ns;
+
+    /* cache line 2 and on: counters. Those marked (a) are kept only while somebody is attached. */
+    lw_u64 iterations;  /* polls (a) */
+    lw_u64 busy_ticks;  /* in dispatches (a) */
+    lw_u64 idle_ticks;  /* in polls (a) */
+    lw_u64 poll_since;  /* start of the wait in progress, 0: none (a) */
+    lw_u64 tasks_created;
+    lw_u64 tasks_finished;
+    lw_u64 tasks_cancelled;
+    LW_PTR(struct lw_task) tasks; /* every live task of this loop */
+
+    /* cache line 3: who waited because of the last slow dispatch; valid at the slow_dispatch probe */
+    lw_u64 impact_seq;
+    lw_u64 impact_tasks;
+    lw_u64 impact_max_ns;
+    lw_u64 impact_total_ns;
+    lw_u64 floor_ns; /* the slow path's floor */
+    lw_u64 max_ticks; /* longest dispatch seen (a) */
+    lw_u64 reserved[2];
+
+    /* dispatch times in ticks, log2 with 4 sub-buckets (lw_bucket_of); timer lag in ticks (a) */
+    lw_u32 dispatch_histogram[LW_HISTOGRAM_BUCKETS];
+    lw_u32 lag_histogram[LW_HISTOGRAM_BUCKETS];
+};
+
+/* What an allocated ELF note (section .note.loopwatch, owner "loopwatch", type 1) leads to, so that the loops are found in
+ * stripped programs and in every DSO. The note's descriptor: u32 abi, u32 reserved, s64 distance from the s64 itself to the
+ * registry. */
+struct lw_registry {
+    lw_u64 magic; /* LW_SLOT_MAGIC */
+    lw_u32 abi;
+    lw_u32 reserved;
+    LW_PTR(struct lw_loop_slot) loops;
+};
+
+/* What the shim knows of a libc call; argument of the blocking_call probe, valid during the probe. */
+struct lw_call_detail {
+    lw_u32 size;   /* sizeof(struct lw_call_detail) of the writer */
+    lw_s32 fd;     /* -1: none */
+    lw_u64 caller; /* return address into the code that called libc */
+    lw_u64 arg;    /* call-specific: requested ns, lock address, child pid, byte count */
+    char text[104]; /* path, host or command line; NUL-terminated, cut if longer */
+};
+
+#define LW_REGISTER_SYMBOL "loopwatch_shim_register"
+/* Exported by the shim; called by a loop with its slot when a thread begins to run it and with 0 when it ends. The runtime
+ * finds it with dlsym(RTLD_DEFAULT): a weak reference is NULL in non-PIE executables even with the shim loaded. */
+typedef void lw_shim_register_fn(const struct lw_loop_slot *slot);
+
+#ifndef __bpf__
+/* Bucket of a value: exact below 4, then 4 sub-buckets an octave (width ≤ 25 %). Bucket b ≥ 4 covers
+ * [(4 + b % 4) << (b / 4 - 1), (5 + b % 4) << (b / 4 - 1)). */
+static inline lw_u32 lw_bucket_of(lw_u64 value)
+{
+    if (value < 4) return (lw_u32)value;
+    const lw_u32 log2 = 63u - (lw_u32)__builtin_clzll(value);
+    const lw_u32 bucket = (log2 - 1) * 4 + (lw_u32)((value >> (log2 - 2)) & 3);
+    return bucket < LW_HISTOGRAM_BUCKETS ? bucket : LW_HISTOGRAM_BUCKETS - 1;
+}
+#endif
+
+#ifdef __cplusplus
+}
+#define LW_ASSERT static_assert
+#else
+#define LW_ASSERT _Static_assert
+#endif
+
+LW_ASSERT(sizeof(struct lw_location) == 24, "layout of lw_location");
+LW_ASSERT(sizeof(struct lw_frame) == 24, "layout of lw_frame");
+LW_ASSERT(sizeof(struct lw_task) == 128, "layout of lw_task");
+LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, magic) == 64, "cache line 0 of lw_loop_slot");
+LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, iterations) == 128, "cache line 1 of lw_loop_slot");
+LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, impact_seq) == 192, "cache line 2 of lw_loop_slot");
+LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, dispatch_histogram) == 256, "cache line 3 of lw_loop_slot");
+LW_ASSERT(sizeof(struct lw_loop_slot) == 256 + 8 * LW_HISTOGRAM_BUCKETS, "layout of lw_loop_slot");
+LW_ASSERT(sizeof(struct lw_call_detail) == 128, "layout of lw_call_detail");
+LW_ASSERT(sizeof(struct lw_registry) == 24, "layout of lw_registry");
+
+#endif

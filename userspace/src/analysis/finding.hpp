@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What loopwatch reports, as plain data: the records of README.md, "JSON". Analysis fills them, sinks write them; neither the
+// kernel's nor the target's layouts show here. Durations and times are nanoseconds, times CLOCK_MONOTONIC.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace loopwatch {
+
+struct Frame {
+    std::string function;  // demangled and tidied; empty: unknown
+    std::string module;    // path as the target sees it
+    std::string build_id;  // hex
+    std::uint64_t offset = 0;  // what `addr2line -e module` takes
+    std::string file;
+    std::uint32_t line = 0;
+    bool inlined = false;    // into the next frame
+    bool truncated = false;  // the stack goes on, but could not be read (last frame only)
+};
+
+struct Location {
+    std::string function;
+    std::string file;
+    std::uint32_t line = 0;
+    bool known() const { return !function.empty() || !file.empty(); }
+};
+
+// What a loop thread did while it did not serve its loop. JSON names: kind_name().
+enum class Kind {
+    cpu, sleep, lock, file_io, file_lock, pipe, network, dns, process, nested_wait, page_fault, io_uring,
+    run_queue, cpu_throttle, stopped, other,
+};
+
+enum class WokenBy { unknown, thread, timer, irq, signal };
+
+struct Waker {
+    std::uint32_t pid = 0;
+    std::uint32_t tid = 0;
+    std::string comm;
+    std::vector<Frame> stack;
+};
+
+// One place in which a dispatch spent its time.
+struct Source {
+    Kind kind = Kind::other;
+    std::string call;  // libc or syscall name; empty for cpu
+    std::vector<std::pair<std::string, std::string>> args;  // fd, path, peer, host, lock, requested_ns … in reading order
+    std::uint64_t duration_ns = 0;
+    std::uint64_t longest_ns = 0;
+    std::uint64_t count = 0;  // blocks, or samples for cpu
+    std::vector<Frame> stack;         // innermost first
+    std::vector<Frame> kernel_stack;  // with --kernel-stacks
+    std::optional<Waker> waker;
+    WokenBy woken_by = WokenBy::unknown;
+};
+
+struct TaskInfo {
+    std::string id;
+    std::string parent_id;
+    std::string name;
+    std::map<std::string, std::string> labels;
+    std::string state;
+    Location created_at;
+    Location resumed_at;
+    std::vector<Location> await_chain;  // innermost first: where each coroutine stands
+};
+
+struct LoopInfo {
+    std::string id;
+    std::string name;
+};
+
+// Whose record it is.
+struct Subject {
+    std::uint32_t pid = 0;
+    std::uint32_t tid = 0;  // 0: the whole process
+    std::uint32_t ns_pid = 0;
+    std::uint32_t ns_tid = 0;
+    std::string comm;
+};
+
+struct Breakdown {
+    std::uint64_t cpu_ns = 0, blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0, other_ns = 0;
+};
+
+struct Impact {
+    std::uint64_t tasks_delayed = 0;
+    std::uint64_t max_delay_ns = 0;
+    std::uint64_t total_delay_ns = 0;
+};
+
+struct SlowCallback {
+    Subject subject;
+    std::uint64_t end_ns = 0;
+    std::string scope = "dispatch";
+    std::uint64_t duration_ns = 0;
+    std::uint64_t threshold_ns = 0;
+    std::uint64_t dispatch_seq = 0;
+    LoopInfo loop;
+    std::optional<TaskInfo> task;
+    Breakdown breakdown;  // sums to duration_ns
+    std::vector<Source> sources;  // by cost
+    std::optional<Impact> impact;
+    std::vector<Frame> stack;  // of the costliest source
+    std::string verdict;
+    std::string fingerprint;
+    std::string fingerprint_exact;
+    std::uint64_t occurrence = 1;  // of this fingerprint in this session
+    std::string origin = "usdt";
+    std::vector<std::string> seen_by;
+};
+
+struct BlockingCall {
+    Subject subject;
+    std::uint64_t end_ns = 0;
+    Source source;  // its stack is the call's
+    std::uint64_t threshold_ns = 0;
+    std::uint64_t dispatch_seq = 0;
+    LoopInfo loop;
+    std::optional<TaskInfo> task;
+    std::string verdict;
+    std::string fingerprint;
+    std::string fingerprint_exact;
+    std::uint64_t occurrence = 1;
+    std::string origin = "sched";
+    std::vector<std::string> seen_by;
+};
+
+// Lifecycle (--trace) and misuse (§ findings about tasks): `type` is the JSON type.
+struct TaskEvent {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    std::string type;
+    std::string loop_id;
+    std::string task_id;
+    std::vector<std::pair<std::string, std::string>> fields;
+    std::vector<std::pair<std::string, Location>> locations;
+};
+
+struct Quantiles {
+    std::uint64_t p50 = 0, p90 = 0, p99 = 0, max = 0;
+    std::map<std::uint64_t, std::uint64_t> buckets;  // lower bound in ns → count, sparse
+};
+
+struct LoopStats {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    LoopInfo loop;
+    std::uint64_t interval_ns = 0;
+    std::uint64_t iterations = 0, dispatches = 0, busy_ns = 0, idle_ns = 0;
+    double utilization = 0;
+    Quantiles dispatch_ns, lag_ns;
+    std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
+};
+
+struct Overhead {
+    std::uint64_t bpf_runs = 0, bpf_ns = 0;
+    bool bpf_ns_estimated = true;
+    std::uint64_t collector_cpu_ns = 0, max_rss_bytes = 0, worker_max_rss_bytes = 0;
+};
+
+struct SessionStart {
+    std::uint64_t at_ns = 0;
+    std::string version, kernel;
+    std::vector<int> tiers;
+    std::uint64_t threshold_ns = 0, block_threshold_ns = 0;
+    std::vector<std::string> probes;
+    std::map<std::string, std::uint64_t> limits;  // floor_ns, max_loops, stack_bytes …
+    std::vector<std::string> warnings;
+};
+
+struct TargetStart {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    std::string exe;
+    std::vector<std::string> cmdline;
+    std::string build_id;
+    std::vector<int> tiers;
+    std::vector<LoopInfo> loops;
+    std::vector<std::string> warnings;
+};
+
+struct TargetEnd {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    std::string reason;  // exited, detached, exec
+    std::optional<int> exit_status;
+};
+
+using Counts = std::map<std::string, std::uint64_t>;
+
+struct SessionStats {
+    std::uint64_t at_ns = 0;
+    Counts lost, suppressed;
+    Overhead overhead;
+};
+
+struct SessionEnd {
+    std::uint64_t at_ns = 0, duration_ns = 0;
+    Counts counts, lost, suppressed;
+    std::uint64_t dispatches = 0;
+    Quantiles dispatch_ns;
+    std::map<std::string, std::uint64_t> coverage;
+    Overhead overhead;
+    std::string reason;
+};
+
+using Record = std::variant<SessionStart, TargetStart, SlowCallback, BlockingCall, TaskEvent, LoopStats, SessionStats, TargetEnd,
+                            SessionEnd>;
+
+}  // namespace loopwatch

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one place that touches the target's files: a forked worker parses ELF, DWARF, notes and mangled names, the core only sends
+// it descriptors and stack bytes and validates what comes back. start() before BPF is loaded, so that the worker inherits no BPF
+// descriptor. Requests are asynchronous and answered in order; a worker that dies or hangs costs symbols, never the session.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "analysis/finding.hpp"
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+// A USDT site of provider `loopwatch`, as a file claims it; offsets are file offsets.
+struct ProbeSite {
+    std::string name;
+    std::uint64_t offset = 0;
+    std::uint64_t semaphore_offset = 0;
+    std::string arguments;  // "8@%rdi 8@%rsi"
+};
+
+// What a module tells about itself.
+struct ModuleScan {
+    std::vector<ProbeSite> sites;
+    std::uint64_t registry_vaddr = 0;  // link-time address of struct lw_registry; 0: no loopwatch note
+    std::uint32_t registry_abi = 0;
+    std::string build_id;
+    std::vector<std::string> warnings;  // refused sites, with the reason
+    bool is_static = false;             // no interpreter: the shim cannot be loaded
+};
+
+// One executable mapping of a target. `file` is open on /proc/PID/map_files/… or exe.
+struct ModuleMapping {
+    std::uint64_t start = 0, end = 0, file_offset = 0;
+    std::string path;
+    Fd file;
+};
+
+struct CapturedStack {
+    std::uint32_t pid = 0;
+    std::uint64_t dwarf_registers[17] = {};  // order of lw_registers
+    std::uint64_t base = 0;                  // address of bytes[0]
+    std::vector<std::uint8_t> bytes;
+    bool truncated = false;
+};
+
+class SymbolWorker {
+public:
+    static Result<std::unique_ptr<SymbolWorker>> start();
+    virtual ~SymbolWorker() = default;
+
+    // Synchronous: used while attaching. `elf` stays the caller's.
+    virtual Result<ModuleScan> scan(int elf) = 0;
+    // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it.
+    virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules) = 0;
+    // `done` runs inside poll(); frames innermost first, inlines expanded. Never fails: at worst frames without names.
+    virtual void unwind(CapturedStack stack, std::function<void(std::vector<Frame>)> done) = 0;
+    // Frames of bare code addresses, each with its inlines.
+    virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, std::function<void(std::vector<Frame>)> done) = 0;
+
+    // Readable when an answer waits; changes when the worker had to be restarted.
+    virtual int descriptor() const = 0;
+    virtual void poll() = 0;
+    virtual std::size_t pending() const = 0;
+    virtual pid_t pid() const = 0;
+    // Stacks answered without names because the worker died or took longer than 5 s.
+    virtual std::uint64_t failures() const = 0;
+};
+
+}  // namespace loopwatch
