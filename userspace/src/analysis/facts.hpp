@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known of one dispatch when it has ended, before anybody explains it: the input of explain(). Filled by the session from the
+// kernel's records, with stacks unwound and descriptors looked up. Plain data, times CLOCK_MONOTONIC ns.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/finding.hpp"
+
+namespace loopwatch {
+
+// One place in which the thread slept of its own accord, as the scheduler saw it.
+struct BlockFacts {
+    std::int64_t syscall = -1;  // x86-64 number; -1: none, so a page fault
+    std::uint64_t args[6] = {};
+    std::uint32_t task_state = 0;  // 1 interruptible, 2 uninterruptible …
+    std::uint64_t total_ns = 0;
+    std::uint64_t longest_ns = 0;
+    std::uint64_t count = 0;
+    std::uint64_t last_start_ns = 0, last_end_ns = 0;
+    std::string fd_target;  // what args' descriptor is: readlink of /proc/PID/fd/N: "/var/lib/x.db", "pipe:[123]", "socket:[…]"; or empty
+    std::string peer;       // address of the socket's other end, if known
+    std::vector<Frame> stack;
+    std::optional<Waker> waker;
+    WokenBy woken_by = WokenBy::unknown;
+};
+
+// One block of at least the block threshold: becomes a blocking_call.
+struct SingleBlock {
+    std::size_t place = 0;  // index into DispatchFacts::blocks_by_place: stack, syscall and arguments are that place's
+    std::uint64_t start_ns = 0, end_ns = 0;
+    std::optional<Waker> waker;
+    WokenBy woken_by = WokenBy::unknown;
+};
+
+// One libc call as the shim timed it.
+struct CallFacts {
+    std::string call;
+    std::uint64_t start_ns = 0, end_ns = 0;
+    std::int32_t fd = -1;
+    std::uint64_t arg = 0;
+    std::string text;  // path, host, command
+    std::string fd_target;
+    std::string peer;
+    std::vector<Frame> stack;  // from the call inwards: its first frames may be the shim's own
+};
+
+struct SampleFacts {
+    std::vector<Frame> stack;
+};
+
+struct DispatchFacts {
+    Subject subject;
+    LoopInfo loop;
+    std::optional<TaskInfo> task;
+    std::uint64_t seq = 0;
+    std::uint64_t start_ns = 0, end_ns = 0;
+    std::uint64_t blocked_ns = 0, runq_ns = 0, stopped_ns = 0;
+    std::uint64_t other_blocked_ns = 0;  // part of blocked_ns for which no place was kept
+    std::uint64_t blocks = 0, preemptions = 0;
+    bool slow = false;  // the kernel side says: reached the threshold
+    bool complete = true;  // false: the dispatch never ended (the target died); only its blocking calls are reported
+    std::vector<BlockFacts> blocks_by_place;
+    std::vector<SingleBlock> long_blocks;
+    std::vector<CallFacts> calls;
+    std::vector<SampleFacts> samples;  // each as heavy as any other
+    std::optional<Impact> impact;
+};
+
+struct Thresholds {
+    std::uint64_t slow_ns = 100'000'000;
+    std::uint64_t block_ns = 10'000'000;
+};
+
+}  // namespace loopwatch
