@@ -23,6 +23,7 @@ typedef __s32 __lw_s32;
 #define LW_CHAIN 8            /* frames of an await chain */
 #define LW_NAME_BYTES 64
 #define LW_COMM_BYTES 16
+#define LW_WAKER_DEPTH 16
 #define LW_TRACE_ARGS 5
 
 enum lw_event_kind {
@@ -57,7 +58,16 @@ enum lw_loss {
         LW_LOSS_COUNT
 };
 
-enum lw_woken_by { LW_WOKEN_UNKNOWN = 0, LW_WOKEN_THREAD = 1, LW_WOKEN_IRQ = 2 };
+/* Our programs, for the overhead estimate; index of the `runs` map. */
+enum lw_run {
+    LW_RUN_switch_other, /* a context switch that concerned no loop */
+    LW_RUN_switch_loop,
+    LW_RUN_waking,
+    LW_RUN_slow_probe,
+    LW_RUN_trace_probe,
+    LW_RUN_sample,
+    LW_RUN_COUNT
+};
 
 struct lw_event {
     __lw_u32 kind;
@@ -96,6 +106,16 @@ struct lw_stack {
     __lw_u32 truncated; /* the copy ends below the loop's frame */
 };
 
+/* Who was on the CPU when a block of at least the block threshold was ended, and how it came to that: if the kernel stack passes through an
+ * interrupt's entry, that thread had nothing to do with it. */
+struct lw_waker {
+    __lw_u32 pid, tid; /* tid 0: not seen */
+    char comm[LW_COMM_BYTES];
+    __lw_u32 depth;
+    __lw_u32 reserved;
+    __lw_u64 kernel_stack[LW_WAKER_DEPTH];
+};
+
 struct lw_loop_started {
     struct lw_event event;
     __lw_u64 slot;
@@ -126,10 +146,9 @@ struct lw_source {
     __lw_u32 state;   /* task state it slept in */
     __lw_u64 args[6];
     __lw_u32 single; /* one block that just ended, sent because it reached the block threshold */
-    __lw_u32 woken_by;
+    __lw_u32 reserved;
     __lw_u64 block_start_ns, block_end_ns; /* of the last block */
-    __lw_u32 waker_pid, waker_tid;
-    char waker_comm[LW_COMM_BYTES];
+    struct lw_waker waker;
     struct lw_task_view task;
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
@@ -169,7 +188,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 144 + sizeof(struct lw_task_view), "layout of lw_dispatch");
-LW_EVENT_ASSERT(sizeof(struct lw_source) == 168 + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
 
 #endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Counters and the way to the ring: the only code that touches it. Nothing is reserved before something that may fail; a record is
+ * complete when it is handed over. */
+#ifndef LW_EMIT_BPF_H
+#define LW_EMIT_BPF_H
+
+#include "lw_maps.bpf.h"
+
+static __always_inline void lose(__u32 loss)
+{
+    __u64 *count = bpf_map_lookup_elem(&losses, &loss);
+    if (count) (*count)++;
+}
+
+static __always_inline void count_run(__u32 program)
+{
+    __u64 *count = bpf_map_lookup_elem(&runs, &program);
+    if (count) (*count)++;
+}
+
+static __always_inline void begin_event(struct lw_event *event, __u32 kind, __u32 size, const struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    event->kind = kind;
+    event->size = size;
+    event->time_ns = now;
+    event->pid = loop->pid;
+    event->tid = tid;
+    event->loop_id = loop->loop_id;
+    event->seq = loop->seq;
+}
+
+static __always_inline void emit(void *record, __u64 size, __u64 flags)
+{
+    if (bpf_ringbuf_output(&events, record, size, flags)) lose(LW_LOSS_ring_full);
+}
+
+/* Stacks a second over all loops. Racy on purpose: a few too many are no harm. */
+static volatile __u64 stack_window_ns;
+static volatile __u32 stack_window_used;
+
+static __always_inline bool stack_affordable(__u64 now)
+{
+    if (now - stack_window_ns > 1000000000ull) {
+        stack_window_ns = now;
+        stack_window_used = 0;
+    }
+    if (stack_window_used >= cfg_stacks_per_second) {
+        lose(LW_LOSS_stack_budget);
+        return false;
+    }
+    stack_window_used++;
+    return true;
+}
+
+/* Hands over a record that begins a buffer, with its stack behind it. `head` is the constant size of the record's struct. */
+static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack, __u32 head,
+                                            bool with_stack, __u64 now)
+{
+    const __u32 kept = stack->bytes;
+    __u32 bytes = with_stack && kept && stack_affordable(now) ? kept : 0;
+    if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
+    stack->bytes = bytes;
+    event->size = head + bytes;
+    emit(buffer, head + bytes, 0);
+    stack->bytes = kept;
+}
+
+#endif

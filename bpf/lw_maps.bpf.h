@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * State of the kernel side. One entry of `loops` per loop thread, keyed by tid (the initial namespace's): a hash, since task storage
+ * cannot be filled from user space for other threads before kernel 6.9, and a loop that ran before the attach must be entered by the
+ * collector. The big buffers stand apart in `places`, so that a context switch of an unrelated thread touches none of it. */
+#ifndef LW_MAPS_BPF_H
+#define LW_MAPS_BPF_H
+
+#include "lw_config.h"
+#include "lw_event.h"
+
+/* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample. */
+#define LW_BUFFER_PROBE LW_SOURCES
+#define LW_BUFFER_SAMPLE (LW_SOURCES + 1)
+#define LW_BUFFERS (LW_SOURCES + 2)
+#define LW_NO_PLACE 0xffffffffu
+
+enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };
+
+struct lw_loop {
+    __u64 slot;
+    __u64 loop_id;
+    __u32 pid;
+    __u32 buffer; /* index of its LW_BUFFERS buffers in `places`, divided by LW_BUFFERS */
+
+    /* the dispatch that the sums below belong to */
+    __u64 seq;
+    __u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;
+    __u32 blocks, preemptions;
+    __u32 places;
+    __u32 long_blocks; /* blocks of at least the block threshold: announced already, so the dispatch must be closed */
+
+    /* off the CPU since */
+    __u64 off_ns, wake_ns;
+    __u32 off;   /* enum lw_off */
+    __u32 place; /* where it is blocked; LW_NO_PLACE */
+    struct lw_waker waker;
+};
+
+/* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole stack, and the
+ * slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
+struct lw_buffer {
+    union {
+        struct lw_source source;
+        struct lw_call call;
+        struct lw_sample sample;
+        struct lw_dispatch dispatch;
+        __u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
+    };
+    __u64 sent; /* the stack went out with a single block */
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 64);
+    __type(key, __u32);
+    __type(value, struct lw_loop);
+} loops __weak SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 64 * LW_BUFFERS);
+    __type(key, __u32);
+    __type(value, struct lw_buffer);
+} places __weak SEC(".maps");
+
+/* Free indexes of `places`, filled by the collector. */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 64);
+    __type(value, __u32);
+} free_buffers __weak SEC(".maps");
+
+/* Watched processes. Needed because a probe attached for every process (attach rung perf-all) fires in all of them. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u32);
+} targets __weak SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 8 << 20);
+} events __weak SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, LW_LOSS_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} losses __weak SEC(".maps");
+
+/* How often each program ran: what the overhead estimate multiplies by a calibrated cost. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, LW_RUN_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} runs __weak SEC(".maps");
+
+#endif

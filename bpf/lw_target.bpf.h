@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Reads what the target publishes (loop_state.h) and its stack. All of it may be wild, torn or not resident: bounded steps, every
+ * failure counted, nothing trusted. bpf_probe_read_user never faults a page in. */
+#ifndef LW_TARGET_BPF_H
+#define LW_TARGET_BPF_H
+
+#include <loopwatch/loop_state.h>
+
+#include "lw_emit.bpf.h"
+
+/* Cache line 0 of struct lw_loop_slot: all that a context switch needs, in one read. */
+struct lw_slot_head {
+    __u64 seq, task, start, resume, stack_top, loop_id;
+    __u32 ready, tid;
+    __u64 task_id;
+};
+
+static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw_loop *loop)
+{
+    if (!bpf_probe_read_user(head, sizeof(*head), (void *)loop->slot)) return true;
+    lose(LW_LOSS_slot_unreadable);
+    return false;
+}
+
+/* The task of a dispatch with its await chain. A plain callback has none: id 0. */
+static __always_inline void read_task(struct lw_task_view *view, __u64 address)
+{
+    struct lw_task task;
+    struct lw_frame frame;
+
+    __builtin_memset(view, 0, sizeof(*view));
+    if (!address) return;
+    if (bpf_probe_read_user(&task, sizeof(task), (void *)address)) {
+        lose(LW_LOSS_task_unreadable);
+        return;
+    }
+    view->id = task.id;
+    view->parent_id = task.parent_id;
+    view->created_at = task.created_at;
+    view->cancelled_by = task.cancelled_by;
+    view->state = task.state;
+    if (bpf_probe_read_user_str(view->name, sizeof(view->name), (void *)task.name) < 0) view->name[0] = 0;
+
+    __u64 next = task.leaf;
+    for (int i = 0; i < LW_CHAIN && next; i++) {
+        if (bpf_probe_read_user(&frame, sizeof(frame), (void *)next)) {
+            lose(LW_LOSS_task_unreadable);
+            break;
+        }
+        view->chain_created[i] = frame.created_at;
+        view->chain_suspended[i] = frame.suspended_at;
+        view->chain_length = i + 1;
+        next = frame.awaiter;
+    }
+}
+
+static __always_inline void read_registers(struct lw_registers *to, const struct pt_regs *from)
+{
+    to->dwarf[0] = from->ax;
+    to->dwarf[1] = from->dx;
+    to->dwarf[2] = from->cx;
+    to->dwarf[3] = from->bx;
+    to->dwarf[4] = from->si;
+    to->dwarf[5] = from->di;
+    to->dwarf[6] = from->bp;
+    to->dwarf[7] = from->sp;
+    to->dwarf[8] = from->r8;
+    to->dwarf[9] = from->r9;
+    to->dwarf[10] = from->r10;
+    to->dwarf[11] = from->r11;
+    to->dwarf[12] = from->r12;
+    to->dwarf[13] = from->r13;
+    to->dwarf[14] = from->r14;
+    to->dwarf[15] = from->r15;
+    to->dwarf[16] = from->ip;
+}
+
+/* The frames above the loop function (main, the thread's start) usually fit into this. */
+#define LW_ABOVE_LOOP 2048
+
+/* Copies the stack from below SP to just above the loop function's frame, page by page: a page that is not resident ends the copy,
+ * not the whole of it (8 KiB cost about 0.45 us). */
+static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 stack_top)
+{
+    const __u64 base = stack->registers.dwarf[LW_REG_RSP] - LW_RED_ZONE;
+    __u64 want = stack_top + LW_ABOVE_LOOP - base;
+    if (stack_top < base || want > LW_STACK_BYTES) want = LW_STACK_BYTES;
+    __u64 done = 0;
+
+    stack->base = base;
+    for (int i = 0; i <= LW_STACK_BYTES / 4096; i++) {
+        if (done >= want) break;
+        __u64 step = 4096 - ((base + done) & 4095);
+        if (step > want - done) step = want - done;
+        step &= 8191;
+        if (step > 4096) break;
+        if (bpf_probe_read_user(to + (done & (LW_STACK_BYTES - 1)), step, (void *)(base + done))) break;
+        done += step;
+    }
+    if (done > LW_STACK_BYTES) done = LW_STACK_BYTES;
+    stack->bytes = done;
+    stack->truncated = base + done < stack_top;
+    if (!done)
+        lose(LW_LOSS_stack_unreadable);
+    else if (stack->truncated)
+        lose(LW_LOSS_stack_truncated);
+}
+
+static __always_inline struct lw_buffer *buffer_of(const struct lw_loop *loop, __u32 index)
+{
+    const __u32 key = loop->buffer * LW_BUFFERS + index;
+    return bpf_map_lookup_elem(&places, &key);
+}
+
+#endif

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// Handlers of the target's USDT probes. Arguments stand in the calling convention's registers at every site (probe.hpp; the collector
+// refuses a site that says otherwise), the attach cookie is the probe's id in probes.def.
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lw_target.bpf.h"
+
+#define ARG1(ctx) ((ctx)->di)
+#define ARG2(ctx) ((ctx)->si)
+#define ARG3(ctx) ((ctx)->dx)
+#define ARG4(ctx) ((ctx)->cx)
+#define ARG5(ctx) ((ctx)->r8)
+
+static __always_inline bool is_target(__u32 pid)
+{
+    return bpf_map_lookup_elem(&targets, &pid);
+}
+
+static __always_inline struct lw_loop *current_loop(void)
+{
+    const __u32 tid = bpf_get_current_pid_tgid();
+    return bpf_map_lookup_elem(&loops, &tid);
+}
+
+SEC("uprobe")
+int on_loop_start(struct pt_regs *ctx)
+{
+    const __u64 id = bpf_get_current_pid_tgid();
+    const __u32 pid = id >> 32, tid = id;
+    if (!is_target(pid)) return 0;
+    count_run(LW_RUN_slow_probe);
+
+    struct lw_loop loop = {.slot = ARG2(ctx), .loop_id = ARG1(ctx), .pid = pid};
+    const __u32 abi = ARG3(ctx);
+    if (abi == LW_ABI && !bpf_map_lookup_elem(&loops, &tid)) {
+        if (bpf_map_pop_elem(&free_buffers, &loop.buffer))
+            lose(LW_LOSS_loops_untracked);
+        else if (bpf_map_update_elem(&loops, &tid, &loop, BPF_NOEXIST))
+            bpf_map_push_elem(&free_buffers, &loop.buffer, 0);
+    }
+    struct lw_loop_started record = {.slot = loop.slot, .abi = abi, .started = 1};
+    begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, bpf_ktime_get_ns());
+    emit(&record, sizeof(record), 0);
+    return 0;
+}
+
+SEC("uprobe")
+int on_loop_stop(struct pt_regs *ctx)
+{
+    const __u32 tid = bpf_get_current_pid_tgid();
+    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    if (!loop || loop->loop_id != ARG1(ctx)) return 0;
+    count_run(LW_RUN_slow_probe);
+    struct lw_loop_started record = {.slot = loop->slot, .abi = LW_ABI};
+    begin_event(&record.event, LW_EVENT_LOOP_STOP, sizeof(record), loop, tid, bpf_ktime_get_ns());
+    const __u32 buffer = loop->buffer;
+    bpf_map_delete_elem(&loops, &tid);
+    bpf_map_push_elem(&free_buffers, &buffer, 0);
+    emit(&record, sizeof(record), 0);
+    return 0;
+}
+
+/* The part of the slot that the runtime fills before it fires slow_dispatch. */
+struct lw_slot_impact {
+    __u64 seq, tasks, max_ns, total_ns;
+};
+
+static __always_inline void add_sums(struct lw_dispatch *record, const struct lw_loop *loop)
+{
+    record->blocked_ns = loop->blocked_ns;
+    record->runq_ns = loop->runq_ns;
+    record->stopped_ns = loop->stopped_ns;
+    record->other_blocked_ns = loop->other_blocked_ns;
+    record->blocks = loop->blocks;
+    record->preemptions = loop->preemptions;
+    record->sources = loop->places;
+}
+
+static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    for (__u32 i = 0; i < LW_SOURCES; i++) {
+        if (i >= loop->places) break;
+        struct lw_buffer *buffer = buffer_of(loop, i);
+        if (!buffer) break;
+        struct lw_source *source = &buffer->source;
+        if (!source->count) continue;
+        begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
+        emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+    }
+}
+
+SEC("uprobe")
+int on_slow_dispatch(struct pt_regs *ctx)
+{
+    const __u64 id = bpf_get_current_pid_tgid();
+    const __u64 now = bpf_ktime_get_ns(), start = ARG4(ctx), end = ARG5(ctx);
+    const __u32 tid = id;
+    if (!is_target(id >> 32)) return 0;
+    count_run(LW_RUN_slow_probe);
+
+    const bool slow = end > start && end - start >= cfg_threshold_ns;
+    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    if (!loop) {
+        if (slow) lose(LW_LOSS_dispatch_stateless);
+        return 0;
+    }
+    struct lw_slot_impact impact;
+    if (bpf_probe_read_user(&impact, sizeof(impact), (void *)(loop->slot + offsetof(struct lw_loop_slot, impact_seq)))) {
+        lose(LW_LOSS_slot_unreadable);
+        return 0;
+    }
+    const bool ours = loop->seq == impact.seq;
+    if (!slow && !(ours && loop->long_blocks)) return 0;
+
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
+    struct lw_slot_head head;
+    if (!buffer) return 0;
+    struct lw_dispatch *record = &buffer->dispatch;
+    __builtin_memset(record, 0, sizeof(*record));
+    if (ours) {
+        add_sums(record, loop);
+        send_places(loop, tid, now);
+    }
+    begin_event(&record->event, LW_EVENT_DISPATCH, sizeof(*record), loop, tid, now);
+    record->event.seq = impact.seq;
+    record->start_ns = start;
+    record->end_ns = end;
+    record->task_id = ARG2(ctx);
+    record->resume = ARG3(ctx);
+    record->slow = slow;
+    record->impact_tasks = impact.tasks;
+    record->impact_max_ns = impact.max_ns;
+    record->impact_total_ns = impact.total_ns;
+    if (record->task_id && read_slot(&head, loop)) read_task(&record->task, head.task);
+    emit(record, sizeof(*record), 0);
+    return 0;
+}
+
+SEC("uprobe")
+int on_blocking_call(struct pt_regs *ctx)
+{
+    struct lw_loop *loop = current_loop();
+    const __u64 start = ARG2(ctx), end = ARG3(ctx);
+    struct lw_call_detail detail;
+    struct lw_slot_head head;
+    if (!loop || end < start || end - start < cfg_block_threshold_ns) return 0;
+    count_run(LW_RUN_slow_probe);
+
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
+    if (!buffer || !read_slot(&head, loop)) return 0;
+    struct lw_call *call = &buffer->call;
+    __builtin_memset(call, 0, sizeof(*call));
+    const __u64 now = bpf_ktime_get_ns();
+    begin_event(&call->event, LW_EVENT_CALL, 0, loop, bpf_get_current_pid_tgid(), now);
+    call->event.seq = head.seq & 1 ? head.seq : 0;
+    call->start_ns = start;
+    call->end_ns = end;
+    call->fd = -1;
+    if (bpf_probe_read_user_str(call->call, sizeof(call->call), (void *)ARG1(ctx)) < 0) call->call[0] = 0;
+    if (bpf_probe_read_user(&detail, sizeof(detail), (void *)ARG4(ctx))) {
+        lose(LW_LOSS_detail_unreadable);
+    } else {
+        call->fd = detail.fd;
+        call->caller = detail.caller;
+        call->arg = detail.arg;
+        __builtin_memcpy(call->text, detail.text, sizeof(call->text));
+        call->text[sizeof(call->text) - 1] = 0;
+    }
+    read_task(&call->task, head.task);
+    read_registers(&call->stack.registers, ctx);
+    read_stack(&call->stack, buffer->raw + sizeof(*call), head.stack_top);
+    /* The dispatch must be closed for the collector even if it stays below the threshold. */
+    if (loop->seq == call->event.seq) loop->long_blocks++;
+    emit_with_stack(buffer, &call->event, &call->stack, sizeof(*call), true, now);
+    return 0;
+}

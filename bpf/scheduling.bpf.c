@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// The scheduler's view of loop threads: what part of a dispatch was spent blocked, and in what, and what part waiting for a CPU. Runs on
+// every context switch of the machine, so the way out for threads that are no loops is two hash look-ups.
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lw_target.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Task states (include/linux/sched.h); higher bits are modifiers such as TASK_FREEZABLE (a sleeper shows 0x2001). */
+#define TASK_SLEEPING 0x3u
+#define TASK_HALTED 0xcu /* __TASK_STOPPED | __TASK_TRACED */
+
+#define NR_RESTART_SYSCALL 219
+
+static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
+{
+    loop->seq = seq;
+    loop->blocked_ns = loop->runq_ns = loop->stopped_ns = loop->other_blocked_ns = 0;
+    loop->blocks = loop->preemptions = loop->places = loop->long_blocks = 0;
+}
+
+/* A place is a syscall, the code that made it and how deep: the same wrapper called from two functions is two places. A sleep that a
+ * signal interrupted goes on as restart_syscall: the same place. */
+static __always_inline bool same_place(const struct lw_source *source, long syscall, __u64 ip, __u64 sp)
+{
+    return source->stack.registers.dwarf[LW_REG_RSP] == sp && source->stack.registers.dwarf[LW_REG_RIP] == ip &&
+           (source->syscall == syscall || syscall == NR_RESTART_SYSCALL);
+}
+
+static __always_inline void describe_place(struct lw_buffer *buffer, struct pt_regs *regs, const struct lw_slot_head *head, __u32 state)
+{
+    struct lw_source *source = &buffer->source;
+
+    __builtin_memset(source, 0, sizeof(*source));
+    buffer->sent = 0;
+    source->syscall = regs->orig_ax;
+    source->state = state;
+    source->args[0] = regs->di;
+    source->args[1] = regs->si;
+    source->args[2] = regs->dx;
+    source->args[3] = regs->r10;
+    source->args[4] = regs->r8;
+    source->args[5] = regs->r9;
+    read_task(&source->task, head->task);
+    read_registers(&source->stack.registers, regs);
+    read_stack(&source->stack, buffer->raw + sizeof(*source), head->stack_top);
+}
+
+/* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */
+static __always_inline __u32 place_of(struct lw_loop *loop, struct task_struct *task, const struct lw_slot_head *head, __u32 state)
+{
+    struct pt_regs regs;
+    if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
+
+    for (__u32 i = 0; i < LW_SOURCES; i++) {
+        struct lw_buffer *buffer = buffer_of(loop, i);
+        if (!buffer) return LW_NO_PLACE;
+        if (i >= loop->places) {
+            loop->places = i + 1;
+            describe_place(buffer, &regs, head, state);
+            buffer->source.index = i;
+            return i;
+        }
+        if (same_place(&buffer->source, regs.orig_ax, regs.ip, regs.sp)) return i;
+    }
+    lose(LW_LOSS_sources_overflow);
+    return LW_NO_PLACE;
+}
+
+static __always_inline void switched_out(struct lw_loop *loop, struct task_struct *task, bool preempted, __u32 state, __u64 now)
+{
+    struct lw_slot_head head;
+
+    loop->off = LW_OFF_NOT;
+    if (!read_slot(&head, loop) || !(head.seq & 1)) return;
+    if (loop->seq != head.seq) begin_dispatch(loop, head.seq);
+    loop->off_ns = now;
+    loop->wake_ns = 0;
+    loop->waker.tid = loop->waker.depth = 0;
+    if (preempted || !(state & (TASK_SLEEPING | TASK_HALTED))) {
+        loop->off = LW_OFF_PREEMPTED;
+    } else if (state & TASK_HALTED) {
+        loop->off = LW_OFF_STOPPED;
+    } else {
+        loop->off = LW_OFF_BLOCKED;
+        loop->place = place_of(loop, task, &head, state);
+    }
+}
+
+static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u64 now)
+{
+    const __u64 lasted = end - loop->off_ns;
+    struct lw_buffer *buffer = loop->place < LW_SOURCES ? buffer_of(loop, loop->place) : NULL;
+
+    loop->blocked_ns += lasted;
+    loop->blocks++;
+    if (!buffer) {
+        loop->other_blocked_ns += lasted;
+        return;
+    }
+    struct lw_source *source = &buffer->source;
+    source->count++;
+    source->total_ns += lasted;
+    source->block_start_ns = loop->off_ns;
+    source->block_end_ns = end;
+    if (lasted > source->longest_ns) source->longest_ns = lasted;
+    if (lasted < cfg_block_threshold_ns) return;
+    source->waker = loop->waker;
+    loop->long_blocks++;
+    source->single = 1;
+    begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
+    emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+    source->single = 0;
+    buffer->sent = 1;
+}
+
+static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    if (watchdog_asleep) {
+        struct lw_event event = {};
+        watchdog_asleep = 0;
+        begin_event(&event, LW_EVENT_WAKE, sizeof(event), loop, tid, now);
+        emit(&event, sizeof(event), BPF_RB_FORCE_WAKEUP);
+    }
+    if (loop->off == LW_OFF_PREEMPTED) {
+        loop->runq_ns += now - loop->off_ns;
+        loop->preemptions++;
+    } else if (loop->off == LW_OFF_STOPPED) {
+        loop->stopped_ns += now - loop->off_ns;
+    } else if (loop->off == LW_OFF_BLOCKED) {
+        const __u64 woken = loop->wake_ns ? loop->wake_ns : now;
+        loop->runq_ns += now - woken;
+        end_block(loop, tid, woken, now);
+    }
+    loop->off = LW_OFF_NOT;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
+{
+    const __u32 prev_tid = prev->pid, next_tid = next->pid;
+    __u32 program = LW_RUN_switch_other;
+
+    struct lw_loop *out = bpf_map_lookup_elem(&loops, &prev_tid);
+    if (out) {
+        program = LW_RUN_switch_loop;
+        switched_out(out, prev, preempted, prev_state, bpf_ktime_get_ns());
+    }
+    struct lw_loop *in = bpf_map_lookup_elem(&loops, &next_tid);
+    if (in) {
+        program = LW_RUN_switch_loop;
+        switched_in(in, next_tid, bpf_ktime_get_ns());
+    }
+    count_run(program);
+    return 0;
+}
+
+/* At sched_wakeup the current task was not the waker in 187 of 200 cross-CPU wakes; at sched_waking it is, unless an interrupt that
+ * merely hit it did the waking: the kernel stack tells, and the collector reads it (101 of 101 wakes from nanosleep were a timer's). */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_sched_waking, struct task_struct *task)
+{
+    const __u32 tid = task->pid;
+    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    if (!loop || loop->off != LW_OFF_BLOCKED || loop->wake_ns) return 0;
+    count_run(LW_RUN_waking);
+    loop->wake_ns = bpf_ktime_get_ns();
+    if (loop->wake_ns - loop->off_ns < cfg_block_threshold_ns) return 0;
+
+    const __u64 id = bpf_get_current_pid_tgid();
+    loop->waker.pid = id >> 32;
+    loop->waker.tid = id;
+    bpf_get_current_comm(loop->waker.comm, sizeof(loop->waker.comm));
+    const long bytes = bpf_get_stack(ctx, loop->waker.kernel_stack, sizeof(loop->waker.kernel_stack), 0);
+    loop->waker.depth = bytes > 0 ? (__u32)bytes / 8 : 0;
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_sched_process_exit, struct task_struct *task)
+{
+    const __u32 tid = task->pid;
+    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    if (!loop) return 0;
+    struct lw_event event = {};
+    begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());
+    const __u32 buffer = loop->buffer;
+    bpf_map_delete_elem(&loops, &tid);
+    bpf_map_push_elem(&free_buffers, &buffer, 0);
+    emit(&event, sizeof(event), 0);
+    return 0;
+}
