@@ -12,18 +12,9 @@
 #include <variant>
 #include <vector>
 
-namespace loopwatch {
+#include "stack/frame.hpp"
 
-struct Frame {
-    std::string function;  // demangled and tidied; empty: unknown
-    std::string module;    // path as the target sees it
-    std::string build_id;  // hex
-    std::uint64_t offset = 0;  // what `addr2line -e module` takes
-    std::string file;
-    std::uint32_t line = 0;
-    bool inlined = false;    // into the next frame
-    bool truncated = false;  // the stack goes on, but could not be read (last frame only)
-};
+namespace loopwatch {
 
 struct Location {
     std::string function;

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "analysis/finding.hpp"
-#include "util/fd.hpp"
+#include "stack/frame.hpp"
+#include "target/module_mapping.hpp"
 #include "util/result.hpp"
 
 namespace loopwatch {
@@ -35,13 +35,6 @@ struct ModuleScan {
     std::string build_id;
     std::vector<std::string> warnings;  // refused sites, with the reason
     bool is_static = false;             // no interpreter: the shim cannot be loaded
-};
-
-// One executable mapping of a target. `file` is open on /proc/PID/map_files/… or exe.
-struct ModuleMapping {
-    std::uint64_t start = 0, end = 0, file_offset = 0;
-    std::string path;
-    Fd file;
 };
 
 struct CapturedStack {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Frame: one line of an explained stack, as it is reported.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace loopwatch {
+
+struct Frame {
+    std::string function;  // demangled and tidied; empty: unknown
+    std::string module;    // path as the target sees it
+    std::string build_id;  // hex
+    std::uint64_t offset = 0;  // what `addr2line -e module` takes
+    std::string file;
+    std::uint32_t line = 0;
+    bool inlined = false;    // into the next frame
+    bool truncated = false;  // the stack goes on, but could not be read (last frame only)
+};
+
+}  // namespace loopwatch
