@@ -32,6 +32,9 @@ struct ModuleScan {
     std::vector<ProbeSite> sites;
     std::uint64_t registry_vaddr = 0;  // link-time address of struct lw_registry; 0: no loopwatch note
     std::uint32_t registry_abi = 0;
+    // The first executable PT_LOAD (p_vaddr, p_offset): a mapping that starts at `start` with `file_offset` is biased by
+    // start - (exec_vaddr + file_offset - exec_offset).
+    std::uint64_t exec_vaddr = 0, exec_offset = 0;
     std::string build_id;
     std::vector<std::string> warnings;  // refused sites, with the reason
     bool is_static = false;             // no interpreter: the shim cannot be loaded
