@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/kernel.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cstdarg>
+#include <cstring>
+
+#include "collect/probe_table.hpp"
+#include "loopwatch.skel.h"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint32_t buffers_per_loop = LW_SOURCES + 2;  // LW_BUFFERS in lw_maps.bpf.h, asserted when the map is sized
+
+// struct lw_loop of lw_maps.bpf.h begins so; the rest starts as zeros.
+struct LoopEntry {
+    std::uint64_t slot, loop_id;
+    std::uint32_t pid, buffer;
+};
+
+// Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 700, 3000};
+
+// libbpf speaks up only when something fails; the last line is kept as the reason.
+std::string last_complaint;
+
+int keep_complaint(libbpf_print_level level, const char* format, va_list arguments)
+{
+    if (level != LIBBPF_WARN) return 0;
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, arguments);
+    if (std::strstr(line, "failed")) last_complaint = line;
+    return 0;
+}
+
+Error load_error(const char* what, int error)
+{
+    errno = error < 0 ? -error : error;
+    const bool denied = errno == EPERM || errno == EACCES;
+    auto failure = errno_error(denied ? ExitCode::not_permitted : ExitCode::failed, what,
+                               denied ? "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" : "loopwatch doctor tells what is missing");
+    if (!last_complaint.empty() && !denied) failure.what += fmt::format(" ({})", last_complaint.substr(0, last_complaint.find('\n')));
+    return failure;
+}
+
+std::uint64_t sum_over_cpus(int map, std::uint32_t key)
+{
+    std::vector<std::uint64_t> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    if (bpf_map_lookup_elem(map, &key, values.data()) != 0) return 0;
+    std::uint64_t sum = 0;
+    for (const auto value : values) sum += value;
+    return sum;
+}
+
+}  // namespace
+
+struct Kernel::Parts {
+    loopwatch_bpf* skeleton = nullptr;
+    std::vector<bpf_link*> links;
+    ring_buffer* ring = nullptr;
+    Fd statistics;  // open while calibrating
+    std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
+
+    // What drain() works for.
+    const std::function<void(const Event&)>* handle = nullptr;
+    std::size_t budget = 0;
+    std::uint64_t undecodable = 0;
+
+    ~Parts()
+    {
+        ring_buffer__free(ring);
+        for (auto* link : links) bpf_link__destroy(link);
+        loopwatch_bpf__destroy(skeleton);
+    }
+
+    bpf_program* program_of(std::uint32_t probe) const
+    {
+        switch (probe) {
+            case 1: return skeleton->progs.on_loop_start;
+            case 2: return skeleton->progs.on_loop_stop;
+            case 3: return skeleton->progs.on_slow_dispatch;
+            case 4: return skeleton->progs.on_blocking_call;
+            default: return skeleton->progs.on_trace;
+        }
+    }
+
+    static int on_record(void* context, void* data, std::size_t size)
+    {
+        auto& parts = *static_cast<Parts*>(context);
+        if (const auto event = decode({static_cast<const std::uint8_t*>(data), size}))
+            (*parts.handle)(*event);
+        else
+            ++parts.undecodable;
+        return --parts.budget == 0 ? -EAGAIN : 0;
+    }
+};
+
+Kernel::Kernel() : parts_(std::make_unique<Parts>()) {}
+Kernel::~Kernel() = default;
+
+Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
+{
+    last_complaint.clear();
+    libbpf_set_print(keep_complaint);
+    std::unique_ptr<Kernel> kernel(new Kernel);
+    auto& parts = *kernel->parts_;
+    kernel->rung_ = options.rung;
+    parts.skeleton = loopwatch_bpf__open();
+    if (!parts.skeleton) return load_error("opening the BPF programs", errno);
+
+    parts.skeleton->rodata->cfg_threshold_ns = options.threshold_ns;
+    parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
+    auto& maps = parts.skeleton->maps;
+    bpf_map__set_max_entries(maps.loops, options.max_loops);
+    bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
+    bpf_map__set_max_entries(maps.places, options.max_loops * buffers_per_loop);
+    auto& programs = parts.skeleton->progs;
+    for (auto* program : {programs.on_loop_start, programs.on_loop_stop, programs.on_slow_dispatch, programs.on_blocking_call, programs.on_trace})
+        prepare(program, options.rung);
+    if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
+
+    for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
+        bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &buffer, BPF_ANY);
+    for (auto* program : {programs.on_sched_switch, programs.on_sched_waking, programs.on_sched_process_exit}) {
+        bpf_link* link = bpf_program__attach(program);
+        if (!link) return load_error("attaching to the scheduler's tracepoints", errno);
+        parts.links.push_back(link);
+    }
+    parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
+    if (!parts.ring) return load_error("opening the ring buffer", errno);
+    return kernel;
+}
+
+Result<void> Kernel::admit(pid_t pid)
+{
+    const auto key = static_cast<std::uint32_t>(pid);
+    const std::uint32_t one = 1;
+    if (bpf_map_update_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key, &one, BPF_ANY) != 0)
+        return errno_error(ExitCode::failed, "admitting a process", "at most 1024 processes can be watched at once");
+    return {};
+}
+
+void Kernel::dismiss(pid_t pid)
+{
+    const auto key = static_cast<std::uint32_t>(pid);
+    bpf_map_delete_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key);
+}
+
+Result<std::vector<Link>> Kernel::attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites)
+{
+    std::map<bpf_program*, std::vector<AttachPoint>> by_program;
+    for (const auto& site : sites) by_program[parts_->program_of(site.probe)].push_back({site.offset, site.semaphore_offset, site.probe});
+    std::vector<Link> links;
+    for (const auto& [program, points] : by_program) {
+        auto attached = attach(program, rung_, pid, file, points);
+        if (!attached) return attached.error();
+        for (auto& link : *attached) links.push_back(std::move(link));
+    }
+    return links;
+}
+
+void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
+{
+    auto& maps = parts_->skeleton->maps;
+    std::vector<std::uint8_t> value(bpf_map__value_size(maps.loops));
+    if (bpf_map_lookup_elem(bpf_map__fd(maps.loops), &tid, value.data()) == 0) return;
+    LoopEntry entry{slot, loop_id, static_cast<std::uint32_t>(pid), 0};
+    if (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer) != 0) {
+        const std::uint32_t loss = LW_LOSS_loops_untracked;
+        std::vector<std::uint64_t> counts(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+        if (bpf_map_lookup_elem(bpf_map__fd(maps.losses), &loss, counts.data()) == 0) {
+            ++counts[0];
+            bpf_map_update_elem(bpf_map__fd(maps.losses), &loss, counts.data(), BPF_ANY);
+        }
+        return;
+    }
+    std::memcpy(value.data(), &entry, sizeof entry);
+    std::memset(value.data() + sizeof entry, 0, value.size() - sizeof entry);
+    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, value.data(), BPF_NOEXIST) != 0)
+        bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
+}
+
+Result<Fd> Kernel::sample(std::uint32_t tid, std::uint64_t period_ns)
+{
+    perf_event_attr attr = {};
+    attr.type = PERF_TYPE_SOFTWARE;
+    attr.size = sizeof attr;
+    attr.config = PERF_COUNT_SW_CPU_CLOCK;
+    attr.sample_period = period_ns;
+    attr.disabled = 1;
+    Fd event(static_cast<int>(::syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC)));
+    if (!event) return errno_error(ExitCode::failed, "opening a cpu-clock event");
+    if (::ioctl(event.raw(), PERF_EVENT_IOC_SET_BPF, bpf_program__fd(parts_->skeleton->progs.on_cpu_sample)) != 0 ||
+        ::ioctl(event.raw(), PERF_EVENT_IOC_ENABLE, 0) != 0)
+        return errno_error(ExitCode::failed, "starting a cpu-clock event");
+    return event;
+}
+
+int Kernel::ring_descriptor() const { return ring_buffer__epoll_fd(parts_->ring); }
+
+bool Kernel::drain(std::size_t budget, const std::function<void(const Event&)>& handle)
+{
+    parts_->handle = &handle;
+    parts_->budget = budget;
+    return ring_buffer__consume(parts_->ring) == -EAGAIN;
+}
+
+void Kernel::set_watchdog_asleep(bool asleep) { parts_->skeleton->bss->watchdog_asleep = asleep; }
+
+std::map<std::string, std::uint64_t> Kernel::losses() const
+{
+    static constexpr const char* names[] = {
+#define X(name, doc) #name,
+        LW_LOSSES(X)
+#undef X
+    };
+    std::map<std::string, std::uint64_t> losses;
+    for (std::uint32_t loss = 0; loss < LW_LOSS_COUNT; ++loss)
+        losses[names[loss]] = sum_over_cpus(bpf_map__fd(parts_->skeleton->maps.losses), loss);
+    losses["record_undecodable"] = parts_->undecodable;
+    std::uint64_t missed = 0;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, parts_->skeleton->obj)
+    {
+        bpf_prog_info info = {};
+        std::uint32_t size = sizeof info;
+        if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) missed += info.recursion_misses;
+    }
+    losses["program_missed"] = missed;
+    return losses;
+}
+
+Kernel::Cost Kernel::cost() const
+{
+    Cost cost;
+    for (std::uint32_t program = 0; program < LW_RUN_COUNT; ++program) {
+        const auto runs = sum_over_cpus(bpf_map__fd(parts_->skeleton->maps.runs), program);
+        cost.runs += runs;
+        cost.ns += runs * parts_->cost_ns[program];
+        if (program == LW_RUN_trace_probe) cost.trace_runs = runs;
+    }
+    return cost;
+}
+
+void Kernel::start_calibration() { parts_->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME)); }
+
+void Kernel::finish_calibration()
+{
+    if (!parts_->statistics) return;
+    auto& programs = parts_->skeleton->progs;
+    const auto average = [](bpf_program* program, std::uint64_t otherwise) {
+        bpf_prog_info info = {};
+        std::uint32_t size = sizeof info;
+        if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0 || info.run_cnt < 10) return otherwise;
+        return info.run_time_ns / info.run_cnt;
+    };
+    // The statistics cannot tell a switch that concerned a loop from another; the mean is right for both together.
+    const auto switching = average(programs.on_sched_switch, typical_cost_ns[LW_RUN_switch_other]);
+    parts_->cost_ns[LW_RUN_switch_other] = parts_->cost_ns[LW_RUN_switch_loop] = switching;
+    parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
+    parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_slow_dispatch, typical_cost_ns[LW_RUN_slow_probe]);
+    parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace, typical_cost_ns[LW_RUN_trace_probe]);
+    parts_->statistics.reset();
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernel: the BPF side as an object with a life cycle: open (load, attach the scheduler's view) → watch a module's probes, enter loops →
+// drain events → counters → destroy (detaches everything; nothing is ever pinned).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "collect/attach.hpp"
+#include "collect/event.hpp"
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+struct KernelOptions {
+    std::uint64_t threshold_ns = 100'000'000;
+    std::uint64_t block_threshold_ns = 10'000'000;
+    std::uint32_t max_loops = 64;  // 6 x 38 KiB of kernel memory each
+    AttachRung rung = AttachRung::multi;
+};
+
+// A probe site the collector has checked.
+struct CheckedSite {
+    std::uint32_t probe;  // id in probes.def
+    std::uint64_t offset, semaphore_offset;
+};
+
+class Kernel {
+public:
+    static Result<std::unique_ptr<Kernel>> open(const KernelOptions& options);
+    ~Kernel();
+    Kernel(const Kernel&) = delete;
+    Kernel& operator=(const Kernel&) = delete;
+
+    // From here on probes of this process are heard (perf_all hears every process).
+    Result<void> admit(pid_t pid);
+    void dismiss(pid_t pid);
+    Result<std::vector<Link>> attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites);
+    // Enters a loop that ran before the attach. No error if it is known; not_supported beyond max_loops (counted as a loss).
+    void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
+    // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
+    Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns);
+
+    int ring_descriptor() const;
+    // Hands over at most `budget` records; true if more may wait.
+    bool drain(std::size_t budget, const std::function<void(const Event&)>& handle);
+    void set_watchdog_asleep(bool asleep);
+
+    std::map<std::string, std::uint64_t> losses() const;  // exact, by name; those that are zero included
+    // Runs of our programs and what they cost: runs × the cost measured by calibrate(), else a typical figure.
+    struct Cost {
+        std::uint64_t runs = 0, ns = 0;
+        std::uint64_t trace_runs = 0;
+    };
+    Cost cost() const;
+    // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by finish_calibration().
+    void start_calibration();
+    void finish_calibration();
+    AttachRung rung() const noexcept { return rung_; }
+
+private:
+    Kernel();
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
+    AttachRung rung_ = AttachRung::multi;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "target/loops.hpp"
+
+#include <bit>
+
+namespace loopwatch {
+
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+constexpr std::size_t max_loops = 1024;
+constexpr std::size_t max_locations = 65536;
+constexpr int torn_retries = 4;
+
+template <class T>
+std::uint64_t address_of(T* pointer)
+{
+    return std::bit_cast<std::uint64_t>(pointer);
+}
+
+// std::source_location names functions with their whole signature: "loopwatch::Task<void> shop::save(Order&)".
+std::string short_function(const std::string& pretty)
+{
+    const auto parameters = pretty.find('(');
+    const std::string head = pretty.substr(0, parameters);
+    int depth = 0;
+    for (std::size_t i = head.size(); i-- > 0;) {
+        if (head[i] == '>') ++depth;
+        if (head[i] == '<') --depth;
+        if (depth == 0 && head[i] == ' ') return head.substr(i + 1);
+    }
+    return head;
+}
+
+}  // namespace
+
+std::vector<LoopView> Loops::list(std::uint64_t registry, bool& newer_abi) const
+{
+    std::vector<LoopView> loops;
+    const auto head = memory_.object<lw_registry>(registry);
+    if (!head || head->magic != LW_SLOT_MAGIC) return loops;
+    newer_abi = head->abi != LW_ABI;
+    if (newer_abi) return loops;
+    std::uint64_t next = address_of(head->loops);
+    while (next != 0 && loops.size() < max_loops) {
+        lw_loop_slot slot;
+        if (!read(next, slot)) break;
+        loops.push_back(view(next, slot));
+        next = address_of(slot.next);
+    }
+    return loops;
+}
+
+bool Loops::read(std::uint64_t address, lw_loop_slot& slot) const
+{
+    for (int attempt = 0; attempt < torn_retries; ++attempt) {
+        if (!memory_.read(address, &slot, sizeof slot)) return false;
+        const auto again = memory_.object<std::uint64_t>(address);
+        if (again && *again == slot.seq) break;
+    }
+    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.clock_shift < 64;
+}
+
+LoopView Loops::view(std::uint64_t address, const lw_loop_slot& slot) const
+{
+    LoopView loop{address, slot.loop_id, slot.tid, 0, memory_.text(address_of(slot.name), 64)};
+    for (const pid_t tid : process_.threads())
+        if (process_.ns_id(tid) == slot.tid) loop.tid = static_cast<std::uint32_t>(tid);
+    return loop;
+}
+
+const TargetLocation& Loops::location(std::uint64_t address)
+{
+    static const TargetLocation unknown;
+    if (address == 0) return unknown;
+    if (const auto known = locations_.find(address); known != locations_.end()) return known->second;
+    if (locations_.size() >= max_locations) return unknown;
+    TargetLocation location;
+    if (const auto raw = memory_.object<lw_location>(address)) {
+        location.function = short_function(memory_.text(address_of(raw->function), 1024));
+        location.file = memory_.text(address_of(raw->file), 1024);
+        location.line = raw->line;
+    }
+    return locations_.emplace(address, std::move(location)).first->second;
+}
+
+std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks)
+{
+    if (slot.clock != LW_CLOCK_TSC) return ticks;
+    return static_cast<std::uint64_t>((static_cast<Wide>(ticks) * slot.clock_mult) >> slot.clock_shift);
+}
+
+std::uint64_t moment_ns(const lw_loop_slot& slot, std::uint64_t ticks)
+{
+    if (slot.clock != LW_CLOCK_TSC) return ticks;
+    return ticks >= slot.anchor_ticks ? slot.anchor_ns + ticks_to_ns(slot, ticks - slot.anchor_ticks)
+                                      : slot.anchor_ns - ticks_to_ns(slot, slot.anchor_ticks - ticks);
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Loops: what the loops of a target publish (loop_state.h), read from outside: which loops there are, their counters, and the text
+// behind the addresses that events carry. Tolerates torn and hostile values: every list is bounded, every pointer may be wild.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <loopwatch/loop_state.h>
+
+#include "target/memory.hpp"
+#include "target/process.hpp"
+
+namespace loopwatch {
+
+// One loop as its slot tells.
+struct LoopView {
+    std::uint64_t slot = 0;  // address
+    std::uint64_t id = 0;
+    std::uint32_t ns_tid = 0;
+    std::uint32_t tid = 0;  // in our PID namespace; 0: no such thread
+    std::string name;
+};
+
+// A source location of the target.
+struct TargetLocation {
+    std::string function, file;
+    std::uint32_t line = 0;
+};
+
+class Loops {
+public:
+    explicit Loops(const Process& process) : process_(process), memory_(process.pid()) {}
+
+    // All loops of a registry (address of struct lw_registry). `newer_abi` is set if it speaks a version we do not know.
+    std::vector<LoopView> list(std::uint64_t registry, bool& newer_abi) const;
+    // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
+    bool read(std::uint64_t slot, lw_loop_slot& to) const;
+    LoopView view(std::uint64_t address, const lw_loop_slot& slot) const;
+    // Resolved once per address: locations are constants of the target.
+    const TargetLocation& location(std::uint64_t address);
+    const Memory& memory() const { return memory_; }
+
+private:
+    const Process& process_;
+    Memory memory_;
+    std::unordered_map<std::uint64_t, TargetLocation> locations_;
+};
+
+// Ticks of a slot's clock → nanoseconds (a length), and → CLOCK_MONOTONIC (a moment).
+std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks);
+std::uint64_t moment_ns(const lw_loop_slot& slot, std::uint64_t ticks);
+
+}  // namespace loopwatch

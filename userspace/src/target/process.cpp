@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "target/process.hpp"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t kernel_thread_flag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+constexpr std::size_t max_modules = 4096;
+
+std::string proc_path(pid_t pid, const std::string& name) { return fmt::format("/proc/{}/{}", pid, name); }
+
+std::string link_target(const std::string& path)
+{
+    char target[4096];
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
+}
+
+struct Stat {
+    char state = '?';
+    std::uint64_t flags = 0;
+    std::uint64_t start_time = 0;
+};
+
+// comm may hold spaces and parentheses, so fields are counted from the last ')'.
+std::optional<Stat> read_stat(pid_t pid)
+{
+    const auto text = read_proc(pid, "stat", 4096);
+    if (!text) return std::nullopt;
+    const auto close = text->rfind(')');
+    if (close == std::string::npos) return std::nullopt;
+    std::vector<std::string_view> fields;
+    std::string_view rest = std::string_view(*text).substr(close + 1);
+    while (!rest.empty()) {
+        const auto begin = rest.find_first_not_of(' ');
+        if (begin == std::string_view::npos) break;
+        const auto end = std::min(rest.find(' ', begin), rest.size());
+        fields.push_back(rest.substr(begin, end - begin));
+        rest.remove_prefix(end);
+    }
+    if (fields.size() < 20) return std::nullopt;
+    const auto number = [](std::string_view field) {
+        std::uint64_t value = 0;
+        std::from_chars(field.data(), field.data() + field.size(), value);
+        return value;
+    };
+    return Stat{fields[0].empty() ? '?' : fields[0][0], number(fields[6]), number(fields[19])};
+}
+
+Error gone(pid_t pid) { return {ExitCode::no_such_target, fmt::format("no process with pid {}", pid), "list processes with: ps -ef"}; }
+
+Result<void> check_executable(pid_t pid)
+{
+    Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!exe) {
+        if (errno == EACCES || errno == EPERM)
+            return Error{ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
+        return gone(pid);
+    }
+    unsigned char ident[20] = {};
+    if (::pread(exe.raw(), ident, sizeof ident, 0) != sizeof ident) return Error{ExitCode::failed, "cannot read the executable", ""};
+    if (ident[EI_CLASS] != ELFCLASS64 || ident[18] != EM_X86_64)
+        return Error{ExitCode::not_permitted, fmt::format("process {} is not a 64-bit x86 program", pid),
+                     "loopwatch supports x86-64 targets only"};
+    return {};
+}
+
+}  // namespace
+
+std::optional<std::string> read_proc(pid_t pid, const std::string& name, std::size_t limit)
+{
+    Fd file(::open(proc_path(pid, name).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return std::nullopt;
+    std::string text;
+    char buffer[16384];
+    while (text.size() < limit) {
+        const ssize_t got = ::read(file.raw(), buffer, std::min(sizeof buffer, limit - text.size()));
+        if (got < 0) return std::nullopt;
+        if (got == 0) break;
+        text.append(buffer, static_cast<std::size_t>(got));
+    }
+    return text;
+}
+
+Result<Process> Process::open(pid_t pid)
+{
+    Process process;
+    process.pid_ = pid;
+    process.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process.pidfd_) {
+        if (read_proc(pid, "stat", 16))
+            return Error{ExitCode::no_such_target, fmt::format("{} is a thread, not a process", pid), "pass the pid of its process"};
+        return gone(pid);
+    }
+    const auto stat = read_stat(pid);
+    if (!stat) return gone(pid);
+    if (stat->flags & kernel_thread_flag)
+        return Error{ExitCode::no_such_target, fmt::format("{} is a kernel thread", pid), "pass the pid of a user program"};
+    if (stat->state == 'Z' || stat->state == 'X')
+        return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
+    process.start_time_ = stat->start_time;
+    if (auto executable = check_executable(pid); !executable) return executable.error();
+    if (!read_proc(pid, "maps", 16)) {
+        if (!process.alive()) return gone(pid);
+        return Error{ExitCode::not_permitted, fmt::format("not permitted to read process {}", pid), "run loopwatch with sudo"};
+    }
+    if (!process.alive()) return gone(pid);
+    return process;
+}
+
+std::vector<pid_t> Process::find(const std::string& name)
+{
+    std::vector<pid_t> found;
+    const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+    while (const dirent* entry = proc ? ::readdir(proc.get()) : nullptr) {
+        pid_t pid = 0;
+        const std::string_view text = entry->d_name;
+        if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid == ::getpid()) continue;
+        auto comm = read_proc(pid, "comm", 64).value_or("");
+        if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+        const auto exe = link_target(proc_path(pid, "exe"));
+        if (comm == name || exe.substr(exe.rfind('/') + 1) == name) found.push_back(pid);
+    }
+    return found;
+}
+
+bool Process::alive() const
+{
+    pollfd ended{pidfd_.raw(), POLLIN, 0};
+    if (::poll(&ended, 1, 0) != 0) return false;
+    const auto stat = read_stat(pid_);
+    return stat && (start_time_ == 0 || stat->start_time == start_time_);
+}
+
+std::string Process::comm() const { return comm(pid_); }
+
+std::string Process::comm(pid_t tid) const
+{
+    auto text = read_proc(pid_, fmt::format("task/{}/comm", tid), 64).value_or("");
+    if (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+}
+
+std::string Process::exe() const { return link_target(proc_path(pid_, "exe")); }
+
+std::vector<std::string> Process::cmdline() const
+{
+    std::vector<std::string> arguments;
+    const auto text = read_proc(pid_, "cmdline", 16384).value_or("");
+    for (std::size_t begin = 0; begin < text.size() && arguments.size() < 64;) {
+        const auto end = std::min(text.find('\0', begin), text.size());
+        arguments.push_back(text.substr(begin, std::min<std::size_t>(end - begin, 256)));
+        begin = end + 1;
+    }
+    return arguments;
+}
+
+std::vector<pid_t> Process::threads() const
+{
+    std::vector<pid_t> threads;
+    const std::unique_ptr<DIR, int (*)(DIR*)> tasks(::opendir(proc_path(pid_, "task").c_str()), ::closedir);
+    while (const dirent* entry = tasks ? ::readdir(tasks.get()) : nullptr) {
+        pid_t tid = 0;
+        const std::string_view text = entry->d_name;
+        if (std::from_chars(text.data(), text.data() + text.size(), tid).ec == std::errc()) threads.push_back(tid);
+    }
+    return threads;
+}
+
+std::uint32_t Process::ns_id(pid_t tid) const
+{
+    const auto status = read_proc(pid_, fmt::format("task/{}/status", tid), 8192).value_or("");
+    const auto line = status.find("\nNSpid:");
+    if (line == std::string::npos) return static_cast<std::uint32_t>(tid);
+    const auto end = std::min(status.find('\n', line + 1), status.size());
+    const auto last = status.find_last_of(" \t", end - 1);
+    std::uint32_t id = 0;
+    std::from_chars(status.data() + last + 1, status.data() + end, id);
+    return id ? id : static_cast<std::uint32_t>(tid);
+}
+
+namespace {
+
+struct MapLine {
+    std::uint64_t start = 0, end = 0, offset = 0, inode = 0;
+    unsigned major_id = 0, minor_id = 0;
+    bool executable = false;
+    std::string_view range, path;
+};
+
+std::optional<MapLine> parse_map_line(std::string_view line)
+{
+    MapLine map;
+    const auto hex = [](std::string_view text, auto& value) {
+        return std::from_chars(text.data(), text.data() + text.size(), value, 16).ec == std::errc();
+    };
+    const auto next = [&line] {
+        const auto begin = std::min(line.find_first_not_of(' '), line.size());
+        const auto end = std::min(line.find(' ', begin), line.size());
+        const auto field = line.substr(begin, end - begin);
+        line.remove_prefix(end);
+        return field;
+    };
+    map.range = next();
+    const auto flags = next(), offset = next(), device = next(), inode = next();
+    const auto dash = map.range.find('-'), colon = device.find(':');
+    if (dash == std::string_view::npos || colon == std::string_view::npos || flags.size() < 4) return std::nullopt;
+    map.executable = flags[2] == 'x';
+    if (!hex(map.range.substr(0, dash), map.start) || !hex(map.range.substr(dash + 1), map.end) || !hex(offset, map.offset) ||
+        !hex(device.substr(0, colon), map.major_id) || !hex(device.substr(colon + 1), map.minor_id))
+        return std::nullopt;
+    std::from_chars(inode.data(), inode.data() + inode.size(), map.inode);
+    const auto path = line.find_first_not_of(' ');
+    if (path != std::string_view::npos) map.path = line.substr(path);
+    return map;
+}
+
+// map_files leads to the very file that is mapped, also if it was deleted or replaced or lies in another mount namespace. It needs
+// CAP_CHECKPOINT_RESTORE; without, the path is tried through the target's root and compared with device and inode.
+Fd open_mapped(pid_t pid, const MapLine& map)
+{
+    Fd file(::open(proc_path(pid, fmt::format("map_files/{:x}-{:x}", map.start, map.end)).c_str(), O_RDONLY | O_CLOEXEC));
+    if (file) return file;
+    file.reset(::open(proc_path(pid, "root" + std::string(map.path)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    struct stat info = {};
+    if (file && ::fstat(file.raw(), &info) == 0 && info.st_ino == map.inode && ::major(info.st_dev) == map.major_id &&
+        ::minor(info.st_dev) == map.minor_id && S_ISREG(info.st_mode))
+        return file;
+    return Fd();
+}
+
+template <class Each>
+void each_module(const std::string& maps, Each each)
+{
+    std::string_view rest = maps;
+    while (!rest.empty()) {
+        const auto end = std::min(rest.find('\n'), rest.size());
+        const auto map = parse_map_line(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+        if (map && map->executable && map->inode != 0) each(*map);
+    }
+}
+
+}  // namespace
+
+Result<std::vector<ModuleMapping>> Process::modules(std::size_t* unreadable) const
+{
+    const auto maps = read_proc(pid_, "maps", 16 << 20);
+    if (!maps) return alive() ? errno_error(ExitCode::not_permitted, "reading the maps of the process") : gone(pid_);
+    std::vector<ModuleMapping> modules;
+    each_module(*maps, [&](const MapLine& map) {
+        if (modules.size() >= max_modules) return;
+        Fd file = open_mapped(pid_, map);
+        if (!file && unreadable) ++*unreadable;
+        if (file) modules.push_back({map.start, map.end, map.offset, std::string(map.path), std::move(file)});
+    });
+    return modules;
+}
+
+std::uint64_t Process::modules_hash() const
+{
+    std::uint64_t hash = 0;
+    each_module(read_proc(pid_, "maps", 16 << 20).value_or(""), [&](const MapLine& map) {
+        hash = hash * 1099511628211u ^ map.start ^ (map.inode << 20) ^ std::hash<std::string_view>()(map.path);
+    });
+    return hash;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Process: one target, identified by (pidfd, start time) and not by its pid, and what /proc says of it. Everything read here was written
+// by a process that may be hostile and may end at any moment: reads are bounded, a vanished process is an Error, never a crash.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "target/module_mapping.hpp"
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+class Process {
+public:
+    // Fails with no_such_target (no process, a thread id, a kernel thread, a zombie, gone meanwhile) or not_permitted (another user's, or
+    // not 64-bit x86).
+    static Result<Process> open(pid_t pid);
+    // Pids of all processes whose comm or executable's base name is `name`.
+    static std::vector<pid_t> find(const std::string& name);
+
+    pid_t pid() const noexcept { return pid_; }
+    int pidfd() const noexcept { return pidfd_.raw(); }
+    bool alive() const;  // the very process that was opened
+
+    std::string comm() const;
+    std::string comm(pid_t tid) const;
+    std::string exe() const;
+    std::vector<std::string> cmdline() const;  // at most 64 arguments of 256 bytes
+    std::vector<pid_t> threads() const;
+    // The same id as the innermost PID namespace of the target sees it.
+    std::uint32_t ns_id(pid_t tid) const;
+    // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in `unreadable`.
+    Result<std::vector<ModuleMapping>> modules(std::size_t* unreadable = nullptr) const;
+    // Changes whenever a module is loaded or unloaded.
+    std::uint64_t modules_hash() const;
+
+private:
+    pid_t pid_ = 0;
+    Fd pidfd_;
+    std::uint64_t start_time_ = 0;  // clock ticks since boot, /proc/PID/stat field 22
+};
+
+// "/proc/PID/NAME", read up to `limit` bytes; nullopt if it cannot be read.
+std::optional<std::string> read_proc(pid_t pid, const std::string& name, std::size_t limit = 1 << 20);
+
+}  // namespace loopwatch
