@@ -95,6 +95,10 @@ def problems(path, only):
                 yield f"{site.name}: {problem}"
     if len({s.location for s in ours}) != len(ours):
         yield "two sites share an address"
+    # An exported semaphore would be bound to another DSO's: code would test one, tracers would increment the other.
+    exported = re.findall(r"\bloopwatch_\w+_semaphore$", readelf("--dyn-syms", path), re.M)
+    if exported:
+        yield f"exports {exported}"
     wanted = {row[1] for row in expected.values()}
     if set(gates) != wanted or len(set(gates.values())) != len(wanted):
         yield f"semaphores {gates}, not one for each of {sorted(wanted)}"
@@ -110,7 +114,7 @@ def main():
     image, rows, found = Image(options.file), table(), sites(options.file)
     if options.list:
         for s in found:
-            if s.name in rows:
+            if s.provider == "loopwatch":
                 number, _, count = rows[s.name]
                 print(number, s.name, image.offset(s.location, "E"), image.offset(s.semaphore, "W"), count)
     elif options.bytes:
