@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Addresses of the functions behind ours: resolved by a constructor, or earlier by whoever calls first. What calls before that is
+// other libraries' constructors (lazy look-up), their IFUNC resolvers (before this library is relocated: no table, no TLS, no
+// libc can be reached) and dlsym itself by way of malloc; the last two get the bare syscall.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace loopwatch::preload {
+
+enum class Symbol : unsigned {
+#define LW_CALL(kind, call, returns, symbol, ...) symbol##_,
+#include "intercepts.def"
+    count
+};
+
+// Null until resolved, in .bss and reached relative to the instruction pointer: readable before relocation.
+inline constinit void* real_addresses[static_cast<unsigned>(Symbol::count)] = {};
+
+// The next definition of the symbol; null if this is no time to look for it, or if libc has none. Leaves errno alone.
+void* resolve(Symbol symbol);
+
+// The row's syscall, failing as libc does; fails with ENOSYS if it has none.
+long bare_syscall(Symbol symbol, const std::uint64_t (&args)[7]);
+
+template <class T>
+std::uint64_t word(T value)
+{
+    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<std::uint64_t>(value);
+    else return static_cast<std::uint64_t>(value);
+}
+
+template <class Function>
+Function* real(Symbol symbol)
+{
+    void* address = __atomic_load_n(&real_addresses[static_cast<unsigned>(symbol)], __ATOMIC_RELAXED);
+    return reinterpret_cast<Function*>(address);
+}
+
+template <Symbol symbol, class Result, class... Args>
+[[gnu::cold, gnu::noinline]] Result call_early(Args... args)
+{
+    if (void* address = resolve(symbol)) return reinterpret_cast<Result (*)(Args...)>(address)(args...);
+    const long result = bare_syscall(symbol, {word(args)...});
+    if constexpr (std::is_pointer_v<Result>) return nullptr;
+    else if constexpr (!std::is_void_v<Result>) return static_cast<Result>(result);
+}
+
+}  // namespace loopwatch::preload

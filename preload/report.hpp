@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cold end of a wrapper: a slow call becomes one blocking_call probe. Runs in the user's process, possibly in a signal
+// handler: no allocation, no lock, no stdio, no syscall of its own.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace loopwatch::preload {
+
+// What a row tells of its call; becomes struct lw_call_detail.
+struct CallDetail {
+    int fd = -1;
+    std::uint64_t arg = 0;
+    const char* text = nullptr;
+    const sockaddr* peer = nullptr;  // shown as text: "127.0.0.1:80", "[…]:80", "/run/x.sock", "@abstract"
+    socklen_t peer_bytes = 0;
+};
+
+struct CallTimes {
+    std::uint64_t start_ns, end_ns;  // CLOCK_MONOTONIC
+};
+
+[[gnu::cold, gnu::noinline]] void report(const char* call, const void* caller, CallTimes times, const CallDetail& detail);
+
+// Helpers of the table's detail column. All ones stands for "for ever".
+constexpr std::uint64_t NS_PER_S = 1'000'000'000, NS_PER_MS = 1'000'000, NS_PER_US = 1'000;
+
+inline std::uint64_t nanoseconds(const timespec* t)
+{
+    if (t == nullptr) return ~std::uint64_t{0};
+    return static_cast<std::uint64_t>(t->tv_sec) * NS_PER_S + static_cast<std::uint64_t>(t->tv_nsec);
+}
+
+inline std::uint64_t milliseconds(int ms)
+{
+    return ms < 0 ? ~std::uint64_t{0} : static_cast<std::uint64_t>(ms) * NS_PER_MS;
+}
+
+// The descriptor of a poll that watches a single one.
+inline int only(const pollfd* fds, nfds_t n) { return n == 1 ? fds->fd : -1; }
+
+}  // namespace loopwatch::preload

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One wrapper a row. Off loop threads: the address, one TLS load, a branch, a tail call. On a loop thread, in a dispatch, with
+// somebody attached: two clock reads around the real call, and a report if it took longer than the floor.
+//
+// Wrappers have names of their own and get libc's by an asm label, so that libc's headers (their noexcept, fortified inlines,
+// nonnull attributes, large-file renames) have no say. None is noexcept: pthread_cancel unwinds through these frames.
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <type_traits>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "real_symbols.hpp"
+#include "report.hpp"
+#include "shim_state.hpp"
+
+// Called by the unwinder for each frame of a measuring wrapper that an exception or a cancellation passes (Itanium C++ ABI,
+// Level I: "personality routine"). The frame has nothing to run but this, so it needs no landing pad, and none of the two
+// libraries (libgcc_s, libstdc++) that the compiler's own clean-ups would drag into the process.
+extern "C" [[gnu::visibility("hidden"), gnu::used]] int lw_on_unwind(int, int actions, std::uint64_t, void*, void*) noexcept
+{
+    constexpr int cleanup_phase = 2;    // _UA_CLEANUP_PHASE
+    constexpr int continue_unwind = 8;  // _URC_CONTINUE_UNWIND
+    if ((actions & cleanup_phase) != 0) loopwatch::preload::thread.measured_seq = 0;
+    return continue_unwind;
+}
+// 0x1b: relative to the instruction pointer, 4 bytes.
+#define LW_ON_UNWIND asm volatile(".cfi_personality 0x1b, lw_on_unwind")
+
+namespace loopwatch::preload {
+namespace {
+
+std::uint64_t now_ns()
+{
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return nanoseconds(&now);
+}
+
+struct Nothing {};
+
+// Calls, and tells of it if it was slow. `describe` runs after the call, on what the arguments point to: after EFAULT nothing may
+// be looked at, or a call that merely failed would become a crash of ours.
+template <class Call, class Describe>
+[[gnu::always_inline]] inline auto measure(const char* name, const void* caller, Call call, Describe describe)
+{
+    using Result = std::invoke_result_t<Call>;
+    LW_ON_UNWIND;
+    const lw_loop_slot* const slot = thread.slot;
+    thread.measured_seq = slot->seq;
+    const std::uint64_t start_ns = now_ns();
+    std::conditional_t<std::is_void_v<Result>, Nothing, Result> result;
+    if constexpr (std::is_void_v<Result>) call();
+    else result = call();
+    const int error = errno;
+    const std::uint64_t end_ns = now_ns();
+    if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
+        report(name, caller, {start_ns, end_ns}, error == EFAULT ? CallDetail{} : describe(result));
+    }
+    thread.measured_seq = 0;
+    errno = error;
+    if constexpr (!std::is_void_v<Result>) return result;
+}
+
+}  // namespace
+
+// Two functions a row, so that the compiler sets up no frame before it is known that one is needed (shrink-wrapping failed: 14
+// pushes and pops on the fast path). timed_ takes the wrapper's parameters, hence can be reached by a jump, which leaves the
+// caller's return address where it was.
+#define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...)                            \
+    static returns timed_##symbol parameters asm("lw_timed_" #symbol);                                                \
+    [[gnu::noinline]] returns timed_##symbol parameters                                                               \
+    {                                                                                                                 \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                                           \
+        return measure(                                                                                               \
+            #call, __builtin_return_address(0), [&] { return function arguments; },                                   \
+            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; });                                   \
+    }                                                                                                                 \
+    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);                            \
+    returns lw_##symbol parameters                                                                                    \
+    {                                                                                                                 \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                                           \
+        if (function == nullptr) [[unlikely]]                                                                         \
+            return call_early<Symbol::symbol##_, returns> arguments;                                                  \
+        const lw_loop_slot* const slot = thread.slot;                                                                 \
+        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                                                      \
+            return function arguments;                                                                                \
+        return timed_##symbol arguments;                                                                              \
+    }
+#include "intercepts.def"
+
+}  // namespace loopwatch::preload
