@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/explain.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "analysis/calls.hpp"
+#include "analysis/fingerprint.hpp"
+#include "analysis/parts.hpp"
+#include "analysis/verdict.hpp"
+
+namespace loopwatch {
+namespace {
+
+std::uint64_t duration_of(const SingleBlock& block)
+{
+    return block.end_ns > block.start_ns ? block.end_ns - block.start_ns : 0;
+}
+
+// A place as if this had been its only block. Without its place a block keeps its times and its waker.
+BlockFacts facts_of(const DispatchFacts& facts, const SingleBlock& single)
+{
+    BlockFacts block;
+    block.syscall = unknown_syscall;
+    if (single.place < facts.blocks_by_place.size()) block = facts.blocks_by_place[single.place];
+    block.count = 1;
+    block.total_ns = block.longest_ns = duration_of(single);
+    block.last_start_ns = single.start_ns;
+    block.last_end_ns = single.end_ns;
+    block.waker = single.waker;
+    block.woken_by = single.woken_by;
+    return block;
+}
+
+BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, Source source, std::uint64_t end_ns)
+{
+    BlockingCall call;
+    call.subject = facts.subject;
+    call.end_ns = end_ns;
+    call.source = std::move(source);
+    call.threshold_ns = thresholds.block_ns;
+    call.dispatch_seq = facts.seq;
+    call.loop = facts.loop;
+    call.task = facts.task;
+    return call;
+}
+
+// What the scheduler saw of one call of the shim.
+struct SeenInside {
+    std::uint64_t long_blocks_ns = 0;
+    std::optional<BlockFacts> longest;
+
+    void add(BlockFacts block)
+    {
+        if (!longest || block.longest_ns > longest->longest_ns) longest = std::move(block);
+    }
+};
+
+// The shim's word for the duration, unless the scheduler saw more than that.
+BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, const CallFacts& call, const SeenInside& seen)
+{
+    auto blocking = blocking_call(facts, thresholds, seen.longest ? source_of(call, *seen.longest) : source_of(call), call.end_ns);
+    blocking.origin = "preload";
+    blocking.seen_by = {"preload"};
+    if (seen.longest) blocking.seen_by = {"sched", "preload"};
+    if (seen.long_blocks_ns > blocking.source.duration_ns) {
+        blocking.source.duration_ns = blocking.source.longest_ns = seen.long_blocks_ns;
+        blocking.origin = "sched";
+    }
+    return blocking;
+}
+
+std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thresholds& thresholds)
+{
+    std::vector<BlockingCall> found;
+    std::map<const CallFacts*, SeenInside> inside;
+    for (const auto& single : facts.long_blocks) {
+        if (duration_of(single) < thresholds.block_ns) continue;
+        auto block = facts_of(facts, single);
+        if (const auto* call = covering_call(facts, single.start_ns, single.end_ns)) {
+            inside[call].long_blocks_ns += duration_of(single);
+            inside[call].add(std::move(block));
+            continue;
+        }
+        found.push_back(blocking_call(facts, thresholds, source_of(block), single.end_ns));
+        found.back().seen_by = {"sched"};
+    }
+    for (const auto& block : facts.blocks_by_place)
+        if (const auto* call = covering_call(facts, block.last_start_ns, block.last_end_ns)) inside[call].add(block);
+    for (const auto& call : facts.calls) {
+        const auto& seen = inside[&call];
+        const bool long_enough = call.end_ns >= call.start_ns && call.end_ns - call.start_ns >= thresholds.block_ns;
+        if (long_enough || seen.long_blocks_ns != 0) found.push_back(blocking_call(facts, thresholds, call, seen));
+    }
+    for (auto& call : found) {
+        call.verdict = verdict_of(call);
+        call.fingerprint = fingerprint("blocking_call", call.source, call.task);
+        call.fingerprint_exact = fingerprint_exact("blocking_call", call.source, call.task);
+    }
+    std::ranges::stable_sort(found, {}, &BlockingCall::end_ns);
+    return found;
+}
+
+SlowCallback slow_callback(const DispatchFacts& facts, const Thresholds& thresholds)
+{
+    SlowCallback slow;
+    slow.subject = facts.subject;
+    slow.end_ns = facts.end_ns;
+    slow.duration_ns = facts.end_ns > facts.start_ns ? facts.end_ns - facts.start_ns : 0;
+    slow.threshold_ns = thresholds.slow_ns;
+    slow.dispatch_seq = facts.seq;
+    slow.loop = facts.loop;
+    slow.task = facts.task;
+    slow.breakdown = breakdown_of(facts);
+    slow.sources = sources_of(facts, slow.breakdown, thresholds);
+    slow.impact = facts.impact;
+    const auto seen = std::ranges::find_if(slow.sources, [](const Source& source) { return !source.stack.empty(); });
+    if (seen != slow.sources.end()) slow.stack = seen->stack;
+    slow.seen_by = {"usdt"};
+    if (facts.scheduler_seen) slow.seen_by.emplace_back("sched");
+    if (!facts.calls.empty()) slow.seen_by.emplace_back("preload");
+    const Source costliest = slow.sources.empty() ? Source{} : slow.sources.front();
+    slow.fingerprint = fingerprint("slow_callback", costliest, slow.task);
+    slow.fingerprint_exact = fingerprint_exact("slow_callback", costliest, slow.task);
+    slow.verdict = verdict_of(slow);
+    return slow;
+}
+
+}  // namespace
+
+Findings explain(const DispatchFacts& facts, const Thresholds& thresholds)
+{
+    Findings findings;
+    if (facts.slow && facts.complete) findings.slow = slow_callback(facts, thresholds);
+    findings.blocking = blocking_calls(facts, thresholds);
+    return findings;
+}
+
+}  // namespace loopwatch

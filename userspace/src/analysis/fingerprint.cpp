@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/fingerprint.hpp"
+
+#include <fmt/format.h>
+
+#include "analysis/calls.hpp"
+#include "analysis/frames.hpp"
+#include "analysis/function_name.hpp"
+#include "analysis/kind.hpp"
+
+namespace loopwatch {
+namespace {
+
+constexpr int own_functions = 5;
+
+// FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv/): stable across hosts, unlike std::hash.
+class Hash {
+public:
+    Hash& operator<<(std::string_view field)
+    {
+        for (const char c : field) add(static_cast<unsigned char>(c));
+        add(0);  // "ab","c" is not "a","bc"
+        return *this;
+    }
+    std::string hex() const { return fmt::format("{:016x}", state_); }
+
+private:
+    void add(unsigned char byte) { state_ = (state_ ^ byte) * 0x100000001b3ull; }
+    std::uint64_t state_ = 0xcbf29ce484222325ull;
+};
+
+Hash begin(std::string_view type, const Source& source)
+{
+    Hash hash;
+    const auto* row = find_call(source.call);  // the shim may say open64 where the stack says open
+    hash << type << kind_name(source.kind) << (row == nullptr ? std::string_view(source.call) : row->name);
+    return hash;
+}
+
+std::string standing_in(const std::optional<TaskInfo>& task)
+{
+    if (!task) return {};
+    const auto& location = task->resumed_at.function.empty() ? task->created_at : task->resumed_at;
+    return plain_name(location.function);
+}
+
+}  // namespace
+
+std::string fingerprint(std::string_view type, const Source& source, const std::optional<TaskInfo>& task)
+{
+    auto hash = begin(type, source);
+    int functions = 0;
+    for (const auto& frame : user_part(source.stack).frames) {
+        if (functions == own_functions) break;
+        if (frame.function.empty() || owner_of(frame) != FrameOwner::user) continue;
+        hash << plain_name(frame.function);
+        ++functions;
+    }
+    if (functions == 0) hash << standing_in(task);
+    return hash.hex();
+}
+
+std::string fingerprint_exact(std::string_view type, const Source& source, const std::optional<TaskInfo>& task)
+{
+    auto hash = begin(type, source);
+    for (const auto& frame : source.stack)
+        hash << (frame.build_id.empty() ? frame.module : frame.build_id) << fmt::format("{:x}", frame.offset);
+    if (source.stack.empty()) hash << standing_in(task);
+    return hash.hex();
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/frames.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "analysis/calls.hpp"
+#include "analysis/function_name.hpp"
+
+namespace loopwatch {
+namespace {
+
+constexpr std::string_view shim_module = "libloopwatch_preload";
+constexpr std::string_view libc_modules[] = {
+    "libc.so", "libc-2", "libpthread", "librt.so", "libdl.so", "libanl.so", "libresolv", "libnss_", "libm.so", "ld-linux", "[vdso]",
+    "linux-vdso", shim_module,
+};
+constexpr std::string_view library_modules[] = {"libstdc++", "libc++", "libgcc_s"};
+constexpr std::string_view installed[] = {"/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/"};
+constexpr std::string_view installed_headers[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/", "/usr/lib/llvm"};
+constexpr std::string_view runtime_names[] = {"asio::", "boost::asio::", "loopwatch::"};
+constexpr std::string_view library_names[] = {
+    "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "spdlog::", "nlohmann::", "rapidjson::", "simdjson::", "absl::",
+};
+
+template <std::size_t N>
+bool starts_with_any(std::string_view text, const std::string_view (&prefixes)[N])
+{
+    return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return text.starts_with(prefix); });
+}
+
+std::string_view base_name(std::string_view path)
+{
+    const auto slash = path.rfind('/');
+    return slash == path.npos ? path : path.substr(slash + 1);
+}
+
+// A function of the name service or of child processes. A user's own function may be called `wait` too, but has a source file.
+const CallRow* through_row(const Frame& frame)
+{
+    if (owner_of(frame) != FrameOwner::libc && !frame.file.empty()) return nullptr;
+    const auto* row = find_call(frame.function);
+    const bool through = row != nullptr && row->number < 0 && (row->rule == CallRule::dns || row->rule == CallRule::process);
+    return through ? row : nullptr;
+}
+
+template <class Matches>
+const Frame* innermost(std::span<const Frame> stack, Matches matches)
+{
+    const auto found = std::ranges::find_if(stack, matches);
+    return found == stack.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+FrameOwner owner_of(const Frame& frame)
+{
+    const auto module = base_name(frame.module);
+    if (starts_with_any(module, libc_modules)) return FrameOwner::libc;
+    const auto name = plain_name(frame.function);
+    if (starts_with_any(name, runtime_names)) return FrameOwner::runtime;
+    if (starts_with_any(name, library_names) || starts_with_any(module, library_modules)) return FrameOwner::library;
+    if (starts_with_any(frame.file, installed_headers)) return FrameOwner::library;
+    if (module.find(".so") != module.npos && starts_with_any(frame.module, installed)) return FrameOwner::library;
+    return FrameOwner::user;
+}
+
+const Frame* culprit_frame(std::span<const Frame> stack)
+{
+    const auto own = [](const Frame& f) { return owner_of(f) == FrameOwner::user; };
+    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.file.empty() && own(f); })) return f;
+    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.function.empty() && own(f); })) return f;
+    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.module.empty() && own(f); })) return f;
+    return innermost(stack, [](const Frame& f) { return !f.function.empty() && owner_of(f) == FrameOwner::library; });
+}
+
+std::string place_text(const Frame* frame)
+{
+    if (frame == nullptr) return {};
+    const auto name = spoken_name(frame->function);
+    if (!frame->file.empty()) {
+        const auto at = fmt::format("at {}:{}", base_name(frame->file), frame->line);
+        return name.empty() ? at : fmt::format("{} ({})", at, name);
+    }
+    if (!name.empty()) return "in " + name;
+    return fmt::format("at {}+{:#x}", base_name(frame->module), frame->offset);
+}
+
+UserPart user_part(std::span<const Frame> stack)
+{
+    const auto is_runtime = [](const Frame& f) { return owner_of(f) == FrameOwner::runtime; };
+    const auto is_user = [](const Frame& f) { return owner_of(f) == FrameOwner::user; };
+    auto cut = stack.size();
+    while (cut > 0 && !is_runtime(stack[cut - 1])) --cut;
+    // The runtime resumes through std::coroutine_handle, std::function and the like.
+    while (cut > 0 && !is_user(stack[cut - 1]) && owner_of(stack[cut - 1]) != FrameOwner::libc) --cut;
+    // Without own code on its inner side it was no dispatch but a call into the runtime.
+    const bool cuts_all = std::ranges::none_of(stack.first(cut), is_user);
+    return cuts_all ? UserPart{stack, 0} : UserPart{stack.first(cut), stack.size() - cut};
+}
+
+std::optional<LibcEntry> libc_entry(std::span<const Frame> stack)
+{
+    for (std::size_t i = stack.size(); i-- > 0;)
+        if (const auto* row = through_row(stack[i])) return LibcEntry{std::string(row->name), i, true};
+    std::optional<LibcEntry> entry;
+    for (std::size_t i = 0; i < stack.size() && owner_of(stack[i]) == FrameOwner::libc; ++i) {
+        // The shim's wrappers bear the names of what they wrap; its helpers do not count.
+        if (base_name(stack[i].module).starts_with(shim_module) && find_call(stack[i].function) == nullptr) continue;
+        if (auto call = canonical_call(stack[i].function); !call.empty()) entry = {std::move(call), i, false};
+    }
+    return entry;
+}
+
+std::string frame_identity(const Frame& frame)
+{
+    return frame.function.empty() ? fmt::format("{}+{:#x}", frame.module, frame.offset) : plain_name(frame.function);
+}
+
+}  // namespace loopwatch

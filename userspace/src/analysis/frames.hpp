@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which frames of a stack are a person's own code, and which belong to libc, to libraries or to the runtime that called it.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "stack/frame.hpp"
+
+namespace loopwatch {
+
+enum class FrameOwner {
+    libc,     // libc and its parts, ld.so, the vDSO, our shim
+    runtime,  // Asio, Boost.Asio, loopwatch's coroutine runtime
+    library,  // std::, header-only and installed libraries
+    user,
+};
+
+FrameOwner owner_of(const Frame& frame);
+
+// The frame a person wants to see named: the innermost of their own with a source line, else with a name, else any of their own;
+// without one the innermost library frame with a name. nullptr: the stack names nobody.
+const Frame* culprit_frame(std::span<const Frame> stack);
+
+// "at store.cpp:42 (Store::flush)", "in Store::flush", "at order_server+0x1234"; empty for nullptr.
+std::string place_text(const Frame* frame);
+
+// The part of a stack that text shows: what hangs below the loop's dispatch (the runtime's run loop, main, the thread's start) is
+// left out. Never empty unless the stack is.
+struct UserPart {
+    std::span<const Frame> frames;
+    std::size_t hidden = 0;  // frames left out at the outer end
+};
+UserPart user_part(std::span<const Frame> stack);
+
+// The libc function by which the code entered the kernel, as canonical_call() names it: "getaddrinfo" where the stack passes
+// through it, else the outermost of the libc frames at the inner end ("fwrite", not "write").
+struct LibcEntry {
+    std::string call;
+    std::size_t frame = 0;  // index of its frame
+    bool through = false;   // a name-service or child-process function, whose inner waits are details of it
+};
+std::optional<LibcEntry> libc_entry(std::span<const Frame> stack);
+
+// Equal for frames of the same function: its plain name, else module and offset.
+std::string frame_identity(const Frame& frame);
+
+}  // namespace loopwatch

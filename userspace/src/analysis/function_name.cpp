@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/function_name.hpp"
+
+#include <algorithm>
+
+namespace loopwatch {
+namespace {
+
+constexpr std::string_view anonymous = "(anonymous namespace)::";
+constexpr std::string_view operator_word = "operator";
+constexpr std::string_view lambda_call = "{lambda}::operator()";
+constexpr std::size_t spoken_template_bytes = 24;
+
+// Index behind the bracket that closes the one at `open`; the end if none does.
+std::size_t behind_bracket(std::string_view text, std::size_t open)
+{
+    int depth = 0;
+    for (std::size_t i = open; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool arrow = c == '>' && i > 0 && text[i - 1] == '-';
+        if (c == '<' || c == '(' || c == '{') ++depth;
+        if ((c == '>' && !arrow) || c == ')' || c == '}') --depth;
+        if (depth == 0) return i + 1;
+    }
+    return text.size();
+}
+
+// A parameter list, unless "::" follows it (and its qualifiers): then it belongs to an enclosing function.
+std::size_t scope_behind_parameters(std::string_view text, std::size_t open)
+{
+    auto rest = text.substr(behind_bracket(text, open));
+    for (const std::string_view qualifier : {" const", " volatile", " &&", " &"})
+        if (rest.starts_with(qualifier)) rest.remove_prefix(qualifier.size());
+    return rest.starts_with("::") ? text.size() - rest.size() : std::string_view::npos;
+}
+
+// Length of "operator<<", "operator()", "operator new[]", "operator bool" at the start of `text`.
+std::size_t operator_length(std::string_view text)
+{
+    auto length = operator_word.size();
+    const auto rest = text.substr(length);
+    if (rest.starts_with("()")) return length + 2;
+    if (rest.starts_with(' ') || rest.starts_with('"')) return std::min(text.find('('), text.size());
+    const auto symbols = rest.find_first_not_of("<>=!+-*/%^&|~,[]");
+    return length + std::min(symbols, rest.size());
+}
+
+bool begins_operator(std::string_view text, std::size_t i)
+{
+    if (!text.substr(i).starts_with(operator_word)) return false;
+    const bool word_start = i == 0 || text[i - 1] == ':' || text[i - 1] == ' ';
+    const auto next = i + operator_word.size();
+    return word_start && next < text.size() && std::string_view(" \"()<>=!+-*/%^&|~,[]").find(text[next]) != std::string_view::npos;
+}
+
+std::string collapse(std::string name)
+{
+    for (auto at = name.find(lambda_call); at != name.npos; at = name.find(lambda_call))
+        name.replace(at, lambda_call.size(), "{lambda}");
+    return name;
+}
+
+}  // namespace
+
+std::string plain_name(std::string_view function)
+{
+    std::string name;
+    std::size_t i = 0;
+    while (i < function.size()) {
+        const auto rest = function.substr(i);
+        const char c = function[i];
+        if (rest.starts_with(anonymous)) {
+            i += anonymous.size();
+        } else if (begins_operator(function, i)) {
+            const auto length = operator_length(rest);
+            name += rest.substr(0, length);
+            i += length;
+        } else if (c == '{' || c == '<') {
+            const auto end = behind_bracket(function, i);
+            name += rest.starts_with("{lambda") ? std::string_view("{lambda}") : rest.substr(0, end - i);
+            i = end;
+        } else if (c == '(') {
+            i = scope_behind_parameters(function, i);
+            if (i == std::string_view::npos) break;
+        } else if (c == '[' && rest.starts_with("[abi:")) {
+            i += std::min(rest.find(']'), rest.size() - 1) + 1;
+        } else if (c == '@' || (c == '.' && !name.empty()) || rest.starts_with(" [clone") || rest.starts_with(" (.")) {
+            break;
+        } else {
+            if (c == ' ') name.clear();  // a return type stood before it
+            else name += c;
+            ++i;
+        }
+    }
+    return name.empty() ? std::string(function) : collapse(std::move(name));
+}
+
+std::string spoken_name(std::string_view function)
+{
+    const auto name = plain_name(function);
+    std::string spoken;
+    for (std::size_t i = 0; i < name.size();) {
+        if (begins_operator(name, i)) {
+            const auto length = operator_length(std::string_view(name).substr(i));
+            spoken += name.substr(i, length);
+            i += length;
+        } else if (name[i] == '<') {
+            const auto end = behind_bracket(name, i);
+            spoken += end - i > spoken_template_bytes ? "<…>" : name.substr(i, end - i);
+            i = end;
+        } else {
+            spoken += name[i++];
+        }
+    }
+    return spoken;
+}
+
+}  // namespace loopwatch
