@@ -135,10 +135,12 @@ is_gone_() { [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/sta
 stop() {
     local pid=$1
     stopped_status=0
-    kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
-    kill -s CONT "$pid" 2>/dev/null || true
-    wait_until "${3:-10}" is_gone_ "$pid" || kill -s KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || stopped_status=$?
+    {
+        kill -s "${2:-TERM}" "$pid" || true
+        kill -s CONT "$pid" || true
+        wait_until "${3:-10}" is_gone_ "$pid" || kill -s KILL "$pid" || true
+        wait "$pid" || stopped_status=$?
+    } 2>/dev/null  # kill's complaints, and the shell's own note on a job that was killed
 }
 
 finish_() {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Fires every probe of the table once, generated from the table. Argument i of probe n is 16 n + i, so that whoever listens can
-// tell a swapped or truncated one. With an argument it first waits until somebody has attached to all three semaphores, and after
-// firing until nobody is: the semaphores are the handshake.
-#include <unistd.h>
-
+// tell a swapped or truncated one. With an argument it fires only when told to.
 #include <cstdint>
-#include <cstdio>
 #include <loopwatch/probe.hpp>
+
+#include "handshake.hpp"
 
 namespace probe = loopwatch::probe;
 
@@ -30,24 +28,10 @@ static void fire_all()
 #include <loopwatch/probes.def>
 }
 
-static void wait_for(bool attached)
-{
-    while ((probe::watched() && probe::traced() && probe::debugged()) != attached) usleep(1000);
-    while (!attached && (probe::watched() || probe::traced() || probe::debugged())) usleep(1000);
-}
-
 int main(int argc, char**)
 {
-    const bool live = argc > 1;
-    if (live) wait_for(true);
+    if (argc > 1) handshake("ready");
     fire_all();
-    if (!live) {
-        fire_again(unit);
-        return 0;
-    }
-    std::puts("fired");
-    std::fflush(stdout);
-    wait_for(false);
-    std::puts("detached");
-    return 0;
+    if (argc > 1) handshake("fired");
+    fire_again(unit);
 }

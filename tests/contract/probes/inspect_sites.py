@@ -5,6 +5,8 @@
 inspect_sites.py FILE [--only NAME,NAME…]   checks; one line a difference, exit status 1 if there is one
 inspect_sites.py FILE --list                one line a site: id name offset semaphore_offset argument_count (file offsets)
 inspect_sites.py FILE --bytes               the bytes of the site in front of its id, for a compiler's -D
+inspect_sites.py FILE --live PID            first bytes of the sites and values of the semaphores in a running process, as sets
+inspect_sites.py FILE --symbol NAME         file offset of a symbol
 inspect_sites.py FILE --names               provider:name/argument count, sorted, one a line
 """
 import argparse
@@ -63,6 +65,31 @@ class Image:
         return start <= address < start + size
 
 
+def symbol_offset(path, name):
+    image = Image(path)
+    address = int(re.search(rf"\d+: ([0-9a-f]+) .* {re.escape(name)}$", readelf("-s", path), re.M)[1], 16)
+    return image.offset(address, "E") or image.offset(address, "W")
+
+
+def live(path, pid):
+    """What a process that runs FILE has at its sites and semaphores."""
+    image, found = Image(path), [s for s in sites(path) if s.provider == "loopwatch"]
+    maps = re.findall(r"^(\w+)-(\w+) \S+ (\w+) \S+ \d+ +(.*)$", pathlib.Path(f"/proc/{pid}/maps").read_text(), re.M)
+    ours = [(int(a, 16), int(b, 16), int(o, 16)) for a, b, o, p in maps if p == str(pathlib.Path(path).resolve())]
+
+    def peek(address, flag, length):
+        offset = image.offset(address, flag)
+        # A file offset is mapped more than once where segments share a page: the writable data comes last.
+        start = [a + offset - o for a, b, o in ours if o <= offset < o + b - a][0 if flag == "E" else -1]
+        with open(f"/proc/{pid}/mem", "rb") as memory:
+            memory.seek(start)
+            return int.from_bytes(memory.read(length), "little")
+
+    first_bytes = {peek(s.location, "E", 1) for s in found}
+    semaphores = {peek(s.semaphore, "W", 2) for s in found}
+    return f"bytes {' '.join(f'{b:02x}' for b in sorted(first_bytes))} semaphores {' '.join(map(str, sorted(semaphores)))}"
+
+
 def site_problems(site, image, number, gate, count, gates):
     expected = " ".join(f"8@%{r}" for r in REGISTERS[:count])
     if site.arguments != expected:
@@ -108,6 +135,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
     parser.add_argument("--only", type=lambda names: set(names.split(",")))
+    parser.add_argument("--symbol")
+    parser.add_argument("--live", type=int, metavar="PID")
     for mode in ("list", "bytes", "names"):
         parser.add_argument(f"--{mode}", action="store_true")
     options = parser.parse_args()
@@ -117,6 +146,10 @@ def main():
             if s.provider == "loopwatch":
                 number, _, count = rows[s.name]
                 print(number, s.name, image.offset(s.location, "E"), image.offset(s.semaphore, "W"), count)
+    elif options.symbol:
+        print(symbol_offset(options.file, options.symbol))
+    elif options.live:
+        print(live(options.file, options.live))
     elif options.bytes:
         start = image.offset(found[0].location, "E")
         print(",".join(f"{b:#04x}" for b in image.content[start:image.content.index(ID_PREFIX, start)]))
@@ -128,4 +161,5 @@ def main():
         raise SystemExit(1 if differences else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
