@@ -45,11 +45,13 @@ struct CapturedStack {
     std::uint64_t dwarf_registers[17] = {};  // order of lw_registers
     std::uint64_t base = 0;                  // address of bytes[0]
     std::vector<std::uint8_t> bytes;
-    bool truncated = false;
+    bool truncated = false;  // the copy ends below the loop's frame; without it, its end is not reported as a loss
 };
 
 class SymbolWorker {
 public:
+    using Done = std::function<void(std::vector<Frame>)>;
+
     static Result<std::unique_ptr<SymbolWorker>> start();
     virtual ~SymbolWorker() = default;
 
@@ -58,16 +60,18 @@ public:
     // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it.
     virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules) = 0;
     // `done` runs inside poll(); frames innermost first, inlines expanded. Never fails: at worst frames without names.
-    virtual void unwind(CapturedStack stack, std::function<void(std::vector<Frame>)> done) = 0;
+    // When 4,096 requests or 64 MiB wait already, `done` runs at once, without names.
+    virtual void unwind(CapturedStack stack, Done done) = 0;
     // Frames of bare code addresses, each with its inlines.
-    virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, std::function<void(std::vector<Frame>)> done) = 0;
+    virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) = 0;
 
-    // Readable when an answer waits; changes when the worker had to be restarted.
+    // Readable when poll() has something to do; stays the same for life.
     virtual int descriptor() const = 0;
     virtual void poll() = 0;
     virtual std::size_t pending() const = 0;
+    // -1 while none runs: it ends after 30 s without requests, the next one starts another.
     virtual pid_t pid() const = 0;
-    // Stacks answered without names because the worker died or took longer than 5 s.
+    // Stacks answered without names because the worker died, took longer than 5 s, or too much waited for it.
     virtual std::uint64_t failures() const = 0;
 };
 

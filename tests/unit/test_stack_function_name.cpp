@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The names on the left are what g++ 12 and clang 14 emit for coroutines and clones at -O0 and -O2, demangled.
+#include <catch2/catch.hpp>
+
+#include "stack/function_name.hpp"
+
+using loopwatch::demangle;
+using loopwatch::tidy_function;
+
+TEST_CASE("a coroutine's body carries its coroutine's name")
+{
+    CHECK(demangle("_Z5plainPZL5plainvE16_ZL5plainv.Frame.actor") == "plain()");
+    CHECK(demangle("_Z5plainPZL5plainvE16_ZL5plainv.Frame.actor.cold") == "plain()");
+    CHECK(demangle("_Z5plainPZL5plainvE16_ZL5plainv.Frame.destroy") == "plain()");
+    CHECK(demangle("_ZL5plainv.resume") == "plain()");
+    CHECK(demangle("_ZL5plainv.destroy") == "plain()");
+    CHECK(demangle("_ZN2ns5Store4saveEPZNS0_4saveENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEiE77_ZN2ns5Store4saveENSt7__"
+                   "cxx1112basic_stringIcSt11char_traitsIcESaIcEEEi.Frame.actor") == "ns::Store::save(std::string, int)");
+    CHECK(demangle("_ZN2ns5Store4saveENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEi.resume") ==
+          "ns::Store::save(std::string, int)");
+    CHECK(demangle("_ZN2ns12_GLOBAL__N_14anonEPZNS0_4anonEiE33_ZN2ns12_GLOBAL__N_14anonEi.Frame.actor") ==
+          "ns::(anonymous namespace)::anon(int)");
+}
+
+TEST_CASE("a template's coroutine is called the same by both compilers")
+{
+    const std::string expected = "ns::tmpl<long>(long, std::string const&)";
+    CHECK(demangle("_ZN2ns4tmplEPZNS_4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEE87_ZN2ns4tmplIlEE4"
+                   "TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE.Frame.actor") == expected);
+    CHECK(demangle("_ZN2ns4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE.resume") == expected);
+}
+
+TEST_CASE("a lambda's coroutine keeps where the lambda stands")
+{
+    CHECK(demangle("_ZZ4mainENUliE_clEPZZ4mainENKS_clEiE26_ZZ4mainENKUliE_clEi.Frame.actor") ==
+          "main::{lambda(int)#1}::operator()(int) const");
+    CHECK(demangle("_ZZ4mainENK3$_0clEi.resume") == "main::$_0::operator()(int) const");
+    CHECK(demangle("_ZZ4mainENK3$_1clIiEE4TaskIiET_.resume") == "main::$_1::operator()<int>(int) const");
+}
+
+TEST_CASE("what optimizers append goes")
+{
+    CHECK(tidy_function("store::flush(int) [clone .isra.0]") == "store::flush(int)");
+    CHECK(tidy_function("store::flush(int) [clone .part.3] [clone .cold]") == "store::flush(int)");
+    CHECK(tidy_function("store::flush(int) (.llvm.1234)") == "store::flush(int)");
+    CHECK(tidy_function("write_all.constprop.0.isra.1") == "write_all");
+    CHECK(tidy_function("flush.part.0.cold") == "flush");
+    CHECK(tidy_function("name[abi:cxx11](int)") == "name(int)");
+}
+
+TEST_CASE("what is no decoration stays")
+{
+    CHECK(tidy_function("nanosleep") == "nanosleep");
+    CHECK(tidy_function("file.partial") == "file.partial");
+    CHECK(tidy_function(".cold") == ".cold");
+    CHECK(tidy_function("operator new(unsigned long)") == "operator new(unsigned long)");
+    CHECK(tidy_function("Store::operator bool() const") == "Store::operator bool() const");
+    CHECK(tidy_function("std::ostream& std::operator<< <int>(std::ostream&, int)") == "std::ostream& std::operator<< <int>(std::ostream&, int)");
+    CHECK(tidy_function("f(void (*)(int))") == "f(void (*)(int))");
+    CHECK(demangle("i") == "i");
+    CHECK(demangle("_Znotmangled") == "_Znotmangled");
+}
+
+TEST_CASE("broken names end")
+{
+    for (const char* name : {"", ".Frame*)", "(.Frame*)", "::_Z.Frame*)", "f(::_Zx.Frame*)", "[clone ", " [clone ]", "[abi:", ")", "(", "<<<>", "> >"})
+        CHECK_NOTHROW(tidy_function(name));
+    CHECK(tidy_function(std::string(100000, '(') + ".Frame*)").size() > 1000);
+}

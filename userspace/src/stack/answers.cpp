@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/answers.hpp"
+
+#include <algorithm>
+
+#include "stack/segments.hpp"
+#include "util/text.hpp"
+
+namespace loopwatch {
+namespace {
+
+using nlohmann::json;
+
+enum Flags : unsigned { flag_inlined = 1, flag_truncated = 2 };
+constexpr std::size_t max_warnings = 256;
+
+bool texts(const json& array, std::initializer_list<std::size_t> at)
+{
+    for (const std::size_t i : at)
+        if (!array[i].is_string()) return false;
+    return true;
+}
+
+std::string text_at(const json& array, std::size_t i) { return clean_text(array[i].get_ref<const std::string&>()); }
+
+bool unsigned_at(const json& object, const char* key) { return object.contains(key) && object[key].is_number_unsigned(); }
+
+}  // namespace
+
+std::string clean_text(std::string_view text) { return sanitize_utf8(text.substr(0, max_text_bytes)); }
+
+bool is_build_id(const std::string& text)
+{
+    return text.size() <= 128 && text.size() % 2 == 0 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+json encode_frames(const std::vector<Frame>& frames)
+{
+    json list = json::array();
+    for (const Frame& frame : frames) {
+        const unsigned flags = (frame.inlined ? flag_inlined : 0u) | (frame.truncated ? flag_truncated : 0u);
+        list.push_back({clean_text(frame.function), frame.module, frame.build_id, frame.offset, clean_text(frame.file), frame.line, flags});
+        if (list.size() == max_answer_frames) break;
+    }
+    return list;
+}
+
+std::optional<std::vector<Frame>> decode_frames(const json& list)
+{
+    if (!list.is_array() || list.empty() || list.size() > max_answer_frames) return std::nullopt;
+    std::vector<Frame> frames;
+    frames.reserve(list.size());
+    for (const json& item : list) {
+        if (!item.is_array() || item.size() != 7 || !texts(item, {0, 1, 2, 4})) return std::nullopt;
+        for (const std::size_t i : {3, 5, 6})
+            if (!item[i].is_number_unsigned()) return std::nullopt;
+        Frame frame;
+        frame.function = text_at(item, 0);
+        frame.module = text_at(item, 1);
+        frame.build_id = item[2].get<std::string>();
+        frame.offset = item[3].get<std::uint64_t>();
+        frame.file = text_at(item, 4);
+        frame.line = static_cast<std::uint32_t>(std::min<std::uint64_t>(item[5].get<std::uint64_t>(), INT32_MAX));
+        const auto flags = item[6].get<std::uint64_t>();
+        frame.inlined = (flags & flag_inlined) != 0;
+        frame.truncated = (flags & flag_truncated) != 0;
+        if (!is_build_id(frame.build_id)) return std::nullopt;
+        frames.push_back(std::move(frame));
+    }
+    return frames;
+}
+
+json encode_scan(const ModuleScan& scan)
+{
+    json sites = json::array(), warnings = json::array();
+    for (const ProbeSite& site : scan.sites) sites.push_back({site.name, site.offset, site.semaphore_offset, site.arguments});
+    for (const std::string& warning : scan.warnings) warnings.push_back(clean_text(warning));
+    return {{"sites", sites},           {"registry_vaddr", scan.registry_vaddr}, {"registry_abi", scan.registry_abi},
+            {"build_id", scan.build_id}, {"warnings", warnings},                  {"is_static", scan.is_static}};
+}
+
+std::optional<ModuleScan> decode_scan(const json& object)
+{
+    if (!object.is_object() || !unsigned_at(object, "registry_vaddr") || !unsigned_at(object, "registry_abi")) return std::nullopt;
+    const json sites = object.value("sites", json()), warnings = object.value("warnings", json());
+    const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
+    if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings) return std::nullopt;
+    if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean()) return std::nullopt;
+    ModuleScan scan;
+    for (const json& site : sites) {
+        if (!site.is_array() || site.size() != 4 || !texts(site, {0, 3})) return std::nullopt;
+        if (!site[1].is_number_unsigned() || !site[2].is_number_unsigned()) return std::nullopt;
+        scan.sites.push_back({text_at(site, 0), site[1].get<std::uint64_t>(), site[2].get<std::uint64_t>(), text_at(site, 3)});
+    }
+    for (const json& warning : warnings) {
+        if (!warning.is_string()) return std::nullopt;
+        scan.warnings.push_back(clean_text(warning.get_ref<const std::string&>()));
+    }
+    scan.registry_vaddr = object["registry_vaddr"].get<std::uint64_t>();
+    scan.registry_abi = object["registry_abi"].get<std::uint32_t>();
+    scan.build_id = build_id.get<std::string>();
+    scan.is_static = is_static.get<bool>();
+    return scan;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/channel.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace loopwatch {
+namespace {
+
+struct Header {
+    std::uint32_t magic = 0, body_bytes = 0, raw_bytes = 0, files = 0;
+};
+constexpr std::uint32_t header_magic = 0x6c77'6d31;
+constexpr std::size_t read_bytes = 128 * 1024;
+constexpr std::size_t max_waiting_files = 64;
+
+// nlohmann's readers recurse with the input's nesting: this one measures it, and stops before the stack does.
+struct DepthCheck : nlohmann::json_sax<nlohmann::json> {
+    int depth = 0;
+    bool enter() { return ++depth <= 8; }
+    bool null() override { return true; }
+    bool boolean(bool) override { return true; }
+    bool number_integer(std::int64_t) override { return true; }
+    bool number_unsigned(std::uint64_t) override { return true; }
+    bool number_float(double, const std::string&) override { return true; }
+    bool string(std::string&) override { return true; }
+    bool binary(nlohmann::json::binary_t&) override { return true; }
+    bool start_object(std::size_t) override { return enter(); }
+    bool key(std::string&) override { return true; }
+    bool end_object() override { return --depth >= 0; }
+    bool start_array(std::size_t) override { return enter(); }
+    bool end_array() override { return --depth >= 0; }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+};
+
+}  // namespace
+
+// MessagePack and not CBOR: CBOR's chunked strings nest without any callback that could stop them.
+std::optional<nlohmann::json> decode_body(const std::uint8_t* bytes, std::size_t size)
+{
+    DepthCheck check;
+    if (!nlohmann::json::sax_parse(bytes, bytes + size, &check, nlohmann::json::input_format_t::msgpack)) return std::nullopt;
+    auto body = nlohmann::json::from_msgpack(bytes, bytes + size, true, false);
+    if (!body.is_object()) return std::nullopt;
+    return body;
+}
+
+Channel::Channel(Fd socket, bool accept_files)
+    : socket_(std::move(socket)), accept_files_(accept_files), buffer_(new std::uint8_t[read_bytes])
+{
+}
+
+void Channel::send(Message message)
+{
+    Packet packet;
+    packet.bytes.resize(sizeof(Header));
+    nlohmann::json::to_msgpack(message.body, packet.bytes);
+    const Header header{header_magic, static_cast<std::uint32_t>(packet.bytes.size() - sizeof(Header)),
+                        static_cast<std::uint32_t>(message.raw.size()), message.file ? 1u : 0u};
+    std::memcpy(packet.bytes.data(), &header, sizeof header);
+    packet.bytes.insert(packet.bytes.end(), message.raw.begin(), message.raw.end());
+    packet.file = std::move(message.file);
+    unsent_bytes_ += packet.bytes.size();
+    unsent_.push_back(std::move(packet));
+}
+
+Channel::State Channel::flush()
+{
+    while (!unsent_.empty()) {
+        Packet& packet = unsent_.front();
+        iovec part = {packet.bytes.data() + packet.sent, packet.bytes.size() - packet.sent};
+        msghdr header = {};
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+        if (packet.file) {
+            header.msg_control = control;
+            header.msg_controllen = sizeof control;
+            cmsghdr* files = CMSG_FIRSTHDR(&header);
+            files->cmsg_level = SOL_SOCKET;
+            files->cmsg_type = SCM_RIGHTS;
+            files->cmsg_len = CMSG_LEN(sizeof(int));
+            const int fd = packet.file.raw();
+            std::memcpy(CMSG_DATA(files), &fd, sizeof fd);
+        }
+        const ssize_t sent = ::sendmsg(socket_.raw(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR) continue;
+        // ETOOMANYREFS: too many descriptors in flight; they drain like bytes do.
+        if (sent < 0) return errno == EAGAIN || errno == ETOOMANYREFS ? State::open : State::closed;
+        packet.file.reset();
+        packet.sent += static_cast<std::size_t>(sent);
+        unsent_bytes_ -= static_cast<std::size_t>(sent);
+        if (packet.sent == packet.bytes.size()) unsent_.pop_front();
+    }
+    return State::open;
+}
+
+Channel::State Channel::receive()
+{
+    while (true) {
+        iovec part = {buffer_.get(), read_bytes};
+        alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
+        msghdr header = {};
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        const ssize_t got = ::recvmsg(socket_.raw(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno == EAGAIN ? State::open : State::closed;
+        in_.insert(in_.end(), buffer_.get(), buffer_.get() + got);
+        take_files(header);
+        if (got == 0 || parse() == State::closed) return State::closed;
+    }
+}
+
+void Channel::take_files(const msghdr& header)
+{
+    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(const_cast<msghdr*>(&header), part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+        const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
+            Fd file(fd);
+            if (accept_files_ && files_.size() < max_waiting_files) files_.push_back(std::move(file));
+        }
+    }
+}
+
+Channel::State Channel::parse()
+{
+    std::size_t at = 0;
+    while (in_.size() - at >= sizeof(Header)) {
+        Header header;
+        std::memcpy(&header, in_.data() + at, sizeof header);
+        if (header.magic != header_magic || header.body_bytes > max_body_bytes || header.raw_bytes > max_raw_bytes ||
+            header.files > (accept_files_ ? 1u : 0u))
+            return State::closed;
+        const std::size_t size = sizeof header + header.body_bytes + header.raw_bytes;
+        if (in_.size() - at < size) break;
+        const std::uint8_t* body = in_.data() + at + sizeof header;
+        auto decoded = decode_body(body, header.body_bytes);
+        if (!decoded || files_.size() < header.files) return State::closed;
+        const std::uint8_t* raw = body + header.body_bytes;
+        Message message{std::move(*decoded), {raw, raw + header.raw_bytes}, {}};
+        if (header.files == 1) {
+            message.file = std::move(files_.front());
+            files_.pop_front();
+        }
+        messages_.push_back(std::move(message));
+        at += size;
+    }
+    in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(at));
+    return State::open;
+}
+
+std::optional<Message> Channel::next()
+{
+    if (messages_.empty()) return std::nullopt;
+    std::optional<Message> first(std::move(messages_.front()));
+    messages_.pop_front();
+    return first;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/process_image.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <utility>
+
+namespace loopwatch {
+namespace {
+
+constexpr std::size_t sp_register = 7, pc_register = 16, register_count = 17;
+// A capture that is not truncated ends at the loop's own frame: a read a little above it is that frame, not a loss.
+constexpr std::uint64_t beyond_loop_bytes = 64 * 1024;
+
+// Separate debug files play no part in unwinding: .eh_frame is in the file itself.
+int no_debuginfo(Dwfl_Module*, void**, const char*, Dwarf_Addr, const char*, const char*, GElf_Word, char**) { return -1; }
+
+// Load bias: what was added to link-time addresses.
+std::optional<std::uint64_t> bias_of(const ProcessImage::Module& module)
+{
+    if (!module.image) return std::nullopt;
+    const auto vaddr = module.image->segments().vaddr_of(module.file_offset, PF_X);
+    if (vaddr) return module.start - *vaddr;
+    // The kernel maps whole pages: the mapping may begin before the segment's first byte.
+    for (const auto& header : module.image->segments().headers)
+        if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0 && (header.p_offset & ~4095ull) == module.file_offset)
+            return module.start - (header.p_vaddr & ~4095ull);
+    return std::nullopt;
+}
+
+}  // namespace
+
+void ProcessImage::add(Module module)
+{
+    modules_.push_back(std::move(module));
+    built_ = false;
+}
+
+std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
+{
+    build();
+    walk_ = {&stack, {}, 0, false};
+    const std::uint64_t pc = stack.dwarf_registers[pc_register];
+    if (attached_) dwfl_getthread_frames(dwfl_.get(), static_cast<pid_t>(pid_), &ProcessImage::on_frame, this);
+    if (walk_.lookups.empty()) walk_.lookups.push_back(pc);
+
+    std::vector<Frame> frames;
+    for (const std::uint64_t address : walk_.lookups) symbolize(address, frames);
+    frames.back().truncated = walk_.cut;
+    progress_.file_id.store(0, std::memory_order_relaxed);
+    return frames;
+}
+
+void ProcessImage::symbolize(std::uint64_t address, std::vector<Frame>& frames)
+{
+    build();
+    const Module* module = find(address);
+    const auto bias = module != nullptr ? bias_of(*module) : std::nullopt;
+    if (!bias) {
+        Frame frame;
+        frame.offset = address;
+        if (module != nullptr) {
+            frame.module = module->path;
+            frame.offset = address - module->start + module->file_offset;
+        }
+        frames.push_back(std::move(frame));
+        return;
+    }
+    progress_.file_id.store(module->file_id, std::memory_order_relaxed);
+    for (const Frame& known : module->image->symbolize(address - *bias)) {
+        frames.push_back(known);
+        frames.back().module = module->path;
+    }
+}
+
+pid_t ProcessImage::next_thread(Dwfl*, void*, void**) { return 0; }
+
+bool ProcessImage::get_thread(Dwfl*, pid_t, void* self, void** thread)
+{
+    *thread = self;
+    return true;
+}
+
+bool ProcessImage::read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* result, void* self)
+{
+    auto& image = *static_cast<ProcessImage*>(self);
+    const CapturedStack& stack = *image.walk_.stack;
+    const std::uint64_t size = stack.bytes.size();
+    if (address >= stack.base && size >= sizeof *result && address - stack.base <= size - sizeof *result) {
+        std::memcpy(result, stack.bytes.data() + (address - stack.base), sizeof *result);
+        return true;
+    }
+    if (image.read_file(address, result)) return true;
+    const std::uint64_t end = stack.base + size;
+    const bool at_loop = !stack.truncated && address + sizeof *result > end && address < end + beyond_loop_bytes;
+    if (!at_loop) image.walk_.cut = true;
+    return false;
+}
+
+bool ProcessImage::set_registers(Dwfl_Thread* thread, void* self)
+{
+    Dwarf_Word registers[register_count];
+    std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, register_count, registers);
+    return dwfl_thread_state_registers(thread, 0, register_count, registers);
+}
+
+int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
+{
+    auto& image = *static_cast<ProcessImage*>(self);
+    Walk& walk = image.walk_;
+    Dwarf_Addr pc = 0;
+    bool activation = false;
+    Dwarf_Word sp = 0;
+    if (!dwfl_frame_pc(frame, &pc, &activation) || pc == 0) return DWARF_CB_ABORT;
+    // Hostile or missing unwind information may run in circles: each caller's stack pointer lies above its callee's.
+    const bool first = walk.lookups.empty();
+    if (dwfl_frame_reg(frame, sp_register, &sp) == 0) {
+        if (!first && sp <= walk.last_sp) return walk.cut = true, DWARF_CB_ABORT;
+        walk.last_sp = sp;
+    }
+    if (walk.lookups.size() == max_frames) return walk.cut = true, DWARF_CB_ABORT;
+    const std::uint64_t lookup = activation ? pc : pc - 1;
+    const Module* module = image.find(lookup);
+    walk.lookups.push_back(lookup);
+    image.progress_.file_id.store(module != nullptr ? module->file_id : 0, std::memory_order_relaxed);
+    return DWARF_CB_OK;
+}
+
+// Call frame information may point into .rodata; writable data would be another moment's.
+bool ProcessImage::read_file(std::uint64_t address, Dwarf_Word* result) const
+{
+    for (const Module& module : modules_) {
+        const auto bias = bias_of(module);
+        if (!bias || address < *bias) continue;
+        const auto offset = module.image->segments().offset_of(address - *bias, PF_R, PF_W);
+        if (!offset) continue;
+        return ::pread(module.image->file(), result, sizeof *result, static_cast<off_t>(*offset)) == sizeof *result;
+    }
+    return false;
+}
+
+void ProcessImage::build()
+{
+    if (built_) return;
+    built_ = true;
+    attached_ = false;
+    std::sort(modules_.begin(), modules_.end(), [](const Module& a, const Module& b) { return a.start < b.start; });
+    static const Dwfl_Callbacks callbacks = {nullptr, &no_debuginfo, &dwfl_offline_section_address, nullptr};
+    dwfl_.reset(dwfl_begin(&callbacks));
+    if (!dwfl_) return;
+    std::set<std::pair<const Image*, std::uint64_t>> reported;
+    for (const Module& module : modules_) {
+        const auto bias = bias_of(module);
+        if (!bias || !reported.emplace(module.image.get(), *bias).second) continue;
+        progress_.file_id.store(module.file_id, std::memory_order_relaxed);
+        Fd copy(::fcntl(module.image->file(), F_DUPFD_CLOEXEC, 0));
+        if (dwfl_report_elf(dwfl_.get(), module.path.c_str(), module.path.c_str(), copy.raw(), *bias, true) != nullptr)
+            (void)copy.release();  // libdwfl's
+    }
+    dwfl_report_end(dwfl_.get(), nullptr, nullptr);
+    progress_.file_id.store(0, std::memory_order_relaxed);
+    static const Dwfl_Thread_Callbacks threads = {&ProcessImage::next_thread, &ProcessImage::get_thread, &ProcessImage::read_memory,
+                                                  &ProcessImage::set_registers, nullptr, nullptr};
+    attached_ = dwfl_attach_state(dwfl_.get(), nullptr, static_cast<pid_t>(pid_), &threads, this);
+}
+
+const ProcessImage::Module* ProcessImage::find(std::uint64_t address) const
+{
+    auto after = std::upper_bound(modules_.begin(), modules_.end(), address,
+                                  [](std::uint64_t a, const Module& module) { return a < module.start; });
+    return after != modules_.begin() && address < std::prev(after)->end ? &*std::prev(after) : nullptr;
+}
+
+}  // namespace loopwatch

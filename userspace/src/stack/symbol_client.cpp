@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/symbol_client.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <new>
+
+#include "stack/answers.hpp"
+#include "stack/debug_files.hpp"
+#include "stack/segments.hpp"
+#include "stack/worker_loop.hpp"
+
+namespace loopwatch {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr auto patience = 5s;
+constexpr std::size_t max_requests = 4096;
+constexpr std::size_t max_unsent_bytes = 64u << 20;
+constexpr std::size_t max_modules = 4096;  // of one process
+constexpr std::size_t max_addresses = 256;
+constexpr std::size_t max_files = 65'536;
+constexpr unsigned crashes_to_quarantine = 2;
+constexpr std::size_t pc_register = 16;
+
+}  // namespace
+
+Result<std::unique_ptr<SymbolWorker>> SymbolWorker::start()
+{
+    auto client = SymbolClient::open();
+    if (!client) return client.error();
+    return std::unique_ptr<SymbolWorker>(std::move(*client));
+}
+
+Result<std::unique_ptr<SymbolClient>> SymbolClient::open()
+{
+    Fd events(::epoll_create1(EPOLL_CLOEXEC));
+    Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!events || !timer) return errno_error(ExitCode::failed, "symbol worker");
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, timer.raw(), &event) != 0) return errno_error(ExitCode::failed, "symbol worker");
+    void* page = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return errno_error(ExitCode::failed, "symbol worker");
+    std::unique_ptr<SymbolClient> client(new SymbolClient(std::move(events), std::move(timer), new (page) Progress));
+    if (auto started = client->ensure_worker(); !started) return started.error();
+    return client;
+}
+
+SymbolClient::SymbolClient(Fd events, Fd timer, Progress* progress)
+    : events_(std::move(events)), timer_(std::move(timer)), progress_(progress)
+{
+}
+
+SymbolClient::~SymbolClient()
+{
+    end_worker();
+    ::munmap(progress_, sizeof(Progress));
+}
+
+Result<ModuleScan> SymbolClient::scan(int elf)
+{
+    const auto segments = read_segments(elf);
+    if (!segments) return segments.error();
+    FileState* file = file_state(elf);
+    if (file == nullptr || file->crashes >= crashes_to_quarantine) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
+    if (auto ready = ensure_worker(); !ready) return ready.error();
+    scanned_.reset();
+    const std::uint64_t id = next_id_++;
+    requests_.push_back({id, 0, {}, {}});
+    if (!send({{"do", "scan"}, {"id", id}, {"file", file->id}}, {}, elf)) return errno_error(ExitCode::failed, "symbol worker");
+    while (!scanned_) {
+        pollfd ready = {events_.raw(), POLLIN, 0};
+        if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
+        pump();
+    }
+    auto result = std::move(*scanned_);
+    scanned_.reset();
+    if (!result) return result;
+    // What the worker claims is checked again: a site goes into the kernel.
+    std::erase_if(result->sites, [&](const ProbeSite& site) {
+        const auto why = refuse_site(elf, *segments, site);
+        if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
+        return !why.empty();
+    });
+    return result;
+}
+
+Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules)
+{
+    if (modules.size() > max_modules) modules.resize(max_modules);
+    if (modules.empty()) {
+        processes_.erase(pid);
+        if (worker_ > 0) send({{"do", "map"}, {"pid", pid}});
+        return {};
+    }
+    const auto& kept = processes_[pid] = std::move(modules);
+    if (worker_ > 0) {
+        send_modules(pid, kept);
+        return {};
+    }
+    return ensure_worker();
+}
+
+void SymbolClient::unwind(CapturedStack stack, Done done)
+{
+    json registers = json::array();
+    for (const std::uint64_t value : stack.dwarf_registers) registers.push_back(value);
+    json body = {{"do", "unwind"}, {"pid", stack.pid}, {"registers", std::move(registers)}, {"base", stack.base}, {"truncated", stack.truncated}};
+    if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
+    ask({0, stack.pid, {stack.dwarf_registers[pc_register]}, std::move(done)}, std::move(body), std::move(stack.bytes));
+}
+
+void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done)
+{
+    if (addresses.size() > max_addresses) addresses.resize(max_addresses);
+    if (addresses.empty()) {
+        finished_.push_back({std::move(done), {}});
+        return watch();
+    }
+    json body = {{"do", "symbolize"}, {"pid", pid}, {"addresses", addresses}};
+    ask({0, pid, std::move(addresses), std::move(done)}, std::move(body), {});
+}
+
+void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw)
+{
+    const bool full = pending() >= max_requests || (channel_ && channel_->unsent_bytes() + raw.size() > max_unsent_bytes);
+    if (full || !ensure_worker()) {
+        fail(request);
+        auto answer = std::move(finished_.back());
+        finished_.pop_back();
+        watch();
+        return answer.done(std::move(answer.frames));
+    }
+    body["id"] = request.id = next_id_++;
+    if (requests_.empty()) last_progress_ = Clock::now();
+    requests_.push_back(std::move(request));
+    send(std::move(body), std::move(raw));
+}
+
+void SymbolClient::poll()
+{
+    pump();
+    // Only what is there: a callback may ask again.
+    for (std::size_t count = finished_.size(); count > 0; --count) {
+        Answer answer = std::move(finished_.front());
+        finished_.pop_front();
+        answer.done(std::move(answer.frames));
+    }
+    watch();
+}
+
+Result<void> SymbolClient::ensure_worker()
+{
+    if (worker_ > 0) return {};
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(ExitCode::failed, "symbol worker");
+    Fd ours(pair[0]), theirs(pair[1]);
+    const int buffer_bytes = 1 << 20;
+    ::setsockopt(ours.raw(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+    progress_->file_id.store(0, std::memory_order_relaxed);
+    const pid_t core = ::getpid();
+    const pid_t child = ::fork();
+    if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
+    if (child == 0) become_worker(theirs.raw(), *progress_, core);
+    worker_ = child;
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
+    channel_.emplace(std::move(ours), false);
+    wants_write_ = false;
+    last_progress_ = Clock::now();
+    for (const auto& [pid, modules] : processes_) send_modules(pid, modules);
+    return {};
+}
+
+void SymbolClient::send_modules(std::uint32_t pid, const std::vector<ModuleMapping>& modules)
+{
+    send({{"do", "map"}, {"pid", pid}});
+    for (const ModuleMapping& module : modules) {
+        const FileState* file = module.file ? file_state(module.file.raw()) : nullptr;
+        const bool shown = file != nullptr && file->crashes < crashes_to_quarantine;
+        send({{"do", "module"}, {"pid", pid}, {"start", module.start}, {"end", module.end}, {"offset", module.file_offset},
+              {"path", clean_text(module.path)}, {"file", file != nullptr ? file->id : 0}},
+             {}, shown ? module.file.raw() : -1);
+    }
+}
+
+// False if there is no worker to send to; a broken socket shows at the next pump().
+bool SymbolClient::send(json body, std::vector<std::uint8_t> raw, int file)
+{
+    if (!channel_) return false;
+    Fd copy(file >= 0 ? ::fcntl(file, F_DUPFD_CLOEXEC, 0) : -1);
+    channel_->send({std::move(body), std::move(raw), std::move(copy)});
+    channel_->flush();
+    watch();
+    return true;
+}
+
+void SymbolClient::pump()
+{
+    std::uint64_t ticks = 0;
+    [[maybe_unused]] const ssize_t drained = ::read(timer_.raw(), &ticks, sizeof ticks);
+    if (channel_) {
+        bool alive = channel_->flush() == Channel::State::open;
+        // What it said before it died still counts.
+        alive = channel_->receive() == Channel::State::open && alive;
+        while (channel_)
+            if (auto message = channel_->next(); !message) break;
+            else if (!accept(*message)) alive = false;
+        const bool hangs = !requests_.empty() && Clock::now() - last_progress_ > patience;
+        if (!alive || hangs) worker_lost();
+    }
+    watch();
+}
+
+bool SymbolClient::accept(Message& message)
+{
+    const json& body = message.body;
+    if (body.contains("need")) return answer_need(body);
+    const json id = body.value("id", json());
+    if (requests_.empty() || id != requests_.front().id) return false;
+    Request request = std::move(requests_.front());
+    requests_.pop_front();
+    last_progress_ = Clock::now();
+    if (!request.done) {
+        auto scan = decode_scan(body.value("scan", json()));
+        const json error = body.value("error", json());
+        if (scan) scanned_ = std::move(*scan);
+        else scanned_ = Error{ExitCode::failed, error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer", {}};
+        return true;
+    }
+    auto frames = decode_frames(body.value("frames", json()));
+    if (!frames) return fail(request), body.contains("error");
+    finished_.push_back({std::move(request.done), std::move(*frames)});
+    return true;
+}
+
+bool SymbolClient::answer_need(const json& body)
+{
+    const json build_id = body.value("build_id", json()), debuglink = body.value("debuglink", json());
+    const json pid = body.value("pid", json()), path = body.value("path", json());
+    if (!build_id.is_string() || !debuglink.is_string() || !path.is_string() || !pid.is_number_unsigned()) return false;
+    const Fd file = open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()}, path.get<std::string>());
+    return send({{"do", "debug_file"}}, {}, file.raw());
+}
+
+// The worker died, hangs, or does not keep to the protocol: another one is started with the next request.
+void SymbolClient::worker_lost()
+{
+    const std::uint32_t culprit = progress_->file_id.load(std::memory_order_relaxed);
+    const bool guilty = !requests_.empty();  // an idle worker that ends does so of its own accord
+    end_worker();
+    if (guilty)
+        for (auto& [key, state] : files_)
+            if (culprit != 0 && state.id == culprit) ++state.crashes;
+    for (Request& request : requests_) fail(request);
+    requests_.clear();
+}
+
+void SymbolClient::end_worker()
+{
+    if (channel_) ::epoll_ctl(events_.raw(), EPOLL_CTL_DEL, channel_->descriptor(), nullptr);
+    channel_.reset();
+    if (worker_ <= 0) return;
+    ::kill(worker_, SIGKILL);
+    while (::waitpid(worker_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    worker_ = -1;
+}
+
+void SymbolClient::fail(Request& request)
+{
+    if (!request.done) {
+        scanned_ = Error{ExitCode::failed, "the symbol worker died while it read the file", {}};
+        return;
+    }
+    ++failures_;
+    std::vector<Frame> frames;
+    for (const std::uint64_t address : request.addresses) frames.push_back(bare_frame(request.pid, address));
+    finished_.push_back({std::move(request.done), std::move(frames)});
+}
+
+// Keeps descriptor() readable exactly while poll() has something to do: at once if answers wait, else when patience ends.
+void SymbolClient::watch()
+{
+    if (channel_ && wants_write_ != (channel_->unsent_bytes() > 0)) {
+        wants_write_ = !wants_write_;
+        epoll_event event = {};
+        event.events = EPOLLIN | (wants_write_ ? EPOLLOUT : 0u);
+        ::epoll_ctl(events_.raw(), EPOLL_CTL_MOD, channel_->descriptor(), &event);
+    }
+    itimerspec at = {};
+    if (!finished_.empty()) at.it_value.tv_nsec = 1;
+    else if (!requests_.empty()) at.it_value.tv_sec = std::chrono::seconds(patience).count() + 1;
+    ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
+}
+
+SymbolClient::FileState* SymbolClient::file_state(int fd)
+{
+    struct stat status = {};
+    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return nullptr;
+    const FileKey key{status.st_dev, status.st_ino, status.st_size, status.st_ctim.tv_sec};
+    const auto [at, fresh] = files_.try_emplace(key);
+    if (fresh) {
+        if (files_.size() > max_files) {
+            files_.erase(at);
+            return nullptr;
+        }
+        at->second.id = next_file_id_++;
+    }
+    return &at->second;
+}
+
+Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
+{
+    Frame frame;
+    frame.offset = address;
+    const auto process = processes_.find(pid);
+    if (process == processes_.end()) return frame;
+    for (const ModuleMapping& module : process->second) {
+        if (address < module.start || address >= module.end) continue;
+        frame.module = clean_text(module.path);
+        const auto segments = read_segments(module.file.raw());
+        const std::uint64_t offset = address - module.start + module.file_offset;
+        frame.offset = segments ? segments->vaddr_of(offset, PF_X).value_or(offset) : offset;
+    }
+    return frame;
+}
+
+}  // namespace loopwatch

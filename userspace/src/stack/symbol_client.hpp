@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SymbolClient: the core's half of the symbol worker. Starts it (again), keeps what it must be told anew, bounds what waits for it,
+// and checks its answers.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <tuple>
+
+#include "stack/channel.hpp"
+#include "stack/process_image.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+class SymbolClient final : public SymbolWorker {
+public:
+    // Fails when memory for the shared word or descriptors run out.
+    static Result<std::unique_ptr<SymbolClient>> open();
+    ~SymbolClient() override;
+
+    Result<ModuleScan> scan(int elf) override;
+    Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules) override;
+    void unwind(CapturedStack stack, Done done) override;
+    void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
+    int descriptor() const override { return events_.raw(); }
+    void poll() override;
+    std::size_t pending() const override { return requests_.size() + finished_.size(); }
+    pid_t pid() const override { return worker_; }
+    std::uint64_t failures() const override { return failures_; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    struct Request {
+        std::uint64_t id = 0;
+        std::uint32_t pid = 0;
+        std::vector<std::uint64_t> addresses;  // what is shown if no answer comes
+        Done done;                             // empty: a scan
+    };
+    struct Answer {
+        Done done;
+        std::vector<Frame> frames;
+    };
+    // A file that has killed the worker twice is not shown to it again. Identity: device, inode, size, time of change.
+    using FileKey = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t>;
+    struct FileState {
+        std::uint32_t id = 0;
+        unsigned crashes = 0;
+    };
+
+    SymbolClient(Fd events, Fd timer, Progress* progress);
+    Result<void> ensure_worker();
+    void send_modules(std::uint32_t pid, const std::vector<ModuleMapping>& modules);
+    bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
+    void ask(Request request, nlohmann::json body, std::vector<std::uint8_t> raw);
+    void pump();
+    bool accept(Message& message);
+    bool answer_need(const nlohmann::json& body);
+    void worker_lost();
+    void end_worker();
+    void fail(Request& request);
+    void watch();
+    FileState* file_state(int fd);
+    Frame bare_frame(std::uint32_t pid, std::uint64_t address) const;
+
+    Fd events_;  // epoll: the socket, and the timer
+    Fd timer_;
+    Progress* progress_;
+    std::optional<Channel> channel_;
+    bool wants_write_ = false;
+    pid_t worker_ = -1;
+    std::uint64_t next_id_ = 1;
+    std::uint64_t failures_ = 0;
+    Clock::time_point last_progress_;
+    std::deque<Request> requests_;  // in the order in which the worker answers
+    std::deque<Answer> finished_;   // for poll() to hand out
+    std::optional<Result<ModuleScan>> scanned_;
+    std::map<std::uint32_t, std::vector<ModuleMapping>> processes_;
+    std::map<FileKey, FileState> files_;
+    std::uint32_t next_file_id_ = 1;
+};
+
+}  // namespace loopwatch

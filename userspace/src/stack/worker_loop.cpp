@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/worker_loop.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "stack/answers.hpp"
+#include "stack/module_scan.hpp"
+
+namespace loopwatch {
+namespace {
+
+using nlohmann::json;
+
+constexpr int idle_ms = 30'000;
+constexpr rlim_t address_space_bytes = 1ull << 30;
+
+std::uint32_t id_of(const json& body, const char* key) { return body.at(key).get<std::uint32_t>(); }
+
+}  // namespace
+
+WorkerLoop::WorkerLoop(Fd socket, Progress& progress) : channel_(std::move(socket), true), progress_(progress) {}
+
+void WorkerLoop::run()
+{
+    while (true) {
+        std::optional<Message> message;
+        if (waiting_.empty()) {
+            message = wait(idle_ms);
+        } else {
+            message = std::move(waiting_.front());
+            waiting_.pop_front();
+        }
+        if (!message) return;
+        handle(*message);
+        progress_.file_id.store(0, std::memory_order_relaxed);
+    }
+}
+
+std::optional<Message> WorkerLoop::wait(int timeout_ms)
+{
+    while (true) {
+        if (auto message = channel_.next()) return message;
+        pollfd ready = {channel_.descriptor(), static_cast<short>(POLLIN | (channel_.unsent_bytes() > 0 ? POLLOUT : 0)), 0};
+        const int count = ::poll(&ready, 1, timeout_ms);
+        if (count == 0) return std::nullopt;
+        if (count < 0 && errno != EINTR) return std::nullopt;
+        if (channel_.flush() == Channel::State::closed || channel_.receive() == Channel::State::closed) return std::nullopt;
+    }
+}
+
+void WorkerLoop::handle(Message& message)
+{
+    const std::string& what = message.body.at("do").get_ref<const std::string&>();
+    if (what == "map" || what == "module") return map(message);
+    if (what == "debug_file") return;  // the answer to a question that nobody asks any more
+    json reply = {{"id", message.body.at("id")}};
+    try {
+        if (what == "scan") answer_scan(message, reply);
+        else reply["frames"] = encode_frames(what == "unwind" ? unwind(message) : symbolize(message));
+    } catch (const std::bad_alloc&) {
+        reply["error"] = "out of memory";
+    }
+    send(std::move(reply));
+}
+
+void WorkerLoop::answer_scan(Message& message, json& reply)
+{
+    progress_.file_id.store(id_of(message.body, "file"), std::memory_order_relaxed);
+    const auto scan = scan_module(message.file.raw());
+    if (scan) reply["scan"] = encode_scan(*scan);
+    else reply["error"] = scan.error().what;
+}
+
+void WorkerLoop::map(Message& message)
+{
+    const json& body = message.body;
+    const std::uint32_t pid = id_of(body, "pid");
+    if (body["do"] == "map") {
+        processes_.erase(pid);
+        std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
+        return;
+    }
+    ProcessImage::Module module{body.at("start"), body.at("end"), body.at("offset"), body.at("path"), id_of(body, "file"), nullptr};
+    progress_.file_id.store(module.file_id, std::memory_order_relaxed);
+    if (message.file) {
+        module.image = image(module.file_id, std::move(message.file));
+        if (module.image)
+            module.image->set_finder([this, pid, path = module.path](const DebugFileWanted& wanted) { return debug_file(pid, path, wanted); });
+    }
+    process(pid).add(std::move(module));
+}
+
+std::vector<Frame> WorkerLoop::unwind(Message& message)
+{
+    const json& body = message.body;
+    CapturedStack stack;
+    stack.pid = id_of(body, "pid");
+    for (std::size_t i = 0; i < std::size(stack.dwarf_registers); ++i) stack.dwarf_registers[i] = body.at("registers").at(i);
+    stack.base = body.at("base");
+    stack.truncated = body.at("truncated");
+    stack.bytes = std::move(message.raw);
+    return process(stack.pid).unwind(stack);
+}
+
+std::vector<Frame> WorkerLoop::symbolize(Message& message)
+{
+    std::vector<Frame> frames;
+    for (const json& address : message.body.at("addresses")) process(id_of(message.body, "pid")).symbolize(address, frames);
+    return frames;
+}
+
+std::shared_ptr<Image> WorkerLoop::image(std::uint32_t file_id, Fd file)
+{
+    if (auto known = images_[file_id].lock()) return known;
+    auto opened = Image::open(std::move(file));
+    if (!opened) return nullptr;
+    std::shared_ptr<Image> image = std::move(*opened);
+    images_[file_id] = image;
+    return image;
+}
+
+Fd WorkerLoop::debug_file(std::uint32_t pid, const std::string& path, const DebugFileWanted& wanted)
+{
+    send({{"need", "debug_file"}, {"pid", pid}, {"path", path}, {"build_id", wanted.build_id}, {"debuglink", wanted.debuglink}});
+    while (auto message = wait(idle_ms)) {
+        if (message->body.at("do") == "debug_file") return std::move(message->file);
+        waiting_.push_back(std::move(*message));
+    }
+    return {};
+}
+
+ProcessImage& WorkerLoop::process(std::uint32_t pid)
+{
+    auto& process = processes_[pid];
+    if (!process) process = std::make_unique<ProcessImage>(pid, progress_);
+    return *process;
+}
+
+void WorkerLoop::send(json body)
+{
+    channel_.send({std::move(body), {}, {}});
+    if (channel_.flush() == Channel::State::closed) ::_exit(0);
+}
+
+void become_worker(int socket, Progress& progress, pid_t core)
+{
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != core) ::_exit(0);  // died before the line above
+    ::prctl(PR_SET_NAME, "loopwatch-sym");
+    // A terminal's ^C reaches the whole group; the core ends this process when it is done with it.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}) std::signal(number, SIG_IGN);
+    for (const int number : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGCHLD, SIGALRM}) std::signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+
+    // Libraries print what they find wrong with a file, with the file's own strings: nowhere is the right place for it.
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int kept = 3;
+    for (int fd = 0; fd < kept; ++fd) ::dup2(null, fd);
+    if (socket != kept) ::dup2(socket, kept);
+    ::close_range(kept + 1, ~0u, 0);
+
+    const rlimit no_core = {0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    rlimit files = {};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &files);
+    }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    const rlimit memory = {address_space_bytes, address_space_bytes};
+    ::setrlimit(RLIMIT_AS, &memory);
+#endif
+    ::unsetenv("DEBUGINFOD_URLS");  // root must not ask the network for what a hostile build-id names
+
+    try {
+        WorkerLoop(Fd(kept), progress).run();
+    } catch (...) {
+        ::_exit(1);  // a bug or no memory; the core sees the socket close, and starts another
+    }
+    ::_exit(0);
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WorkerLoop: the worker process. Reads requests, answers them in order. It opens no path on behalf of the target: files arrive as
+// descriptors, separate debug files are asked of the core ("need"), so that it can be confined further. The one exception is BCC,
+// which wants /proc/self/fd/N.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "stack/channel.hpp"
+#include "stack/process_image.hpp"
+
+namespace loopwatch {
+
+class WorkerLoop {
+public:
+    WorkerLoop(Fd socket, Progress& progress);
+
+    // Returns when the core is gone, or has asked for nothing for 30 s: an idle collector shall hold no debug information.
+    void run();
+
+private:
+    std::optional<Message> wait(int timeout_ms);
+    void handle(Message& message);
+    void answer_scan(Message& message, nlohmann::json& reply);
+    void map(Message& message);
+    std::vector<Frame> unwind(Message& message);
+    std::vector<Frame> symbolize(Message& message);
+    std::shared_ptr<Image> image(std::uint32_t file_id, Fd file);
+    Fd debug_file(std::uint32_t pid, const std::string& path, const DebugFileWanted& wanted);
+    ProcessImage& process(std::uint32_t pid);
+    void send(nlohmann::json body);
+
+    Channel channel_;
+    Progress& progress_;
+    std::deque<Message> waiting_;  // arrived while a debug file was awaited
+    std::map<std::uint32_t, std::weak_ptr<Image>> images_;
+    std::map<std::uint32_t, std::unique_ptr<ProcessImage>> processes_;
+};
+
+// Turns the calling process, just forked, into the worker; never returns. Keeps `socket` and the standard streams' numbers only.
+[[noreturn]] void become_worker(int socket, Progress& progress, pid_t core);
+
+}  // namespace loopwatch
