@@ -257,7 +257,7 @@ void Kernel::finish_calibration()
 {
     if (!parts_->statistics) return;
     auto& programs = parts_->skeleton->progs;
-    const auto average = [](bpf_program* program, std::uint64_t otherwise) {
+    const auto average = [](bpf_program* program, std::uint64_t otherwise) -> std::uint64_t {
         bpf_prog_info info = {};
         std::uint32_t size = sizeof info;
         if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0 || info.run_cnt < 10) return otherwise;

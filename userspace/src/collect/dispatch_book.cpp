@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/dispatch_book.hpp"
+
+#include <algorithm>
+
+namespace loopwatch {
+
+namespace {
+
+bool worth_reporting(const DispatchBundle& bundle) { return !bundle.long_blocks.empty() || !bundle.calls.empty(); }
+
+}  // namespace
+
+// A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended without becoming slow.
+DispatchBundle& DispatchBook::open(const lw_event& event)
+{
+    const Key key{event.tid, event.seq};
+    for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key;)
+        older = worth_reporting(older->second) ? std::next(older) : open_.erase(older);
+    if (open_.size() >= max_open && !open_.contains(key)) {
+        const auto oldest = std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) { return a.second.last_ns < b.second.last_ns; });
+        open_.erase(oldest);
+        ++overflow_;
+    }
+    auto& bundle = open_[key];
+    bundle.pid = event.pid;
+    bundle.tid = event.tid;
+    bundle.loop_id = event.loop_id;
+    bundle.seq = event.seq;
+    bundle.last_ns = event.time_ns;
+    return bundle;
+}
+
+void DispatchBook::add(SourceEvent event)
+{
+    auto& bundle = open(event.head.event);
+    const auto& head = event.head;
+    if (head.index >= LW_SOURCES) return;
+    if (head.single && bundle.long_blocks.size() < max_long_blocks)
+        bundle.long_blocks.push_back({head.index, head.block_start_ns, head.block_end_ns, head.waker});
+    else if (head.single)
+        ++overflow_;
+    if (bundle.places.size() <= head.index) bundle.places.resize(head.index + 1);
+    auto& place = bundle.places[head.index];
+    if (event.stack.empty() && !place.stack.empty()) {
+        const auto stack = place.head.stack;
+        place.head = head;
+        place.head.stack = stack;
+    } else {
+        place = std::move(event);
+    }
+}
+
+void DispatchBook::add(SampleEvent event)
+{
+    auto& bundle = open(event.head.event);
+    if (bundle.samples.size() < max_samples) bundle.samples.push_back(std::move(event));
+}
+
+void DispatchBook::add(CallEvent event)
+{
+    auto& bundle = open(event.head.event);
+    if (bundle.calls.size() < max_calls)
+        bundle.calls.push_back(std::move(event));
+    else
+        ++overflow_;
+}
+
+DispatchBundle DispatchBook::close(const lw_dispatch& closing)
+{
+    auto& bundle = open(closing.event);
+    bundle.closing = closing;
+    auto closed = std::move(bundle);
+    open_.erase({closing.event.tid, closing.event.seq});
+    return closed;
+}
+
+std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
+{
+    std::vector<DispatchBundle> abandoned;
+    for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid; bundle = open_.erase(bundle))
+        if (worth_reporting(bundle->second)) abandoned.push_back(std::move(bundle->second));
+    return abandoned;
+}
+
+std::vector<DispatchBundle> DispatchBook::abandon_all()
+{
+    std::vector<DispatchBundle> abandoned;
+    for (auto& [key, bundle] : open_)
+        if (worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
+    open_.clear();
+    return abandoned;
+}
+
+std::size_t DispatchBook::samples_of(std::uint32_t tid, std::uint64_t seq) const
+{
+    const auto found = open_.find({tid, seq});
+    return found == open_.end() ? 0 : found->second.samples.size();
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DispatchBook: gathers what arrives about one dispatch (blocks while it runs, samples, the shim's calls) until the record that closes it.
+// Bounded: what never gets closed is dropped or, if it holds long blocks, handed out as incomplete.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "collect/event.hpp"
+
+namespace loopwatch {
+
+struct LongBlock {
+    std::uint32_t place = 0;
+    std::uint64_t start_ns = 0, end_ns = 0;
+    lw_waker waker = {};
+};
+
+struct DispatchBundle {
+    std::uint32_t pid = 0, tid = 0;
+    std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
+    std::optional<lw_dispatch> closing;
+    std::vector<SourceEvent> places;  // by their index; the latest totals, the first stack
+    std::vector<LongBlock> long_blocks;
+    std::vector<CallEvent> calls;
+    std::vector<SampleEvent> samples;
+};
+
+class DispatchBook {
+public:
+    static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
+
+    void add(SourceEvent event);
+    void add(SampleEvent event);
+    void add(CallEvent event);
+    DispatchBundle close(const lw_dispatch& closing);
+    // Dispatches of a thread that has ended, of which at least a long block or a call is known.
+    std::vector<DispatchBundle> abandon(std::uint32_t tid);
+    std::vector<DispatchBundle> abandon_all();
+    std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;
+    // Dispatches, blocks or calls beyond the caps.
+    std::uint64_t overflow() const noexcept { return overflow_; }
+
+private:
+    using Key = std::pair<std::uint32_t, std::uint64_t>;
+    DispatchBundle& open(const lw_event& event);
+    std::map<Key, DispatchBundle> open_;
+    std::uint64_t overflow_ = 0;
+};
+
+}  // namespace loopwatch

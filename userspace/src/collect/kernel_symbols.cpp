@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/kernel_symbols.hpp"
+
+#include <cinttypes>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+
+namespace loopwatch {
+
+namespace {
+
+// Names of x86-64 kernels 6.1 to 6.18. A timer's wake passes through an interrupt as well, so the more telling origin wins.
+WakeOrigin meaning(std::string_view name)
+{
+    using std::string_view;
+    for (const string_view timer : {"hrtimer_interrupt", "__hrtimer_run_queues", "run_timer_softirq", "hrtimer_wakeup", "tick_nohz_handler"})
+        if (name == timer) return WakeOrigin::timer;
+    for (const string_view signal : {"signal_wake_up_state", "__send_signal_locked", "complete_signal"})
+        if (name == signal) return WakeOrigin::signal;
+    for (const string_view interrupt : {"handle_softirqs", "__do_softirq", "asm_common_interrupt", "common_interrupt", "__irq_exit_rcu"})
+        if (name == interrupt) return WakeOrigin::irq;
+    if (name.starts_with("asm_sysvec_") || name.starts_with("sysvec_")) return WakeOrigin::irq;
+    return WakeOrigin::unknown;
+}
+
+int rank(WakeOrigin origin)
+{
+    switch (origin) {
+        case WakeOrigin::timer: return 3;
+        case WakeOrigin::signal: return 2;
+        case WakeOrigin::irq: return 1;
+        default: return 0;
+    }
+}
+
+}  // namespace
+
+KernelSymbols::KernelSymbols()
+{
+    const std::unique_ptr<FILE, int (*)(FILE*)> symbols(std::fopen("/proc/kallsyms", "re"), std::fclose);
+    char line[512], name[256], type = 0;
+    Range open{0, 0, WakeOrigin::unknown};
+    while (symbols && std::fgets(line, sizeof line, symbols.get())) {
+        std::uint64_t address = 0;
+        if (std::sscanf(line, "%" SCNx64 " %c %255s", &address, &type, name) != 3 || address == 0) continue;
+        // Aliases share an address: the range goes on until the next address.
+        if (open.origin != WakeOrigin::unknown && address > open.begin) {
+            open.end = address;
+            ranges_.push_back(open);
+            open.origin = WakeOrigin::unknown;
+        }
+        const auto origin = type == 't' || type == 'T' ? meaning(name) : WakeOrigin::unknown;
+        if (origin != WakeOrigin::unknown) open = {address, 0, origin};
+    }
+}
+
+WakeOrigin KernelSymbols::origin(std::span<const std::uint64_t> kernel_stack) const
+{
+    if (kernel_stack.empty() || ranges_.empty()) return WakeOrigin::unknown;
+    WakeOrigin best = WakeOrigin::thread;
+    for (const auto address : kernel_stack)
+        for (const auto& range : ranges_)
+            if (address >= range.begin && address < range.end && rank(range.origin) > rank(best)) best = range.origin;
+    return best;
+}
+
+}  // namespace loopwatch

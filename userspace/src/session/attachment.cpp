@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/attachment.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "collect/probe_table.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr const char* shim_name = "libloopwatch_preload.so";
+constexpr std::size_t max_warnings = 32;
+
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// How probe.hpp's thunks take their arguments; the BPF side reads these registers and no others.
+std::string calling_convention(unsigned arguments)
+{
+    static constexpr const char* registers[] = {"rdi", "rsi", "rdx", "rcx", "r8"};
+    std::string text;
+    for (unsigned i = 0; i < arguments; ++i) text += fmt::format("{}8@%{}", i ? " " : "", registers[i]);
+    return text;
+}
+
+}  // namespace
+
+Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
+    : process_(std::move(process)),
+      loops_(process_),
+      kernel_(kernel),
+      worker_(worker),
+      options_(options),
+      ns_pid_(process_.ns_id(process_.pid())),
+      comm_(process_.comm())
+{
+}
+
+Attachment::~Attachment()
+{
+    trace_links_.clear();
+    links_.clear();
+    kernel_.dismiss(process_.pid());
+    (void)worker_.map_process(pid(), {});
+}
+
+Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
+{
+    auto process = Process::open(pid);
+    if (!process) return process.error();
+    if (auto admitted = kernel.admit(pid); !admitted) return admitted.error();
+    std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
+    if (auto refreshed = attachment->refresh(); !refreshed) {
+        if (!attachment->process_.alive())
+            return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
+        return refreshed.error();
+    }
+    if (attachment->probes_.empty())
+        return Error{ExitCode::not_permitted, fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
+                     "build it with loopwatch::rt, or fire the probes of <loopwatch/probe.hpp> in its event loop"};
+    return attachment;
+}
+
+Result<void> Attachment::refresh()
+{
+    const auto hash = process_.modules_hash();
+    if (hash == modules_hash_) {
+        scan_registries();
+        return {};
+    }
+    std::size_t unreadable = 0;
+    auto modules = process_.modules(&unreadable);
+    if (!modules) return modules.error();
+    modules_hash_ = hash;
+    if (unreadable) warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
+    for (const auto& module : *modules)
+        if (auto attached = attach_module(module); !attached) return attached;
+    scan_registries();
+    return worker_.map_process(pid(), std::move(*modules));
+}
+
+Result<void> Attachment::attach_module(const ModuleMapping& module)
+{
+    struct stat info = {};
+    if (::fstat(module.file.raw(), &info) != 0 || !scanned_.emplace(info.st_dev, info.st_ino).second) return {};
+    const auto scan = worker_.scan(module.file.raw());
+    if (!scan) {
+        warn(fmt::format("{}: {}", module.path, scan.error().what));
+        return {};
+    }
+    for (const auto& warning : scan->warnings) warn(fmt::format("{}: {}", module.path, warning));
+    if (build_id_.empty()) {
+        build_id_ = scan->build_id;
+        if (scan->is_static) warn("the program is statically linked: the shim cannot be loaded into it");
+    }
+    if (base_name(module.path) == shim_name) shim_ = true;
+    if (scan->registry_vaddr != 0)
+        registries_.push_back(scan->registry_vaddr + module.start - (scan->exec_vaddr + module.file_offset - scan->exec_offset));
+
+    const auto sites = check(module, scan->sites);
+    std::vector<CheckedSite> watch, trace;
+    for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::watch ? watch : trace).push_back(site);
+    for (auto [chosen, links] : {std::pair(&watch, &links_), std::pair(&trace, &trace_links_)}) {
+        auto attached = kernel_.attach_sites(process_.pid(), module.file.raw(), *chosen);
+        if (!attached) return attached.error();
+        std::move(attached->begin(), attached->end(), std::back_inserter(*links));
+    }
+    return {};
+}
+
+// What the worker claims is checked again here: it parsed a file that may be crafted.
+std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const std::vector<ProbeSite>& sites)
+{
+    std::vector<CheckedSite> checked;
+    for (const auto& site : sites) {
+        const auto* row = find_probe(site.name);
+        if (!row || row->gate == ProbeGate::debug || (row->gate == ProbeGate::trace && !options_.trace)) continue;
+        const bool mapped = site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
+        std::uint8_t byte = 0;
+        if (!mapped || ::pread(module.file.raw(), &byte, 1, static_cast<off_t>(site.offset)) != 1 || byte != 0x90) {
+            warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
+        } else if (site.arguments != calling_convention(row->arguments)) {
+            warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name, site.arguments));
+        } else {
+            checked.push_back({row->id, site.offset, site.semaphore_offset});
+            probes_.insert(site.name);
+        }
+    }
+    return checked;
+}
+
+void Attachment::scan_registries()
+{
+    for (const auto registry : registries_) {
+        bool newer = false;
+        for (auto& loop : loops_.list(registry, newer)) {
+            if (find_loop(loop.id)) continue;
+            if (loop.tid) kernel_.enter_loop(process_.pid(), loop.tid, loop.slot, loop.id);
+            known_loops_.push_back(std::move(loop));
+        }
+        if (newer) warn("the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update loopwatch");
+    }
+}
+
+void Attachment::add_loop(std::uint64_t slot_address)
+{
+    lw_loop_slot slot;
+    if (!loops_.read(slot_address, slot) || find_loop(slot.loop_id)) return;
+    known_loops_.push_back(loops_.view(slot_address, slot));
+}
+
+void Attachment::remove_loop(std::uint64_t loop_id)
+{
+    std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.id == loop_id; });
+}
+
+const LoopView* Attachment::find_loop(std::uint64_t loop_id) const
+{
+    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(), [&](const LoopView& loop) { return loop.id == loop_id; });
+    return found == known_loops_.end() ? nullptr : &*found;
+}
+
+std::vector<int> Attachment::tiers() const
+{
+    std::vector<int> tiers;
+    if (shim_) tiers.push_back(1);
+    if (probes_.contains("slow_dispatch")) tiers.push_back(3);
+    return tiers;
+}
+
+void Attachment::warn(std::string warning)
+{
+    if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
+        warnings_.push_back(std::move(warning));
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attachment: one target that is being watched. attach() → refresh() whenever it may have loaded a module → destroyed: detached.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "collect/kernel.hpp"
+#include "stack/symbol_worker.hpp"
+#include "target/loops.hpp"
+#include "target/process.hpp"
+
+namespace loopwatch {
+
+struct AttachmentOptions {
+    bool trace = false;
+};
+
+class Attachment {
+public:
+    // Fails as Process::open does, or not_permitted when the process carries nothing that could be watched.
+    static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
+    ~Attachment();
+    Attachment(const Attachment&) = delete;
+    Attachment& operator=(const Attachment&) = delete;
+
+    // Attaches to modules and enters loops that are new since the last time.
+    Result<void> refresh();
+    void detach_trace() { trace_links_.clear(); }
+
+    const Process& process() const noexcept { return process_; }
+    Loops& loops() noexcept { return loops_; }
+    const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
+    void add_loop(std::uint64_t slot);
+    void remove_loop(std::uint64_t loop_id);
+    const LoopView* find_loop(std::uint64_t loop_id) const;
+
+    const std::set<std::string>& probes() const noexcept { return probes_; }
+    std::vector<int> tiers() const;
+    const std::string& build_id() const noexcept { return build_id_; }
+    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
+    std::uint32_t ns_pid() const noexcept { return ns_pid_; }
+    const std::string& comm() const noexcept { return comm_; }
+
+private:
+    Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
+    Result<void> attach_module(const ModuleMapping& module);
+    std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
+    void scan_registries();
+    void warn(std::string warning);
+
+    Process process_;
+    Loops loops_;
+    Kernel& kernel_;
+    SymbolWorker& worker_;
+    AttachmentOptions options_;
+    std::uint32_t ns_pid_ = 0;
+    std::string comm_;
+
+    std::uint64_t modules_hash_ = 0;
+    std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
+    std::vector<std::uint64_t> registries_;                      // addresses
+    std::vector<LoopView> known_loops_;
+    std::vector<Link> links_, trace_links_;
+    std::set<std::string> probes_;
+    std::string build_id_;
+    bool shim_ = false;
+    std::vector<std::string> warnings_;
+};
+
+}  // namespace loopwatch

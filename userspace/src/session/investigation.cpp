@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/investigation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "analysis/calls.hpp"
+#include "target/descriptor.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+WokenBy woken_by(WakeOrigin origin)
+{
+    switch (origin) {
+        case WakeOrigin::thread: return WokenBy::thread;
+        case WakeOrigin::timer: return WokenBy::timer;
+        case WakeOrigin::irq: return WokenBy::irq;
+        case WakeOrigin::signal: return WokenBy::signal;
+        case WakeOrigin::unknown: break;
+    }
+    return WokenBy::unknown;
+}
+
+CapturedStack captured(const lw_event& event, const lw_stack& stack, std::vector<std::uint8_t> bytes)
+{
+    CapturedStack captured;
+    captured.pid = event.pid;
+    std::copy(std::begin(stack.registers.dwarf), std::end(stack.registers.dwarf), captured.dwarf_registers);
+    captured.base = stack.base;
+    captured.bytes = std::move(bytes);
+    captured.truncated = stack.truncated != 0;
+    return captured;
+}
+
+BlockFacts block_facts(const SourceEvent& event, Attachment& attachment)
+{
+    const auto& head = event.head;
+    BlockFacts block;
+    block.syscall = head.syscall;
+    std::copy(std::begin(head.args), std::end(head.args), block.args);
+    block.task_state = head.state;
+    block.total_ns = head.total_ns;
+    block.longest_ns = head.longest_ns;
+    block.count = head.count;
+    block.last_start_ns = head.block_start_ns;
+    block.last_end_ns = head.block_end_ns;
+    if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6) {
+        auto descriptor = describe_descriptor(attachment.process().pid(), static_cast<int>(head.args[argument]));
+        block.fd_target = std::move(descriptor.target);
+        block.peer = std::move(descriptor.peer);
+    }
+    return block;
+}
+
+void set_waker(const lw_waker& raw, const KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
+{
+    if (raw.tid == 0) return;
+    origin = woken_by(symbols.origin({raw.kernel_stack, std::min<std::size_t>(raw.depth, LW_WAKER_DEPTH)}));
+    if (origin == WokenBy::thread) waker = Waker{raw.pid, raw.tid, raw.comm, {}};
+}
+
+SingleBlock single_block(const LongBlock& block, const KernelSymbols& symbols)
+{
+    SingleBlock single;
+    single.place = block.place;
+    single.start_ns = block.start_ns;
+    single.end_ns = block.end_ns;
+    set_waker(block.waker, symbols, single.waker, single.woken_by);
+    return single;
+}
+
+CallFacts call_facts(const lw_call& head, Attachment& attachment)
+{
+    CallFacts call;
+    call.call = head.call;
+    call.start_ns = head.start_ns;
+    call.end_ns = head.end_ns;
+    call.fd = head.fd;
+    call.arg = head.arg;
+    call.text = head.text;
+    if (head.fd >= 0) {
+        auto descriptor = describe_descriptor(attachment.process().pid(), head.fd);
+        call.fd_target = std::move(descriptor.target);
+        call.peer = std::move(descriptor.peer);
+    }
+    return call;
+}
+
+// The task as it was while the dispatch ran: at its first block or sample, else as it is at its end.
+const lw_task_view* task_view(const DispatchBundle& bundle)
+{
+    for (const auto& place : bundle.places)
+        if (place.head.task.id) return &place.head.task;
+    for (const auto& sample : bundle.samples)
+        if (sample.head.task.id) return &sample.head.task;
+    for (const auto& call : bundle.calls)
+        if (call.head.task.id) return &call.head.task;
+    return bundle.closing && bundle.closing->task.id ? &bundle.closing->task : nullptr;
+}
+
+void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
+{
+    facts.start_ns = closing.start_ns;
+    facts.end_ns = closing.end_ns;
+    facts.blocked_ns = closing.blocked_ns;
+    facts.runq_ns = closing.runq_ns;
+    facts.stopped_ns = closing.stopped_ns;
+    facts.other_blocked_ns = closing.other_blocked_ns;
+    facts.blocks = closing.blocks;
+    facts.preemptions = closing.preemptions;
+    facts.slow = closing.slow != 0;
+    facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
+}
+
+// Of a dispatch that never ended: as much as its blocks tell.
+void add_span(DispatchFacts& facts)
+{
+    facts.complete = false;
+    facts.start_ns = facts.end_ns = 0;
+    for (const auto& block : facts.long_blocks) {
+        facts.start_ns = facts.start_ns ? std::min(facts.start_ns, block.start_ns) : block.start_ns;
+        facts.end_ns = std::max(facts.end_ns, block.end_ns);
+    }
+}
+
+}  // namespace
+
+const char* task_state_name(std::uint32_t state)
+{
+    switch (state) {
+        case LW_TASK_CREATED: return "created";
+        case LW_TASK_RUNNING: return "running";
+        case LW_TASK_SUSPENDED: return "suspended";
+        case LW_TASK_READY: return "ready";
+        case LW_TASK_FINISHED: return "finished";
+        default: return "unknown";
+    }
+}
+
+Location location_info(std::uint64_t address, Loops& loops)
+{
+    const auto& location = loops.location(address);
+    return {location.function, location.file, location.line};
+}
+
+TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
+{
+    TaskInfo task;
+    task.id = std::to_string(view.id);
+    task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
+    task.name = view.name;
+    task.state = task_state_name(view.state);
+    task.created_at = location_info(view.created_at, loops);
+    task.resumed_at = location_info(resume, loops);
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i) {
+        auto where = location_info(view.chain_suspended[i] ? view.chain_suspended[i] : view.chain_created[i], loops);
+        if (const auto& coroutine = loops.location(view.chain_created[i]); !coroutine.function.empty()) where.function = coroutine.function;
+        task.await_chain.push_back(std::move(where));
+    }
+    return task;
+}
+
+void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, const KernelSymbols& kernel_symbols,
+                 std::function<void(DispatchFacts)> done)
+{
+    auto facts = std::make_shared<DispatchFacts>();
+    facts->subject = {attachment.pid(), bundle.tid, attachment.ns_pid(), attachment.process().ns_id(static_cast<pid_t>(bundle.tid)),
+                      attachment.process().comm(static_cast<pid_t>(bundle.tid))};
+    facts->loop.id = std::to_string(bundle.loop_id);
+    if (const auto* loop = attachment.find_loop(bundle.loop_id)) facts->loop.name = loop->name;
+    facts->seq = bundle.seq;
+    const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
+    if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());
+    for (const auto& place : bundle.places) facts->blocks_by_place.push_back(block_facts(place, attachment));
+    for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
+    for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, attachment));
+    facts->samples.resize(bundle.samples.size());
+    for (const auto& single : facts->long_blocks) {
+        auto& place = facts->blocks_by_place[single.place];
+        place.waker = single.waker;
+        place.woken_by = single.woken_by;
+    }
+    if (bundle.closing)
+        add_closing(*facts, *bundle.closing);
+    else
+        add_span(*facts);
+
+    // Answers come in order, but a full queue answers at once: the count starts with one that is ours.
+    auto outstanding = std::make_shared<std::size_t>(1);
+    auto finish = [facts, outstanding, done = std::move(done)] {
+        if (--*outstanding == 0) done(std::move(*facts));
+    };
+    const auto ask = [&](const auto& event, std::vector<Frame>& to) {
+        if (event.stack.empty()) return;
+        ++*outstanding;
+        worker.unwind(captured(event.head.event, event.head.stack, event.stack), [&to, finish](std::vector<Frame> frames) {
+            to = std::move(frames);
+            finish();
+        });
+    };
+    for (std::size_t i = 0; i < bundle.places.size(); ++i) ask(bundle.places[i], facts->blocks_by_place[i].stack);
+    for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask(bundle.calls[i], facts->calls[i].stack);
+    for (std::size_t i = 0; i < bundle.samples.size(); ++i) ask(bundle.samples[i], facts->samples[i].stack);
+    finish();
+}
+
+}  // namespace loopwatch

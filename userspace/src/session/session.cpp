@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+
+#include "analysis/explain.hpp"
+#include "session/investigation.hpp"
+#include "session/trace_events.hpp"
+#include "util/duration.hpp"
+#include "util/log.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t records_a_round = 4096;
+constexpr std::uint64_t calibration_ns = 200'000'000;
+constexpr std::uint64_t farewell_ns = 2'000'000'000;  // how long the summary waits for stacks still being explained
+constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
+// A uprobe's trap, beside the program it runs: 511-560 ns on 6.18 (nop, int3).
+constexpr std::uint64_t trap_ns = 540;
+
+Result<Fd> open_signals()
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM}) sigaddset(&set, signal);
+    if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return errno_error(ExitCode::failed, "blocking signals");
+    Fd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals) return errno_error(ExitCode::failed, "signalfd");
+    return signals;
+}
+
+std::uint64_t peak_rss_bytes(pid_t pid)
+{
+    const auto status = read_proc(pid, "status", 8192).value_or("");
+    const auto line = status.find("VmHWM:");
+    std::uint64_t kib = 0;
+    if (line != std::string::npos) std::sscanf(status.c_str() + line + 6, "%" SCNu64, &kib);
+    return kib * 1024;
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), sink_(sink) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
+{
+    std::unique_ptr<Session> session(new Session(std::move(options), sink));
+    auto& wish = session->options_;
+    auto signals = open_signals();
+    if (!signals) return signals.error();
+    session->signals_ = std::move(*signals);
+    for (const pid_t pid : wish.pids)
+        if (auto process = Process::open(pid); !process) return process.error();
+
+    auto worker = SymbolWorker::start();
+    if (!worker) return worker.error();
+    session->worker_ = std::move(*worker);
+    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.rung.value_or(best_rung())});
+    if (!kernel) return kernel.error();
+    session->kernel_ = std::move(*kernel);
+    session->watchdog_.emplace(WatchdogOptions{wish.threshold_ns / 2, std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
+                               *session->kernel_, session->book_);
+    if (auto attached = session->attach_targets(); !attached) return attached.error();
+    if (auto floor = session->check_floor(); !floor) return floor.error();
+    return session;
+}
+
+Result<void> Session::attach_targets()
+{
+    for (const pid_t pid : options_.pids) {
+        auto attachment = Attachment::attach(pid, *kernel_, *worker_, {options_.trace});
+        if (!attachment) return attachment.error();
+        targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
+    }
+    if (kernel_->rung() == AttachRung::none) warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
+    if (kernel_->rung() == AttachRung::perf_pid)
+        warnings_.push_back("probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
+    return {};
+}
+
+// The runtime reports no dispatch below its floor, so a threshold below it would promise what cannot be seen.
+Result<void> Session::check_floor()
+{
+    if (options_.trace) return {};
+    for (auto& [pid, target] : targets_)
+        for (const auto& loop : target->known_loops()) {
+            lw_loop_slot slot;
+            if (!target->loops().read(loop.slot, slot) || slot.floor_ns <= options_.threshold_ns) continue;
+            return Error{ExitCode::usage,
+                         fmt::format("threshold {} is below the floor of process {} ({})", format_duration(options_.threshold_ns), pid,
+                                     format_duration(slot.floor_ns)),
+                         fmt::format("start the program with LOOPWATCH_FLOOR={}us, or use --trace",
+                                     std::max<std::uint64_t>(1, options_.threshold_ns / 1000))};
+        }
+    return {};
+}
+
+void Session::publish_start()
+{
+    SessionStart start;
+    start.at_ns = monotonic_ns();
+    start.version = options_.version;
+    utsname name = {};
+    if (::uname(&name) == 0) start.kernel = name.release;
+    start.threshold_ns = options_.threshold_ns;
+    start.block_threshold_ns = options_.block_threshold_ns;
+    start.limits = {{"max_loops", options_.max_loops}, {"stack_bytes", LW_STACK_BYTES}, {"stacks_per_second", 2000}};
+    start.warnings = warnings_;
+    std::set<std::string> probes;
+    std::set<int> tiers;
+    for (auto& [pid, target] : targets_) {
+        probes.insert(target->probes().begin(), target->probes().end());
+        for (const int tier : target->tiers()) tiers.insert(tier);
+        for (const auto& warning : target->warnings()) start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
+        for (const auto& loop : target->known_loops()) {
+            lw_loop_slot slot;
+            if (target->loops().read(loop.slot, slot)) start.limits["floor_ns"] = std::max(start.limits["floor_ns"], slot.floor_ns);
+        }
+    }
+    start.probes.assign(probes.begin(), probes.end());
+    start.tiers.assign(tiers.begin(), tiers.end());
+    publish(start);
+    for (auto& [pid, target] : targets_) {
+        TargetStart record;
+        record.subject = {pid, 0, target->ns_pid(), 0, target->comm()};
+        record.at_ns = monotonic_ns();
+        record.exe = target->process().exe();
+        record.cmdline = target->process().cmdline();
+        record.build_id = target->build_id();
+        record.tiers = target->tiers();
+        for (const auto& loop : target->known_loops()) record.loops.push_back({std::to_string(loop.id), loop.name});
+        record.warnings = target->warnings();
+        publish(record);
+    }
+}
+
+Result<ExitCode> Session::run()
+{
+    started_ns_ = monotonic_ns();
+    next_tick_ns_ = started_ns_ + Watchdog::tick_ns;
+    next_interval_ns_ = started_ns_ + options_.interval_ns;
+    publish_start();
+    for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
+    kernel_->start_calibration();
+    calibrating_ = true;
+
+    while (!interrupted_ && !output_error_ && !targets_.empty()) {
+        wait();
+        drain();
+        const auto now = monotonic_ns();
+        if (next_tick_ns_ && now >= next_tick_ns_) tick(now);
+        if (now >= next_interval_ns_) interval(now);
+        if (calibrating_ && now - started_ns_ >= calibration_ns) {
+            kernel_->finish_calibration();
+            calibrating_ = false;
+        }
+        if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
+    }
+    finish();
+    if (output_error_) return *output_error_;
+    for (const auto& type : options_.fail_on)
+        if (counts_[type]) return ExitCode::fail_on_matched;
+    return ExitCode::done;
+}
+
+void Session::publish(const Record& record)
+{
+    if (output_error_) return;
+    if (auto written = sink_.write(record); !written) output_error_ = written.error();
+}
+
+void Session::publish_finding(const char* type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record)
+{
+    ++counts_[type];
+    if (limiter_.admit(type, fingerprint, at_ns)) publish(record);
+}
+
+void Session::wait()
+{
+    std::vector<pollfd> waits = {{kernel_->ring_descriptor(), POLLIN, 0}, {worker_->descriptor(), POLLIN, 0}, {signals_.raw(), POLLIN, 0}};
+    for (const auto& [pid, target] : targets_) waits.push_back({target->process().pidfd(), POLLIN, 0});
+    const auto now = monotonic_ns();
+    std::uint64_t until = next_interval_ns_;
+    if (next_tick_ns_) until = std::min(until, next_tick_ns_);
+    if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
+    if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
+    if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
+    const std::uint64_t left = until > now ? until - now : 0;
+    const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
+    ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
+
+    worker_->poll();
+    signalfd_siginfo signal;
+    if (::read(signals_.raw(), &signal, sizeof signal) == sizeof signal) {
+        interrupted_ = true;
+        end_reason_ = signal.ssi_signo == SIGINT ? "interrupted" : "terminated";
+    }
+    for (std::size_t i = 3; i < waits.size(); ++i) {
+        if (!waits[i].revents) continue;
+        while (drain()) {}
+        const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) { return entry.second->process().pidfd() == waits[i].fd; });
+        if (ended != targets_.end()) end_target(ended->first, "exited");
+    }
+}
+
+bool Session::drain()
+{
+    return kernel_->drain(records_a_round, [this](const Event& event) { on_event(event); });
+}
+
+void Session::on_event(const Event& event)
+{
+    std::visit([this](const auto& typed) { on(typed); }, event);
+}
+
+void Session::on(const lw_loop_started& event)
+{
+    if (auto* target = find(event.event.pid)) {
+        if (event.started)
+            target->add_loop(event.slot);
+        else
+            target->remove_loop(event.event.loop_id);
+    }
+    watchdog_->forget(event.event.tid);
+}
+
+void Session::on(const lw_dispatch& event)
+{
+    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+}
+
+void Session::on(const SourceEvent& event)
+{
+    if (wanted(event.head.event.tid)) book_.add(event);
+}
+
+void Session::on(const SampleEvent& event)
+{
+    if (wanted(event.head.event.tid)) book_.add(event);
+}
+
+void Session::on(const CallEvent& event)
+{
+    if (wanted(event.head.event.tid)) book_.add(event);
+}
+
+void Session::on(const lw_trace& event)
+{
+    auto* target = find(event.event.pid);
+    if (!target || !wanted(event.event.tid)) return;
+    if (auto record = task_event(event, *target)) publish_finding(record->type.c_str(), record->type, record->at_ns, *record);
+}
+
+void Session::on(const WakeEvent&)
+{
+    idle_ticks_ = 0;
+    if (!next_tick_ns_) next_tick_ns_ = monotonic_ns() + Watchdog::tick_ns;
+}
+
+void Session::on(const ExitEvent& event)
+{
+    for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
+    if (auto* target = find(event.head.pid)) target->remove_loop(event.head.loop_id);
+    watchdog_->forget(event.head.tid);
+}
+
+void Session::explain_bundle(DispatchBundle bundle)
+{
+    auto* target = find(bundle.pid);
+    if (!target) return;
+    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
+        auto findings = explain(facts, {options_.threshold_ns, options_.block_threshold_ns});
+        for (auto& call : findings.blocking) {
+            call.occurrence = occurrences_.add(call.fingerprint);
+            publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
+        }
+        if (!findings.slow) return;
+        findings.slow->occurrence = occurrences_.add(findings.slow->fingerprint);
+        publish_finding("slow_callback", findings.slow->fingerprint, findings.slow->end_ns, *findings.slow);
+    });
+}
+
+void Session::tick(std::uint64_t now_ns)
+{
+    const auto look = [&] {
+        bool active = false;
+        for (auto& [pid, target] : targets_) active |= watchdog_->look(*target, now_ns);
+        return active;
+    };
+    next_tick_ns_ = now_ns + Watchdog::tick_ns;
+    idle_ticks_ = look() ? 0 : idle_ticks_ + 1;
+    if (idle_ticks_ < 2) return;
+    // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
+    kernel_->set_watchdog_asleep(true);
+    if (look()) {
+        kernel_->set_watchdog_asleep(false);
+        idle_ticks_ = 0;
+    } else {
+        next_tick_ns_ = 0;
+    }
+}
+
+void Session::interval(std::uint64_t now_ns)
+{
+    next_interval_ns_ = now_ns + options_.interval_ns;
+    for (auto& [pid, target] : targets_) {
+        if (auto refreshed = target->refresh(); !refreshed && target->process().alive()) print_warning(refreshed.error().what);
+        for (auto& stats : statistics_.look(*target, now_ns)) publish(stats);
+    }
+    if (options_.trace && !trace_stepped_down_) limit_trace_overhead(now_ns);
+    publish(SessionStats{now_ns, losses(), limiter_.suppressed(), overhead()});
+}
+
+void Session::limit_trace_overhead(std::uint64_t now_ns)
+{
+    const auto runs = kernel_->cost().trace_runs;
+    const auto since = trace_checked_ns_ ? trace_checked_ns_ : started_ns_;
+    const double percent = 100.0 * static_cast<double>((runs - trace_runs_) * trap_ns) / static_cast<double>(std::max<std::uint64_t>(1, now_ns - since));
+    trace_runs_ = runs;
+    trace_checked_ns_ = now_ns;
+    if (percent <= options_.max_overhead_percent) return;
+    for (auto& [pid, target] : targets_) target->detach_trace();
+    trace_stepped_down_ = true;
+    print_warning(fmt::format("--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on", percent,
+                              options_.max_overhead_percent));
+}
+
+void Session::end_target(std::uint32_t pid, const char* reason)
+{
+    for (auto& bundle : book_.abandon_all()) explain_bundle(std::move(bundle));
+    const auto until = monotonic_ns() + farewell_ns;
+    while (worker_->pending() && monotonic_ns() < until) {
+        pollfd wait{worker_->descriptor(), POLLIN, 0};
+        ::poll(&wait, 1, 50);
+        worker_->poll();
+    }
+    auto& target = *targets_.at(pid);
+    publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
+    targets_.erase(pid);
+    if (targets_.empty()) end_reason_ = "target_end";
+}
+
+void Session::finish()
+{
+    const auto now = monotonic_ns();
+    for (auto& [pid, target] : targets_) statistics_.look(*target, now);
+    while (drain()) {}
+    while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
+    if (calibrating_) kernel_->finish_calibration();
+    SessionEnd end;
+    end.at_ns = monotonic_ns();
+    end.duration_ns = end.at_ns - started_ns_;
+    end.counts = counts_;
+    for (const char* type : {"slow_callback", "blocking_call"}) end.counts.try_emplace(type, 0);
+    end.lost = losses();
+    end.suppressed = limiter_.suppressed();
+    end.dispatches = statistics_.dispatches();
+    end.dispatch_ns = statistics_.dispatch_ns();
+    end.overhead = overhead();
+    end.reason = end_reason_;
+    publish(end);
+}
+
+Attachment* Session::find(std::uint32_t pid)
+{
+    const auto found = targets_.find(pid);
+    return found == targets_.end() ? nullptr : found->second.get();
+}
+
+Counts Session::losses() const
+{
+    Counts lost = kernel_->losses();
+    lost["symbol_worker"] = worker_->failures();
+    lost["dispatch_book"] = book_.overflow();
+    lost["fingerprints_forgotten"] = occurrences_.evictions();
+    lost["sampling_failed"] = watchdog_->failures();
+    return lost;
+}
+
+Overhead Session::overhead() const
+{
+    rusage usage = {};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto nanoseconds = [](const timeval& time) {
+        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_usec) * 1000;
+    };
+    const auto cost = kernel_->cost();
+    Overhead overhead;
+    overhead.bpf_runs = cost.runs;
+    overhead.bpf_ns = cost.ns;
+    overhead.collector_cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    overhead.max_rss_bytes = peak_rss_bytes(::getpid());
+    overhead.worker_max_rss_bytes = peak_rss_bytes(worker_->pid());
+    return overhead;
+}
+
+}  // namespace loopwatch

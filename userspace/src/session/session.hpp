@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Session: the order of things. open (worker, kernel side, targets) → run (until the targets end, the time is up or a signal comes) →
+// summary. Owns nothing of how a finding is made (analysis) or shown (output).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "analysis/occurrences.hpp"
+#include "collect/dispatch_book.hpp"
+#include "collect/kernel.hpp"
+#include "collect/kernel_symbols.hpp"
+#include "output/limiter.hpp"
+#include "output/sink.hpp"
+#include "session/attachment.hpp"
+#include "session/statistics.hpp"
+#include "session/watchdog.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+struct SessionOptions {
+    std::vector<pid_t> pids;
+    std::set<std::uint32_t> tids;  // empty: all threads
+    std::uint64_t threshold_ns = 100'000'000;
+    std::uint64_t block_threshold_ns = 10'000'000;
+    std::uint64_t duration_ns = 0;  // 0: until interrupted
+    std::uint64_t interval_ns = 1'000'000'000;
+    bool trace = false;
+    double max_overhead_percent = 2;
+    std::uint32_t max_loops = 64;
+    std::optional<AttachRung> rung;  // forced; else the best this kernel offers
+    std::set<std::string> fail_on;   // finding types
+    std::string version;
+};
+
+class Session {
+public:
+    // Everything that can go wrong before detection is live goes wrong here. `sink` outlives the session.
+    static Result<std::unique_ptr<Session>> open(SessionOptions options, Sink& sink);
+    ~Session();
+    // Returns done, or fail_on_matched.
+    Result<ExitCode> run();
+
+private:
+    Session(SessionOptions options, Sink& sink);
+    Result<void> attach_targets();
+    Result<void> check_floor();
+    void publish_start();
+    void publish(const Record& record);
+    void publish_finding(const char* type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record);
+
+    // One round of the event loop.
+    void wait();
+    bool drain();
+    void on_event(const Event& event);
+    void on(const lw_loop_started& event);
+    void on(const lw_dispatch& event);
+    void on(const SourceEvent& event);
+    void on(const SampleEvent& event);
+    void on(const CallEvent& event);
+    void on(const lw_trace& event);
+    void on(const WakeEvent& event);
+    void on(const ExitEvent& event);
+    void explain_bundle(DispatchBundle bundle);
+    void tick(std::uint64_t now_ns);
+    void interval(std::uint64_t now_ns);
+    void limit_trace_overhead(std::uint64_t now_ns);
+    void end_target(std::uint32_t pid, const char* reason);
+    void finish();
+
+    bool wanted(std::uint32_t tid) const { return options_.tids.empty() || options_.tids.contains(tid); }
+    Attachment* find(std::uint32_t pid);
+    Counts losses() const;
+    Overhead overhead() const;
+
+    SessionOptions options_;
+    Sink& sink_;
+    std::unique_ptr<SymbolWorker> worker_;
+    std::unique_ptr<Kernel> kernel_;
+    std::map<std::uint32_t, std::unique_ptr<Attachment>> targets_;
+    std::vector<std::string> warnings_;
+
+    KernelSymbols kernel_symbols_;
+    DispatchBook book_;
+    std::optional<Watchdog> watchdog_;
+    Statistics statistics_;
+    Occurrences occurrences_;
+    Limiter limiter_;
+    Counts counts_;
+    std::optional<Error> output_error_;
+
+    Fd signals_;
+    bool interrupted_ = false;
+    std::string end_reason_ = "duration";
+    std::uint64_t started_ns_ = 0, next_tick_ns_ = 0, next_interval_ns_ = 0, trace_checked_ns_ = 0, trace_runs_ = 0;
+    unsigned idle_ticks_ = 0;
+    bool calibrating_ = false, trace_stepped_down_ = false;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/statistics.hpp"
+
+#include <algorithm>
+
+#include "analysis/quantiles.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_loops = 4096;
+
+double ns_per_tick(const lw_loop_slot& slot)
+{
+    return slot.clock == LW_CLOCK_TSC ? static_cast<double>(slot.clock_mult) / static_cast<double>(1ull << slot.clock_shift) : 1.0;
+}
+
+using Buckets = std::vector<std::uint64_t>;
+
+// Counters wrap at 2^32: unsigned differences stay right.
+Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&before)[LW_HISTOGRAM_BUCKETS])
+{
+    Buckets buckets(LW_HISTOGRAM_BUCKETS);
+    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = static_cast<lw_u32>(now[i] - before[i]);
+    return buckets;
+}
+
+// max_ticks is the longest since the slot exists: of this interval only if it grew in it.
+std::uint64_t interval_max(const lw_loop_slot& now, const lw_loop_slot& before) { return now.max_ticks > before.max_ticks ? now.max_ticks : 0; }
+
+}  // namespace
+
+std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t now_ns)
+{
+    std::vector<LoopStats> records;
+    for (const auto& loop : attachment.known_loops()) {
+        lw_loop_slot slot;
+        if (!attachment.loops().read(loop.slot, slot)) continue;
+        const auto key = std::pair(attachment.pid(), loop.id);
+        const auto known = last_.find(key);
+        if (known == last_.end()) {
+            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
+            continue;
+        }
+        const auto& before = known->second.slot;
+        LoopStats stats;
+        stats.subject = {attachment.pid(), loop.tid, attachment.ns_pid(), loop.ns_tid, attachment.comm()};
+        stats.at_ns = now_ns;
+        stats.loop = {std::to_string(loop.id), loop.name};
+        stats.interval_ns = now_ns - known->second.at_ns;
+        stats.iterations = slot.iterations - before.iterations;
+        stats.dispatches = (slot.seq - before.seq + 1) / 2;
+        stats.busy_ns = std::min(ticks_to_ns(slot, slot.busy_ticks - before.busy_ticks), stats.interval_ns);
+        stats.idle_ns = std::min(ticks_to_ns(slot, slot.idle_ticks - before.idle_ticks), stats.interval_ns);
+        stats.utilization = stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
+        const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
+        const auto max_ticks = interval_max(slot, before);
+        ns_per_tick_ = ns_per_tick(slot);
+        max_ticks_ = std::max(max_ticks_, max_ticks);
+        stats.dispatch_ns = quantiles(buckets, ns_per_tick_, max_ticks);
+        stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
+        stats.tasks_created = slot.tasks_created - before.tasks_created;
+        stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
+        stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
+        dispatches_ += stats.dispatches;
+        for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
+        known->second = {slot, now_ns};
+        records.push_back(std::move(stats));
+    }
+    return records;
+}
+
+Quantiles Statistics::dispatch_ns() const { return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_); }
+
+}  // namespace loopwatch

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Statistics: the counters that loops publish, as differences between two looks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "analysis/finding.hpp"
+#include "session/attachment.hpp"
+
+namespace loopwatch {
+
+class Statistics {
+public:
+    // One record a loop since its last look; a loop seen for the first time starts from here.
+    std::vector<LoopStats> look(Attachment& attachment, std::uint64_t now_ns);
+    // Over all loops since their first look.
+    std::uint64_t dispatches() const noexcept { return dispatches_; }
+    Quantiles dispatch_ns() const;
+
+private:
+    struct Last {
+        lw_loop_slot slot;
+        std::uint64_t at_ns;
+    };
+    std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // pid, loop id
+    std::uint64_t dispatches_ = 0;
+    std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
+    double ns_per_tick_ = 1;
+    std::uint64_t max_ticks_ = 0;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Trace and misuse probes as records: which type a probe is reported as, and what its arguments mean.
+#pragma once
+
+#include <optional>
+
+#include "analysis/finding.hpp"
+#include "collect/event.hpp"
+#include "session/attachment.hpp"
+
+namespace loopwatch {
+
+// nullopt for probes that are only counted (each poll and dispatch).
+std::optional<TaskEvent> task_event(const lw_trace& event, Attachment& attachment);
+
+}  // namespace loopwatch

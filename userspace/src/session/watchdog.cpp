@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/watchdog.hpp"
+
+namespace loopwatch {
+
+// Only seq is needed each time: eight bytes a loop. The dispatch's own start is read once it looks old, as a look may come late.
+bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
+{
+    bool active = false;
+    for (const auto& loop : attachment.known_loops()) {
+        const auto seq = attachment.loops().memory().object<std::uint64_t>(loop.slot);
+        if (!seq || loop.tid == 0) continue;
+        auto& seen = seen_[loop.tid];
+        if (seen.seq != *seq) {
+            seen.seq = *seq;
+            seen.since_ns = now_ns;
+            seen.sampling.reset();
+            active = true;
+        }
+        if (!(*seq & 1)) continue;
+        active = true;
+        lw_loop_slot slot;
+        std::uint64_t since = seen.since_ns;
+        if (attachment.loops().read(loop.slot, slot) && slot.seq == *seq && slot.start) since = moment_ns(slot, slot.start);
+        sample(seen, loop.tid, now_ns > since ? now_ns - since : 0);
+    }
+    return active;
+}
+
+void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns)
+{
+    if (age_ns < options_.overdue_ns) return;
+    if (book_.samples_of(tid, seen.seq) >= options_.samples) {
+        seen.sampling.reset();
+    } else if (!seen.sampling) {
+        auto event = kernel_.sample(tid, options_.sample_period_ns);
+        if (event)
+            seen.sampling = std::move(*event);
+        else
+            ++failures_;
+    }
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old and samples the CPU of their threads until they
+// end. While all loops are idle it asks to be stopped; the kernel side wakes the session when one runs again.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "collect/dispatch_book.hpp"
+#include "collect/kernel.hpp"
+#include "session/attachment.hpp"
+
+namespace loopwatch {
+
+struct WatchdogOptions {
+    std::uint64_t overdue_ns = 50'000'000;       // age from which on a dispatch is sampled: half the threshold
+    std::uint64_t sample_period_ns = 2'000'000;  // at least 1 ms
+    std::size_t samples = 50;                    // per dispatch
+};
+
+class Watchdog {
+public:
+    static constexpr std::uint64_t tick_ns = 10'000'000;
+
+    Watchdog(const WatchdogOptions& options, Kernel& kernel, const DispatchBook& book) : options_(options), kernel_(kernel), book_(book) {}
+
+    // One look at one target. Returns whether any of its loops did something since the last look.
+    bool look(Attachment& attachment, std::uint64_t now_ns);
+    void forget(std::uint32_t tid) { seen_.erase(tid); }
+    std::uint64_t failures() const noexcept { return failures_; }  // threads that could not be sampled
+
+private:
+    struct Seen {
+        std::uint64_t seq = 0;
+        std::uint64_t since_ns = 0;  // first look at this seq
+        Fd sampling;
+    };
+    void sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns);
+
+    WatchdogOptions options_;
+    Kernel& kernel_;
+    const DispatchBook& book_;
+    std::map<std::uint32_t, Seen> seen_;  // by tid
+    std::uint64_t failures_ = 0;
+};
+
+}  // namespace loopwatch
