@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// golden_records session|hostile|schema|strict: the sample records as NDJSON, and the schemas, for a validator that knows nothing
+// of our code.
+#include <cstdio>
+#include <string_view>
+
+#include "output/schema.hpp"
+#include "sample_records.hpp"
+
+int main(int argc, char** argv)
+{
+    using namespace loopwatch;
+    const std::string_view what = argc == 2 ? argv[1] : "";
+    if (what == "schema" || what == "strict") {
+        std::puts(output_schema(what == "strict").dump(2).c_str());
+    } else if (what == "session" || what == "hostile") {
+        for (const Record& record : what == "session" ? samples::session() : samples::hostile()) {
+            std::puts(to_line(to_json(record, samples::context())).c_str());
+        }
+    } else {
+        std::fputs("usage: golden_records session|hostile|schema|strict\n", stderr);
+        return 2;
+    }
+    return 0;
+}

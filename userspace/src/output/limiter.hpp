@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many findings may travel: a loop that stalls on every request must not fill the disk. What is over a limit is counted by
+// type, never dropped in silence.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "analysis/finding.hpp"
+
+namespace loopwatch {
+
+struct Limits {
+    std::uint64_t per_fingerprint = 100;  // a second
+    std::uint64_t total = 1'000;          // a second
+};
+
+// Counts in windows of one second, which begin with the first finding after the last window's end. Memory: at most `total`
+// fingerprints.
+class Limiter {
+public:
+    explicit Limiter(Limits limits = {}) : limits_(limits) {}
+
+    // May this finding be written? `now_ns`: any monotonic time.
+    bool admit(std::string_view type, const std::string& fingerprint, std::uint64_t now_ns);
+
+    // By JSON type, since the start.
+    const Counts& suppressed() const { return suppressed_; }
+
+private:
+    Limits limits_;
+    std::uint64_t window_start_ns_ = 0;
+    std::uint64_t admitted_ = 0;
+    std::unordered_map<std::string, std::uint64_t> admitted_by_fingerprint_;
+    Counts suppressed_;
+};
+
+}  // namespace loopwatch

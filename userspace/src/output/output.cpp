@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/output.hpp"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+
+namespace loopwatch {
+namespace {
+
+// glibc has no wrapper. Kernel ≥ 5.6.
+int openat2(int directory, const char* path, std::uint64_t flags, std::uint64_t mode)
+{
+    open_how how{};
+    how.flags = flags;
+    how.mode = mode;
+    how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    return static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how));
+}
+
+Error refusal(const std::string& path, const std::string& why, std::string hint)
+{
+    return {ExitCode::failed, "cannot write " + path + ": " + why, std::move(hint)};
+}
+
+// The user who called sudo; sudo sets SUDO_UID, and only root profits from it here.
+struct Caller {
+    uid_t uid;
+    gid_t gid;
+};
+
+std::optional<unsigned> number_from_environment(const char* name)
+{
+    const char* text = std::getenv(name);
+    if (text == nullptr) return std::nullopt;
+    const std::string_view digits(text);
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+}
+
+std::optional<Caller> sudo_caller()
+{
+    if (::geteuid() != 0) return std::nullopt;
+    const auto uid = number_from_environment("SUDO_UID");
+    const auto gid = number_from_environment("SUDO_GID");
+    if (!uid || !gid) return std::nullopt;
+    return Caller{*uid, *gid};
+}
+
+// The directory part and the rest. A path without a directory is in the working directory.
+std::pair<std::string, std::string> split(const std::string& path)
+{
+    const std::size_t slash = path.rfind('/');
+    if (slash == path.npos) return {".", path};
+    return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+}
+
+std::string without_links(const std::string& directory, const std::string& file)
+{
+    char resolved[PATH_MAX];
+    if (::realpath(directory.c_str(), resolved) == nullptr) return "give a path without symbolic links";
+    return "give the path without symbolic links: " + std::string(resolved) + "/" + file;
+}
+
+Result<void> check_file(int fd, int directory, const std::string& path)
+{
+    struct stat file {};
+    struct stat parent {};
+    if (::fstat(fd, &file) != 0 || ::fstat(directory, &parent) != 0) {
+        return errno_error(ExitCode::failed, "cannot inspect " + path);
+    }
+    if (!S_ISREG(file.st_mode)) return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
+    if (file.st_nlink != 1) return refusal(path, "it has other names (hard links)", "remove it, or choose another file");
+    const auto caller = sudo_caller();
+    const bool ours = file.st_uid == ::geteuid() || (caller && file.st_uid == caller->uid);
+    if ((parent.st_mode & S_IWOTH) != 0 && !ours) {
+        return refusal(path, "it belongs to another user, in a directory open to all", "choose another file");
+    }
+    return {};
+}
+
+// Without O_TRUNC: what may not be written must not be emptied either. O_NONBLOCK: a FIFO must not hang the open.
+constexpr std::uint64_t open_flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+struct OpenedFile {
+    Fd fd;
+    bool created = false;
+};
+
+Result<OpenedFile> open_or_create(int directory, const std::string& path, const std::string& file)
+{
+    // O_CREAT alone would be refused on existing files in sticky directories (fs.protected_regular), and would not tell whether
+    // the file is ours to give to the caller of sudo. Twice, for a file that goes or comes in between.
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        Fd created(openat2(directory, file.c_str(), open_flags | O_CREAT | O_EXCL, 0600));
+        if (created) return OpenedFile{std::move(created), true};
+        if (errno != EEXIST) break;
+        Fd existing(openat2(directory, file.c_str(), open_flags, 0));
+        if (existing) return OpenedFile{std::move(existing), false};
+        if (errno != ENOENT) break;
+    }
+    if (errno == ELOOP) return refusal(path, "it is a symbolic link", "remove it, or choose another file");
+    if (errno == ENXIO || errno == EISDIR) {
+        return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
+    }
+    return errno_error(ExitCode::failed, "cannot write " + path, "choose another file with -o");
+}
+
+Result<Fd> open_file(const std::string& path)
+{
+    const auto [directory_path, file] = split(path);
+    if (file.empty()) return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
+    const Fd directory(openat2(AT_FDCWD, directory_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
+    if (!directory && errno == ELOOP) {
+        return refusal(path, "its directory leads through a symbolic link", without_links(directory_path, file));
+    }
+    if (!directory) return errno_error(ExitCode::failed, "cannot write " + path, "does the directory exist?");
+
+    auto opened = open_or_create(directory.raw(), path, file);
+    if (!opened) return opened.error();
+    if (auto checked = check_file(opened->fd.raw(), directory.raw(), path); !checked) return checked.error();
+    if (const auto caller = sudo_caller(); caller && opened->created) {
+        // A file that stays root's is still a report: no reason to fail.
+        [[maybe_unused]] const int given = ::fchown(opened->fd.raw(), caller->uid, caller->gid);
+    }
+    if (::ftruncate(opened->fd.raw(), 0) != 0) return errno_error(ExitCode::failed, "cannot write " + path);
+    return std::move(opened->fd);
+}
+
+std::string hint_for(int error)
+{
+    switch (error) {
+    case ENOSPC: case EDQUOT: return "free some space, or write elsewhere with -o";
+    case EFBIG: return "raise the file size limit (ulimit -f)";
+    case EPIPE: return "the reader of the output ended before loopwatch";
+    case EBADF: return "stdout is closed; give a file with -o";
+    default: return "write elsewhere with -o";
+    }
+}
+
+}  // namespace
+
+Result<Output> Output::open(const std::string& path)
+{
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
+    if (path != "-") {
+        auto file = open_file(path);
+        if (!file) return file.error();
+        return Output(std::move(*file), path);
+    }
+    Fd copy(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (!copy) return errno_error(ExitCode::failed, "cannot write to stdout", hint_for(errno));
+    return Output(std::move(copy), "stdout");
+}
+
+Result<void> Output::write_lines(std::string_view lines)
+{
+    std::size_t written = 0;
+    while (written < lines.size()) {
+        const ssize_t count = ::write(fd_.raw(), lines.data() + written, lines.size() - written);
+        if (count > 0) {
+            written += static_cast<std::size_t>(count);
+        } else if (count < 0 && errno == EAGAIN) {
+            // stdout shares its flags with whoever gave it to us: it may be non-blocking.
+            pollfd ready{fd_.raw(), POLLOUT, 0};
+            ::poll(&ready, 1, -1);
+        } else if (count < 0 && errno != EINTR) {
+            Error error = write_error();
+            cut_back(written);
+            return error;
+        }
+    }
+    return {};
+}
+
+bool Output::is_terminal() const { return ::isatty(fd_.raw()) == 1; }
+
+Error Output::write_error() const
+{
+    const int error = errno;
+    return errno_error(ExitCode::failed, "cannot write to " + name_, hint_for(error));
+}
+
+void Output::cut_back(std::size_t written) const
+{
+    if (written == 0) return;
+    struct stat file {};
+    const off_t position = ::lseek(fd_.raw(), 0, SEEK_CUR);
+    if (position < static_cast<off_t>(written) || ::fstat(fd_.raw(), &file) != 0 || !S_ISREG(file.st_mode)) return;
+    // Somebody else's bytes behind ours stay.
+    if (file.st_size != position) return;
+    const off_t line_end = position - static_cast<off_t>(written);
+    if (::ftruncate(fd_.raw(), line_end) == 0) ::lseek(fd_.raw(), line_end, SEEK_SET);
+}
+
+}  // namespace loopwatch

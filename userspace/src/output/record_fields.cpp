@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Parts first, then records, in the order of finding.hpp.
+#include "output/record_fields.hpp"
+
+#include <fmt/format.h>
+
+#include "analysis/kind.hpp"
+
+namespace loopwatch::json {
+
+template <>
+struct Value<Kind> {
+    static Json encode(Kind kind) { return kind_name(kind); }
+    static Json schema()
+    {
+        Json names = Json::array();
+        for (int kind = 0; kind <= static_cast<int>(Kind::other); ++kind) names.push_back(kind_name(Kind(kind)));
+        return {{"enum", names}};
+    }
+};
+
+template <>
+struct Value<WokenBy> {
+    static Json encode(WokenBy woken_by) { return woken_by_name(woken_by); }
+    static Json schema()
+    {
+        Json names = Json::array();
+        for (int by = 0; by <= static_cast<int>(WokenBy::signal); ++by) names.push_back(woken_by_name(WokenBy(by)));
+        return {{"enum", names}};
+    }
+};
+
+using Arguments = std::vector<std::pair<std::string, std::string>>;
+
+// Descriptors, counts, sizes and durations are numbers; all else, addresses among them, strings.
+template <>
+struct Value<Arguments> {
+    static bool is_number(std::string_view name, const std::string& value)
+    {
+        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes", "share_percent"};
+        const bool named = std::ranges::find(names, name) != std::end(names) || name.ends_with("_ns");
+        // 18 digits fit 64 bits.
+        const std::string_view digits = std::string_view(value).substr(value.starts_with('-') ? 1 : 0);
+        return named && !digits.empty() && digits.size() <= 18 &&
+               digits.find_first_not_of("0123456789") == digits.npos;
+    }
+    static Json encode(const Arguments& arguments)
+    {
+        Json result = Json::object();
+        for (const auto& [name, value] : arguments) {
+            result[name] = is_number(name, value) ? Json(std::stoll(value)) : Json(value);
+        }
+        return result;
+    }
+    static Json schema()
+    {
+        return {{"type", "object"}, {"additionalProperties", {{"type", Json::array({"string", "integer"})}}}};
+    }
+};
+
+namespace {
+
+constexpr const char* hash_pattern = R"({"pattern":"^[0-9a-f]*$"})";
+constexpr const char* address_pattern = R"({"pattern":"^0x[0-9a-f]+$"})";
+constexpr const char* at_least_one = R"({"minimum":1})";
+
+// The target may live in our own PID namespace, and a record may concern the process as a whole, that is its main thread.
+std::uint32_t tid_of(const Subject& s) { return s.tid != 0 ? s.tid : s.pid; }
+std::uint32_t ns_pid_of(const Subject& s) { return s.ns_pid != 0 ? s.ns_pid : s.pid; }
+std::uint32_t ns_tid_of(const Subject& s) { return s.ns_tid != 0 ? s.ns_tid : s.tid != 0 ? s.tid : ns_pid_of(s); }
+
+std::optional<std::string> known(const std::string& text)
+{
+    return text.empty() ? std::nullopt : std::optional(text);
+}
+
+}  // namespace
+
+#define LW_TABLE(type, name, ...)                          \
+    template <>                                            \
+    const Table<type>& table_of<type>()                    \
+    {                                                      \
+        static constexpr Field<type> fields[] = {__VA_ARGS__}; \
+        static constexpr Table<type> table{name, fields};  \
+        return table;                                      \
+    }
+
+// clang-format off
+LW_TABLE(Envelope, "envelope",
+    field<Envelope, [](const Envelope&) { return std::string("loopwatch/1"); }>("schema", "version of this format", R"({"const":"loopwatch/1"})"),
+    field<Envelope, &Envelope::type>("type", "what the record is"),
+    field<Envelope, &Envelope::time>("time", "when, UTC, RFC 3339 with nanoseconds", R"({"pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$"})"),
+    field<Envelope, &Envelope::mono_ns>("mono_ns", "when, CLOCK_MONOTONIC; of a finding: its end"),
+    field<Envelope, &Envelope::host>("host", "name of the machine"))
+
+LW_TABLE(Subject, "subject",
+    field<Subject, &Subject::pid>("pid", "process, in the PID namespace of loopwatch"),
+    field<Subject, tid_of>("tid", "thread, in the PID namespace of loopwatch; the main thread where the whole process is meant"),
+    field<Subject, &Subject::comm>("comm", "name of the thread"),
+    field<Subject, ns_pid_of>("ns_pid", "process, as it sees itself"),
+    field<Subject, ns_tid_of>("ns_tid", "thread, as it sees itself"))
+
+LW_TABLE(Frame, "frame",
+    field<Frame, &Frame::function>("function", "demangled; empty: unknown"),
+    field<Frame, &Frame::module>("module", "path of the ELF file, as the target sees it"),
+    field<Frame, &Frame::build_id>("build_id", "of the module; empty: it has none", hash_pattern),
+    field<Frame, [](const Frame& f) { return fmt::format("{:#x}", f.offset); }>("offset", "in the module: what addr2line -e MODULE takes", address_pattern),
+    field<Frame, &Frame::file>("file", "source file; empty: unknown"),
+    field<Frame, &Frame::line>("line", "source line; 0: unknown"),
+    field<Frame, &Frame::inlined>("inlined", "inlined into the next frame"),
+    optional_field<Frame, [](const Frame& f) { return f.truncated ? std::optional(true) : std::nullopt; }>("truncated", "the stack goes on, but could not be read"))
+
+LW_TABLE(Location, "location",
+    field<Location, &Location::function>("function", "empty: unknown"),
+    field<Location, &Location::file>("file", "empty: unknown"),
+    field<Location, &Location::line>("line", "0: unknown"))
+
+LW_TABLE(Waker, "waker",
+    field<Waker, &Waker::pid>("pid", "its process"),
+    field<Waker, &Waker::tid>("tid", "its thread"),
+    field<Waker, &Waker::comm>("comm", "name of its thread"),
+    field<Waker, &Waker::stack>("stack", "what it was doing, innermost first"))
+
+LW_TABLE(Source, "source",
+    field<Source, &Source::kind>("kind", "what the thread did"),
+    field<Source, &Source::call>("call", "libc function or system call; empty: none"),
+    field<Source, &Source::args>("args", "its arguments"),
+    field<Source, &Source::duration_ns>("duration_ns", "all of it in this dispatch"),
+    field<Source, &Source::longest_ns>("longest_ns", "the longest one"),
+    field<Source, &Source::count>("count", "how often; of kind cpu: samples"),
+    field<Source, &Source::stack>("stack", "innermost first"),
+    field<Source, &Source::kernel_stack>("kernel_stack", "innermost first; with --kernel-stacks"),
+    field<Source, &Source::waker>("waker", "the thread that ended the wait"),
+    field<Source, &Source::woken_by>("woken_by", "what ended the wait"))
+
+LW_TABLE(TaskInfo, "task",
+    field<TaskInfo, &TaskInfo::id>("id", "unique in its process"),
+    field<TaskInfo, &TaskInfo::name>("name", "given by the program; empty: none"),
+    field<TaskInfo, &TaskInfo::labels>("labels", "given by the program"),
+    field<TaskInfo, &TaskInfo::state>("state", "when the dispatch ran"),
+    field<TaskInfo, &TaskInfo::parent_id>("parent_id", "the task that spawned it"),
+    field<TaskInfo, &TaskInfo::created_at>("created_at", "where it was spawned"),
+    field<TaskInfo, &TaskInfo::resumed_at>("resumed_at", "the await at which this dispatch began"),
+    field<TaskInfo, &TaskInfo::await_chain>("await_chain", "where each of its coroutines stands, innermost first"))
+
+LW_TABLE(LoopInfo, "loop",
+    field<LoopInfo, &LoopInfo::id>("id", "unique in its process"),
+    field<LoopInfo, &LoopInfo::name>("name", "given by the program; empty: none"))
+
+LW_TABLE(Breakdown, "breakdown",
+    field<Breakdown, &Breakdown::cpu_ns>("cpu_ns", "on CPU"),
+    field<Breakdown, &Breakdown::blocked_ns>("blocked_ns", "asleep of its own accord"),
+    field<Breakdown, &Breakdown::runq_ns>("runq_ns", "ready, waiting for a CPU"),
+    field<Breakdown, &Breakdown::throttled_ns>("throttled_ns", "held back by its cgroup's CPU limit"),
+    field<Breakdown, &Breakdown::stopped_ns>("stopped_ns", "stopped by a signal or a debugger"),
+    field<Breakdown, &Breakdown::other_ns>("other_ns", "not accounted for"))
+
+LW_TABLE(Impact, "impact",
+    field<Impact, &Impact::tasks_delayed>("tasks_delayed", "how many waited in the ready queue"),
+    field<Impact, &Impact::max_delay_ns>("max_delay_ns", "the longest wait"),
+    field<Impact, &Impact::total_delay_ns>("total_delay_ns", "the sum of the waits"))
+
+LW_TABLE(Quantiles, "quantiles",
+    field<Quantiles, &Quantiles::p50>("p50", "ns"),
+    field<Quantiles, &Quantiles::p90>("p90", "ns"),
+    field<Quantiles, &Quantiles::p99>("p99", "ns"),
+    field<Quantiles, &Quantiles::max>("max", "ns"),
+    field<Quantiles, &Quantiles::buckets>("buckets", "lower bound in ns: count; empty buckets are left out"))
+
+LW_TABLE(Overhead, "overhead",
+    field<Overhead, &Overhead::bpf_runs>("bpf_runs", "how often our programs ran in the kernel"),
+    field<Overhead, &Overhead::bpf_ns>("bpf_ns", "what they cost"),
+    field<Overhead, &Overhead::bpf_ns_estimated>("bpf_ns_estimated", "the cost is runs times a calibrated price"),
+    field<Overhead, &Overhead::collector_cpu_ns>("collector_cpu_ns", "CPU time of loopwatch itself"),
+    field<Overhead, &Overhead::max_rss_bytes>("max_rss_bytes", "largest memory of loopwatch"),
+    field<Overhead, &Overhead::worker_max_rss_bytes>("worker_max_rss_bytes", "largest memory of its symbol worker"))
+
+LW_TABLE(SessionStart, "session_start",
+    field<SessionStart, &SessionStart::version>("version", "of loopwatch"),
+    field<SessionStart, &SessionStart::kernel>("kernel", "release of the kernel"),
+    field<SessionStart, &SessionStart::tiers>("tiers", "what is live, 0 to 3"),
+    field<SessionStart, &SessionStart::threshold_ns>("threshold_ns", "of a slow callback"),
+    field<SessionStart, &SessionStart::block_threshold_ns>("block_threshold_ns", "of a blocking call"),
+    field<SessionStart, &SessionStart::probes>("probes", "that are attached"),
+    field<SessionStart, &SessionStart::limits>("limits", "what bounds this session"),
+    field<SessionStart, &SessionStart::warnings>("warnings", "what cannot be seen, and why"))
+
+LW_TABLE(TargetStart, "target_start",
+    field<TargetStart, &TargetStart::exe>("exe", "path of the program"),
+    field<TargetStart, &TargetStart::cmdline>("cmdline", "its arguments"),
+    field<TargetStart, &TargetStart::build_id>("build_id", "of the program; empty: it has none", hash_pattern),
+    field<TargetStart, &TargetStart::tiers>("tiers", "what it brings, 0 to 3"),
+    field<TargetStart, &TargetStart::loops>("loops", "that run"),
+    field<TargetStart, &TargetStart::warnings>("warnings", "what cannot be seen, and why"))
+
+LW_TABLE(SlowCallback, "slow_callback",
+    field<SlowCallback, &SlowCallback::scope>("scope", "one callback or resume, or a whole iteration of the loop", R"({"enum":["dispatch","iteration"]})"),
+    field<SlowCallback, &SlowCallback::duration_ns>("duration_ns", "how long it held the loop"),
+    field<SlowCallback, &SlowCallback::threshold_ns>("threshold_ns", "that it reached"),
+    field<SlowCallback, &SlowCallback::dispatch_seq>("dispatch_seq", "joins it with its blocking calls"),
+    field<SlowCallback, &SlowCallback::loop>("loop", "that was held"),
+    field<SlowCallback, &SlowCallback::task>("task", "that held it; null: a plain callback, or not known"),
+    field<SlowCallback, &SlowCallback::breakdown>("breakdown", "sums to duration_ns"),
+    field<SlowCallback, &SlowCallback::sources>("sources", "where the time went, by cost"),
+    field<SlowCallback, &SlowCallback::impact>("impact", "who waited; null: not known"),
+    field<SlowCallback, &SlowCallback::stack>("stack", "of the costliest source, innermost first"),
+    field<SlowCallback, &SlowCallback::verdict>("verdict", "what happened, in a sentence"),
+    field<SlowCallback, &SlowCallback::fingerprint>("fingerprint", "equal for the same cause on all hosts and builds", hash_pattern),
+    field<SlowCallback, &SlowCallback::fingerprint_exact>("fingerprint_exact", "equal for the same instructions", hash_pattern),
+    field<SlowCallback, &SlowCallback::occurrence>("occurrence", "of this fingerprint in this session", at_least_one),
+    field<SlowCallback, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload"]})"),
+    field<SlowCallback, &SlowCallback::seen_by>("seen_by", "who saw it"))
+
+LW_TABLE(BlockingCall, "blocking_call",
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.call; }>("call", "libc function or system call; empty: none"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.args; }>("args", "its arguments"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.duration_ns; }>("duration_ns", "how long it took"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.kind; }>("kind", "what the thread did"),
+    field<BlockingCall, &BlockingCall::threshold_ns>("threshold_ns", "that it reached"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.stack; }>("stack", "innermost first"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.kernel_stack; }>("kernel_stack", "innermost first; with --kernel-stacks"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.waker; }>("waker", "the thread that ended the wait"),
+    field<BlockingCall, [](const BlockingCall& b) { return b.source.woken_by; }>("woken_by", "what ended the wait"),
+    field<BlockingCall, &BlockingCall::loop>("loop", "whose thread it was"),
+    field<BlockingCall, &BlockingCall::task>("task", "that called; null: a plain callback, or not known"),
+    field<BlockingCall, &BlockingCall::dispatch_seq>("dispatch_seq", "joins it with its slow callback; 0: outside of a dispatch"),
+    field<BlockingCall, &BlockingCall::verdict>("verdict", "what happened, in a sentence"),
+    field<BlockingCall, &BlockingCall::fingerprint>("fingerprint", "equal for the same cause on all hosts and builds", hash_pattern),
+    field<BlockingCall, &BlockingCall::fingerprint_exact>("fingerprint_exact", "equal for the same instructions", hash_pattern),
+    field<BlockingCall, &BlockingCall::occurrence>("occurrence", "of this fingerprint in this session", at_least_one),
+    field<BlockingCall, &BlockingCall::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload"]})"),
+    field<BlockingCall, &BlockingCall::seen_by>("seen_by", "who saw it"))
+
+LW_TABLE(TaskEvent, "task_event",
+    field<TaskEvent, [](const TaskEvent& e) { return known(e.loop_id); }>("loop_id", "where it happened; null: not known"),
+    field<TaskEvent, [](const TaskEvent& e) { return known(e.task_id); }>("task_id", "whom it concerns; null: no task, or not known"))
+
+LW_TABLE(LoopStats, "loop_stats",
+    field<LoopStats, &LoopStats::loop>("loop", "that is counted"),
+    field<LoopStats, &LoopStats::interval_ns>("interval_ns", "since the last one"),
+    field<LoopStats, &LoopStats::iterations>("iterations", "polls in the interval"),
+    field<LoopStats, &LoopStats::dispatches>("dispatches", "callbacks and resumes in the interval"),
+    field<LoopStats, &LoopStats::busy_ns>("busy_ns", "in dispatches"),
+    field<LoopStats, &LoopStats::idle_ns>("idle_ns", "in polls"),
+    field<LoopStats, &LoopStats::utilization>("utilization", "busy part of the interval, 0 to 1", R"({"minimum":0})"),
+    field<LoopStats, &LoopStats::dispatch_ns>("dispatch_ns", "durations of the interval's dispatches"),
+    field<LoopStats, &LoopStats::lag_ns>("lag_ns", "from a timer's expiry to its callback"),
+    field<LoopStats, &LoopStats::tasks_alive>("tasks_alive", "that are not finished"),
+    field<LoopStats, &LoopStats::tasks_created>("tasks_created", "in the interval"),
+    field<LoopStats, &LoopStats::tasks_cancelled>("tasks_cancelled", "in the interval"))
+
+LW_TABLE(SessionStats, "session_stats",
+    field<SessionStats, &SessionStats::lost>("lost", "what could not be recorded, by reason, since the start"),
+    field<SessionStats, &SessionStats::suppressed>("suppressed", "findings over the rate limit, by type, since the start"),
+    field<SessionStats, &SessionStats::overhead>("overhead", "what watching costs"))
+
+LW_TABLE(TargetEnd, "target_end",
+    field<TargetEnd, &TargetEnd::reason>("reason", "exited, detached, exec"),
+    field<TargetEnd, &TargetEnd::exit_status>("exit_status", "as of wait(2); null: not known"))
+
+LW_TABLE(SessionEnd, "session_end",
+    field<SessionEnd, &SessionEnd::reason>("reason", "why it ended"),
+    field<SessionEnd, &SessionEnd::duration_ns>("duration_ns", "of the session"),
+    field<SessionEnd, &SessionEnd::counts>("counts", "records by type"),
+    field<SessionEnd, &SessionEnd::lost>("lost", "what could not be recorded, by reason"),
+    field<SessionEnd, &SessionEnd::suppressed>("suppressed", "findings over the rate limit, by type"),
+    field<SessionEnd, &SessionEnd::dispatches>("dispatches", "that were counted"),
+    field<SessionEnd, &SessionEnd::dispatch_ns>("dispatch_ns", "their durations"),
+    field<SessionEnd, &SessionEnd::coverage>("coverage", "what the session could see"),
+    field<SessionEnd, &SessionEnd::overhead>("overhead", "what watching cost"))
+// clang-format on
+
+#undef LW_TABLE
+
+}  // namespace loopwatch::json

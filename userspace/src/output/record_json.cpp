@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/record_json.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "output/record_fields.hpp"
+#include "util/text.hpp"
+
+namespace loopwatch {
+namespace {
+
+using json::Json;
+using json::TaskField;
+
+template <class Pairs>
+auto find_by_name(const Pairs& pairs, std::string_view name)
+{
+    return std::ranges::find_if(pairs, [&](const auto& pair) { return pair.first == name; });
+}
+
+Json number_or_null(const std::string& text)
+{
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc{} && end == text.data() + text.size() ? Json(value) : Json();
+}
+
+Json task_field(const TaskEvent& event, const TaskField& field)
+{
+    if (field.shape == TaskField::Shape::location) {
+        const auto found = find_by_name(event.locations, field.name);
+        const bool known = found != event.locations.end() && found->second.known();
+        return known ? json::encode_fields(found->second) : Json();
+    }
+    const auto found = find_by_name(event.fields, field.name);
+    if (found == event.fields.end()) return {};
+    return field.shape == TaskField::Shape::number ? number_or_null(found->second) : Json(found->second);
+}
+
+// The table's fields first, then what the event brings beside them.
+void add_task_fields(const TaskEvent& event, Json& result)
+{
+    const auto types = json::task_event_types();
+    const auto row = std::ranges::find(types, event.type, &json::TaskEventType::type);
+    if (row != types.end()) {
+        for (const TaskField& field : row->fields) result[std::string(field.name)] = task_field(event, field);
+    }
+    for (const auto& [name, text] : event.fields) {
+        if (!result.contains(name)) result[name] = text;
+    }
+    for (const auto& [name, location] : event.locations) {
+        if (!result.contains(name)) result[name] = json::encode_fields(location);
+    }
+}
+
+template <class T>
+Json encode(const T& record, json::Envelope envelope)
+{
+    Json result = json::encode_fields(envelope);
+    if constexpr (requires { record.subject; }) result.update(json::encode_fields(record.subject));
+    result.update(json::encode_fields(record));
+    if constexpr (std::is_same_v<T, TaskEvent>) add_task_fields(record, result);
+    return result;
+}
+
+}  // namespace
+
+JsonContext JsonContext::of_this_machine()
+{
+    char name[256] = {};
+    // Cut names need not end in NUL.
+    if (::gethostname(name, sizeof name - 1) != 0) name[0] = '\0';
+    return {name, ClockAnchor::now()};
+}
+
+std::string_view type_of(const Record& record)
+{
+    return std::visit(
+        []<class T>(const T& r) -> std::string_view {
+            if constexpr (std::is_same_v<T, TaskEvent>) return r.type;
+            else return json::table_of<T>().name;
+        },
+        record);
+}
+
+std::uint64_t time_of(const Record& record)
+{
+    return std::visit(
+        [](const auto& r) {
+            if constexpr (requires { r.end_ns; }) return r.end_ns;
+            else return r.at_ns;
+        },
+        record);
+}
+
+Json to_json(const Record& record, const JsonContext& context)
+{
+    const std::uint64_t mono_ns = time_of(record);
+    json::Envelope envelope{std::string(type_of(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host};
+    return std::visit([&](const auto& r) { return encode(r, std::move(envelope)); }, record);
+}
+
+std::string to_line(const Json& object)
+{
+    return escape_json(object.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `loopwatch schema`: the JSON Schema (draft 2020-12) of one output line, made from the tables the encoder uses.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "output/json_fields.hpp"
+
+namespace loopwatch {
+
+// Published form: fields that it does not know are allowed, as later versions may add some. `strict` refuses them; for tests.
+json::Json output_schema(bool strict = false);
+
+// JSON types of what --fail-on may name: findings, not steps of tasks or statistics.
+std::vector<std::string_view> finding_types();
+
+}  // namespace loopwatch

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the records about tasks carry beside loop_id and task_id: one row a type.
+#include "output/record_fields.hpp"
+
+namespace loopwatch::json {
+namespace {
+
+using enum TaskField::Shape;
+
+// clang-format off
+constexpr TaskField destroyed_pending[] = {
+    {"created_at", "where it was spawned", location},
+    {"suspended_at", "the await it never returned from", location},
+};
+constexpr TaskField never_awaited[] = {
+    {"function", "the coroutine"},
+    {"created_at", "where it was called", location},
+};
+constexpr TaskField exception_unretrieved[] = {
+    {"exception", "type of the exception"},
+    {"message", "its what()"},
+    {"created_at", "where the task was spawned", location},
+};
+constexpr TaskField cancelled[] = {
+    {"cancelled_by", "id of the task that cancelled it"},
+    {"reason", "given by the canceller"},
+    {"outcome", "cancelled, swallowed, result or exception"},
+};
+constexpr TaskField deadlock[] = {
+    {"awaited_id", "the task whose await closes the cycle"},
+    {"length", "tasks in the cycle", number},
+};
+constexpr TaskField thread_violation[] = {
+    {"operation", "what was invoked"},
+    {"owner_tid", "the thread that runs the loop", number},
+};
+constexpr TaskField resource_leak[] = {
+    {"resource", "socket, file, timer, loop"},
+    {"opened_at", "where it was opened", location},
+};
+constexpr TaskField slow_poll[] = {
+    {"timeout_ns", "what the poll was asked for", number},
+    {"elapsed_ns", "what it took", number},
+    {"events", "completions it returned", number},
+};
+constexpr TaskField created[] = {
+    {"parent_id", "the task that spawned it"},
+    {"name", "given by the program"},
+    {"created_at", "where it was spawned", location},
+};
+constexpr TaskField suspended[] = {
+    {"awaited_id", "the task it waits for"},
+    {"suspended_at", "the await", location},
+};
+constexpr TaskField finished[] = {{"outcome", "result, exception or cancelled"}};
+constexpr TaskField destroyed[] = {{"state", "it was in"}};
+constexpr TaskField cancel_requested[] = {
+    {"cancelled_by", "id of the task that asks"},
+    {"reason", "given by it"},
+};
+constexpr TaskField cancel_delivered[] = {{"outcome", "cancelled or swallowed"}};
+constexpr TaskField dispatch_begin[] = {{"resumed_at", "the await at which it goes on", location}};
+constexpr TaskField poll_begin[] = {{"timeout_ns", "what the poll is asked for", number}};
+constexpr TaskField poll_end[] = {{"events", "completions it returned", number}};
+
+constexpr TaskEventType types[] = {
+    {"task_destroyed_pending", "a task died before it finished", true, destroyed_pending},
+    {"coroutine_never_awaited", "a lazy coroutine was destroyed without one resume", true, never_awaited},
+    {"exception_unretrieved", "a task ended with an exception that nobody looked at", true, exception_unretrieved},
+    {"task_cancelled", "a cancelled task ended", true, cancelled},
+    {"deadlock", "tasks await each other in a cycle", true, deadlock},
+    {"thread_violation", "an operation of a loop was invoked on another thread", true, thread_violation},
+    {"resource_leak", "open when its loop closed", true, resource_leak},
+    {"slow_poll", "a poll took longer than it was asked to", true, slow_poll},
+    {"task_created", "a task was spawned", false, created},
+    {"task_started", "its first resume", false, {}},
+    {"task_suspended", "it waits", false, suspended},
+    {"task_resumed", "it goes on", false, {}},
+    {"task_finished", "it returned, threw or was cancelled", false, finished},
+    {"task_destroyed", "its memory is released", false, destroyed},
+    {"cancel_requested", "somebody asked it to stop", false, cancel_requested},
+    {"cancel_delivered", "the request was thrown at its await", false, cancel_delivered},
+    {"dispatch_begin", "a dispatch begins", false, dispatch_begin},
+    {"dispatch_end", "and ends", false, {}},
+    {"poll_begin", "the loop is about to wait", false, poll_begin},
+    {"poll_end", "the wait returned", false, poll_end},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const TaskEventType> task_event_types() { return types; }
+
+}  // namespace loopwatch::json
