@@ -41,8 +41,9 @@ std::size_t operator_length(std::string_view text)
     const auto rest = text.substr(length);
     if (rest.starts_with("()")) return length + 2;
     if (rest.starts_with(' ') || rest.starts_with('"')) return std::min(text.find('('), text.size());
-    const auto symbols = rest.find_first_not_of("<>=!+-*/%^&|~,[]");
-    return length + std::min(symbols, rest.size());
+    const auto symbols = std::min(rest.find_first_not_of("<>=!+-*/%^&|~,[]"), rest.size());
+    const bool instance = rest.substr(symbols).starts_with(" <");  // operator<< <char>
+    return length + symbols + (instance ? 1 : 0);
 }
 
 bool begins_operator(std::string_view text, std::size_t i)

@@ -33,9 +33,8 @@ struct Part {
 std::string merge_key(const Source& source)
 {
     auto key = fmt::format("{}|{}", static_cast<int>(source.kind), source.call);
-    const bool waiting_inside = source.kind == Kind::dns || source.kind == Kind::process;
-    if (!waiting_inside)
-        for (const auto& [name, value] : source.args) key += '|' + name + '=' + value;
+    for (const auto& [name, value] : source.args)
+        if (name != "bytes") key += '|' + name + '=' + value;
     for (const auto& frame : source.stack)
         if (owner_of(frame) != FrameOwner::libc) key += fmt::format("|{}:{}", frame_identity(frame), frame.line);
     return key;

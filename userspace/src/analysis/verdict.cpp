@@ -162,8 +162,10 @@ std::string verdict_of(const SlowCallback& slow)
 
 std::string verdict_of(const BlockingCall& blocking)
 {
-    return fmt::format("{} blocked {} for {} {}.", who(blocking.task), which(blocking.loop),
-                       format_duration(blocking.source.duration_ns), doing(blocking.source));
+    const auto& source = blocking.source;
+    const bool nameless = source.kind == Kind::other && source.call.empty();
+    return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop), format_duration(source.duration_ns),
+                       nameless ? ", where is not known" : " " + doing(source));
 }
 
 }  // namespace loopwatch

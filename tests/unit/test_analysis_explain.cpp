@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <sys/syscall.h>
+
+#include <numeric>
+
+#include "analysis/explain.hpp"
+#include "analysis/parts.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+const std::string libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+const std::string app = "/srv/order_server";
+
+Frame frame(std::string function, std::string file = {}, std::uint32_t line = 0, std::string module = app)
+{
+    Frame f;
+    f.function = std::move(function);
+    f.file = std::move(file);
+    f.line = line;
+    f.module = std::move(module);
+    return f;
+}
+
+Frame in_libc(std::string function) { return frame(std::move(function), {}, 0, libc); }
+
+// `inner` on top of what every dispatch of the example server stands on.
+std::vector<Frame> stack(std::vector<Frame> inner)
+{
+    for (const auto& outer : {frame("save(Order)", "/src/server.cpp", 7), frame("std::coroutine_handle<void>::resume() const"),
+                              frame("loopwatch::Loop::dispatch()"), frame("main", "/src/main.cpp", 3)})
+        inner.push_back(outer);
+    return inner;
+}
+
+const Frame flush = frame("Store::flush()", "/src/store.cpp", 42);
+
+// A dispatch of 312 ms that began at 1 s, with nothing known of it.
+DispatchFacts dispatch(std::uint64_t duration_ns = 312 * ms)
+{
+    DispatchFacts facts;
+    facts.subject.pid = 4711;
+    facts.loop = {"1", "main"};
+    facts.task.emplace();
+    facts.task->id = "17";
+    facts.task->name = "save";
+    facts.seq = 33;
+    facts.start_ns = 1000 * ms;
+    facts.end_ns = facts.start_ns + duration_ns;
+    facts.slow = true;
+    return facts;
+}
+
+// A wait `at_ns` after the dispatch's start, as the kernel reports one: summed in its place and, from 10 ms on, singly.
+BlockFacts& add_block(DispatchFacts& facts, std::int64_t syscall, std::uint64_t at_ns, std::uint64_t duration_ns,
+                      std::vector<Frame> at)
+{
+    BlockFacts block;
+    block.syscall = syscall;
+    block.task_state = 1;
+    block.total_ns = block.longest_ns = duration_ns;
+    block.count = 1;
+    block.last_start_ns = facts.start_ns + at_ns;
+    block.last_end_ns = block.last_start_ns + duration_ns;
+    block.stack = std::move(at);
+    facts.blocked_ns += duration_ns;
+    if (duration_ns >= 10 * ms) {
+        SingleBlock single;
+        single.place = facts.blocks_by_place.size();
+        single.start_ns = block.last_start_ns;
+        single.end_ns = block.last_end_ns;
+        facts.long_blocks.push_back(single);
+    }
+    return facts.blocks_by_place.emplace_back(std::move(block));
+}
+
+CallFacts& add_call(DispatchFacts& facts, std::string name, std::uint64_t at_ns, std::uint64_t duration_ns)
+{
+    CallFacts call;
+    call.call = std::move(name);
+    call.start_ns = facts.start_ns + at_ns;
+    call.end_ns = call.start_ns + duration_ns;
+    return facts.calls.emplace_back(std::move(call));
+}
+
+void add_fsync(DispatchFacts& facts, std::uint64_t at_ns, std::uint64_t duration_ns)
+{
+    auto& block = add_block(facts, SYS_fsync, at_ns, duration_ns, stack({in_libc("fsync"), flush}));
+    block.args[0] = 7;
+    block.fd_target = "/var/lib/x.db";
+    block.task_state = 2;
+}
+
+std::uint64_t sum(const Breakdown& b)
+{
+    return b.cpu_ns + b.blocked_ns + b.runq_ns + b.throttled_ns + b.stopped_ns + b.other_ns;
+}
+
+std::uint64_t sum(const std::vector<Source>& sources)
+{
+    return std::accumulate(sources.begin(), sources.end(), std::uint64_t{0},
+                           [](std::uint64_t total, const Source& source) { return total + source.duration_ns; });
+}
+
+std::string kinds(const std::vector<Source>& sources)
+{
+    std::string text;
+    for (const auto& source : sources) text += std::to_string(static_cast<int>(source.kind)) + ":" + source.call + " ";
+    return text;
+}
+
+const Thresholds thresholds;
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a dispatch is split into blocked, on CPU and waiting for a CPU")
+{
+    auto facts = dispatch();
+    add_fsync(facts, 10 * ms, 250 * ms);
+    facts.runq_ns = 22 * ms;
+    const auto slow = explain(facts, thresholds).slow.value();
+    CHECK(slow.duration_ns == 312 * ms);
+    CHECK(slow.end_ns == facts.end_ns);
+    CHECK(slow.dispatch_seq == 33);
+    CHECK(slow.threshold_ns == 100 * ms);
+    CHECK(slow.breakdown.blocked_ns == 250 * ms);
+    CHECK(slow.breakdown.runq_ns == 22 * ms);
+    CHECK(slow.breakdown.cpu_ns == 40 * ms);
+    REQUIRE(slow.sources.size() == 3);
+    CHECK(slow.sources[0].kind == Kind::file_io);
+    CHECK(slow.sources[0].call == "fsync");
+    CHECK(slow.sources[1].kind == Kind::cpu);
+    CHECK(slow.sources[2].kind == Kind::run_queue);
+    CHECK(slow.stack.front().function == "fsync");
+    CHECK(slow.origin == "usdt");
+    CHECK(slow.seen_by == Names{"usdt", "sched"});
+}
+
+TEST_CASE("a breakdown always sums to the duration")
+{
+    auto facts = dispatch();
+    facts.blocked_ns = GENERATE(0u, 100u * ms, 312u * ms, 500u * ms);
+    facts.runq_ns = GENERATE(0u, 30u * ms, 400u * ms);
+    facts.stopped_ns = GENERATE(0u, 20u * ms);
+    facts.scheduler_seen = GENERATE(true, false);
+    CHECK(sum(breakdown_of(facts)) == 312 * ms);
+}
+
+TEST_CASE("a dispatch whose end lies before its start lasted no time")
+{
+    auto facts = dispatch();
+    facts.end_ns = facts.start_ns - 1;
+    facts.blocked_ns = 5;
+    const auto slow = explain(facts, thresholds).slow.value();
+    CHECK(slow.duration_ns == 0);
+    CHECK(sum(slow.breakdown) == 0);
+}
+
+TEST_CASE("sources do not overlap and leave out what is not worth telling")
+{
+    auto facts = dispatch(200 * ms);
+    add_fsync(facts, 0, 193 * ms);
+    facts.runq_ns = 1 * ms;
+    facts.blocked_ns += 2 * ms;  // in places that were not kept
+    facts.other_blocked_ns = 2 * ms;
+    CHECK(explain(facts, thresholds).slow->sources.size() == 1);
+    facts.blocked_ns += 50 * ms;
+    facts.end_ns += 100 * ms;
+    const auto sources = explain(facts, thresholds).slow->sources;
+    REQUIRE(sources.size() == 3);
+    CHECK(sources[1].kind == Kind::cpu);
+    CHECK(sources[1].duration_ns == 54 * ms);
+    CHECK(sources[2].kind == Kind::other);
+    CHECK(sources[2].duration_ns == 52 * ms);
+}
+
+TEST_CASE("a call that the shim and the scheduler saw is one source and one blocking call")
+{
+    auto facts = dispatch();
+    add_fsync(facts, 10 * ms, 250 * ms);
+    facts.blocks_by_place[0].waker = Waker{4711, 4712, "kworker/0:1", {}};
+    facts.long_blocks[0].woken_by = WokenBy::irq;
+    auto& call = add_call(facts, "fsync", 9 * ms, 252 * ms);
+    call.fd = 7;
+    const auto found = explain(facts, thresholds);
+    CHECK(found.slow->sources.size() == 2);
+    CHECK(found.slow->sources[0].duration_ns == 250 * ms);
+    CHECK(found.slow->sources[0].stack.size() == facts.blocks_by_place[0].stack.size());
+    CHECK(sum(found.slow->sources) == 312 * ms);
+    CHECK(found.slow->seen_by == Names{"usdt", "sched", "preload"});
+    REQUIRE(found.blocking.size() == 1);
+    const auto& blocking = found.blocking[0];
+    CHECK(blocking.source.duration_ns == 252 * ms);
+    CHECK(blocking.origin == "preload");
+    CHECK(blocking.seen_by == Names{"sched", "preload"});
+    CHECK(blocking.end_ns == call.end_ns);
+    CHECK(blocking.dispatch_seq == 33);
+    CHECK(blocking.source.woken_by == WokenBy::irq);
+    CHECK(blocking.source.args == std::vector<std::pair<std::string, std::string>>{{"fd", "7"}, {"path", "/var/lib/x.db"}});
+}
+
+TEST_CASE("the scheduler's word counts where it saw more than the shim")
+{
+    auto facts = dispatch();
+    add_fsync(facts, 10 * ms, 250 * ms);
+    add_call(facts, "fsync", 20 * ms, 200 * ms);
+    const auto found = explain(facts, thresholds).blocking;
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].source.duration_ns == 250 * ms);
+    CHECK(found[0].origin == "sched");
+}
+
+TEST_CASE("the waits inside of one getaddrinfo are one call")
+{
+    auto facts = dispatch();
+    add_block(facts, SYS_poll, 10 * ms, 100 * ms, stack({in_libc("__poll"), in_libc("getaddrinfo"), frame("lookup()", "/src/l.cpp", 5)}));
+    add_block(facts, SYS_recvfrom, 120 * ms, 60 * ms, stack({in_libc("recvfrom"), in_libc("getaddrinfo"), frame("lookup()", "/src/l.cpp", 5)}));
+    SECTION("by the stack alone, each wait of its own a blocking call")
+    {
+        const auto found = explain(facts, thresholds);
+        CHECK(found.slow->sources[0].kind == Kind::dns);
+        CHECK(found.slow->sources[0].call == "getaddrinfo");
+        CHECK(found.slow->sources[0].duration_ns == 160 * ms);
+        CHECK(found.slow->sources[0].longest_ns == 100 * ms);
+        CHECK(found.slow->sources[0].count == 2);
+        CHECK(found.slow->sources[0].args.empty());
+        CHECK(found.blocking.size() == 2);
+        CHECK(found.blocking[0].source.call == "getaddrinfo");
+        CHECK(found.blocking[0].origin == "sched");
+        CHECK(found.blocking[0].seen_by == Names{"sched"});
+    }
+    SECTION("with the shim one blocking call, with its host")
+    {
+        add_call(facts, "getaddrinfo", 5 * ms, 180 * ms).text = "db.internal";
+        const auto found = explain(facts, thresholds);
+        CHECK(found.slow->sources[0].duration_ns == 160 * ms);
+        CHECK(found.slow->sources[0].count == 1);
+        REQUIRE(found.blocking.size() == 1);
+        CHECK(found.blocking[0].source.duration_ns == 180 * ms);
+        CHECK(found.blocking[0].verdict == "save#17 blocked loop main for 180 ms in getaddrinfo(db.internal) at l.cpp:5 (lookup).");
+    }
+}
+
+TEST_CASE("a shim call without a wait in it burned CPU, and is told from the block threshold on")
+{
+    auto facts = dispatch(200 * ms);
+    add_call(facts, "getaddrinfo", 0, 9 * ms);
+    CHECK(explain(facts, thresholds).blocking.empty());
+    CHECK(kinds(explain(facts, thresholds).slow->sources) == "0: ");
+    add_call(facts, "getaddrinfo", 20 * ms, 50 * ms).text = "host";
+    const auto found = explain(facts, thresholds);
+    REQUIRE(found.blocking.size() == 1);
+    CHECK(found.blocking[0].seen_by == Names{"preload"});
+    CHECK(found.slow->sources[0].duration_ns == 150 * ms);  // cpu
+    CHECK(found.slow->sources[1].call == "getaddrinfo");
+    CHECK(found.slow->sources[1].duration_ns == 50 * ms);
+    CHECK(found.slow->breakdown.cpu_ns == 200 * ms);
+}
+
+TEST_CASE("a call with more waiting places than were kept is given what could not be placed")
+{
+    auto facts = dispatch(200 * ms);
+    add_block(facts, SYS_poll, 10 * ms, 20 * ms, stack({in_libc("poll"), in_libc("getaddrinfo"), flush}));
+    facts.blocked_ns += 100 * ms;
+    facts.other_blocked_ns = 100 * ms;
+    add_call(facts, "getaddrinfo", 5 * ms, 125 * ms);
+    const auto sources = explain(facts, thresholds).slow->sources;
+    CHECK(sources[0].call == "getaddrinfo");
+    CHECK(sources[0].duration_ns == 120 * ms);
+    CHECK(sum(sources) == 200 * ms);
+}
+
+TEST_CASE("two calls at one place are one source, counted")
+{
+    auto facts = dispatch(200 * ms);
+    add_fsync(facts, 60 * ms, 30 * ms);
+    facts.blocks_by_place[0].total_ns = 60 * ms;
+    facts.blocks_by_place[0].count = 2;
+    facts.blocked_ns = 60 * ms;
+    facts.long_blocks.push_back({0, facts.start_ns + 10 * ms, facts.start_ns + 40 * ms, {}, WokenBy::irq});
+    for (const auto at : {9 * ms, 59 * ms}) add_call(facts, "fsync", at, 32 * ms).fd = 7;
+    const auto found = explain(facts, thresholds);
+    CHECK(found.slow->sources[1].call == "fsync");
+    CHECK(found.slow->sources[1].duration_ns == 60 * ms);
+    CHECK(found.slow->sources[1].count == 2);
+    CHECK(found.slow->sources[1].longest_ns == 32 * ms);
+    CHECK(found.blocking.size() == 2);
+    CHECK(found.blocking[0].end_ns < found.blocking[1].end_ns);
+}
+
+TEST_CASE("a place's byte counts do not split it")
+{
+    auto facts = dispatch();
+    for (const auto bytes : {512u, 4096u}) {
+        auto& block = add_block(facts, SYS_write, bytes * 10'000, 20 * ms, stack({in_libc("write"), flush}));
+        block.args[2] = bytes;
+        block.fd_target = "pipe:[1]";
+    }
+    CHECK(explain(facts, thresholds).slow->sources.size() == 2);
+}
+
+TEST_CASE("different calls stay different sources")
+{
+    auto facts = dispatch();
+    for (const auto fd : {5u, 6u}) {
+        auto& block = add_block(facts, SYS_write, fd * 10 * ms, 20 * ms, stack({in_libc("write"), flush}));
+        block.args[0] = fd;
+        block.fd_target = "pipe:[1]";
+    }
+    CHECK(explain(facts, thresholds).slow->sources.size() == 3);
+}
+
+TEST_CASE("blocking calls are told of dispatches that were not slow or never ended")
+{
+    auto facts = dispatch(50 * ms);
+    add_fsync(facts, 10 * ms, 30 * ms);
+    facts.slow = GENERATE(true, false);
+    facts.complete = !facts.slow;
+    const auto found = explain(facts, thresholds);
+    CHECK_FALSE(found.slow);
+    CHECK(found.blocking.size() == 1);
+}
+
+TEST_CASE("a wait below the block threshold is no blocking call")
+{
+    auto facts = dispatch();
+    add_fsync(facts, 10 * ms, 12 * ms);
+    CHECK(explain(facts, {100 * ms, 20 * ms}).blocking.empty());
+    CHECK(explain(facts, {100 * ms, 12 * ms}).blocking.size() == 1);
+}
+
+TEST_CASE("a wait whose place was not kept is told without a name")
+{
+    auto facts = dispatch();
+    facts.long_blocks.push_back({77, facts.start_ns, facts.start_ns + 20 * ms, {}, WokenBy::unknown});
+    const auto found = explain(facts, thresholds).blocking;
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].source.kind == Kind::other);
+    CHECK(found[0].source.call.empty());
+    CHECK(found[0].source.duration_ns == 20 * ms);
+}
+
+TEST_CASE("without the scheduler the calls say what blocked, and the rest is unknown")
+{
+    auto facts = dispatch(200 * ms);
+    facts.scheduler_seen = false;
+    add_call(facts, "fsync", 10 * ms, 150 * ms).stack = stack({in_libc("fsync"), flush});
+    const auto found = explain(facts, thresholds);
+    CHECK(found.slow->breakdown.blocked_ns == 150 * ms);
+    CHECK(found.slow->breakdown.other_ns == 50 * ms);
+    CHECK(found.slow->breakdown.cpu_ns == 0);
+    CHECK(found.slow->seen_by == Names{"usdt", "preload"});
+    CHECK(found.slow->verdict == "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms unknown.");
+    CHECK(found.blocking[0].origin == "preload");
+}
+
+TEST_CASE("a restarted wait is named by its stack")
+{
+    auto facts = dispatch();
+    add_block(facts, SYS_restart_syscall, 0, 200 * ms, stack({in_libc("clock_nanosleep"), flush}));
+    CHECK(explain(facts, thresholds).slow->sources[0].kind == Kind::sleep);
+}
+
+TEST_CASE("waits for a child are a process's, whatever they wait in")
+{
+    auto facts = dispatch();
+    add_block(facts, GENERATE(SYS_wait4, SYS_clone3, SYS_read), 0, 200 * ms, stack({in_libc(""), in_libc("system"), flush}));
+    const auto source = explain(facts, thresholds).slow->sources[0];
+    CHECK(source.kind == Kind::process);
+    CHECK(source.call == "system");
+}
+
+TEST_CASE("a page fault has no call, even inside of libc")
+{
+    auto facts = dispatch();
+    add_block(facts, -1, 0, 200 * ms, stack({in_libc("memcpy"), flush}));
+    const auto source = explain(facts, thresholds).slow->sources[0];
+    CHECK(source.kind == Kind::page_fault);
+    CHECK(source.call.empty());
+}
+
+TEST_CASE("the heaviest path is the most common way to the code that burns most")
+{
+    auto facts = dispatch();
+    const auto parse = frame("parse_orders(int)", "/src/json.cpp", 12);
+    const auto sample = [&](std::vector<Frame> inner) { facts.samples.push_back({stack(std::move(inner))}); };
+    sample({frame("std::sort<int*>(int*, int*)"), parse});
+    sample({frame("nlohmann::json::parse(int)"), parse});
+    sample({frame("nlohmann::json::parse(int)"), parse});
+    sample({in_libc("malloc"), parse});
+    sample({frame("hash()", "/src/hash.cpp", 1)});
+    const auto path = heaviest_path(facts.samples).value();
+    CHECK(path.stack[0].function == "nlohmann::json::parse(int)");
+    CHECK(path.share_percent == 80);
+    const auto source = explain(facts, thresholds).slow->sources[0];
+    CHECK(source.kind == Kind::cpu);
+    CHECK(source.count == 5);
+    CHECK(source.args == std::vector<std::pair<std::string, std::string>>{{"share_percent", "80"}});
+    CHECK_FALSE(heaviest_path({}));
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <sys/syscall.h>
+
+#include "analysis/calls.hpp"
+#include "analysis/frames.hpp"
+#include "analysis/function_name.hpp"
+#include "analysis/kind.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+Frame frame(std::string function, std::string module = "/srv/order_server", std::string file = {}, std::uint32_t line = 0)
+{
+    Frame f;
+    f.function = std::move(function);
+    f.module = std::move(module);
+    f.file = std::move(file);
+    f.line = line;
+    return f;
+}
+
+const std::string libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+
+BlockFacts block(std::int64_t syscall, std::string target = {}, std::uint32_t state = 1)
+{
+    BlockFacts b;
+    b.syscall = syscall;
+    b.fd_target = std::move(target);
+    b.task_state = state;
+    return b;
+}
+
+}  // namespace
+
+TEST_CASE("a plain name keeps the qualified name and drops what builds and overloads change")
+{
+    const auto [full, plain] = GENERATE(table<std::string, std::string>({
+        {"fsync", "fsync"},
+        {"Store::flush(std::string const&)", "Store::flush"},
+        {"void db::Store<int>::flush<char>(int) const", "db::Store<int>::flush<char>"},
+        {"loopwatch::Task<void> save<std::pair<int, int> >(Order)", "save<std::pair<int, int> >"},
+        {"parse(int) [clone .constprop.0]", "parse"},
+        {"save(int) (.resume)", "save"},
+        {"parse.cold", "parse"},
+        {"pthread_cond_wait@@GLIBC_2.3.2", "pthread_cond_wait"},
+        {"(anonymous namespace)::helper(int)", "helper"},
+        {"app::(anonymous namespace)::Cache::get(int)", "app::Cache::get"},
+        {"save(int)::{lambda()#2}::operator()() const", "save::{lambda}"},
+        {"save(int)::{lambda(int (*)(char))#7}::operator()(int (*)(char)) const", "save::{lambda}"},
+        {"Store::flush(int) const::{lambda()#1}::operator()() const", "Store::flush::{lambda}"},
+        {"std::ostream& operator<< <char>(std::ostream&, Point)", "operator<< <char>"},
+        {"Point::operator()(int)", "Point::operator()"},
+        {"Point::operator->()", "Point::operator->"},
+        {"Point::operator bool() const", "Point::operator bool"},
+        {"name[abi:cxx11](int)", "name"},
+        {"operators(int)", "operators"},
+        {"unbalanced<(", "unbalanced<("},
+        {"", ""},
+    }));
+    CHECK(plain_name(full) == plain);
+}
+
+TEST_CASE("a spoken name shortens long template arguments only")
+{
+    CHECK(spoken_name("Store<int>::flush(int)") == "Store<int>::flush");
+    CHECK(spoken_name("Store<std::basic_string<char, std::char_traits<char> > >::flush(int)") == "Store<…>::flush");
+    CHECK(spoken_name("void spawn<handle(int)::{lambda()#1}, std::allocator<void> >(int)") == "spawn<…>");
+}
+
+TEST_CASE("frames belong to libc, the runtime, a library or the user")
+{
+    using Owner = FrameOwner;
+    CHECK(owner_of(frame("fsync", libc)) == Owner::libc);
+    CHECK(owner_of(frame("", "/lib64/ld-linux-x86-64.so.2")) == Owner::libc);
+    CHECK(owner_of(frame("nanosleep", "/opt/lw/libloopwatch_preload.so")) == Owner::libc);
+    CHECK(owner_of(frame("clock_gettime", "[vdso]")) == Owner::libc);
+    CHECK(owner_of(frame("void asio::detail::f<user>(int)")) == Owner::runtime);
+    CHECK(owner_of(frame("boost::asio::io_context::run()")) == Owner::runtime);
+    CHECK(owner_of(frame("loopwatch::Loop::run()")) == Owner::runtime);
+    CHECK(owner_of(frame("std::__cxx11::basic_string<char>::append(char)")) == Owner::library);
+    CHECK(owner_of(frame("", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30")) == Owner::library);
+    CHECK(owner_of(frame("sqlite3_step", "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0")) == Owner::library);
+    CHECK(owner_of(frame("json_parse", "/srv/app", "/usr/include/json.hpp", 7)) == Owner::library);
+    CHECK(owner_of(frame("Store::flush()")) == Owner::user);
+    CHECK(owner_of(frame("loopwatch::Task<void> shop::save<int>(int)")) == Owner::user);
+    CHECK(owner_of(frame("handle(asio::ip::tcp::socket)")) == Owner::user);
+    CHECK(owner_of(frame("", "/srv/app")) == Owner::user);
+}
+
+TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
+{
+    const auto sync = frame("fsync", libc);
+    const auto std_frame = frame("std::ofstream::flush()", "/srv/app", "/usr/include/c++/12/fstream", 9);
+    const auto third_party = frame("rocks_sync(int)");
+    const auto flush = frame("Store::flush()", "/srv/app", "src/store.cpp", 42);
+    const auto save = frame("save(int)", "/srv/app", "src/server.cpp", 7);
+    CHECK(culprit_frame(std::vector{sync, std_frame, flush, save})->function == "Store::flush()");
+    CHECK(culprit_frame(std::vector{sync, third_party, flush, save})->function == "Store::flush()");
+    CHECK(culprit_frame(std::vector{sync, third_party})->function == "rocks_sync(int)");
+    CHECK(culprit_frame(std::vector{sync, std_frame})->function == "std::ofstream::flush()");
+    CHECK(culprit_frame(std::vector{sync, frame("", "/srv/app")})->module == "/srv/app");
+    CHECK(culprit_frame(std::vector{sync}) == nullptr);
+    CHECK(culprit_frame(std::vector<Frame>{}) == nullptr);
+}
+
+TEST_CASE("a place is said with what is known of it")
+{
+    auto f = frame("Store::flush(int)", "/srv/app", "/home/me/src/store.cpp", 42);
+    CHECK(place_text(&f) == "at store.cpp:42 (Store::flush)");
+    f.file.clear();
+    CHECK(place_text(&f) == "in Store::flush");
+    f.function.clear();
+    f.offset = 0x1234;
+    CHECK(place_text(&f) == "at app+0x1234");
+    CHECK(place_text(nullptr).empty());
+}
+
+TEST_CASE("the user's part of a stack ends at the loop's dispatch")
+{
+    const std::vector stack{
+        frame("fsync", libc), frame("Store::flush()"), frame("save(int)"), frame("std::coroutine_handle<void>::resume() const"),
+        frame("loopwatch::Loop::dispatch()"), frame("asio::io_context::run()"), frame("main"), frame("__libc_start_main", libc),
+    };
+    CHECK(user_part(stack).frames.size() == 3);
+    CHECK(user_part(stack).hidden == 5);
+
+    const std::vector inner_asio{frame("poll", libc), frame("getaddrinfo", libc), frame("asio::ip::resolver::resolve()"),
+                                 frame("lookup()"), frame("loopwatch::Loop::dispatch()"), frame("main")};
+    CHECK(user_part(inner_asio).frames.size() == 4);
+    const std::vector no_dispatch{frame("poll", libc), frame("asio::io_context::run()"), frame("main")};
+    CHECK(user_part(no_dispatch).hidden == 0);
+    CHECK(user_part(no_dispatch).frames.size() == 3);
+    CHECK(user_part(std::vector<Frame>{}).frames.empty());
+}
+
+TEST_CASE("the entry into libc is the outermost of its inner frames")
+{
+    const auto call_of = [](const std::vector<Frame>& stack) { return libc_entry(stack).value_or(LibcEntry{"-", 0, false}).call; };
+    CHECK(call_of({frame("__futex_wait", libc), frame("__GI___pthread_mutex_lock", libc), frame("f()")}) == "pthread_mutex_lock");
+    CHECK(call_of({frame("__write", libc), frame("_IO_file_write", libc), frame("_IO_fwrite", libc), frame("f()")}) == "fwrite");
+    CHECK(call_of({frame("clock_nanosleep", libc), frame("usleep", "/l/libloopwatch_preload.so"),
+                   frame("report_slow", "/l/libloopwatch_preload.so"), frame("f()")}) == "usleep");
+    CHECK(call_of({frame("__read_chk", libc), frame("f()")}) == "read");
+    CHECK(call_of({frame("open64", libc), frame("f()")}) == "open");
+    CHECK(call_of({frame("f()"), frame("qsort", libc)}) == "-");
+    CHECK(call_of({frame("", libc), frame("__libc_start_call_main", libc)}) == "-");
+    CHECK(call_of({frame("__poll", libc), frame("", "/usr/lib/libnss_dns.so.2"), frame("res_nsearch", libc), frame("getaddrinfo", libc),
+                   frame("lookup()")}) == "getaddrinfo");
+    CHECK(call_of({frame("__poll", libc), frame("f()"), frame("wait", "/srv/app", "pool.cpp", 3)}) == "poll");
+}
+
+TEST_CASE("the numbers of the table are the kernel's")
+{
+#define LW_SYSCALL(number, name, rule, args) CHECK(SYS_##name == number);
+#define LW_LIBC(name, rule, args) CHECK(find_call(#name)->number == -1);
+#include "analysis/calls.def"
+    CHECK(find_syscall(-1) == nullptr);
+    CHECK(find_syscall(100'000) == nullptr);
+    CHECK(find_call("no_such_call") == nullptr);
+}
+
+TEST_CASE("a wait on a descriptor is what the descriptor is")
+{
+    const auto [target, kind] = GENERATE(table<std::string, Kind>({
+        {"pipe:[123]", Kind::pipe},
+        {"fifo:/tmp/f", Kind::pipe},
+        {"socket:[9]", Kind::network},
+        {"/var/lib/x.db", Kind::file_io},
+        {"anon_inode:[timerfd]", Kind::sleep},
+        {"anon_inode:[eventfd]", Kind::nested_wait},
+        {"anon_inode:[io_uring]", Kind::io_uring},
+        {"anon_inode:[pidfd]", Kind::process},
+        {"/dev/pts/3", Kind::other},
+        {"", Kind::other},
+    }));
+    CHECK(kind_of(block(SYS_read, target)) == kind);
+    CHECK(kind_of(block(SYS_writev, target)) == kind);
+}
+
+TEST_CASE("a wait that no signal ends is a disk's where the descriptor does not say")
+{
+    CHECK(kind_of(block(SYS_read, "", 2)) == Kind::file_io);
+    CHECK(kind_of(block(SYS_read, "/dev/sda", 0x2002)) == Kind::file_io);
+}
+
+TEST_CASE("every call has its kind")
+{
+    const auto [syscall, kind] = GENERATE(table<std::int64_t, Kind>({
+        {SYS_nanosleep, Kind::sleep},   {SYS_clock_nanosleep, Kind::sleep}, {SYS_futex, Kind::lock},
+        {SYS_fsync, Kind::file_io},     {SYS_openat, Kind::file_io},        {SYS_flock, Kind::file_lock},
+        {SYS_fcntl, Kind::file_lock},   {SYS_connect, Kind::network},       {SYS_recvfrom, Kind::network},
+        {SYS_wait4, Kind::process},     {SYS_waitid, Kind::process},        {SYS_vfork, Kind::process},
+        {SYS_epoll_wait, Kind::nested_wait}, {SYS_io_uring_enter, Kind::io_uring}, {-1, Kind::page_fault},
+        {unknown_syscall, Kind::other}, {SYS_getrandom, Kind::other},       {9999, Kind::other},
+    }));
+    CHECK(kind_of(block(syscall)) == kind);
+}
+
+TEST_CASE("a poll of no descriptors is a sleep")
+{
+    auto waiting = block(SYS_poll);
+    waiting.args[2] = 50;
+    CHECK(kind_of(waiting) == Kind::sleep);
+    waiting.args[1] = 1;
+    CHECK(kind_of(waiting) == Kind::nested_wait);
+    CHECK(kind_of(block(SYS_select)) == Kind::sleep);
+}
+
+TEST_CASE("a system call's arguments are named")
+{
+    auto sync = block(SYS_fsync, "/var/lib/x.db");
+    sync.args[0] = 7;
+    CHECK(args_of(sync) == Args{{"fd", "7"}, {"path", "/var/lib/x.db"}});
+    auto lock = block(SYS_futex);
+    lock.args[0] = 0x55d0;
+    lock.args[1] = 0x80 | 9;
+    CHECK(args_of(lock) == Args{{"lock", "0x55d0"}, {"op", "wait_bitset"}});
+    auto receive = block(SYS_recvfrom, "socket:[5]");
+    receive.args[0] = 4;
+    receive.args[2] = 512;
+    CHECK(args_of(receive) == Args{{"fd", "4"}, {"target", "socket:[5]"}, {"bytes", "512"}});
+    receive.peer = "10.0.0.3:5432";
+    CHECK(args_of(receive) == Args{{"fd", "4"}, {"peer", "10.0.0.3:5432"}, {"bytes", "512"}});
+    auto wait = block(SYS_epoll_wait, "anon_inode:[eventpoll]");
+    wait.args[0] = 3;
+    wait.args[3] = 0xffffffff;
+    CHECK(args_of(wait) == Args{{"fd", "3"}, {"target", "anon_inode:[eventpoll]"}});
+    wait.args[3] = 250;
+    CHECK(args_of(wait).back() == std::pair<std::string, std::string>{"timeout_ns", "250000000"});
+    CHECK(fd_argument(SYS_fsync) == 0);
+    CHECK(fd_argument(SYS_futex) == -1);
+    CHECK(fd_argument(-1) == -1);
+}
+
+TEST_CASE("the shim's arguments are named after its calls")
+{
+    CallFacts call;
+    const auto args = [&](std::string name, std::uint64_t arg, std::string text = {}, int fd = -1) {
+        call.call = std::move(name);
+        call.arg = arg;
+        call.text = std::move(text);
+        call.fd = fd;
+        return args_of(call);
+    };
+    CHECK(args("usleep", 50'000'000) == Args{{"requested_ns", "50000000"}});
+    CHECK(args("getaddrinfo", 0, "db.internal") == Args{{"host", "db.internal"}});
+    CHECK(args("system", 0, "ls -l") == Args{{"command", "ls -l"}});
+    CHECK(args("waitpid", 4711) == Args{{"pid", "4711"}});
+    CHECK(args("pthread_mutex_lock", 0x55d0) == Args{{"lock", "0x55d0"}});
+    CHECK(args("open", 0, "/etc/passwd", 5) == Args{{"fd", "5"}, {"path", "/etc/passwd"}});
+    CHECK(args("open", 0, "/etc/passwd") == Args{{"path", "/etc/passwd"}});
+    CHECK(args("connect", 0, "10.0.0.3:5432", 6) == Args{{"fd", "6"}, {"peer", "10.0.0.3:5432"}});
+    CHECK(args("pread", 4096, "", 6) == Args{{"fd", "6"}, {"bytes", "4096"}});
+    CHECK(args("accept", 9, "", 6) == Args{{"fd", "6"}});
+    CHECK(args("poll", ~0ull).empty());
+    CHECK(args("poll", 5'000'000) == Args{{"timeout_ns", "5000000"}});
+}
+
+TEST_CASE("names of kinds are those of the schema")
+{
+    std::string names;
+    for (int kind = 0; kind <= static_cast<int>(Kind::other); ++kind) names += std::string(kind_name(static_cast<Kind>(kind))) + ' ';
+    CHECK(names == "cpu sleep lock file_io file_lock pipe network dns process nested_wait page_fault io_uring run_queue cpu_throttle "
+                   "stopped other ");
+    CHECK(woken_by_name(WokenBy::timer) == "timer");
+    CHECK(woken_by_name(WokenBy::thread) == "thread");
+    CHECK(is_the_codes_doing(Kind::lock));
+    CHECK_FALSE(is_the_codes_doing(Kind::run_queue));
+}
