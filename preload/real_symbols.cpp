@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <sys/syscall.h>
 
+#include "raw_syscall.hpp"
 #include "shim_state.hpp"
 
 namespace loopwatch::preload {
@@ -65,17 +66,8 @@ void* resolve(Symbol symbol)
 long bare_syscall(Symbol symbol, const std::uint64_t (&args)[7])
 {
     const long number = rows[static_cast<unsigned>(symbol)].syscall;
-    long result = -ENOSYS;
-    if (number >= 0) {
-        // Not libc's syscall(): before relocation there is no way to reach it.
-        register std::uint64_t r10 asm("r10") = args[3];
-        register std::uint64_t r8 asm("r8") = args[4];
-        register std::uint64_t r9 asm("r9") = args[5];
-        asm volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(args[0]), "S"(args[1]), "d"(args[2]), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    }
+    const long result =
+        number < 0 ? -ENOSYS : raw_syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
     constexpr long last_error = -4095;  // the kernel's MAX_ERRNO
     if (result >= 0 || result < last_error) return result;
     if (relocated()) errno = static_cast<int>(-result);

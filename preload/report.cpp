@@ -27,9 +27,14 @@ public:
         *at_ = '\0';
     }
 
+    // Up to its terminator, the limit, or the first page that cannot be read.
     void add(const char* text, std::size_t limit)
     {
-        for (; limit > 0 && *text != '\0' && at_ != end_; ++text, --limit) add(*text);
+        if (limit == 0 || !is_readable(text, 1)) return;
+        while (limit-- > 0 && *text != '\0' && at_ != end_) {
+            add(*text++);
+            if (reinterpret_cast<std::uint64_t>(text) % page_bytes == 0 && !is_readable(text, 1)) return;
+        }
     }
 
     void add(unsigned value, unsigned base)
@@ -43,26 +48,22 @@ private:
     char* end_;
 };
 
-// Addresses are copied out: the caller's may lie at any alignment. inet_ntop is stdio inside, hence no "::" for zeros here.
-void add_ipv4(Text& text, const sockaddr* peer)
+// inet_ntop is stdio inside, hence no "::" for zeros here.
+void add_ipv4(Text& text, const sockaddr_in& peer)
 {
-    sockaddr_in address;
-    std::memcpy(&address, peer, sizeof address);
     unsigned char bytes[4];
-    std::memcpy(bytes, &address.sin_addr, sizeof bytes);
-    for (unsigned i = 0; i < 4; ++i) {
+    std::memcpy(bytes, &peer.sin_addr, sizeof bytes);
+    for (unsigned i = 0; i < sizeof bytes; ++i) {
         if (i != 0) text.add('.');
         text.add(bytes[i], 10);
     }
     text.add(':');
-    text.add(ntohs(address.sin_port), 10);
+    text.add(ntohs(peer.sin_port), 10);
 }
 
-void add_ipv6(Text& text, const sockaddr* peer)
+void add_ipv6(Text& text, const sockaddr_in6& peer)
 {
-    sockaddr_in6 address;
-    std::memcpy(&address, peer, sizeof address);
-    const unsigned char* bytes = address.sin6_addr.s6_addr;
+    const unsigned char* bytes = peer.sin6_addr.s6_addr;
     text.add('[');
     for (unsigned i = 0; i < 16; i += 2) {
         if (i != 0) text.add(':');
@@ -70,23 +71,27 @@ void add_ipv6(Text& text, const sockaddr* peer)
     }
     text.add(']');
     text.add(':');
-    text.add(ntohs(address.sin6_port), 10);
+    text.add(ntohs(peer.sin6_port), 10);
+}
+
+void add_unix(Text& text, const char* path, std::size_t bytes)
+{
+    if (bytes == 0 || !is_readable(path, 1)) return;
+    if (*path != '\0') return text.add(path, bytes);
+    text.add('@');  // abstract; the convention of ss and /proc/net/unix
+    text.add(path + 1, bytes - 1);
 }
 
 void add_peer(Text& text, const sockaddr* peer, std::size_t bytes)
 {
     sa_family_t family;
-    if (bytes < sizeof family) return;
-    std::memcpy(&family, peer, sizeof family);
-    if (family == AF_INET && bytes >= sizeof(sockaddr_in)) add_ipv4(text, peer);
-    if (family == AF_INET6 && bytes >= sizeof(sockaddr_in6)) add_ipv6(text, peer);
+    sockaddr_in ipv4;
+    sockaddr_in6 ipv6;
     constexpr std::size_t path_at = offsetof(sockaddr_un, sun_path);
-    if (family != AF_UNIX || bytes <= path_at) return;
-    const char* path = reinterpret_cast<const char*>(peer) + path_at;
-    const std::size_t length = bytes - path_at;
-    if (*path != '\0') return text.add(path, length);
-    text.add('@');  // abstract; the convention of ss and /proc/net/unix
-    text.add(path + 1, length - 1);
+    if (bytes < sizeof family || !copy_out(family, peer)) return;
+    if (family == AF_INET && bytes >= sizeof ipv4 && copy_out(ipv4, peer)) add_ipv4(text, ipv4);
+    if (family == AF_INET6 && bytes >= sizeof ipv6 && copy_out(ipv6, peer)) add_ipv6(text, ipv6);
+    if (family == AF_UNIX && bytes > path_at) add_unix(text, reinterpret_cast<const char*>(peer) + path_at, bytes - path_at);
 }
 
 }  // namespace

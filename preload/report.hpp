@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The cold end of a wrapper: a slow call becomes one blocking_call probe. Runs in the user's process, possibly in a signal
-// handler: no allocation, no lock, no stdio, no syscall of its own.
+// handler: no allocation, no lock, no stdio.
 #pragma once
 
-#include <cerrno>
 #include <cstdint>
 #include <ctime>
 
 #include <poll.h>
 #include <sys/socket.h>
+
+#include "caller_memory.hpp"
 
 namespace loopwatch::preload {
 
@@ -28,13 +29,19 @@ struct CallTimes {
 
 [[gnu::cold, gnu::noinline]] void report(const char* call, const void* caller, CallTimes times, const CallDetail& detail);
 
-// Helpers of the table's detail column. All ones stands for "for ever".
+// Helpers of the table's detail column, all for the cold path. All ones stands for "for ever"; what cannot be read is 0 or -1.
 constexpr std::uint64_t NS_PER_S = 1'000'000'000, NS_PER_MS = 1'000'000, NS_PER_US = 1'000;
+
+inline std::uint64_t nanoseconds(const timespec& t)
+{
+    return static_cast<std::uint64_t>(t.tv_sec) * NS_PER_S + static_cast<std::uint64_t>(t.tv_nsec);
+}
 
 inline std::uint64_t nanoseconds(const timespec* t)
 {
     if (t == nullptr) return ~std::uint64_t{0};
-    return static_cast<std::uint64_t>(t->tv_sec) * NS_PER_S + static_cast<std::uint64_t>(t->tv_nsec);
+    timespec copy;
+    return copy_out(copy, t) ? nanoseconds(copy) : 0;
 }
 
 inline std::uint64_t milliseconds(int ms)
@@ -43,6 +50,10 @@ inline std::uint64_t milliseconds(int ms)
 }
 
 // The descriptor of a poll that watches a single one.
-inline int only(const pollfd* fds, nfds_t n) { return n == 1 ? fds->fd : -1; }
+inline int only(const pollfd* fds, nfds_t n)
+{
+    pollfd copy;
+    return n == 1 && copy_out(copy, fds) ? copy.fd : -1;
+}
 
 }  // namespace loopwatch::preload

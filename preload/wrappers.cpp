@@ -45,13 +45,12 @@ std::uint64_t now_ns()
 {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return nanoseconds(&now);
+    return nanoseconds(now);
 }
 
 struct Nothing {};
 
-// Calls, and tells of it if it was slow. `describe` runs after the call, on what the arguments point to: after EFAULT nothing may
-// be looked at, or a call that merely failed would become a crash of ours.
+// Calls, and tells of it if it was slow.
 template <class Call, class Describe>
 [[gnu::always_inline]] inline auto measure(const char* name, const void* caller, Call call, Describe describe)
 {
@@ -66,7 +65,7 @@ template <class Call, class Describe>
     const int error = errno;
     const std::uint64_t end_ns = now_ns();
     if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
-        report(name, caller, {start_ns, end_ns}, error == EFAULT ? CallDetail{} : describe(result));
+        report(name, caller, {start_ns, end_ns}, describe(result));
     }
     thread.measured_seq = 0;
     errno = error;

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A system call without libc: libc's syscall() is out of reach before relocation, and sets errno.
+#pragma once
+
+#include <cstdint>
+
+namespace loopwatch::preload {
+
+// What the kernel returns: -errno on failure.
+inline long raw_syscall(long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0, std::uint64_t d = 0,
+                        std::uint64_t e = 0, std::uint64_t f = 0)
+{
+    register std::uint64_t r10 asm("r10") = d;
+    register std::uint64_t r8 asm("r8") = e;
+    register std::uint64_t r9 asm("r9") = f;
+    long result;
+    asm volatile("syscall"
+                 : "=a"(result)
+                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                 : "rcx", "r11", "memory");
+    return result;
+}
+
+}  // namespace loopwatch::preload

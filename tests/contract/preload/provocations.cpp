@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provocations.hpp"
+
+#include <csignal>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helpers.hpp"
+#include "tap.hpp"
+
+// What _FORTIFY_SOURCE calls; no header declares them.
+extern "C" {
+int __open_2(const char*, int);
+int __open64_2(const char*, int);
+int __openat_2(int, const char*, int);
+int __openat64_2(int, const char*, int);
+ssize_t __read_chk(int, void*, size_t, size_t);
+ssize_t __pread_chk(int, void*, size_t, off_t, size_t);
+ssize_t __pread64_chk(int, void*, size_t, off_t, size_t);
+ssize_t __recv_chk(int, void*, size_t, size_t, int);
+ssize_t __recvfrom_chk(int, void*, size_t, size_t, int, sockaddr*, socklen_t*);
+int __poll_chk(pollfd*, nfds_t, int, size_t);
+int __ppoll_chk(pollfd*, nfds_t, const timespec*, const sigset_t*, size_t);
+}
+
+namespace {
+
+const timespec block = {0, static_cast<long>(block_ns)};
+char buffer[64];
+
+// Calls that end by themselves.
+template <class Call>
+Provocation timed(std::uint64_t arg, Call call)
+{
+    return [=] {
+        tap::clear();
+        call();
+        return Expected{.arg = arg};
+    };
+}
+
+// sleep() counts in seconds: a signal ends it early.
+Expected provoke_sleep()
+{
+    struct sigaction ignore = {};
+    ignore.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &ignore, nullptr);
+    Rescuer rescuer([main = pthread_self()] { pthread_kill(main, SIGUSR1); });
+    tap::clear();
+    sleep(1);
+    return {.arg = 1'000'000'000};
+}
+
+// Opening a fifo for reading waits for a writer.
+template <class Call>
+Provocation opening(Call call)
+{
+    return [=] {
+        static int number = 0;
+        const std::string path = scratch("fifo" + std::to_string(number++));
+        mkfifo(path.c_str(), 0600);
+        int writer = -1;
+        Expected expected{.text = path};
+        {
+            Rescuer rescuer([&] { writer = open(path.c_str(), O_WRONLY); });
+            tap::clear();
+            expected.fd = call(path.c_str());
+        }
+        close(writer);
+        close(expected.fd);
+        return expected;
+    };
+}
+
+template <class Call>
+Provocation on_file(std::uint64_t arg, Call call)
+{
+    return [=] {
+        const int fd = open(scratch("file").c_str(), O_RDWR | O_CREAT, 0600);
+        tap::clear();
+        call(fd);
+        close(fd);
+        return Expected{.fd = fd, .arg = arg, .at_least_ns = 0};
+    };
+}
+
+// Reads from what is empty until somebody writes.
+template <class Call>
+Provocation reading(Ends (*make)(), std::uint64_t arg, Call call)
+{
+    return [=] {
+        const Ends ends = make();
+        Rescuer rescuer([&] { write(ends.out, "x", 1) == 1 ? void() : std::abort(); });
+        tap::clear();
+        call(ends.in);
+        return Expected{.fd = ends.in, .arg = arg};
+    };
+}
+
+// Writes to what is full until somebody reads.
+template <class Call>
+Provocation writing(Ends (*make)(), std::uint64_t arg, Call call)
+{
+    return [=] {
+        const Ends ends = make();
+        fill(ends.out);
+        Rescuer rescuer([&] { drain(ends.in); });
+        tap::clear();
+        call(ends.out);
+        return Expected{.fd = ends.out, .arg = arg};
+    };
+}
+
+struct UnixListener {
+    sockaddr_un address = {};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    explicit UnixListener(const char* name)
+    {
+        address.sun_family = AF_UNIX;
+        std::strcpy(address.sun_path, scratch(name).c_str());
+        unlink(address.sun_path);
+        bind(fd, peer(), sizeof address);
+        listen(fd, 0);
+    }
+    ~UnixListener() { close(fd); }
+    const sockaddr* peer() const { return reinterpret_cast<const sockaddr*>(&address); }
+};
+
+// A unix socket's connect waits while the backlog is full; one of 0 holds one.
+Expected provoke_connect()
+{
+    const UnixListener listener("connect");
+    const int first = socket(AF_UNIX, SOCK_STREAM, 0), second = socket(AF_UNIX, SOCK_STREAM, 0);
+    connect(first, listener.peer(), sizeof listener.address);
+    Rescuer rescuer([&] { close(accept(listener.fd, nullptr, nullptr)); });
+    tap::clear();
+    connect(second, listener.peer(), sizeof listener.address);
+    close(first);
+    close(second);
+    return {.fd = second, .text = listener.address.sun_path};
+}
+
+template <class Call>
+Provocation accepting(Call call)
+{
+    return [=] {
+        const UnixListener listener("accept");
+        const int client = socket(AF_UNIX, SOCK_STREAM, 0);
+        Rescuer rescuer([&] { connect(client, listener.peer(), sizeof listener.address); });
+        tap::clear();
+        const int accepted = call(listener.fd);
+        close(accepted);
+        return Expected{.fd = listener.fd, .arg = static_cast<std::uint64_t>(accepted)};
+    };
+}
+
+// Datagrams to the loopback do not block; what counts is the peer.
+Expected provoke_sendto()
+{
+    const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in peer = {};
+    peer.sin_family = AF_INET;
+    peer.sin_port = htons(9);
+    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    tap::clear();
+    sendto(fd, "x", 1, 0, reinterpret_cast<sockaddr*>(&peer), sizeof peer);
+    close(fd);
+    return {.fd = fd, .arg = 1, .text = "127.0.0.1:9", .at_least_ns = 0};
+}
+
+Expected provoke_mutex()
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    Rescuer holder([&] { pthread_mutex_unlock(&mutex); }, [&] { pthread_mutex_lock(&mutex); });
+    tap::clear();
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    return {.arg = reinterpret_cast<std::uint64_t>(&mutex)};
+}
+
+template <class Call>
+Provocation waiting_for_cond(Call call)
+{
+    return [=] {
+        pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+        pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+        pthread_mutex_lock(&mutex);
+        Rescuer rescuer([&] { pthread_cond_signal(&cond); });
+        tap::clear();
+        call(&cond, &mutex);
+        pthread_mutex_unlock(&mutex);
+        return Expected{.arg = reinterpret_cast<std::uint64_t>(&cond)};
+    };
+}
+
+timespec in_a_minute()
+{
+    timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
+    return until;
+}
+
+template <class Call>
+Provocation waiting_for_child(Call call)
+{
+    return [=] {
+        const pid_t child = fork();
+        if (child == 0) {
+            pause();
+            _exit(0);
+        }
+        Rescuer rescuer([=] { kill(child, SIGKILL); });
+        tap::clear();
+        call(child);
+        return Expected{.arg = static_cast<std::uint64_t>(child)};
+    };
+}
+
+pollfd nobody = {-1, 0, 0};
+timeval block_timeval() { return {0, static_cast<suseconds_t>(block_ns / 1000)}; }
+
+// open with a mode: the wrapper must hand it on.
+int open_new(const char* path, int flags) { return open(path, flags | O_CREAT, 0600); }
+
+}  // namespace
+
+const std::map<std::string, Provocation>& provocations()
+{
+    constexpr std::uint64_t ns = block_ns;
+    constexpr int ms = block_ns / 1'000'000;
+    static iovec vector = {buffer, 1};
+    static msghdr message = {nullptr, 0, &vector, 1, nullptr, 0, 0};
+    static const std::map<std::string, Provocation> all = {
+        {"sleep", provoke_sleep},
+        {"usleep", timed(ns, [] { usleep(block_ns / 1000); })},
+        {"nanosleep", timed(ns, [] { nanosleep(&block, nullptr); })},
+        {"clock_nanosleep", timed(ns, [] { clock_nanosleep(CLOCK_MONOTONIC, 0, &block, nullptr); })},
+
+        {"fsync", on_file(0, [](int fd) { fsync(fd); })},
+        {"fdatasync", on_file(0, [](int fd) { fdatasync(fd); })},
+        {"open", opening([](const char* path) { return open_new(path, O_RDONLY); })},
+        {"open64", opening([](const char* path) { return open64(path, O_RDONLY); })},
+        {"__open_2", opening([](const char* path) { return __open_2(path, O_RDONLY); })},
+        {"__open64_2", opening([](const char* path) { return __open64_2(path, O_RDONLY); })},
+        {"openat", opening([](const char* path) { return openat(AT_FDCWD, path, O_RDONLY); })},
+        {"openat64", opening([](const char* path) { return openat64(AT_FDCWD, path, O_RDONLY); })},
+        {"__openat_2", opening([](const char* path) { return __openat_2(AT_FDCWD, path, O_RDONLY); })},
+        {"__openat64_2", opening([](const char* path) { return __openat64_2(AT_FDCWD, path, O_RDONLY); })},
+        {"read", reading(pipe_ends, 7, [](int fd) { return read(fd, buffer, 7); })},
+        {"__read_chk", reading(pipe_ends, 7, [](int fd) { return __read_chk(fd, buffer, 7, sizeof buffer); })},
+        {"readv", reading(pipe_ends, 1, [](int fd) { return readv(fd, &vector, 1); })},
+        {"pread", on_file(7, [](int fd) { return pread(fd, buffer, 7, 0); })},
+        {"pread64", on_file(7, [](int fd) { return pread64(fd, buffer, 7, 0); })},
+        {"__pread_chk", on_file(7, [](int fd) { return __pread_chk(fd, buffer, 7, 0, sizeof buffer); })},
+        {"__pread64_chk", on_file(7, [](int fd) { return __pread64_chk(fd, buffer, 7, 0, sizeof buffer); })},
+        {"write", writing(pipe_ends, 7, [](int fd) { return write(fd, buffer, 7); })},
+        {"writev", writing(pipe_ends, 1, [](int fd) { return writev(fd, &vector, 1); })},
+        {"pwrite", on_file(7, [](int fd) { return pwrite(fd, buffer, 7, 0); })},
+        {"pwrite64", on_file(7, [](int fd) { return pwrite64(fd, buffer, 7, 0); })},
+
+        {"connect", provoke_connect},
+        {"accept", accepting([](int fd) { return accept(fd, nullptr, nullptr); })},
+        {"accept4", accepting([](int fd) { return accept4(fd, nullptr, nullptr, SOCK_CLOEXEC); })},
+        {"send", writing(socket_ends, 7, [](int fd) { return send(fd, buffer, 7, 0); })},
+        {"sendto", provoke_sendto},
+        {"sendmsg", writing(socket_ends, 0, [](int fd) { return sendmsg(fd, &message, 0); })},
+        {"recv", reading(socket_ends, 7, [](int fd) { return recv(fd, buffer, 7, 0); })},
+        {"__recv_chk", reading(socket_ends, 7, [](int fd) { return __recv_chk(fd, buffer, 7, sizeof buffer, 0); })},
+        {"recvfrom", reading(socket_ends, 7, [](int fd) { return recvfrom(fd, buffer, 7, 0, nullptr, nullptr); })},
+        {"__recvfrom_chk",
+         reading(socket_ends, 7, [](int fd) { return __recvfrom_chk(fd, buffer, 7, sizeof buffer, 0, nullptr, nullptr); })},
+        {"recvmsg", reading(socket_ends, 0, [](int fd) { return recvmsg(fd, &message, 0); })},
+
+        {"poll", reading(pipe_ends, ~0ull, [](int fd) { pollfd one = {fd, POLLIN, 0}; poll(&one, 1, -1); })},
+        {"__poll_chk", timed(ns, [] { __poll_chk(&nobody, 1, ms, sizeof nobody); })},
+        {"ppoll", timed(ns, [] { ppoll(&nobody, 1, &block, nullptr); })},
+        {"__ppoll_chk", timed(ns, [] { __ppoll_chk(&nobody, 1, &block, nullptr, sizeof nobody); })},
+        {"select", timed(0, [] { timeval t = block_timeval(); select(0, nullptr, nullptr, nullptr, &t); })},
+        {"pselect", timed(ns, [] { pselect(0, nullptr, nullptr, nullptr, &block, nullptr); })},
+
+        {"getaddrinfo", [] {
+             addrinfo* list = nullptr;
+             tap::clear();
+             if (getaddrinfo("localhost", nullptr, nullptr, &list) == 0) freeaddrinfo(list);
+             return Expected{.text = "localhost", .at_least_ns = 0};
+         }},
+        {"gethostbyname", [] {
+             tap::clear();
+             gethostbyname("localhost");
+             return Expected{.text = "localhost", .at_least_ns = 0};
+         }},
+
+        {"pthread_mutex_lock", provoke_mutex},
+        {"pthread_cond_wait",
+         waiting_for_cond([](pthread_cond_t* cond, pthread_mutex_t* mutex) { pthread_cond_wait(cond, mutex); })},
+        {"pthread_cond_timedwait", waiting_for_cond([](pthread_cond_t* cond, pthread_mutex_t* mutex) {
+             const timespec until = in_a_minute();
+             pthread_cond_timedwait(cond, mutex, &until);
+         })},
+
+        {"wait", waiting_for_child([](pid_t) { wait(nullptr); })},
+        {"waitpid", waiting_for_child([](pid_t child) { waitpid(child, nullptr, 0); })},
+        {"wait4", waiting_for_child([](pid_t child) { wait4(child, nullptr, 0, nullptr); })},
+        {"system", [] {
+             tap::clear();
+             (void)!system("sleep 0.002");
+             return Expected{.text = "sleep 0.002"};
+         }},
+    };
+    return all;
+}
