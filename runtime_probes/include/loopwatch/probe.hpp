@@ -71,6 +71,7 @@ template <class T>
 inline std::uint64_t word(T* pointer) noexcept { return reinterpret_cast<std::uint64_t>(pointer); }
 template <class T>
 constexpr std::uint64_t word(T value) noexcept { return static_cast<std::uint64_t>(value); }
+constexpr std::uint64_t word(decltype(nullptr)) noexcept { return 0; }
 }  // namespace detail
 
 #ifndef LOOPWATCH_NO_PROBES
