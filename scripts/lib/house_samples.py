@@ -73,7 +73,7 @@ SAMPLES = [
     include("userspace/src/output/x.cpp", "<lw_event.h>"),
     include("preload/x.c", "<loopwatch/rt/task.hpp>"),
     include("preload/x.cpp", "<string>"),
-    include("runtime_probes/include/loopwatch/x.hpp", "<asio/io_context.hpp>"),
+    include("runtime_probes/include/loopwatch/probe.hpp", "<asio/io_context.hpp>"),
     include("runtime_probes/include/loopwatch/rt/x.hpp", '"lw_event.h"'),
     ("includes", {"bpf/x.bpf.c": DUAL + "#include <stdio.h>\n"}),
 ]

@@ -29,9 +29,9 @@ def module_of(header):
 def runtime_probes(tree, path, header):
     if header == "sys/sdt.h" or re.match(r"lw_|bpf/", header) or module_of(header):
         return "runtime_probes depends on nothing of ours"
-    leaf = re.fullmatch(r"runtime_probes/include/loopwatch/[\w.]+", path) and "asio" not in path
-    if leaf and not (STANDARD.fullmatch(header) or C_HEADERS.fullmatch(header) or header in ("loopwatch/probes.def", "loopwatch/loop_state.h")):
-        return "the probes' own headers stand alone"
+    alone = path.endswith(("/loopwatch/probe.hpp", "/loopwatch/probes.def", "/loopwatch/loop_state.h"))
+    if alone and not (STANDARD.fullmatch(header) or C_HEADERS.fullmatch(header) or header == "loopwatch/probes.def"):
+        return "this header stands alone"
     return None
 
 
