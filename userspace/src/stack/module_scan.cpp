@@ -30,7 +30,8 @@ void warn(ModuleScan& scan, std::string text)
     if (scan.warnings.size() < max_warnings) scan.warnings.push_back(std::move(text));
 }
 
-// BCC decodes operands; what is not a plain 8-byte register comes back as "?", and is refused.
+// BCC keeps one semaphore a probe, of whichever note it saw last: sites of one probe share theirs (probes.def gives each a gate).
+// It decodes operands; what is not a plain 8-byte register comes back as "?", and is refused.
 std::string arguments_of(const bcc_usdt& probe, int location)
 {
     static constexpr std::string_view registers[] = {"di", "si", "dx", "cx", "r8", "r9"};

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Real programs, built as releases are, asleep in a known place: tests/fixtures/unwind/blocker.cpp.
+#include <poll.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <random>
+
+#include "captured.hpp"
+#include "stack/symbol_worker.hpp"
+
+using captured::Sleeper;
+using loopwatch::CapturedStack;
+using loopwatch::Frame;
+using loopwatch::SymbolWorker;
+
+namespace {
+
+const std::string fixtures = FIXTURES;
+
+std::unique_ptr<SymbolWorker> start()
+{
+    auto worker = SymbolWorker::start();
+    REQUIRE(worker);
+    return std::move(*worker);
+}
+
+// poll() until `done` is true; fails the test after ten seconds without it.
+template <class Condition>
+void drain(SymbolWorker& worker, Condition done)
+{
+    for (int i = 0; i < 100 && !done(); ++i) {
+        pollfd ready = {worker.descriptor(), POLLIN, 0};
+        ::poll(&ready, 1, 100);
+        worker.poll();
+    }
+    REQUIRE(done());
+}
+
+std::vector<Frame> unwind(SymbolWorker& worker, CapturedStack stack)
+{
+    std::vector<Frame> result;
+    bool finished = false;
+    worker.unwind(std::move(stack), [&](std::vector<Frame> frames) {
+        result = std::move(frames);
+        finished = true;
+    });
+    drain(worker, [&] { return finished; });
+    return result;
+}
+
+std::vector<Frame> unwind_of(const std::string& program, std::size_t bytes = 8192, bool truncated = false)
+{
+    auto worker = start();
+    Sleeper sleeper(program);
+    REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
+    auto stack = sleeper.stack(bytes);
+    stack.truncated = truncated;
+    return unwind(*worker, std::move(stack));
+}
+
+std::ptrdiff_t index_of(const std::vector<Frame>& frames, const std::string& function)
+{
+    for (std::size_t i = 0; i < frames.size(); ++i)
+        if (frames[i].function == function) return static_cast<std::ptrdiff_t>(i);
+    return -1;
+}
+
+std::string shown(const std::vector<Frame>& frames)
+{
+    std::ostringstream text;
+    for (const Frame& f : frames)
+        text << f.function << " " << f.module << "+" << std::hex << f.offset << std::dec << " " << f.file << ":" << f.line
+             << (f.inlined ? " inlined" : "") << (f.truncated ? " truncated" : "") << " " << f.build_id << "\n";
+    return text.str();
+}
+
+// Where blocker.cpp says LINE_OF_…
+std::uint32_t line_marked(const std::string& mark)
+{
+    std::ifstream source(SOURCES "/blocker.cpp");
+    std::string line;
+    for (std::uint32_t number = 1; std::getline(source, line); ++number)
+        if (line.find("// " + mark) != std::string::npos) return number;
+    return 0;
+}
+
+void check_full_stack(const std::vector<Frame>& frames)
+{
+    INFO(shown(frames));
+    const auto flush = index_of(frames, "shop::Store::flush(std::string const&, int)");
+    REQUIRE(flush >= 3);
+    const auto at = [&](std::ptrdiff_t i) -> const Frame& { return frames[static_cast<std::size_t>(i)]; };
+    CHECK(at(flush - 2).function == "shop::settle(long)");
+    CHECK(at(flush - 2).inlined);
+    CHECK(at(flush - 2).line == line_marked("LINE_OF_SLEEP"));
+    CHECK(at(flush - 1).function == "shop::write_back(long)");
+    CHECK(at(flush - 1).inlined);
+    CHECK(at(flush - 1).line == line_marked("LINE_OF_SETTLE"));
+    CHECK_FALSE(at(flush).inlined);
+    CHECK(at(flush).line == line_marked("LINE_OF_WRITE_BACK"));
+    CHECK(at(flush).file.find("blocker.cpp") != std::string::npos);
+    CHECK(at(flush - 3).module.find("libc") != std::string::npos);
+    CHECK(index_of(frames, "main") > flush);
+    CHECK_FALSE(frames.back().truncated);
+}
+
+}  // namespace
+
+TEST_CASE("a release build's stack is whole, from libc to main, with inlines and lines")
+{
+    const auto frames = unwind_of(fixtures + "/blocker_gcc");
+    check_full_stack(frames);
+    INFO(shown(frames));
+    const auto body = index_of(frames, "shop::save(std::string, int)");
+    REQUIRE(body > 0);
+    CHECK(frames[static_cast<std::size_t>(body)].line == line_marked("LINE_OF_FLUSH"));
+    CHECK(frames.front().module.find("libc") != std::string::npos);
+    CHECK(frames.front().function.find("nanosleep") != std::string::npos);
+}
+
+TEST_CASE("the same for clang, which writes no .debug_aranges, and for a program at a fixed address")
+{
+    if (std::filesystem::exists(fixtures + "/blocker_clang")) check_full_stack(unwind_of(fixtures + "/blocker_clang"));
+    check_full_stack(unwind_of(fixtures + "/blocker_no_pie"));
+}
+
+TEST_CASE("a stripped program's frames have what addr2line and a build-id server need")
+{
+    auto worker = start();
+    Sleeper stripped(fixtures + "/blocker_stripped");
+    const auto pid = static_cast<std::uint32_t>(stripped.pid());
+    REQUIRE(worker->map_process(pid, stripped.modules()));
+    const auto frames = unwind(*worker, stripped.stack(8192));
+    INFO(shown(frames));
+    std::vector<Frame> own;
+    for (const Frame& frame : frames)
+        if (frame.module == fixtures + "/blocker_stripped") own.push_back(frame);
+    REQUIRE(own.size() >= 3);
+    for (const Frame& frame : own) {
+        CHECK(frame.function.empty());
+        CHECK(frame.build_id.size() == 40);
+        CHECK(frame.offset > 0x1000);
+        CHECK(frame.offset < 0x10000);
+    }
+}
+
+TEST_CASE("a deleted program is unwound by the file that is still mapped")
+{
+    const auto copy = std::filesystem::temp_directory_path() / ("loopwatch_deleted_" + std::to_string(::getpid()));
+    std::filesystem::copy_file(fixtures + "/blocker_gcc", copy);
+    auto worker = start();
+    Sleeper sleeper(copy);
+    std::filesystem::remove(copy);
+    REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
+    check_full_stack(unwind(*worker, sleeper.stack(8192)));
+}
+
+TEST_CASE("a stack passes through a shared library")
+{
+    const auto frames = unwind_of(fixtures + "/blocker_shared");
+    INFO(shown(frames));
+    const auto library = index_of(frames, "library_block(int)");
+    REQUIRE(library > 0);
+    CHECK(frames[static_cast<std::size_t>(library)].module == fixtures + "/libblocker.so");
+    CHECK(index_of(frames, "main") > library);
+}
+
+TEST_CASE("a stack that was cut says so, one that ends at the loop's frame does not")
+{
+    const auto cut = unwind_of(fixtures + "/blocker_gcc", 128 + 64, true);
+    INFO(shown(cut));
+    REQUIRE(cut.size() >= 1);
+    CHECK(cut.back().truncated);
+    CHECK(index_of(cut, "main") == -1);
+    CHECK_FALSE(unwind_of(fixtures + "/blocker_gcc", 128 + 64, false).back().truncated);
+}
+
+TEST_CASE("garbage for registers and stack gives frames, not a crash")
+{
+    auto worker = start();
+    Sleeper sleeper(fixtures + "/blocker_gcc");
+    REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
+    const auto good = sleeper.stack(8192);
+    const pid_t before = worker->pid();
+    std::mt19937_64 random(7);
+    for (int i = 0; i < 2000; ++i) {
+        CapturedStack bad = good;
+        if (i % 3 != 0)
+            for (auto& value : bad.dwarf_registers)
+                if (random() % 4 == 0) value = i % 2 ? random() : value + random() % 64;
+        if (i % 3 != 1)
+            for (int k = 0; k < 200; ++k) bad.bytes[random() % bad.bytes.size()] = static_cast<std::uint8_t>(random());
+        REQUIRE_FALSE(unwind(*worker, bad).empty());
+    }
+    CHECK(worker->pid() == before);
+    CHECK(worker->failures() == 0);
+    check_full_stack(unwind(*worker, good));
+}
+
+TEST_CASE("single addresses are named with their inlines")
+{
+    auto worker = start();
+    Sleeper sleeper(fixtures + "/blocker_gcc");
+    const auto pid = static_cast<std::uint32_t>(sleeper.pid());
+    REQUIRE(worker->map_process(pid, sleeper.modules()));
+    std::vector<Frame> named;
+    worker->symbolize(pid, {sleeper.stack(256).dwarf_registers[16], 0x10}, [&](std::vector<Frame> frames) { named = std::move(frames); });
+    drain(*worker, [&] { return worker->pending() == 0; });
+    INFO(shown(named));
+    REQUIRE(named.size() >= 2);
+    CHECK(named.front().function.find("nanosleep") != std::string::npos);
+    CHECK(named.back().function.empty());
+    CHECK(named.back().offset == 0x10);
+}
