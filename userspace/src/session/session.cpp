@@ -229,13 +229,16 @@ void Session::on_event(const Event& event)
 
 void Session::on(const lw_loop_started& event)
 {
-    if (auto* target = find(event.event.pid)) {
-        if (event.started)
-            target->add_loop(event.slot);
-        else
-            target->remove_loop(event.event.loop_id);
-    }
     watchdog_->forget(event.event.tid);
+    auto* target = find(event.event.pid);
+    if (!target) return;
+    if (event.started) {
+        target->add_loop(event.slot);
+        statistics_.born(event.event.pid, event.event.loop_id, event.event.time_ns);
+        return;
+    }
+    for (auto& stats : statistics_.look(*target, monotonic_ns())) publish(stats);
+    target->remove_loop(event.event.loop_id);
 }
 
 void Session::on(const lw_dispatch& event)

@@ -71,6 +71,11 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
     return records;
 }
 
+void Statistics::born(std::uint32_t pid, std::uint64_t loop_id, std::uint64_t now_ns)
+{
+    if (last_.size() < max_loops) last_.try_emplace({pid, loop_id}, Last{{}, now_ns});
+}
+
 Quantiles Statistics::dispatch_ns() const { return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_); }
 
 }  // namespace loopwatch

@@ -16,6 +16,8 @@ class Statistics {
 public:
     // One record a loop since its last look; a loop seen for the first time starts from here.
     std::vector<LoopStats> look(Attachment& attachment, std::uint64_t now_ns);
+    // A loop that is known to have begun during the session: it counts from zero, not from its first look.
+    void born(std::uint32_t pid, std::uint64_t loop_id, std::uint64_t now_ns);
     // Over all loops since their first look.
     std::uint64_t dispatches() const noexcept { return dispatches_; }
     Quantiles dispatch_ns() const;
