@@ -61,7 +61,7 @@ SAMPLES = [
     ("references", {"userspace/src/util/x.cpp": f"// {APACHE}// see {'NOWHERE'}.md\n"}),
     ("references", {"README.md": "[it](docs/nowhere" ".md)\n"}),
     ("references", {"userspace/src/util/x.cpp": f"// {APACHE}// in /{'work'}/main/x\n"}),
-    ("shell", {"scripts/lib/x.sh": f"# {APACHE}# shellcheck shell=bash\nrm $1\n"}),
+    ("shell", {"scripts/lib/x.sh": f"# {APACHE}# shellcheck shell=bash\ncd elsewhere\n"}),
     include("userspace/src/util/x.cpp", '"stack/frame.hpp"'),
     include("userspace/src/target/x.cpp", '"collect/event.hpp"'),
     include("userspace/src/stack/x.cpp", '"analysis/finding.hpp"'),
