@@ -14,6 +14,7 @@
 #include <cstdio>
 
 #include "analysis/explain.hpp"
+#include "collect/probe_table.hpp"
 #include "session/investigation.hpp"
 #include "session/trace_events.hpp"
 #include "util/duration.hpp"
@@ -53,7 +54,7 @@ std::uint64_t peak_rss_bytes(pid_t pid)
 
 }  // namespace
 
-Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), sink_(sink) {}
+Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink) {}
 Session::~Session() = default;
 
 Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
@@ -133,7 +134,7 @@ void Session::publish_start()
     }
     start.probes.assign(probes.begin(), probes.end());
     start.tiers.assign(tiers.begin(), tiers.end());
-    publish(start);
+    reporter_.publish(start);
     for (auto& [pid, target] : targets_) {
         TargetStart record;
         record.subject = {pid, 0, target->ns_pid(), 0, target->comm()};
@@ -144,7 +145,7 @@ void Session::publish_start()
         record.tiers = target->tiers();
         for (const auto& loop : target->known_loops()) record.loops.push_back({std::to_string(loop.id), loop.name});
         record.warnings = target->warnings();
-        publish(record);
+        reporter_.publish(record);
     }
 }
 
@@ -158,7 +159,7 @@ Result<ExitCode> Session::run()
     kernel_->start_calibration();
     calibrating_ = true;
 
-    while (!interrupted_ && !output_error_ && !targets_.empty()) {
+    while (!interrupted_ && !reporter_.failure() && !targets_.empty()) {
         wait();
         drain();
         const auto now = monotonic_ns();
@@ -171,22 +172,8 @@ Result<ExitCode> Session::run()
         if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
     }
     finish();
-    if (output_error_) return *output_error_;
-    for (const auto& type : options_.fail_on)
-        if (counts_[type]) return ExitCode::fail_on_matched;
-    return ExitCode::done;
-}
-
-void Session::publish(const Record& record)
-{
-    if (output_error_) return;
-    if (auto written = sink_.write(record); !written) output_error_ = written.error();
-}
-
-void Session::publish_finding(const char* type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record)
-{
-    ++counts_[type];
-    if (limiter_.admit(type, fingerprint, at_ns)) publish(record);
+    if (reporter_.failure()) return *reporter_.failure();
+    return reporter_.found_any(options_.fail_on) ? ExitCode::fail_on_matched : ExitCode::done;
 }
 
 void Session::wait()
@@ -237,7 +224,7 @@ void Session::on(const lw_loop_started& event)
         statistics_.born(event.event.pid, event.event.loop_id, event.event.time_ns);
         return;
     }
-    for (auto& stats : statistics_.look(*target, monotonic_ns())) publish(stats);
+    for (auto& stats : statistics_.look(*target, monotonic_ns())) reporter_.publish(stats);
     target->remove_loop(event.event.loop_id);
 }
 
@@ -265,7 +252,12 @@ void Session::on(const lw_trace& event)
 {
     auto* target = find(event.event.pid);
     if (!target || !wanted(event.event.tid)) return;
-    if (auto record = task_event(event, *target)) publish_finding(record->type.c_str(), record->type, record->at_ns, *record);
+    const auto record = task_event(event, *target);
+    if (!record) return;
+    if (find_probe(event.probe)->gate == ProbeGate::trace)
+        reporter_.publish_step(*record);
+    else
+        reporter_.publish(*record);
 }
 
 void Session::on(const WakeEvent&)
@@ -285,16 +277,8 @@ void Session::explain_bundle(DispatchBundle bundle)
 {
     auto* target = find(bundle.pid);
     if (!target) return;
-    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
-        auto findings = explain(facts, {options_.threshold_ns, options_.block_threshold_ns});
-        for (auto& call : findings.blocking) {
-            call.occurrence = occurrences_.add(call.fingerprint);
-            publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
-        }
-        if (!findings.slow) return;
-        findings.slow->occurrence = occurrences_.add(findings.slow->fingerprint);
-        publish_finding("slow_callback", findings.slow->fingerprint, findings.slow->end_ns, *findings.slow);
-    });
+    investigate(std::move(bundle), *target, *worker_, kernel_symbols_,
+                [this](DispatchFacts facts) { reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns})); });
 }
 
 void Session::tick(std::uint64_t now_ns)
@@ -322,10 +306,10 @@ void Session::interval(std::uint64_t now_ns)
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive()) print_warning(refreshed.error().what);
-        for (auto& stats : statistics_.look(*target, now_ns)) publish(stats);
+        for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (options_.trace && !trace_stepped_down_) limit_trace_overhead(now_ns);
-    publish(SessionStats{now_ns, losses(), limiter_.suppressed(), overhead()});
+    reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
 }
 
 void Session::limit_trace_overhead(std::uint64_t now_ns)
@@ -352,7 +336,7 @@ void Session::end_target(std::uint32_t pid, const char* reason)
         worker_->poll();
     }
     auto& target = *targets_.at(pid);
-    publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
+    reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     targets_.erase(pid);
     if (targets_.empty()) end_reason_ = "target_end";
 }
@@ -367,15 +351,14 @@ void Session::finish()
     SessionEnd end;
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;
-    end.counts = counts_;
-    for (const char* type : {"slow_callback", "blocking_call"}) end.counts.try_emplace(type, 0);
+    end.counts = reporter_.counts();
     end.lost = losses();
-    end.suppressed = limiter_.suppressed();
+    end.suppressed = reporter_.suppressed();
     end.dispatches = statistics_.dispatches();
     end.dispatch_ns = statistics_.dispatch_ns();
     end.overhead = overhead();
     end.reason = end_reason_;
-    publish(end);
+    reporter_.publish(end);
 }
 
 Attachment* Session::find(std::uint32_t pid)
@@ -389,7 +372,7 @@ Counts Session::losses() const
     Counts lost = kernel_->losses();
     lost["symbol_worker"] = worker_->failures();
     lost["dispatch_book"] = book_.overflow();
-    lost["fingerprints_forgotten"] = occurrences_.evictions();
+    lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     lost["sampling_failed"] = watchdog_->failures();
     return lost;
 }

@@ -14,13 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "analysis/occurrences.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel.hpp"
 #include "collect/kernel_symbols.hpp"
-#include "output/limiter.hpp"
-#include "output/sink.hpp"
 #include "session/attachment.hpp"
+#include "session/reporter.hpp"
 #include "session/statistics.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
@@ -55,8 +53,6 @@ private:
     Result<void> attach_targets();
     Result<void> check_floor();
     void publish_start();
-    void publish(const Record& record);
-    void publish_finding(const char* type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record);
 
     // One round of the event loop.
     void wait();
@@ -83,7 +79,7 @@ private:
     Overhead overhead() const;
 
     SessionOptions options_;
-    Sink& sink_;
+    Reporter reporter_;
     std::unique_ptr<SymbolWorker> worker_;
     std::unique_ptr<Kernel> kernel_;
     std::map<std::uint32_t, std::unique_ptr<Attachment>> targets_;
@@ -93,10 +89,6 @@ private:
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     Statistics statistics_;
-    Occurrences occurrences_;
-    Limiter limiter_;
-    Counts counts_;
-    std::optional<Error> output_error_;
 
     Fd signals_;
     bool interrupted_ = false;

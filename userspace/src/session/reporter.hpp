@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reporter: the way of every record to the sink. Findings are counted, numbered within their fingerprint and held to the rate limits here;
+// what is over a limit is counted as suppressed.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "analysis/explain.hpp"
+#include "analysis/occurrences.hpp"
+#include "output/limiter.hpp"
+#include "output/sink.hpp"
+
+namespace loopwatch {
+
+class Reporter {
+public:
+    explicit Reporter(Sink& sink) : sink_(sink) {}
+
+    void publish(const Record& record);
+    void publish(Findings findings);
+    void publish(const TaskEvent& misuse);
+    // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
+    void publish_step(const TaskEvent& step);
+
+    // Findings by JSON type, suppressed ones included.
+    const Counts& counts() const noexcept { return counts_; }
+    const Counts& suppressed() const noexcept { return limiter_.suppressed(); }
+    std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
+    bool found_any(const std::set<std::string>& types) const;
+    // Why nothing is written any more (disk full, reader gone): the session ends.
+    const std::optional<Error>& failure() const noexcept { return failure_; }
+
+private:
+    void publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record);
+
+    Sink& sink_;
+    Limiter limiter_;
+    Occurrences occurrences_;
+    Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}};
+    std::optional<Error> failure_;
+};
+
+}  // namespace loopwatch
