@@ -80,7 +80,9 @@ TEST_CASE("quantiles lie within a bucket's width of the truth")
     }
     std::ranges::sort(values);
     const auto found = quantiles(std::span<const std::uint32_t>(counts), 2.0, values.back());
-    const auto near = [&](double q) { return Approx(2.0 * static_cast<double>(values[static_cast<std::size_t>(q * 20'000)])).epsilon(0.05); };
+    const auto near = [&](double q) {
+        return Approx(2.0 * static_cast<double>(values[static_cast<std::size_t>(q * 20'000)])).epsilon(0.05);
+    };
     CHECK(static_cast<double>(found.p50) == near(0.5));
     CHECK(static_cast<double>(found.p90) == near(0.9));
     CHECK(static_cast<double>(found.p99) == near(0.99));

@@ -12,7 +12,8 @@ using namespace loopwatch;
 
 namespace {
 
-Frame frame(std::string function, std::string module = "/srv/order_server", std::string file = {}, std::uint32_t line = 0)
+Frame frame(std::string function, std::string module = "/srv/order_server", std::string file = {},
+            std::uint32_t line = 0)
 {
     Frame f;
     f.function = std::move(function);
@@ -121,14 +122,21 @@ TEST_CASE("a place is said with what is known of it")
 TEST_CASE("the user's part of a stack ends at the loop's dispatch")
 {
     const std::vector stack{
-        frame("fsync", libc), frame("Store::flush()"), frame("save(int)"), frame("std::coroutine_handle<void>::resume() const"),
-        frame("loopwatch::Loop::dispatch()"), frame("asio::io_context::run()"), frame("main"), frame("__libc_start_main", libc),
+        frame("fsync", libc),
+        frame("Store::flush()"),
+        frame("save(int)"),
+        frame("std::coroutine_handle<void>::resume() const"),
+        frame("loopwatch::Loop::dispatch()"),
+        frame("asio::io_context::run()"),
+        frame("main"),
+        frame("__libc_start_main", libc),
     };
     CHECK(user_part(stack).frames.size() == 3);
     CHECK(user_part(stack).hidden == 5);
 
-    const std::vector inner_asio{frame("poll", libc), frame("getaddrinfo", libc), frame("asio::ip::resolver::resolve()"),
-                                 frame("lookup()"), frame("loopwatch::Loop::dispatch()"), frame("main")};
+    const std::vector inner_asio{
+        frame("poll", libc), frame("getaddrinfo", libc),           frame("asio::ip::resolver::resolve()"),
+        frame("lookup()"),   frame("loopwatch::Loop::dispatch()"), frame("main")};
     CHECK(user_part(inner_asio).frames.size() == 4);
     const std::vector no_dispatch{frame("poll", libc), frame("asio::io_context::run()"), frame("main")};
     CHECK(user_part(no_dispatch).hidden == 0);
@@ -138,17 +146,21 @@ TEST_CASE("the user's part of a stack ends at the loop's dispatch")
 
 TEST_CASE("the entry into libc is the outermost of its inner frames")
 {
-    const auto call_of = [](const std::vector<Frame>& stack) { return libc_entry(stack).value_or(LibcEntry{"-", 0, false}).call; };
-    CHECK(call_of({frame("__futex_wait", libc), frame("__GI___pthread_mutex_lock", libc), frame("f()")}) == "pthread_mutex_lock");
-    CHECK(call_of({frame("__write", libc), frame("_IO_file_write", libc), frame("_IO_fwrite", libc), frame("f()")}) == "fwrite");
+    const auto call_of = [](const std::vector<Frame>& stack) {
+        return libc_entry(stack).value_or(LibcEntry{"-", 0, false}).call;
+    };
+    CHECK(call_of({frame("__futex_wait", libc), frame("__GI___pthread_mutex_lock", libc), frame("f()")}) ==
+          "pthread_mutex_lock");
+    CHECK(call_of({frame("__write", libc), frame("_IO_file_write", libc), frame("_IO_fwrite", libc), frame("f()")}) ==
+          "fwrite");
     CHECK(call_of({frame("clock_nanosleep", libc), frame("usleep", "/l/libloopwatch_preload.so"),
                    frame("report_slow", "/l/libloopwatch_preload.so"), frame("f()")}) == "usleep");
     CHECK(call_of({frame("__read_chk", libc), frame("f()")}) == "read");
     CHECK(call_of({frame("open64", libc), frame("f()")}) == "open");
     CHECK(call_of({frame("f()"), frame("qsort", libc)}) == "-");
     CHECK(call_of({frame("", libc), frame("__libc_start_call_main", libc)}) == "-");
-    CHECK(call_of({frame("__poll", libc), frame("", "/usr/lib/libnss_dns.so.2"), frame("res_nsearch", libc), frame("getaddrinfo", libc),
-                   frame("lookup()")}) == "getaddrinfo");
+    CHECK(call_of({frame("__poll", libc), frame("", "/usr/lib/libnss_dns.so.2"), frame("res_nsearch", libc),
+                   frame("getaddrinfo", libc), frame("lookup()")}) == "getaddrinfo");
     CHECK(call_of({frame("__poll", libc), frame("f()"), frame("wait", "/srv/app", "pool.cpp", 3)}) == "poll");
 }
 
@@ -189,12 +201,24 @@ TEST_CASE("a wait that no signal ends is a disk's where the descriptor does not 
 TEST_CASE("every call has its kind")
 {
     const auto [syscall, kind] = GENERATE(table<std::int64_t, Kind>({
-        {SYS_nanosleep, Kind::sleep},   {SYS_clock_nanosleep, Kind::sleep}, {SYS_futex, Kind::lock},
-        {SYS_fsync, Kind::file_io},     {SYS_openat, Kind::file_io},        {SYS_flock, Kind::file_lock},
-        {SYS_fcntl, Kind::file_lock},   {SYS_connect, Kind::network},       {SYS_recvfrom, Kind::network},
-        {SYS_wait4, Kind::process},     {SYS_waitid, Kind::process},        {SYS_vfork, Kind::process},
-        {SYS_epoll_wait, Kind::nested_wait}, {SYS_io_uring_enter, Kind::io_uring}, {-1, Kind::page_fault},
-        {unknown_syscall, Kind::other}, {SYS_getrandom, Kind::other},       {9999, Kind::other},
+        {SYS_nanosleep, Kind::sleep},
+        {SYS_clock_nanosleep, Kind::sleep},
+        {SYS_futex, Kind::lock},
+        {SYS_fsync, Kind::file_io},
+        {SYS_openat, Kind::file_io},
+        {SYS_flock, Kind::file_lock},
+        {SYS_fcntl, Kind::file_lock},
+        {SYS_connect, Kind::network},
+        {SYS_recvfrom, Kind::network},
+        {SYS_wait4, Kind::process},
+        {SYS_waitid, Kind::process},
+        {SYS_vfork, Kind::process},
+        {SYS_epoll_wait, Kind::nested_wait},
+        {SYS_io_uring_enter, Kind::io_uring},
+        {-1, Kind::page_fault},
+        {unknown_syscall, Kind::other},
+        {SYS_getrandom, Kind::other},
+        {9999, Kind::other},
     }));
     CHECK(kind_of(block(syscall)) == kind);
 }
@@ -262,9 +286,12 @@ TEST_CASE("the shim's arguments are named after its calls")
 TEST_CASE("names of kinds are those of the schema")
 {
     std::string names;
-    for (int kind = 0; kind <= static_cast<int>(Kind::other); ++kind) names += std::string(kind_name(static_cast<Kind>(kind))) + ' ';
-    CHECK(names == "cpu sleep lock file_io file_lock pipe network dns process nested_wait page_fault io_uring run_queue cpu_throttle "
-                   "stopped other ");
+    for (int kind = 0; kind <= static_cast<int>(Kind::other); ++kind)
+        names += std::string(kind_name(static_cast<Kind>(kind))) + ' ';
+    CHECK(names ==
+          "cpu sleep lock file_io file_lock pipe network dns process nested_wait page_fault io_uring run_queue "
+          "cpu_throttle "
+          "stopped other ");
     CHECK(woken_by_name(WokenBy::timer) == "timer");
     CHECK(woken_by_name(WokenBy::thread) == "thread");
     CHECK(is_the_codes_doing(Kind::lock));

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
 
-Frame frame(std::string function, std::string file = {}, std::uint32_t line = 0, std::string module = "/srv/order_server")
+Frame frame(std::string function, std::string file = {}, std::uint32_t line = 0,
+            std::string module = "/srv/order_server")
 {
     Frame f;
     f.function = std::move(function);
@@ -25,7 +26,8 @@ const Frame flush = frame("Store::flush(int)", "/home/me/src/store.cpp", 42);
 
 using Args = std::vector<std::pair<std::string, std::string>>;
 
-Source source(Kind kind, std::uint64_t duration_ns, std::string call = {}, Args args = {}, std::vector<Frame> stack = {})
+Source source(Kind kind, std::uint64_t duration_ns, std::string call = {}, Args args = {},
+              std::vector<Frame> stack = {})
 {
     Source s;
     s.kind = kind;
@@ -62,14 +64,17 @@ std::string verdict(std::uint64_t duration_ns, std::vector<Source> sources, std:
     return verdict_of(slow);
 }
 
-const Source fsync_source = source(Kind::file_io, 250 * ms, "fsync", {{"fd", "7"}, {"path", "/var/lib/x.db"}}, {sync_frame, flush});
+const Source fsync_source =
+    source(Kind::file_io, 250 * ms, "fsync", {{"fd", "7"}, {"path", "/var/lib/x.db"}}, {sync_frame, flush});
 
 }  // namespace
 
 TEST_CASE("the verdict of the README")
 {
-    CHECK(verdict(312 * ms, {fsync_source, source(Kind::cpu, 40 * ms), source(Kind::run_queue, 22 * ms)}, Impact{14, 310 * ms, 0}) ==
-          "save#17 held loop main for 312 ms: 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush), 40 ms on CPU, "
+    CHECK(verdict(312 * ms, {fsync_source, source(Kind::cpu, 40 * ms), source(Kind::run_queue, 22 * ms)},
+                  Impact{14, 310 * ms, 0}) ==
+          "save#17 held loop main for 312 ms: 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush), 40 ms "
+          "on CPU, "
           "22 ms waiting for a CPU; 14 tasks waited up to 310 ms.");
 }
 
@@ -77,31 +82,39 @@ TEST_CASE("each kind has its words")
 {
     const auto lock = source(Kind::lock, 60 * ms, "pthread_mutex_lock", {{"lock", "0x55d0"}}, {flush});
     const auto [what, text] = GENERATE_COPY(table<Source, std::string>({
-        {source(Kind::sleep, 60 * ms, "usleep", {{"requested_ns", "50000000"}}, {flush}), "in usleep(50 ms) at store.cpp:42 (Store::flush)"},
+        {source(Kind::sleep, 60 * ms, "usleep", {{"requested_ns", "50000000"}}, {flush}),
+         "in usleep(50 ms) at store.cpp:42 (Store::flush)"},
         {source(Kind::sleep, 60 * ms, "nanosleep"), "in nanosleep"},
         {lock, "in pthread_mutex_lock(0x55d0) at store.cpp:42 (Store::flush)"},
-        {released(lock, "logger"), "in pthread_mutex_lock(0x55d0) at store.cpp:42 (Store::flush), released by thread logger (tid 4711)"},
+        {released(lock, "logger"),
+         "in pthread_mutex_lock(0x55d0) at store.cpp:42 (Store::flush), released by thread logger (tid 4711)"},
         {released(lock, "logger", WokenBy::irq), "in pthread_mutex_lock(0x55d0) at store.cpp:42 (Store::flush)"},
         {released(lock, ""), "in pthread_mutex_lock(0x55d0) at store.cpp:42 (Store::flush)"},
         {released(source(Kind::sleep, 60 * ms, "usleep"), "logger"), "in usleep"},
         {source(Kind::file_lock, 60 * ms, "flock", {{"fd", "3"}, {"path", "/run/x"}}), "in flock(3 → /run/x)"},
-        {source(Kind::pipe, 60 * ms, "write", {{"fd", "5"}, {"target", "pipe:[9]"}, {"bytes", "9"}}), "in write(5 → pipe)"},
+        {source(Kind::pipe, 60 * ms, "write", {{"fd", "5"}, {"target", "pipe:[9]"}, {"bytes", "9"}}),
+         "in write(5 → pipe)"},
         {source(Kind::pipe, 60 * ms, "read", {{"fd", "5"}, {"target", "fifo:/tmp/f"}}), "in read(5 → /tmp/f)"},
-        {source(Kind::network, 60 * ms, "connect", {{"fd", "9"}, {"peer", "10.0.0.1:5432"}}), "in connect(9 → 10.0.0.1:5432)"},
+        {source(Kind::network, 60 * ms, "connect", {{"fd", "9"}, {"peer", "10.0.0.1:5432"}}),
+         "in connect(9 → 10.0.0.1:5432)"},
         {source(Kind::network, 60 * ms, "recv", {{"fd", "9"}, {"target", "socket:[4]"}}), "in recv(9 → socket)"},
         {source(Kind::dns, 60 * ms, "getaddrinfo", {{"host", "db.internal"}}), "in getaddrinfo(db.internal)"},
         {source(Kind::process, 60 * ms, "system", {{"command", "ls -l"}}), "in system(ls -l)"},
         {source(Kind::process, 60 * ms, "waitpid", {{"pid", "99"}}), "in waitpid(pid 99)"},
         {source(Kind::process, 60 * ms, "wait4", {{"pid", "-1"}}), "in wait4"},
-        {source(Kind::nested_wait, 60 * ms, "poll", {{"timeout_ns", "5000000000"}}), "in a nested wait, poll(time-out 5 s)"},
-        {source(Kind::nested_wait, 60 * ms, "read", {{"fd", "4"}, {"target", "anon_inode:[eventfd]"}}), "in a nested wait, read(4 → eventfd)"},
+        {source(Kind::nested_wait, 60 * ms, "poll", {{"timeout_ns", "5000000000"}}),
+         "in a nested wait, poll(time-out 5 s)"},
+        {source(Kind::nested_wait, 60 * ms, "read", {{"fd", "4"}, {"target", "anon_inode:[eventfd]"}}),
+         "in a nested wait, read(4 → eventfd)"},
         {source(Kind::page_fault, 60 * ms, "", {}, {flush}), "in page faults at store.cpp:42 (Store::flush)"},
         {source(Kind::io_uring, 60 * ms, "io_uring_enter", {{"fd", "8"}}), "in io_uring_enter(8)"},
         {source(Kind::other, 60 * ms, "getrandom"), "in getrandom"},
         {source(Kind::other, 60 * ms), "blocked elsewhere"},
         {source(Kind::cpu, 60 * ms), "on CPU"},
-        {source(Kind::cpu, 60 * ms, "", {{"share_percent", "80"}}, {flush}), "on CPU, mostly in Store::flush at store.cpp:42"},
-        {source(Kind::cpu, 60 * ms, "", {{"share_percent", "30"}}, {flush}), "on CPU, much of it in Store::flush at store.cpp:42"},
+        {source(Kind::cpu, 60 * ms, "", {{"share_percent", "80"}}, {flush}),
+         "on CPU, mostly in Store::flush at store.cpp:42"},
+        {source(Kind::cpu, 60 * ms, "", {{"share_percent", "30"}}, {flush}),
+         "on CPU, much of it in Store::flush at store.cpp:42"},
         {source(Kind::cpu, 60 * ms, "", {{"share_percent", "80"}}, {frame("hash(int)")}), "on CPU, mostly in hash"},
         {source(Kind::run_queue, 60 * ms), "waiting for a CPU"},
         {source(Kind::cpu_throttle, 60 * ms), "throttled by its CPU quota"},
@@ -118,9 +131,11 @@ TEST_CASE("what took all of the time says so")
 
 TEST_CASE("what was not the code's fault opens the sentence")
 {
-    CHECK(verdict(130 * ms, {source(Kind::run_queue, 118 * ms), source(Kind::cpu, 12 * ms)}, Impact{1, 120 * ms, 120 * ms}) ==
+    CHECK(verdict(130 * ms, {source(Kind::run_queue, 118 * ms), source(Kind::cpu, 12 * ms)},
+                  Impact{1, 120 * ms, 120 * ms}) ==
           "save#17 waited 118 ms for a CPU and so held loop main for 130 ms: 12 ms on CPU; 1 task waited 120 ms.");
-    CHECK(verdict(1200 * ms, {source(Kind::stopped, 1200 * ms)}) == "save#17 was stopped for 1.2 s and so held loop main for 1.2 s.");
+    CHECK(verdict(1200 * ms, {source(Kind::stopped, 1200 * ms)}) ==
+          "save#17 was stopped for 1.2 s and so held loop main for 1.2 s.");
     CHECK(verdict(130 * ms, {source(Kind::cpu_throttle, 100 * ms)}) ==
           "save#17 was throttled by its CPU quota for 100 ms and so held loop main for 130 ms.");
     CHECK(verdict(300 * ms, {source(Kind::run_queue, 110 * ms), source(Kind::cpu, 100 * ms)}) ==
@@ -145,7 +160,8 @@ TEST_CASE("many places are summed up")
     std::vector<Source> sources;
     for (int i = 0; i < 6; ++i) sources.push_back(source(Kind::sleep, 20 * ms, "usleep"));
     CHECK(verdict(200 * ms, sources) ==
-          "save#17 held loop main for 200 ms: 20 ms in usleep, 20 ms in usleep, 20 ms in usleep, 20 ms in usleep, 40 ms in other places.");
+          "save#17 held loop main for 200 ms: 20 ms in usleep, 20 ms in usleep, 20 ms in usleep, 20 ms in usleep, 40 "
+          "ms in other places.");
 }
 
 TEST_CASE("a blocking call has a sentence of its own")
@@ -154,7 +170,8 @@ TEST_CASE("a blocking call has a sentence of its own")
     blocking.source = fsync_source;
     blocking.loop = {"1", "main"};
     blocking.task = save17();
-    CHECK(verdict_of(blocking) == "save#17 blocked loop main for 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush).");
+    CHECK(verdict_of(blocking) ==
+          "save#17 blocked loop main for 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush).");
     blocking.source = source(Kind::other, 20 * ms);
     blocking.task.reset();
     CHECK(verdict_of(blocking) == "a callback blocked loop main for 20 ms, where is not known.");
@@ -165,7 +182,8 @@ TEST_CASE("a fingerprint holds across builds and hosts")
     const auto one = fingerprint("slow_callback", fsync_source, save17());
     CHECK(one.size() == 16);
     CHECK(one.find_first_not_of("0123456789abcdef") == one.npos);
-    // FNV-1a of "slow_callback\0file_io\0fsync\0Store::flush\0", reckoned elsewhere: others store it, so the recipe is a contract.
+    // FNV-1a of "slow_callback\0file_io\0fsync\0Store::flush\0", reckoned elsewhere: others store it, so the recipe is
+    // a contract.
     CHECK(one == "bc36621d4badd927");
     auto other = fsync_source;
     other.duration_ns *= 3;
@@ -179,7 +197,8 @@ TEST_CASE("a fingerprint holds across builds and hosts")
     }
     other.stack[1].function += " [clone .constprop.0]";
     CHECK(fingerprint("slow_callback", other, std::nullopt) == one);
-    CHECK(fingerprint_exact("slow_callback", other, std::nullopt) != fingerprint_exact("slow_callback", fsync_source, std::nullopt));
+    CHECK(fingerprint_exact("slow_callback", other, std::nullopt) !=
+          fingerprint_exact("slow_callback", fsync_source, std::nullopt));
 }
 
 TEST_CASE("a fingerprint tells types, kinds, calls and functions apart")
@@ -210,7 +229,9 @@ TEST_CASE("a fingerprint looks at five own functions and not at the loop's")
 
 TEST_CASE("twins of a call fold into one")
 {
-    const auto of = [](std::string call) { return fingerprint("blocking_call", source(Kind::file_io, 1, std::move(call)), std::nullopt); };
+    const auto of = [](std::string call) {
+        return fingerprint("blocking_call", source(Kind::file_io, 1, std::move(call)), std::nullopt);
+    };
     CHECK(of("open64") == of("open"));
     CHECK(of("open") != of("openat"));
 }

@@ -80,6 +80,19 @@ void add_descriptor(Args& args, std::int32_t fd, const std::string& target, cons
         args.emplace_back("target", target);
 }
 
+const char* text_name(CallRule rule)
+{
+    switch (rule) {
+        case CallRule::dns: return "host";
+        case CallRule::process: return "command";
+        case CallRule::network: return "peer";
+        case CallRule::file:
+        case CallRule::file_lock:
+        case CallRule::descriptor: return "path";
+        default: return "text";
+    }
+}
+
 }  // namespace
 
 const CallRow* find_syscall(std::int64_t number)
@@ -123,7 +136,8 @@ Kind descriptor_kind(std::string_view target, std::uint32_t task_state)
     if (target.starts_with("anon_inode:[pidfd]")) return Kind::process;
     if (target.starts_with("anon_inode:")) return Kind::nested_wait;
     // A disk is waited for without signals, a terminal or another character device is not.
-    if (target.starts_with("/dev/") || target.empty()) return task_state & uninterruptible ? Kind::file_io : Kind::other;
+    if (target.starts_with("/dev/") || target.empty())
+        return task_state & uninterruptible ? Kind::file_io : Kind::other;
     return target.starts_with('/') ? Kind::file_io : Kind::other;
 }
 
@@ -171,24 +185,23 @@ Args args_of(const BlockFacts& block)
 Args args_of(const CallFacts& call)
 {
     Args args;
-    const Kind kind = kind_of(call);
     const auto* row = find_call(call.call);
     const auto rule = row == nullptr ? CallRule::other : row->rule;
     const bool text_is_path = rule == CallRule::file || rule == CallRule::file_lock || rule == CallRule::descriptor;
     add_descriptor(args, call.fd, text_is_path && call.fd_target.empty() ? call.text : call.fd_target, call.peer);
-    if (!call.text.empty()) {
-        if (rule == CallRule::dns) args.emplace_back("host", call.text);
-        else if (rule == CallRule::process) args.emplace_back("command", call.text);
-        else if (rule == CallRule::network && call.peer.empty()) args.emplace_back("peer", call.text);
-        else if (text_is_path && call.fd < 0) args.emplace_back("path", call.text);
-        else if (!text_is_path && rule != CallRule::network) args.emplace_back("text", call.text);
-    }
+    const bool told = text_is_path ? call.fd >= 0 : rule == CallRule::network && !call.peer.empty();
+    if (!call.text.empty() && !told) args.emplace_back(text_name(rule), call.text);
     if (call.arg == 0) return args;
-    if (kind == Kind::sleep) args.emplace_back("requested_ns", std::to_string(call.arg));
-    else if (rule == CallRule::lock) args.emplace_back("lock", fmt::format("{:#x}", call.arg));
-    else if (rule == CallRule::process) args.emplace_back("pid", std::to_string(static_cast<std::int32_t>(call.arg)));
-    else if (rule == CallRule::wait && call.arg != forever) args.emplace_back("timeout_ns", std::to_string(call.arg));
-    else if (row != nullptr && row->args.find('n') != row->args.npos) args.emplace_back("bytes", std::to_string(call.arg));
+    if (kind_of(call) == Kind::sleep)
+        args.emplace_back("requested_ns", std::to_string(call.arg));
+    else if (rule == CallRule::lock)
+        args.emplace_back("lock", fmt::format("{:#x}", call.arg));
+    else if (rule == CallRule::process)
+        args.emplace_back("pid", std::to_string(static_cast<std::int32_t>(call.arg)));
+    else if (rule == CallRule::wait && call.arg != forever)
+        args.emplace_back("timeout_ns", std::to_string(call.arg));
+    else if (row != nullptr && row->args.find('n') != row->args.npos)
+        args.emplace_back("bytes", std::to_string(call.arg));
     return args;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is known of the calls that block (calls.def): the kind of a wait, decided by the call, by what its descriptor leads to, by
-// the state the thread slept in and by its arguments; and the arguments a person wants to read.
+// What is known of the calls that block (calls.def): the kind of a wait, decided by the call, by what its descriptor
+// leads to, by the state the thread slept in and by its arguments; and the arguments a person wants to read.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ using Args = std::vector<std::pair<std::string, std::string>>;
 const CallRow* find_syscall(std::int64_t number);
 // Also finds glibc's other names of a call: __read_chk, open64, __GI_fsync, _IO_fwrite, pthread_cond_wait@GLIBC_2.3.2.
 const CallRow* find_call(std::string_view name);
-// The name a person knows a libc symbol by ("__read_chk" → "read"); names outside of the table lose only what glibc put around
-// them. Empty for what no C program calls by name: C++ names, the start of a thread or a program.
+// The name a person knows a libc symbol by ("__read_chk" → "read"); names outside of the table lose only what glibc put
+// around them. Empty for what no C program calls by name: C++ names, the start of a thread or a program.
 std::string canonical_call(std::string_view symbol);
 
 // BlockFacts::syscall of a wait whose place was not kept: neither a page fault (-1) nor a call.

@@ -32,7 +32,8 @@ BlockFacts facts_of(const DispatchFacts& facts, const SingleBlock& single)
     return block;
 }
 
-BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, Source source, std::uint64_t end_ns)
+BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, Source source,
+                           std::uint64_t end_ns)
 {
     BlockingCall call;
     call.subject = facts.subject;
@@ -57,9 +58,12 @@ struct SeenInside {
 };
 
 // The shim's word for the duration, unless the scheduler saw more than that.
-BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, const CallFacts& call, const SeenInside& seen)
+BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, const CallFacts& call,
+                           const SeenInside& seen)
 {
-    auto blocking = blocking_call(facts, thresholds, seen.longest ? source_of(call, *seen.longest) : source_of(call), call.end_ns);
+    auto source = source_of(call);
+    if (seen.longest) enrich(source, source_of(*seen.longest));
+    auto blocking = blocking_call(facts, thresholds, std::move(source), call.end_ns);
     blocking.origin = "preload";
     blocking.seen_by = {"preload"};
     if (seen.longest) blocking.seen_by = {"sched", "preload"};

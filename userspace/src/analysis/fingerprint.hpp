@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What makes two findings the same. The fingerprint holds across hosts and builds: type, kind, call and up to 5 functions of the
-// user's own code from the blocking frame up. The exact one tells builds and call sites apart: build-ids and offsets.
+// What makes two findings the same. The fingerprint holds across hosts and builds: type, kind, call and up to 5
+// functions of the user's own code from the blocking frame up. The exact one tells builds and call sites apart:
+// build-ids and offsets.
 #pragma once
 
 #include <string>
@@ -11,8 +12,9 @@
 
 namespace loopwatch {
 
-// 16 hex digits. `source` is the costliest of a slow callback, the call itself of a blocking call. Without own functions on the
-// stack the function in which the task was resumed (else created) stands in, so that endpoints do not fold into one.
+// 16 hex digits. `source` is the costliest of a slow callback, the call itself of a blocking call. Without own
+// functions on the stack the function in which the task was resumed (else created) stands in, so that endpoints do not
+// fold into one.
 std::string fingerprint(std::string_view type, const Source& source, const std::optional<TaskInfo>& task);
 std::string fingerprint_exact(std::string_view type, const Source& source, const std::optional<TaskInfo>& task);
 

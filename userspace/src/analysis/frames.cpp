@@ -13,15 +13,17 @@ namespace {
 
 constexpr std::string_view shim_module = "libloopwatch_preload";
 constexpr std::string_view libc_modules[] = {
-    "libc.so", "libc-2", "libpthread", "librt.so", "libdl.so", "libanl.so", "libresolv", "libnss_", "libm.so", "ld-linux", "[vdso]",
-    "linux-vdso", shim_module,
+    "libc.so", "libc-2",  "libpthread", "librt.so", "libdl.so",   "libanl.so", "libresolv",
+    "libnss_", "libm.so", "ld-linux",   "[vdso]",   "linux-vdso", shim_module,
 };
 constexpr std::string_view library_modules[] = {"libstdc++", "libc++", "libgcc_s"};
 constexpr std::string_view installed[] = {"/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/"};
-constexpr std::string_view installed_headers[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/", "/usr/lib/llvm"};
+constexpr std::string_view installed_headers[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/",
+                                                  "/usr/lib/llvm"};
 constexpr std::string_view runtime_names[] = {"asio::", "boost::asio::", "loopwatch::"};
 constexpr std::string_view library_names[] = {
-    "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "spdlog::", "nlohmann::", "rapidjson::", "simdjson::", "absl::",
+    "std::",    "__gnu_cxx::", "__cxxabiv1::", "boost::",    "fmt::",
+    "spdlog::", "nlohmann::",  "rapidjson::",  "simdjson::", "absl::",
 };
 
 template <std::size_t N>
@@ -36,12 +38,14 @@ std::string_view base_name(std::string_view path)
     return slash == path.npos ? path : path.substr(slash + 1);
 }
 
-// A function of the name service or of child processes. A user's own function may be called `wait` too, but has a source file.
+// A function of the name service or of child processes. A user's own function may be called `wait` too, but has a
+// source file.
 const CallRow* through_row(const Frame& frame)
 {
     if (owner_of(frame) != FrameOwner::libc && !frame.file.empty()) return nullptr;
     const auto* row = find_call(frame.function);
-    const bool through = row != nullptr && row->number < 0 && (row->rule == CallRule::dns || row->rule == CallRule::process);
+    const bool through =
+        row != nullptr && row->number < 0 && (row->rule == CallRule::dns || row->rule == CallRule::process);
     return through ? row : nullptr;
 }
 

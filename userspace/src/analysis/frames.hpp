@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which frames of a stack are a person's own code, and which belong to libc, to libraries or to the runtime that called it.
+// Which frames of a stack are a person's own code, and which belong to libc, to libraries or to the runtime that called
+// it.
 #pragma once
 
 #include <optional>
@@ -21,23 +22,23 @@ enum class FrameOwner {
 
 FrameOwner owner_of(const Frame& frame);
 
-// The frame a person wants to see named: the innermost of their own with a source line, else with a name, else any of their own;
-// without one the innermost library frame with a name. nullptr: the stack names nobody.
+// The frame a person wants to see named: the innermost of their own with a source line, else with a name, else any of
+// their own; without one the innermost library frame with a name. nullptr: the stack names nobody.
 const Frame* culprit_frame(std::span<const Frame> stack);
 
 // "at store.cpp:42 (Store::flush)", "in Store::flush", "at order_server+0x1234"; empty for nullptr.
 std::string place_text(const Frame* frame);
 
-// The part of a stack that text shows: what hangs below the loop's dispatch (the runtime's run loop, main, the thread's start) is
-// left out. Never empty unless the stack is.
+// The part of a stack that text shows: what hangs below the loop's dispatch (the runtime's run loop, main, the thread's
+// start) is left out. Never empty unless the stack is.
 struct UserPart {
     std::span<const Frame> frames;
     std::size_t hidden = 0;  // frames left out at the outer end
 };
 UserPart user_part(std::span<const Frame> stack);
 
-// The libc function by which the code entered the kernel, as canonical_call() names it: "getaddrinfo" where the stack passes
-// through it, else the outermost of the libc frames at the inner end ("fwrite", not "write").
+// The libc function by which the code entered the kernel, as canonical_call() names it: "getaddrinfo" where the stack
+// passes through it, else the outermost of the libc frames at the inner end ("fwrite", not "write").
 struct LibcEntry {
     std::string call;
     std::size_t frame = 0;  // index of its frame

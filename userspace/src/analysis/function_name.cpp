@@ -51,7 +51,8 @@ bool begins_operator(std::string_view text, std::size_t i)
     if (!text.substr(i).starts_with(operator_word)) return false;
     const bool word_start = i == 0 || text[i - 1] == ':' || text[i - 1] == ' ';
     const auto next = i + operator_word.size();
-    return word_start && next < text.size() && std::string_view(" \"()<>=!+-*/%^&|~,[]").find(text[next]) != std::string_view::npos;
+    return word_start && next < text.size() &&
+           std::string_view(" \"()<>=!+-*/%^&|~,[]").find(text[next]) != std::string_view::npos;
 }
 
 std::string collapse(std::string name)
@@ -88,8 +89,7 @@ std::string plain_name(std::string_view function)
         } else if (c == '@' || (c == '.' && !name.empty()) || rest.starts_with(" [clone") || rest.starts_with(" (.")) {
             break;
         } else {
-            if (c == ' ') name.clear();  // a return type stood before it
-            else name += c;
+            name = c == ' ' ? std::string() : name + c;  // before a space stood a return type
             ++i;
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Occurrences: how often each fingerprint was seen in a session, in bounded memory. What was not seen for longest is forgotten
-// first, and counted.
+// Occurrences: how often each fingerprint was seen in a session, in bounded memory. What was not seen for longest is
+// forgotten first, and counted.
 #pragma once
 
 #include <cstdint>

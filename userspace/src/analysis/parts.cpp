@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <map>
 
-#include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
 
 namespace loopwatch {
@@ -40,23 +39,18 @@ std::string merge_key(const Source& source)
     return key;
 }
 
-void enrich(Source& source, const Source& kernel)
+// A place with the waker of its longest known wait: the kernel side tells wakers of single waits.
+BlockFacts with_waker(const DispatchFacts& facts, std::size_t place)
 {
-    if (source.kind == Kind::other) source.kind = kernel.kind;
-    const auto add = [&](std::string_view name) {
-        const auto is_name = [&](const auto& arg) { return arg.first == name; };
-        if (std::ranges::any_of(source.args, is_name)) return;
-        const auto found = std::ranges::find_if(kernel.args, is_name);
-        if (found != kernel.args.end()) source.args.push_back(*found);
-    };
-    const auto has = [&](std::string_view name) {
-        return std::ranges::any_of(source.args, [&](const auto& arg) { return arg.first == name; });
-    };
-    if (source.kind != Kind::dns && source.kind != Kind::process && !has("path") && !has("peer") && !has("target"))
-        for (const auto* name : {"fd", "path", "peer", "target", "lock"}) add(name);
-    if (!kernel.stack.empty()) source.stack = kernel.stack;
-    source.waker = kernel.waker;
-    source.woken_by = kernel.woken_by;
+    auto block = facts.blocks_by_place[place];
+    std::uint64_t longest_ns = 0;
+    for (const auto& single : facts.long_blocks) {
+        if (single.place != place || single.end_ns < single.start_ns + longest_ns) continue;
+        longest_ns = single.end_ns - single.start_ns;
+        block.waker = single.waker;
+        block.woken_by = single.woken_by;
+    }
+    return block;
 }
 
 void add_block(Part& part, const BlockFacts& block)
@@ -96,7 +90,7 @@ Parts collect_parts(const DispatchFacts& facts)
         part.source = std::move(source);
     }
     for (std::size_t place = 0; place < facts.blocks_by_place.size(); ++place) {
-        const auto& block = facts.blocks_by_place[place];
+        const auto block = with_waker(facts, place);
         const auto* call = call_of_place(facts, place);
         auto source = source_of(block);
         auto& part = call ? parts["call|" + merge_key(source_of(*call))] : parts["block|" + merge_key(source)];
@@ -110,7 +104,8 @@ Parts collect_parts(const DispatchFacts& facts)
     return parts;
 }
 
-// Hands what the scheduler could not place to the calls that lasted longer than their known waits; returns what is left.
+// Hands what the scheduler could not place to the calls that lasted longer than their known waits; returns what is
+// left.
 std::uint64_t settle_durations(Parts& parts, std::uint64_t unplaced_ns)
 {
     for (auto& [key, part] : parts) {
@@ -121,14 +116,6 @@ std::uint64_t settle_durations(Parts& parts, std::uint64_t unplaced_ns)
         part.source.duration_ns = part.from_kernel ? part.blocks_ns : part.calls_ns;
     }
     return unplaced_ns;
-}
-
-// A wait that was interrupted by a stop or a debugger goes on as restart_syscall; only the stack still tells what it was.
-Kind kind_of_name(const std::string& name)
-{
-    CallFacts call;
-    call.call = name;
-    return kind_of(call);
 }
 
 Source plain_source(Kind kind, std::uint64_t duration_ns)
@@ -151,51 +138,6 @@ Source cpu_source(std::uint64_t duration_ns, std::span<const SampleFacts> sample
 }
 
 }  // namespace
-
-Source source_of(const BlockFacts& block)
-{
-    Source source;
-    const auto entry = libc_entry(block.stack);
-    const auto* row = find_syscall(block.syscall);
-    if (block.syscall >= 0) source.call = row == nullptr ? fmt::format("syscall_{}", block.syscall) : std::string(row->name);
-    if (entry && block.syscall >= 0) source.call = entry->call;
-    source.kind = kind_of(block);
-    const auto* entry_row = entry && block.syscall >= 0 ? find_call(entry->call) : nullptr;
-    if (entry_row != nullptr) {
-        if (entry_row->rule == CallRule::dns) source.kind = Kind::dns;
-        else if (entry_row->rule == CallRule::process && entry->through) source.kind = Kind::process;
-        else if (row != nullptr && row->name == "restart_syscall") source.kind = kind_of_name(entry->call);
-    }
-    const bool waiting_inside = entry && entry->through && block.syscall >= 0;
-    if (waiting_inside) source.call = entry->call;
-    else source.args = args_of(block);
-    source.duration_ns = block.total_ns;
-    source.longest_ns = block.longest_ns;
-    source.count = block.count;
-    source.stack = block.stack;
-    source.waker = block.waker;
-    source.woken_by = block.woken_by;
-    return source;
-}
-
-Source source_of(const CallFacts& call)
-{
-    Source source;
-    source.call = call.call;
-    source.kind = kind_of(call);
-    source.args = args_of(call);
-    source.duration_ns = source.longest_ns = call.end_ns > call.start_ns ? call.end_ns - call.start_ns : 0;
-    source.count = 1;
-    source.stack = call.stack;
-    return source;
-}
-
-Source source_of(const CallFacts& call, const BlockFacts& block)
-{
-    auto source = source_of(call);
-    enrich(source, source_of(block));
-    return source;
-}
 
 const CallFacts* covering_call(const DispatchFacts& facts, std::uint64_t start_ns, std::uint64_t end_ns)
 {
@@ -249,30 +191,10 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));
     if (worth_telling(breakdown.runq_ns, whole_ns)) sources.push_back(plain_source(Kind::run_queue, breakdown.runq_ns));
-    if (worth_telling(breakdown.stopped_ns, whole_ns)) sources.push_back(plain_source(Kind::stopped, breakdown.stopped_ns));
+    if (worth_telling(breakdown.stopped_ns, whole_ns))
+        sources.push_back(plain_source(Kind::stopped, breakdown.stopped_ns));
     std::ranges::stable_sort(sources, std::greater{}, &Source::duration_ns);
     return sources;
-}
-
-std::optional<HeaviestPath> heaviest_path(std::span<const SampleFacts> samples)
-{
-    // First by the code that burns, then by the way to it: leaves differ from sample to sample, the culprit does not.
-    using Ways = std::map<std::string, std::vector<const SampleFacts*>>;
-    std::map<std::string, std::pair<std::uint64_t, Ways>> by_culprit;
-    for (const auto& sample : samples) {
-        if (sample.stack.empty()) continue;
-        const auto* culprit = culprit_frame(sample.stack);
-        std::string way;
-        for (const auto& frame : sample.stack) way += frame_identity(frame) + '|';
-        auto& [count, ways] = by_culprit[frame_identity(culprit ? *culprit : sample.stack.front())];
-        ++count;
-        ways[way].push_back(&sample);
-    }
-    if (by_culprit.empty()) return std::nullopt;
-    const auto& [count, ways] =
-        std::ranges::max_element(by_culprit, {}, [](const auto& entry) { return entry.second.first; })->second;
-    const auto& way = std::ranges::max_element(ways, {}, [](const auto& entry) { return entry.second.size(); })->second;
-    return HeaviestPath{way.front()->stack, count * 100 / samples.size()};
 }
 
 }  // namespace loopwatch

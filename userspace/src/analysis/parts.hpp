@@ -1,39 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parts of a dispatch: what the scheduler saw and what the shim timed, brought together so that each wait appears once, under the
-// name a person knows it by, with the kernel's facts about it.
+// The parts of a dispatch: what the scheduler saw and what the shim timed, brought together so that each wait appears
+// once, under the name a person knows it by, with the kernel's facts about it.
 #pragma once
 
-#include <optional>
-#include <span>
 #include <vector>
 
-#include "analysis/facts.hpp"
+#include "analysis/source.hpp"
 
 namespace loopwatch {
-
-// One wait as the scheduler alone knows it; the shim's view of a call alone.
-Source source_of(const BlockFacts& block);
-Source source_of(const CallFacts& call);
-// The shim's name and arguments, the kernel's stack, waker and, where the name says nothing, kind. Durations stay the call's.
-Source source_of(const CallFacts& call, const BlockFacts& block);
 
 // The call in which a wait of [start_ns, end_ns] happened; nullptr: none the shim timed.
 const CallFacts* covering_call(const DispatchFacts& facts, std::uint64_t start_ns, std::uint64_t end_ns);
 
-// Sums to the dispatch's duration. Waits longer than the dispatch are cut; the rest is CPU time, or, without the scheduler's view,
-// `other`.
+// Sums to the dispatch's duration. Waits longer than the dispatch are cut; the rest is CPU time, or, without the
+// scheduler's view, `other`.
 Breakdown breakdown_of(const DispatchFacts& facts);
 
-// By cost. They do not overlap: a call's time is what it blocked, the cpu source what remained outside of calls. Kinds cpu, run_queue,
-// stopped and waits of unknown place appear from 5 % of the dispatch on (cpu: and from 1 ms on).
+// By cost. They do not overlap: a call's time is what it blocked, the cpu source what remained outside of calls. Kinds
+// cpu, run_queue, stopped and waits of unknown place appear from 5 % of the dispatch on (cpu: and from 1 ms on).
 std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& breakdown, const Thresholds& thresholds);
-
-// The samples' heaviest path: the code most of them were in, and the most common way to it. `share_percent` says how many.
-struct HeaviestPath {
-    std::vector<Frame> stack;
-    std::uint64_t share_percent = 0;
-};
-std::optional<HeaviestPath> heaviest_path(std::span<const SampleFacts> samples);
 
 }  // namespace loopwatch

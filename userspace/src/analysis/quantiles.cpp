@@ -55,7 +55,9 @@ Quantiles quantiles(std::span<const std::uint64_t> counts, double ns_per_tick, s
     if (total == 0) return result;
     const auto edge = last < 4 ? last : bucket_lower_bound(last + 1) - 1;
     const auto max = max_ticks == 0 ? edge : max_ticks;
-    const auto at = [&](double q) { return to_ns(std::min(quantile_ticks(counts, total, q), static_cast<double>(max))); };
+    const auto at = [&](double q) {
+        return to_ns(std::min(quantile_ticks(counts, total, q), static_cast<double>(max)));
+    };
     result.p50 = at(0.5);
     result.p90 = at(0.9);
     result.p99 = at(0.99);

@@ -136,7 +136,8 @@ std::string call_text(const Source& source)
     }
     for (const auto* name : {"host", "command", "lock", "text"})
         if (const auto* value = argument(source, name); value != nullptr && inside.empty()) inside = *value;
-    if (const auto* pid = argument(source, "pid"); pid != nullptr && inside.empty() && !pid->starts_with('-')) inside = "pid " + *pid;
+    if (const auto* pid = argument(source, "pid"); pid != nullptr && inside.empty() && !pid->starts_with('-'))
+        inside = "pid " + *pid;
     if (const auto* asked = argument(source, "requested_ns")) inside = format_duration(number(asked));
     if (const auto* timeout = argument(source, "timeout_ns"))
         inside += fmt::format("{}time-out {}", inside.empty() ? "" : ", ", format_duration(number(timeout)));
@@ -150,22 +151,25 @@ std::string verdict_of(const SlowCallback& slow)
     std::vector<std::string> clauses;
     std::uint64_t more_ns = 0;
     for (std::size_t i = blameless ? 1 : 0; i < slow.sources.size(); ++i) {
-        if (clauses.size() < most_clauses) clauses.push_back(clause(slow.sources[i], slow.duration_ns));
-        else more_ns += slow.sources[i].duration_ns;
+        if (clauses.size() < most_clauses)
+            clauses.push_back(clause(slow.sources[i], slow.duration_ns));
+        else
+            more_ns += slow.sources[i].duration_ns;
     }
     if (more_ns != 0) clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
     if (slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
         clauses.push_back(format_duration(slow.breakdown.other_ns) + " unknown");
     const auto* colon = clauses.empty() ? "" : ": ";
-    return fmt::format("{}{}{}{}.", opening(slow, blameless), colon, fmt::join(clauses, ", "), impact_text(slow.impact));
+    return fmt::format("{}{}{}{}.", opening(slow, blameless), colon, fmt::join(clauses, ", "),
+                       impact_text(slow.impact));
 }
 
 std::string verdict_of(const BlockingCall& blocking)
 {
     const auto& source = blocking.source;
     const bool nameless = source.kind == Kind::other && source.call.empty();
-    return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop), format_duration(source.duration_ns),
-                       nameless ? ", where is not known" : " " + doing(source));
+    return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop),
+                       format_duration(source.duration_ns), nameless ? ", where is not known" : " " + doing(source));
 }
 
 }  // namespace loopwatch

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/source.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "analysis/calls.hpp"
+#include "analysis/frames.hpp"
+
+namespace loopwatch {
+namespace {
+
+bool has_argument(const Source& source, std::string_view name)
+{
+    return std::ranges::any_of(source.args, [&](const auto& arg) { return arg.first == name; });
+}
+
+// By the function that was called, else by the system call; the function may know better what was waited for.
+void name_call(Source& source, std::int64_t syscall, const std::optional<LibcEntry>& entry)
+{
+    const auto* row = find_syscall(syscall);
+    source.call = row == nullptr ? fmt::format("syscall_{}", syscall) : std::string(row->name);
+    if (!entry) return;
+    source.call = entry->call;
+    // A wait that a stop or a debugger interrupted goes on as restart_syscall: what it was, the stack alone tells.
+    const bool restarted = row != nullptr && row->name == "restart_syscall";
+    if (!entry->through && !restarted) return;
+    CallFacts call;
+    call.call = entry->call;
+    source.kind = kind_of(call);
+}
+
+}  // namespace
+
+void enrich(Source& source, const Source& kernel)
+{
+    if (source.kind == Kind::other) source.kind = kernel.kind;
+    const bool waiting_inside = source.kind == Kind::dns || source.kind == Kind::process;
+    const bool has_target =
+        has_argument(source, "path") || has_argument(source, "peer") || has_argument(source, "target");
+    for (const auto& arg : kernel.args) {
+        const bool wanted = arg.first == "fd" || arg.first == "path" || arg.first == "peer" || arg.first == "target" ||
+                            arg.first == "lock";
+        if (wanted && !waiting_inside && !has_target && !has_argument(source, arg.first)) source.args.push_back(arg);
+    }
+    if (!kernel.stack.empty()) source.stack = kernel.stack;
+    source.waker = kernel.waker;
+    source.woken_by = kernel.woken_by;
+}
+
+Source source_of(const BlockFacts& block)
+{
+    Source source;
+    source.kind = kind_of(block);
+    source.duration_ns = block.total_ns;
+    source.longest_ns = block.longest_ns;
+    source.count = block.count;
+    source.stack = block.stack;
+    source.waker = block.waker;
+    source.woken_by = block.woken_by;
+    const auto entry = block.syscall >= 0 ? libc_entry(block.stack) : std::nullopt;
+    if (!entry || !entry->through) source.args = args_of(block);
+    if (block.syscall >= 0) name_call(source, block.syscall, entry);
+    return source;
+}
+
+Source source_of(const CallFacts& call)
+{
+    Source source;
+    source.call = call.call;
+    source.kind = kind_of(call);
+    source.args = args_of(call);
+    source.duration_ns = source.longest_ns = call.end_ns > call.start_ns ? call.end_ns - call.start_ns : 0;
+    source.count = 1;
+    source.stack = call.stack;
+    return source;
+}
+
+std::optional<HeaviestPath> heaviest_path(std::span<const SampleFacts> samples)
+{
+    // First by the code that burns, then by the way to it: leaves differ from sample to sample, the culprit does not.
+    using Ways = std::map<std::string, std::vector<const SampleFacts*>>;
+    std::map<std::string, std::pair<std::uint64_t, Ways>> by_culprit;
+    for (const auto& sample : samples) {
+        if (sample.stack.empty()) continue;
+        const auto* culprit = culprit_frame(sample.stack);
+        std::string way;
+        for (const auto& frame : sample.stack) way += frame_identity(frame) + '|';
+        auto& [count, ways] = by_culprit[frame_identity(culprit ? *culprit : sample.stack.front())];
+        ++count;
+        ways[way].push_back(&sample);
+    }
+    if (by_culprit.empty()) return std::nullopt;
+    const auto& [count, ways] =
+        std::ranges::max_element(by_culprit, {}, [](const auto& entry) { return entry.second.first; })->second;
+    const auto& way = std::ranges::max_element(ways, {}, [](const auto& entry) { return entry.second.size(); })->second;
+    return HeaviestPath{way.front()->stack, count * 100 / samples.size()};
+}
+
+}  // namespace loopwatch
