@@ -72,6 +72,7 @@ bool check(const Row& row)
 int main(int argc, char** argv)
 {
     if (argc == 2 && std::strcmp(argv[1], "live") == 0) {
+        tap::await_tracer();
         tap::enter();
         for (const auto& [symbol, provocation] : provocations()) provocation();
         return 0;

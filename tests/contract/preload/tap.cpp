@@ -87,6 +87,16 @@ lw_shim_register_fn* shim_register()
     return found;
 }
 
+Site find_site()
+{
+    Dl_info shim;
+    if (dladdr(reinterpret_cast<void*>(shim_register()), &shim) == 0) fail("dladdr of the shim");
+    std::ifstream in(shim.dli_fname, std::ios::binary);
+    const std::string file{std::istreambuf_iterator<char>(in), {}};
+    if (file.size() < sizeof(Elf64_Ehdr)) fail("the shim's file cannot be read");
+    return site_in(file, reinterpret_cast<std::uint64_t>(shim.dli_fbase));
+}
+
 void poke(unsigned char byte)
 {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
@@ -100,12 +110,7 @@ void poke(unsigned char byte)
 
 void attach()
 {
-    Dl_info shim;
-    if (dladdr(reinterpret_cast<void*>(shim_register()), &shim) == 0) fail("dladdr of the shim");
-    std::ifstream in(shim.dli_fname, std::ios::binary);
-    const std::string file{std::istreambuf_iterator<char>(in), {}};
-    if (file.size() < sizeof(Elf64_Ehdr)) fail("the shim's file cannot be read");
-    site = site_in(file, reinterpret_cast<std::uint64_t>(shim.dli_fbase));
+    site = find_site();
     if (*site.nop != 0x90) fail("no nop at the site");
 
     struct sigaction action = {};
@@ -120,6 +125,12 @@ void detach()
 {
     lower();
     poke(0x90);
+}
+
+void await_tracer()
+{
+    site = find_site();
+    while (*site.semaphore == 0) usleep(1000);
 }
 
 void raise() { *site.semaphore = static_cast<unsigned short>(*site.semaphore + 1); }

@@ -21,6 +21,9 @@ struct Report {
 void attach();
 void detach();
 
+// Until a tracer outside has raised the semaphore; the site is left alone.
+void await_tracer();
+
 // The semaphore alone: with it down nobody is attached, as far as the shim can tell.
 void raise();
 void lower();

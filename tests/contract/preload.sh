@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The LD_PRELOAD shim: its exports are the table, it needs nothing but libc, each row reports what it should, and a program cannot
+# tell whether it is there.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+need_command readelf nm cpp
+shim=$build/lib/libloopwatch_preload.so
+programs=$build/bin/tests/preload
+need_program "$shim" "$programs/rows" "$programs/guest" "$programs/early"
+under_shim() { LD_PRELOAD=$shim "$@"; }
+
+# table COLUMN…: the rows of the table, one a line, by the names of its columns.
+table() {
+    printf '#define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, ...) @%s\n#include "intercepts.def"\n' "$*" |
+        cpp -P -I "$root/preload" - | sed -n 's/^@//p'
+}
+exported() { nm -D --defined-only "$1" | awk '$2 ~ /[TWi]/ { print $3 }'; }
+
+# Programs that say one sentence a line, `ok` or `FAIL` before it.
+take_sentences() {
+    local name=$1 status=0 verdict sentence
+    shift
+    timeout 120 env LD_PRELOAD="$shim" "$@" >"$work/sentences" 2>"$work/sentences.err" || status=$?
+    while read -r verdict sentence; do check "$sentence" [ "$verdict" = ok ]; done <"$work/sentences"
+    check_equal "$name comes to its end" 0 "$status"
+    quote_ "$work/sentences.err"
+}
+
+# --- the file ---
+libc=$(ldd "$shim" | awk '$1 == "libc.so.6" { print $3 }')
+check_equal "the exports are the table's rows" \
+    "$( (table symbol && echo loopwatch_shim_register) | sort)" "$(exported "$shim" | sed 's/@.*//' | sort)"
+check_equal "every row exists in this libc" "" "$(comm -23 <(table symbol | sort) <(exported "$libc" | sed 's/@.*//' | sort -u))"
+check_equal "rows of one version only are exported under that version" \
+    "$(table symbol@@version | sed -n 's/@@GLIBC_\(.*\)/@@GLIBC_\1/p' | tr -d ' ' | sed '/@@ANY/d; s/GLIBC_2_3_2/GLIBC_2.3.2/' | sort)" \
+    "$(exported "$shim" | grep '@' | sort)"
+check_equal "it needs nothing but libc" "libc.so.6" "$(readelf -d "$shim" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')"
+# No allocation, no lock, no stdio: there is nothing to call.
+allowed='__cxa_finalize|__errno_location|__register_atfork|clock_gettime|dlerror|dlsym|dlvsym|mem(cpy|set)|_ITM_.*|__gmon_start__'
+check_equal "it calls nothing that allocates, locks or prints" "" "$(nm -D --undefined-only "$shim" | awk '{ sub(/@.*/, "", $2); print $2 }' | grep -Evx "$allowed" || true)"
+
+# --- what it says, what it leaves alone ---
+take_sentences "each row" "$programs/rows"
+take_sentences "the guest" "$programs/guest"
+take_sentences "early calls" "$programs/early"
+
+# --- programs that are not ours ---
+# same SENTENCE COMMAND…: output and exit status with and without the shim.
+same() {
+    local sentence=$1 without with status
+    shift
+    status=0; without=$("$@" 2>&1 </dev/null) || status=$?
+    without+=" status $status"
+    status=0; with=$(under_shim "$@" 2>&1 </dev/null) || status=$?
+    check_equal "$sentence" "$without" "$with status $status"
+}
+same "git behaves the same" git -C "$root" log --oneline -3
+same "a failing shell pipeline behaves the same" bash -c 'ls / | sort | head -3; cat /nonexistent; exit 3'
+if python=$(command -v /usr/bin/python3 || command -v python3); then
+    same "python's subprocesses, sockets and threads behave the same" "$python" -c '
+import socket, subprocess, threading, time
+a, b = socket.socketpair(); threading.Thread(target=lambda: (time.sleep(0.01), b.sendall(b"hi"))).start()
+print(a.recv(2), subprocess.run(["false"]).returncode, subprocess.check_output("echo x; exit 0", shell=True))
+try: socket.create_connection(("127.0.0.1", 1))
+except OSError as e: print(e)'
+else skip_check "python behaves the same" "no python3"; fi
+
+if [ -n "${python:-}" ] && command -v curl >/dev/null; then
+    mkdir "$work/site" && head -c 300000 /dev/zero >"$work/site/zeros"
+    start_background web env LD_PRELOAD="$shim" "$python" -u -m http.server --bind 127.0.0.1 --directory "$work/site" 0
+    wait_output web 10 'port [0-9]+' || fail "the web server did not start"
+    port=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$work/web.out" | head -1)
+    fetch() { under_shim curl -sf -o "$work/got" "http://127.0.0.1:$port/zeros" && cmp "$work/got" "$work/site/zeros"; }
+    check "curl fetches from a server, both under the shim" fetch
+else skip_check "curl fetches from a server" "no curl or no python3"; fi
+
+# --- a tracer from outside ---
+reports='usdt:*:loopwatch:blocking_call { printf("@%s %d\n", str(arg0), arg2 - arg1); }'
+if ! is_root; then skip_check "bpftrace sees each call live" "needs root"
+elif ! command -v bpftrace >/dev/null; then skip_check "bpftrace sees each call live" "no bpftrace"
+else
+    start_background rows env LD_PRELOAD="$shim" "$programs/rows" live
+    timeout 60 bpftrace -p "$started" -e "${reports/\*/$shim}" >"$work/live" 2>"$work/live.err" || quote_ "$work/live.err"
+    check_equal "bpftrace sees each call live" "$(table call | sort -u)" "$(sed -n 's/^@\([a-z0-9_]*\) .*/\1/p' "$work/live" | sort -u)"
+    check "with its duration" awk '$1 == "@recvmsg" && $2 >= 2000000 && $2 < 2000000000 { n++ } END { exit n != 1 }' "$work/live"
+fi
