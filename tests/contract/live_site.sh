@@ -6,13 +6,13 @@
 # prove nothing.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_bpf
-need_command g++ readelf python3
+need_command g++ clang++ ld.lld readelf python3
 need_program "$build/bin/tests/attach_site"
 cd "$root/tests/contract/probes"
 
 nop5='0x0f,0x1f,0x44,0x00,0x00'
 inspect() { python3 inspect_sites.py "$@"; }
-compile() { g++ -std=c++17 -O2 -I "$root/runtime_probes/include" -o "$work/$1" "${@:2}"; }
+compile() { ${compiler:-g++ -O2} -std=c++17 -I "$root/runtime_probes/include" -o "$work/$1" "${@:2}"; }
 sites_of() { inspect "$1" --list | awk -v only="${2:-.}" '$2 ~ only { print $3 ":" $4 }'; }
 live() { inspect "$work/$1" --live "$2"; }
 
@@ -51,6 +51,16 @@ stop_by_itself() { kill -s USR1 "$target" && wait_until 5 is_gone_ "$target" && 
 
 trampoline() { grep -o uprobes-trampoline "/proc/$target/maps" | sort -u || true; }
 
+# check_arguments BUILD: the tracer, stopped, has seen each probe once, argument i of probe n as 16 n + i.
+check_arguments() {
+    local counts expected actual
+    counts=$(inspect "$work/all" --list | awk '{ print $1, $5 }')
+    expected=$(awk '{ line = 1; for (i = 1; i <= $2; i++) line = line " " 16 * $1 + i; print line }' <<<"$counts")
+    actual=$(tail -n +2 "$work/tracer.out" | paste -d' ' <(cut -d' ' -f2 <<<"$counts") - |
+        awk '{ line = $2; for (i = 1; i <= $1; i++) line = line " " $(i + 2); print line }')
+    check_equal "each probe is hit once, its arguments in order: $1" "$expected" "$actual"
+}
+
 # --- every probe, every argument ---
 compile all all_probes.cpp more_probes.cpp
 begin all live
@@ -66,10 +76,7 @@ check_equal "a second tracer that is killed takes nothing from the first" "bytes
 check_equal "no trampoline is mapped" "" "$(trampoline)"
 stop "$tracer"
 check_equal "detached: as before" "bytes 90 semaphores 0" "$(live all "$target")"
-expected=$(inspect "$work/all" --list | awk '{ line = 1; for (i = 1; i <= $5; i++) line = line " " 16 * $1 + i; print line }')
-actual=$(tail -n +2 "$work/tracer.out" | paste -d' ' - <(inspect "$work/all" --list | awk '{ print $5 }') |
-    awk '{ line = $1; for (i = 1; i <= $NF; i++) line = line " " $(i + 1); print line }')
-check_equal "each probe was hit once, with its arguments in order" "$expected" "$actual"
+check_arguments "g++ -O2"
 
 attach tracer all "$target" "$(sites_of "$work/all" loop_start)"
 check_equal "one site: its semaphore is 1" "bytes 90 cc semaphores 0 1" "$(live all "$target")"
@@ -77,6 +84,18 @@ stop "$started" KILL
 is_untouched() { [ "$(live all "$target")" = "bytes 90 semaphores 0" ]; }
 check "a tracer killed by SIGKILL leaves nothing" wait_until 5 is_untouched
 check "and the program ends well" stop_by_itself all
+
+for compiler in "g++ -O0" "g++ -O3 -flto" "clang++ -O2" "clang++ -O2 -flto=thin -fuse-ld=lld"; do
+    compile all all_probes.cpp more_probes.cpp
+    begin all live
+    mapfile -t sites < <(sites_of "$work/all")
+    attach tracer all "$target" "${sites[@]}"
+    go_on all fired
+    stop "$started"
+    check_arguments "$compiler"
+    stop "$target"
+done
+unset compiler
 
 # --- the red zone: the same bytes, inlined into a leaf function ---
 # red_zone BYTES: prints hits, calls that lost a value, and the trampoline if there is one.
