@@ -36,7 +36,7 @@ run_test() {
     timeout --kill-after=20 "$test_seconds_limit" "$@" >"$log" 2>&1 </dev/null || status=$?
     case $status in
     0) verdict=pass ;;
-    77) verdict="skipped ($(tail -n 1 "$log" | sed 's/^skipped:\{0,1\} *//'))" ;;
+    77) verdict="skipped ($(tail -n 1 "$log" | sed 's/^skipped: *//'))" ;;
     124 | 137) verdict="FAIL (not done after $test_seconds_limit s)" ;;
     *) verdict="FAIL (status $status)" ;;
     esac
