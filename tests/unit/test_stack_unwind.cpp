@@ -167,6 +167,16 @@ TEST_CASE("a stack passes through a shared library")
     CHECK(index_of(frames, "main") > library);
 }
 
+TEST_CASE("a stack passes through code that was generated at run time and has only a frame pointer")
+{
+    const auto frames = unwind_of(fixtures + "/blocker_jit");
+    INFO(shown(frames));
+    const auto sleeper = index_of(frames, "sleep_forever()");
+    REQUIRE(sleeper > 0);
+    REQUIRE(index_of(frames, "main") == sleeper + 2);
+    CHECK(frames[static_cast<std::size_t>(sleeper + 1)].module.empty());
+}
+
 TEST_CASE("a stack that was cut says so, one that ends at the loop's frame does not")
 {
     const auto cut = unwind_of(fixtures + "/blocker_gcc", 128 + 64, true);

@@ -54,12 +54,13 @@ bool descend(Dwarf_Die& die, std::uint64_t vaddr)
 
 }  // namespace
 
-DebugLines::DebugLines(Dwarf* dwarf)
+DebugLines::DebugLines(Dwarf* dwarf, Progress& progress) : progress_(progress)
 {
     Dwarf_CU* cu = nullptr;
     Dwarf_Die die, split;
     std::uint8_t type = 0;
     while (units_.size() < max_units && dwarf_get_units(dwarf, cu, &cu, nullptr, &type, &die, &split) == 0) {
+        progress_.beat();
         if (type != DW_UT_compile && type != DW_UT_skeleton) continue;
         add_ranges(die, static_cast<std::uint32_t>(units_.size()), ranges_);
         units_.emplace_back();
@@ -133,6 +134,7 @@ void DebugLines::index_children(Unit& unit, Dwarf_Die& parent, std::uint32_t sco
         const int tag = dwarf_tag(&child);
         const bool function = tag == DW_TAG_subprogram;
         if (function) {
+            progress_.beat();
             unit.scope_of.emplace(dwarf_dieoffset(&child), scope);
             add_ranges(child, static_cast<std::uint32_t>(unit.functions.size()), unit.ranges);
             unit.functions.push_back(child);

@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "stack/progress.hpp"
+
 namespace loopwatch {
 
 class DebugLines {
@@ -22,7 +24,7 @@ public:
     };
 
     // `dwarf` stays the caller's. Reads the ranges of all units.
-    explicit DebugLines(Dwarf* dwarf);
+    DebugLines(Dwarf* dwarf, Progress& progress);
 
     // Innermost first, the last one is the function that is really there; empty if the address is unknown to DWARF.
     std::vector<Place> places(std::uint64_t vaddr);
@@ -46,6 +48,7 @@ private:
     void index_children(Unit& unit, Dwarf_Die& parent, std::uint32_t scope, int depth);
     std::string name_of(Dwarf_Die& die);
 
+    Progress& progress_;
     std::vector<Unit> units_;
     std::vector<Range> ranges_;
 };

@@ -67,15 +67,15 @@ std::string read_build_id(int elf, const Segments& segments)
     return segments.headers.empty() ? std::string() : build_id_of(elf);
 }
 
-Result<std::unique_ptr<Image>> Image::open(Fd file)
+Result<std::unique_ptr<Image>> Image::open(Fd file, Progress& progress)
 {
     auto segments = read_segments(file.raw());
     if (!segments) return segments.error();
-    return std::unique_ptr<Image>(new Image(std::move(file), std::move(*segments)));
+    return std::unique_ptr<Image>(new Image(std::move(file), std::move(*segments), progress));
 }
 
-Image::Image(Fd file, Segments segments)
-    : file_(std::move(file)), segments_(std::move(segments)), build_id_(build_id_of(file_.raw()))
+Image::Image(Fd file, Segments segments, Progress& progress)
+    : file_(std::move(file)), segments_(std::move(segments)), progress_(progress), build_id_(build_id_of(file_.raw()))
 {
 }
 
@@ -122,13 +122,14 @@ void Image::load()
     *user = this;
     load_symbols();
     Dwarf_Addr bias = 0;
-    if (Dwarf* dwarf = dwfl_module_getdwarf(module_, &bias); dwarf != nullptr && bias == 0) lines_ = std::make_unique<DebugLines>(dwarf);
+    if (Dwarf* dwarf = dwfl_module_getdwarf(module_, &bias); dwarf != nullptr && bias == 0) lines_ = std::make_unique<DebugLines>(dwarf, progress_);
 }
 
 void Image::load_symbols()
 {
     const int count = dwfl_module_getsymtab(module_);
     for (int i = 1; i < count && symbols_.size() < max_symbols; ++i) {
+        if (i % 4096 == 0) progress_.beat();
         GElf_Sym symbol;
         GElf_Addr vaddr = 0;
         GElf_Word section = SHN_UNDEF;

@@ -15,6 +15,7 @@
 
 #include "stack/debug_lines.hpp"
 #include "stack/frame.hpp"
+#include "stack/progress.hpp"
 #include "stack/segments.hpp"
 #include "util/fd.hpp"
 
@@ -30,7 +31,7 @@ using DebugFileFinder = std::function<Fd(const DebugFileWanted&)>;
 
 class Image {
 public:
-    static Result<std::unique_ptr<Image>> open(Fd file);
+    static Result<std::unique_ptr<Image>> open(Fd file, Progress& progress);
     ~Image();
     Image(const Image&) = delete;
     Image& operator=(const Image&) = delete;
@@ -50,7 +51,7 @@ private:
         const char* name = nullptr;  // libdwfl's, lives as long as dwfl_
         std::uint32_t rank = 0;      // of several at one address the lowest wins
     };
-    Image(Fd file, Segments segments);
+    Image(Fd file, Segments segments, Progress& progress);
     static int find_debuginfo(Dwfl_Module*, void** user, const char*, Dwarf_Addr, const char*, const char* debuglink,
                               GElf_Word crc, char**);
     void load();
@@ -60,6 +61,7 @@ private:
 
     Fd file_;
     Segments segments_;
+    Progress& progress_;
     DebugFileFinder finder_;
     std::string build_id_;
     std::unique_ptr<Dwfl, decltype(&dwfl_end)> dwfl_{nullptr, &dwfl_end};

@@ -50,7 +50,7 @@ std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
     std::vector<Frame> frames;
     for (const std::uint64_t address : walk_.lookups) symbolize(address, frames);
     frames.back().truncated = walk_.cut;
-    progress_.file_id.store(0, std::memory_order_relaxed);
+    progress_.reading(0);
     return frames;
 }
 
@@ -69,7 +69,7 @@ void ProcessImage::symbolize(std::uint64_t address, std::vector<Frame>& frames)
         frames.push_back(std::move(frame));
         return;
     }
-    progress_.file_id.store(module->file_id, std::memory_order_relaxed);
+    progress_.reading(module->file_id);
     for (const Frame& known : module->image->symbolize(address - *bias)) {
         frames.push_back(known);
         frames.back().module = module->path;
@@ -125,7 +125,7 @@ int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
     const std::uint64_t lookup = activation ? pc : pc - 1;
     const Module* module = image.find(lookup);
     walk.lookups.push_back(lookup);
-    image.progress_.file_id.store(module != nullptr ? module->file_id : 0, std::memory_order_relaxed);
+    image.progress_.reading(module != nullptr ? module->file_id : 0);
     return DWARF_CB_OK;
 }
 
@@ -155,13 +155,13 @@ void ProcessImage::build()
     for (const Module& module : modules_) {
         const auto bias = bias_of(module);
         if (!bias || !reported.emplace(module.image.get(), *bias).second) continue;
-        progress_.file_id.store(module.file_id, std::memory_order_relaxed);
+        progress_.reading(module.file_id);
         Fd copy(::fcntl(module.image->file(), F_DUPFD_CLOEXEC, 0));
         if (dwfl_report_elf(dwfl_.get(), module.path.c_str(), module.path.c_str(), copy.raw(), *bias, true) != nullptr)
             (void)copy.release();  // libdwfl's
     }
     dwfl_report_end(dwfl_.get(), nullptr, nullptr);
-    progress_.file_id.store(0, std::memory_order_relaxed);
+    progress_.reading(0);
     static const Dwfl_Thread_Callbacks threads = {&ProcessImage::next_thread, &ProcessImage::get_thread, &ProcessImage::read_memory,
                                                   &ProcessImage::set_registers, nullptr, nullptr};
     attached_ = dwfl_attach_state(dwfl_.get(), nullptr, static_cast<pid_t>(pid_), &threads, this);

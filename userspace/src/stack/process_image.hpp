@@ -6,23 +6,18 @@
 
 #include <elfutils/libdwfl.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "stack/image.hpp"
+#include "stack/progress.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
 
 inline constexpr std::size_t max_frames = 128;
-
-// Shared with the core: which file was being read when the worker died. 0: none in particular. Written by the worker only.
-struct Progress {
-    std::atomic<std::uint32_t> file_id{0};
-};
 
 class ProcessImage {
 public:

@@ -25,7 +25,8 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-constexpr auto patience = 5s;
+constexpr auto patience = 5s;     // without a sign of life
+constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 constexpr std::size_t max_requests = 4096;
 constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
@@ -77,9 +78,8 @@ Result<ModuleScan> SymbolClient::scan(int elf)
     if (file == nullptr || file->crashes >= crashes_to_quarantine) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready.error();
     scanned_.reset();
-    const std::uint64_t id = next_id_++;
-    requests_.push_back({id, 0, {}, {}});
-    if (!send({{"do", "scan"}, {"id", id}, {"file", file->id}}, {}, elf)) return errno_error(ExitCode::failed, "symbol worker");
+    enqueue({next_id_, 0, {}, {}});
+    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}}, {}, elf)) return errno_error(ExitCode::failed, "symbol worker");
     while (!scanned_) {
         pollfd ready = {events_.raw(), POLLIN, 0};
         if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
@@ -144,9 +144,14 @@ void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw
         return answer.done(std::move(answer.frames));
     }
     body["id"] = request.id = next_id_++;
-    if (requests_.empty()) last_progress_ = Clock::now();
-    requests_.push_back(std::move(request));
+    enqueue(std::move(request));
     send(std::move(body), std::move(raw));
+}
+
+void SymbolClient::enqueue(Request request)
+{
+    if (requests_.empty()) asked_ = last_beat_ = Clock::now();
+    requests_.push_back(std::move(request));
 }
 
 void SymbolClient::poll()
@@ -169,7 +174,7 @@ Result<void> SymbolClient::ensure_worker()
     Fd ours(pair[0]), theirs(pair[1]);
     const int buffer_bytes = 1 << 20;
     ::setsockopt(ours.raw(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
-    progress_->file_id.store(0, std::memory_order_relaxed);
+    progress_->reading(0);
     const pid_t core = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
@@ -180,7 +185,6 @@ Result<void> SymbolClient::ensure_worker()
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
     channel_.emplace(std::move(ours), false);
     wants_write_ = false;
-    last_progress_ = Clock::now();
     for (const auto& [pid, modules] : processes_) send_modules(pid, modules);
     return {};
 }
@@ -219,10 +223,19 @@ void SymbolClient::pump()
         while (channel_)
             if (auto message = channel_->next(); !message) break;
             else if (!accept(*message)) alive = false;
-        const bool hangs = !requests_.empty() && Clock::now() - last_progress_ > patience;
-        if (!alive || hangs) worker_lost();
+        if (!alive || stuck()) worker_lost();
     }
     watch();
+}
+
+bool SymbolClient::stuck()
+{
+    if (requests_.empty()) return false;
+    const auto now = Clock::now();
+    const std::uint32_t beats = progress_->beats.load(std::memory_order_relaxed);
+    if (beats != beats_) last_beat_ = now;
+    beats_ = beats;
+    return now - last_beat_ > patience || now - asked_ > load_limit;
 }
 
 bool SymbolClient::accept(Message& message)
@@ -233,7 +246,7 @@ bool SymbolClient::accept(Message& message)
     if (requests_.empty() || id != requests_.front().id) return false;
     Request request = std::move(requests_.front());
     requests_.pop_front();
-    last_progress_ = Clock::now();
+    asked_ = last_beat_ = Clock::now();
     if (!request.done) {
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());
@@ -292,7 +305,7 @@ void SymbolClient::fail(Request& request)
     finished_.push_back({std::move(request.done), std::move(frames)});
 }
 
-// Keeps descriptor() readable exactly while poll() has something to do: at once if answers wait, else when patience ends.
+// Keeps descriptor() readable while poll() has something to do: at once if answers wait, each second while the worker owes one.
 void SymbolClient::watch()
 {
     if (channel_ && wants_write_ != (channel_->unsent_bytes() > 0)) {
@@ -303,7 +316,7 @@ void SymbolClient::watch()
     }
     itimerspec at = {};
     if (!finished_.empty()) at.it_value.tv_nsec = 1;
-    else if (!requests_.empty()) at.it_value.tv_sec = std::chrono::seconds(patience).count() + 1;
+    else if (!requests_.empty()) at.it_value.tv_sec = 1;
     ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
 }
 

@@ -54,6 +54,8 @@ private:
     Result<void> ensure_worker();
     void send_modules(std::uint32_t pid, const std::vector<ModuleMapping>& modules);
     bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
+    void enqueue(Request request);
+    bool stuck();
     void ask(Request request, nlohmann::json body, std::vector<std::uint8_t> raw);
     void pump();
     bool accept(Message& message);
@@ -73,7 +75,9 @@ private:
     pid_t worker_ = -1;
     std::uint64_t next_id_ = 1;
     std::uint64_t failures_ = 0;
-    Clock::time_point last_progress_;
+    Clock::time_point asked_;     // since when the worker is at the first request
+    Clock::time_point last_beat_;
+    std::uint32_t beats_ = 0;
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out
     std::optional<Result<ModuleScan>> scanned_;

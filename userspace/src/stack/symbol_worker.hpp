@@ -71,7 +71,7 @@ public:
     virtual std::size_t pending() const = 0;
     // -1 while none runs: it ends after 30 s without requests, the next one starts another.
     virtual pid_t pid() const = 0;
-    // Stacks answered without names because the worker died, took longer than 5 s, or too much waited for it.
+    // Stacks answered without names because the worker died, gave no sign of life for 5 s, or too much waited for it.
     virtual std::uint64_t failures() const = 0;
 };
 

@@ -41,7 +41,7 @@ void WorkerLoop::run()
         }
         if (!message) return;
         handle(*message);
-        progress_.file_id.store(0, std::memory_order_relaxed);
+        progress_.reading(0);
     }
 }
 
@@ -74,7 +74,7 @@ void WorkerLoop::handle(Message& message)
 
 void WorkerLoop::answer_scan(Message& message, json& reply)
 {
-    progress_.file_id.store(id_of(message.body, "file"), std::memory_order_relaxed);
+    progress_.reading(id_of(message.body, "file"));
     const auto scan = scan_module(message.file.raw());
     if (scan) reply["scan"] = encode_scan(*scan);
     else reply["error"] = scan.error().what;
@@ -90,7 +90,7 @@ void WorkerLoop::map(Message& message)
         return;
     }
     ProcessImage::Module module{body.at("start"), body.at("end"), body.at("offset"), body.at("path"), id_of(body, "file"), nullptr};
-    progress_.file_id.store(module.file_id, std::memory_order_relaxed);
+    progress_.reading(module.file_id);
     if (message.file) {
         module.image = image(module.file_id, std::move(message.file));
         if (module.image)
@@ -121,7 +121,7 @@ std::vector<Frame> WorkerLoop::symbolize(Message& message)
 std::shared_ptr<Image> WorkerLoop::image(std::uint32_t file_id, Fd file)
 {
     if (auto known = images_[file_id].lock()) return known;
-    auto opened = Image::open(std::move(file));
+    auto opened = Image::open(std::move(file), progress_);
     if (!opened) return nullptr;
     std::shared_ptr<Image> image = std::move(*opened);
     images_[file_id] = image;

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The worker as a process that may die, hang or lie, and the messages between it and the core.
+#include <elf.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "captured.hpp"
+#include "stack/answers.hpp"
+#include "stack/channel.hpp"
+#include "stack/symbol_worker.hpp"
+
+using captured::Sleeper;
+using loopwatch::Channel;
+using loopwatch::Fd;
+using loopwatch::Frame;
+using loopwatch::Message;
+using loopwatch::SymbolWorker;
+using nlohmann::json;
+
+namespace {
+
+const std::string fixtures = FIXTURES;
+
+struct Session {
+    Session() : sleeper(fixtures + "/blocker_gcc")
+    {
+        auto started = SymbolWorker::start();
+        REQUIRE(started);
+        worker = std::move(*started);
+        REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
+        stack = sleeper.stack(8192);
+    }
+    void ask() { worker->unwind(stack, [this](std::vector<Frame> frames) { answers.push_back(std::move(frames)); }); }
+    void drain()
+    {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (worker->pending() > 0 && std::chrono::steady_clock::now() < end) {
+            pollfd ready = {worker->descriptor(), POLLIN, 0};
+            ::poll(&ready, 1, 100);
+            worker->poll();
+        }
+        REQUIRE(worker->pending() == 0);
+    }
+    std::vector<Frame> answer()
+    {
+        ask();
+        drain();
+        return answers.back();
+    }
+
+    Sleeper sleeper;
+    std::unique_ptr<SymbolWorker> worker;
+    loopwatch::CapturedStack stack;
+    std::vector<std::vector<Frame>> answers;
+};
+
+bool whole(const std::vector<Frame>& frames) { return frames.size() > 5 && frames.front().function.find("nanosleep") != std::string::npos; }
+
+// An ELF file with 100,000 probes of different names: BCC compares each with all before it, and is busy for seconds.
+void write_slow_file(const std::filesystem::path& path)
+{
+    std::string notes;
+    const auto put = [](std::string& to, const auto& value) { to.append(reinterpret_cast<const char*>(&value), sizeof value); };
+    for (int i = 0; i < 100'000; ++i) {
+        std::string body;
+        for (const std::uint64_t word : {0x1000ull, 0ull, 0ull}) put(body, word);
+        body += std::string("loopwatch\0", 10) + "p" + std::to_string(i) + std::string("\0", 1) + std::string("8@%rdi\0", 7);
+        const Elf64_Nhdr header = {8, static_cast<Elf64_Word>(body.size()), 3};
+        put(notes, header);
+        notes += std::string("stapsdt\0", 8) + body;
+        notes.resize((notes.size() + 3) / 4 * 4);
+    }
+    Elf64_Ehdr file = {};
+    std::memcpy(file.e_ident, ELFMAG "\2\1\1", 7);
+    file.e_type = ET_DYN;
+    file.e_machine = EM_X86_64;
+    file.e_version = 1;
+    file.e_ehsize = sizeof file;
+    file.e_phoff = sizeof file;
+    file.e_phentsize = sizeof(Elf64_Phdr);
+    file.e_phnum = 1;
+    file.e_shentsize = sizeof(Elf64_Shdr);
+    file.e_shnum = 3;
+    file.e_shstrndx = 2;
+    const std::string names("\0.note.stapsdt\0.shstrtab\0", 25);
+    const std::uint64_t at = sizeof file + sizeof(Elf64_Phdr);
+    file.e_shoff = at + notes.size() + names.size();
+    const Elf64_Phdr load = {PT_LOAD, PF_R | PF_X, 0, 0, 0, 0x2000, 0x2000, 0x1000};
+    const Elf64_Shdr sections[] = {{},
+                                   {1, SHT_NOTE, 0, 0, at, notes.size(), 0, 0, 4, 0},
+                                   {15, SHT_STRTAB, 0, 0, at + notes.size(), names.size(), 0, 0, 1, 0}};
+    std::ofstream out(path, std::ios::binary);
+    std::string bytes;
+    put(bytes, file);
+    put(bytes, load);
+    bytes += notes + names;
+    put(bytes, sections);
+    out << bytes;
+}
+
+std::pair<Fd, Fd> sockets()
+{
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    return {Fd(pair[0]), Fd(pair[1])};
+}
+
+}  // namespace
+
+TEST_CASE("a worker that is killed costs names, and the next stack has them again")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const pid_t first = session.worker->pid();
+    ::kill(first, SIGSTOP);
+    for (int i = 0; i < 5; ++i) session.ask();
+    ::kill(first, SIGKILL);
+    session.drain();
+    REQUIRE(session.answers.size() == 6);
+    CHECK(session.worker->failures() == 5);
+    for (std::size_t i = 1; i < 6; ++i) {
+        REQUIRE(session.answers[i].size() == 1);
+        CHECK(session.answers[i][0].function.empty());
+        CHECK(session.answers[i][0].module.find("libc") != std::string::npos);
+        CHECK(session.answers[i][0].offset == session.answers[0][0].offset);
+    }
+    CHECK(whole(session.answer()));
+    CHECK(session.worker->pid() != first);
+    CHECK(session.worker->failures() == 5);
+}
+
+TEST_CASE("a file that is truncated while the worker reads it costs its names only")
+{
+    Session session;
+    const auto copy = std::filesystem::temp_directory_path() / ("loopwatch_truncated_" + std::to_string(::getpid()));
+    std::filesystem::copy_file(fixtures + "/blocker_gcc", copy);
+    auto modules = session.sleeper.modules();
+    for (auto& module : modules)
+        if (module.path.find("blocker_gcc") != std::string::npos) module.file = Fd(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
+    REQUIRE(session.worker->map_process(static_cast<std::uint32_t>(session.sleeper.pid()), std::move(modules)));
+    REQUIRE(whole(session.answer()));
+    const pid_t before = session.worker->pid();
+    std::filesystem::resize_file(copy, 100);  // libelf has it mapped: the next access is a SIGBUS
+    session.answer();
+    std::filesystem::remove(copy);
+    CHECK(session.worker->failures() == 1);
+    const auto frames = session.answer();
+    CHECK(session.worker->pid() != before);
+    REQUIRE(frames.size() > 1);
+    CHECK(frames[0].function.find("nanosleep") != std::string::npos);
+}
+
+TEST_CASE("a file over which the worker died twice is not shown to it again")
+{
+    Session session;
+    const auto path = std::filesystem::temp_directory_path() / ("loopwatch_slow_" + std::to_string(::getpid()));
+    write_slow_file(path);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::filesystem::remove(path);
+    for (int death = 0; death < 2; ++death) {
+        REQUIRE(whole(session.answer()));
+        const pid_t victim = session.worker->pid();
+        std::thread killer([victim] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(200));
+            ::kill(victim, SIGKILL);
+        });
+        const auto scan = session.worker->scan(file.raw());
+        killer.join();
+        REQUIRE_FALSE(scan);
+        CHECK(scan.error().what.find("died") != std::string::npos);
+    }
+    const pid_t survivor = (session.answer(), session.worker->pid());
+    const auto scan = session.worker->scan(file.raw());
+    REQUIRE_FALSE(scan);
+    CHECK(scan.error().what.find("crashed the symbol worker") != std::string::npos);
+    CHECK(session.worker->pid() == survivor);
+    CHECK(whole(session.answer()));
+}
+
+TEST_CASE("a worker that hangs is replaced")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const auto begin = std::chrono::steady_clock::now();
+    ::kill(session.worker->pid(), SIGSTOP);
+    CHECK_FALSE(whole(session.answer()));
+    const auto took = std::chrono::steady_clock::now() - begin;
+    CHECK(took >= std::chrono::seconds(5));
+    CHECK(took < std::chrono::seconds(10));
+    CHECK(whole(session.answer()));
+}
+
+TEST_CASE("what waits is bounded, and every stack is answered")
+{
+    Session session;
+    ::kill(session.worker->pid(), SIGSTOP);
+    for (int i = 0; i < 5000; ++i) session.ask();
+    CHECK(session.worker->pending() == 4096);
+    CHECK(session.answers.size() == 5000 - 4096);
+    CHECK(session.worker->failures() == 5000 - 4096);
+    ::kill(session.worker->pid(), SIGCONT);
+    session.drain();
+    CHECK(session.answers.size() == 5000);
+    CHECK(session.worker->failures() == 5000 - 4096);
+    CHECK(whole(session.answers.back()));
+}
+
+TEST_CASE("a scan between stacks disturbs neither")
+{
+    Session session;
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    for (int i = 0; i < 20; ++i) session.ask();
+    const auto scan = session.worker->scan(file.raw());
+    REQUIRE(scan);
+    CHECK(scan->sites.size() > 20);
+    CHECK(session.answers.empty());
+    session.drain();
+    REQUIRE(session.answers.size() == 20);
+    for (const auto& frames : session.answers) CHECK(whole(frames));
+}
+
+TEST_CASE("a process that is forgotten has no names any more")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    REQUIRE(session.worker->map_process(static_cast<std::uint32_t>(session.sleeper.pid()), {}));
+    const auto frames = session.answer();
+    REQUIRE(frames.size() == 1);
+    CHECK(frames[0].module.empty());
+}
+
+TEST_CASE("the worker keeps no descriptor but its socket, and its limits")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const std::string proc = "/proc/" + std::to_string(session.worker->pid());
+    std::ifstream comm(proc + "/comm");
+    std::string name;
+    std::getline(comm, name);
+    CHECK(name == "loopwatch-sym");
+    std::ifstream limits(proc + "/limits");
+    const std::string text((std::istreambuf_iterator<char>(limits)), {});
+    CHECK(text.find("Max core file size        0") != std::string::npos);
+    char target[64] = {};
+    CHECK(::readlink((proc + "/fd/0").c_str(), target, sizeof target - 1) > 0);
+    CHECK(std::string(target) == "/dev/null");
+}
+
+TEST_CASE("messages arrive whole, in order, with their file, however the bytes are cut")
+{
+    auto [near, far] = sockets();
+    const int small = 4096;
+    ::setsockopt(near.raw(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    Channel out(std::move(near), false), in(std::move(far), true);
+    for (unsigned i = 0; i < 50; ++i)
+        out.send({{{"n", i}}, std::vector<std::uint8_t>(i * 997, static_cast<std::uint8_t>(i)), Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))});
+    CHECK(out.unsent_bytes() > 0);
+    unsigned next = 0;
+    while (next < 50) {
+        REQUIRE(out.flush() == Channel::State::open);
+        REQUIRE(in.receive() == Channel::State::open);
+        while (auto message = in.next()) {
+            CHECK(message->body["n"] == next);
+            CHECK(message->raw == std::vector<std::uint8_t>(next * 997, static_cast<std::uint8_t>(next)));
+            CHECK(message->file);
+            ++next;
+        }
+    }
+    CHECK(out.unsent_bytes() == 0);
+}
+
+TEST_CASE("a peer that does not keep to the protocol is cut off")
+{
+    const auto hostile = [](const std::vector<std::uint8_t>& bytes) {
+        auto [near, far] = sockets();
+        Channel in(std::move(far), false);
+        REQUIRE(::send(near.raw(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+        return in.receive();
+    };
+    const auto header = [](std::uint32_t magic, std::uint32_t body, std::uint32_t raw, std::uint32_t files) {
+        std::vector<std::uint8_t> bytes(16);
+        const std::uint32_t words[] = {magic, body, raw, files};
+        std::memcpy(bytes.data(), words, 16);
+        return bytes;
+    };
+    auto good = header(0x6c776d31, 1, 0, 0);
+    good.push_back(0x80);  // an empty map
+    CHECK(hostile(good) == Channel::State::open);
+    CHECK(hostile(header(1, 1, 0, 0)) == Channel::State::closed);
+    CHECK(hostile(header(0x6c776d31, loopwatch::max_body_bytes + 1, 0, 0)) == Channel::State::closed);
+    CHECK(hostile(header(0x6c776d31, 1, ~0u, 0)) == Channel::State::closed);
+    auto file_claimed = header(0x6c776d31, 1, 0, 1);
+    file_claimed.push_back(0x80);
+    CHECK(hostile(file_claimed) == Channel::State::closed);
+}
+
+TEST_CASE("a nested, cut or foreign body is no message")
+{
+    const auto decodes = [](const std::vector<std::uint8_t>& bytes) { return loopwatch::decode_body(bytes.data(), bytes.size()).has_value(); };
+    CHECK(decodes(json::to_msgpack({{"a", {{{1, 2}}}}})));
+    CHECK_FALSE(decodes({}));
+    CHECK_FALSE(decodes(json::to_msgpack(json::array({1}))));
+    CHECK_FALSE(decodes(std::vector<std::uint8_t>(1 << 20, 0x91)));  // a million arrays, one in the other
+    CHECK_FALSE(decodes(std::vector<std::uint8_t>(1 << 20, 0x81)));
+    CHECK_FALSE(decodes({0xdd, 0xff, 0xff, 0xff, 0xff}));
+    auto cut = json::to_msgpack({{"frames", {1, 2, 3}}});
+    cut.pop_back();
+    CHECK_FALSE(decodes(cut));
+}
+
+TEST_CASE("frames and scans survive the way, and are refused when they are not what they should be")
+{
+    const std::vector<Frame> frames = {{"f(int)", "/bin/x", "ab12", ~0ull, "/src/x.cpp", 12, true, false}, {"", "/bin/x", "", 1, "", 0, false, true}};
+    const json good = loopwatch::encode_frames(frames);
+    const auto back = loopwatch::decode_frames(good);
+    REQUIRE(back);
+    REQUIRE(back->size() == 2);
+    CHECK((*back)[0].function == "f(int)");
+    CHECK((*back)[0].offset == ~0ull);
+    CHECK((*back)[0].inlined);
+    CHECK((*back)[0].line == 12);
+    CHECK((*back)[1].truncated);
+    const auto refused = [&](auto change) {
+        json bad = good;
+        change(bad);
+        return !loopwatch::decode_frames(bad);
+    };
+    CHECK(refused([](json& j) { j = json::array(); }));
+    CHECK(refused([](json& j) { j = 7; }));
+    CHECK(refused([](json& j) { j[0].erase(0); }));
+    CHECK(refused([](json& j) { j[0][0] = 1; }));
+    CHECK(refused([](json& j) { j[0][2] = "../../etc"; }));
+    CHECK(refused([](json& j) { j[0][3] = -1; }));
+    CHECK(refused([](json& j) { j[0][5] = "x"; }));
+    CHECK(refused([&](json& j) { j = json(std::vector<json>(loopwatch::max_answer_frames + 1, good[0])); }));
+    json long_name = good;
+    long_name[0][0] = std::string(100'000, 'x') + "\xff";
+    CHECK((*loopwatch::decode_frames(long_name))[0].function.size() <= loopwatch::max_text_bytes);
+    long_name[0][0] = "a\xff";
+    CHECK((*loopwatch::decode_frames(long_name))[0].function == "a\xef\xbf\xbd");
+
+    loopwatch::ModuleScan scan;
+    scan.sites.push_back({"loop_start", 1, 2, "8@%rdi"});
+    scan.warnings.push_back("a warning");
+    scan.is_static = true;
+    const json sent = loopwatch::encode_scan(scan);
+    const auto got = loopwatch::decode_scan(sent);
+    REQUIRE(got);
+    CHECK(got->sites.size() == 1);
+    CHECK(got->sites[0].semaphore_offset == 2);
+    CHECK(got->is_static);
+    for (const auto& [key, value] : sent.items()) {
+        INFO(key);
+        json bad = sent;
+        bad.erase(key);
+        CHECK_FALSE(loopwatch::decode_scan(bad));
+        bad[key] = json::object();
+        CHECK_FALSE(loopwatch::decode_scan(bad));
+    }
+}
+
+TEST_CASE("random bytes for a message never hurt")
+{
+    std::mt19937 random(3);
+    const auto seed = json::to_msgpack({{"id", 5}, {"frames", loopwatch::encode_frames({{"f", "m", "ab", 1, "x", 1, false, false}})}});
+    for (int i = 0; i < 20'000; ++i) {
+        auto bytes = seed;
+        for (unsigned k = 0; k <= random() % 4; ++k) bytes[random() % bytes.size()] = static_cast<std::uint8_t>(random());
+        if (const auto body = loopwatch::decode_body(bytes.data(), bytes.size()))
+            CHECK_NOTHROW(loopwatch::decode_frames(body->value("frames", json())));
+    }
+}
