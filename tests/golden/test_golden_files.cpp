@@ -4,8 +4,9 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 
+#include "../unit/temporary_directory.hpp"
+#include "output/text_sink.hpp"
 #include "sample_records.hpp"
 
 using namespace loopwatch;
@@ -19,18 +20,26 @@ std::string ndjson(const std::vector<Record>& records)
     return lines;
 }
 
+std::string text(const std::vector<Record>& records)
+{
+    const TemporaryDirectory directory;
+    auto output = Output::open(directory / "report");
+    REQUIRE(output);
+    TextSink sink(*output, {false, false, samples::context().anchor});
+    for (const Record& record : records) REQUIRE(sink.write(record));
+    return content(directory / "report");
+}
+
 void compare(const std::string& file, const std::string& actual)
 {
     const std::string path = std::string(GOLDEN_DIRECTORY) + "/" + file;
     if (std::getenv("LOOPWATCH_UPDATE_GOLDEN") != nullptr) {
         std::ofstream(path, std::ios::binary) << actual;
     }
-    std::ifstream stream(path, std::ios::binary);
-    std::stringstream expected;
-    expected << stream.rdbuf();
     INFO(path);
-    REQUIRE(stream.good());
-    CHECK(actual == expected.str());
+    const std::string expected = content(path);
+    REQUIRE_FALSE(expected.empty());
+    CHECK(actual == expected);
 }
 
 }  // namespace
@@ -47,5 +56,15 @@ TEST_CASE("a hostile target's strings are the golden NDJSON")
         CHECK((c == '\n' || (byte >= 0x20 && byte != 0x7f)));
     }
     CHECK(lines.find("\xc2\x9b") == lines.npos);
+    CHECK(lines.find("\u202e") == lines.npos);
+}
+
+TEST_CASE("a session's report is the golden text") { compare("session.txt", text(samples::session())); }
+
+TEST_CASE("a hostile target's strings are the golden text")
+{
+    const std::string lines = text(samples::hostile());
+    compare("hostile.txt", lines);
+    CHECK(lines.find('\x1b') == lines.npos);
     CHECK(lines.find("\u202e") == lines.npos);
 }

@@ -14,21 +14,20 @@ constexpr TaskField destroyed_pending[] = {
     {"suspended_at", "the await it never returned from", location},
 };
 constexpr TaskField never_awaited[] = {
-    {"function", "the coroutine"},
-    {"created_at", "where it was called", location},
+    {"created_at", "the coroutine and where it was called", location},
 };
 constexpr TaskField exception_unretrieved[] = {
     {"exception", "type of the exception"},
-    {"message", "its what()"},
+    {"what", "its what()"},
     {"created_at", "where the task was spawned", location},
 };
 constexpr TaskField cancelled[] = {
-    {"cancelled_by", "id of the task that cancelled it"},
+    {"by", "id of the task that cancelled it"},
     {"reason", "given by the canceller"},
     {"outcome", "cancelled, swallowed, result or exception"},
 };
 constexpr TaskField deadlock[] = {
-    {"awaited_id", "the task whose await closes the cycle"},
+    {"awaited", "the task whose await closes the cycle"},
     {"length", "tasks in the cycle", number},
 };
 constexpr TaskField thread_violation[] = {
@@ -50,13 +49,13 @@ constexpr TaskField created[] = {
     {"created_at", "where it was spawned", location},
 };
 constexpr TaskField suspended[] = {
-    {"awaited_id", "the task it waits for"},
+    {"awaited", "the task it waits for"},
     {"suspended_at", "the await", location},
 };
 constexpr TaskField finished[] = {{"outcome", "result, exception or cancelled"}};
 constexpr TaskField destroyed[] = {{"state", "it was in"}};
 constexpr TaskField cancel_requested[] = {
-    {"cancelled_by", "id of the task that asks"},
+    {"by", "id of the task that asks"},
     {"reason", "given by it"},
 };
 constexpr TaskField cancel_delivered[] = {{"outcome", "cancelled or swallowed"}};

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "output/text_sink.hpp"
+#include "temporary_directory.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+constexpr std::uint64_t second = 1'000 * ms;
+
+class Report {
+public:
+    explicit Report(bool quiet = false)
+        : output_(std::move(*Output::open(directory_ / "report"))),
+          sink_(output_, {false, quiet, ClockAnchor{0, 0}})
+    {
+    }
+    void write(const Record& record) { REQUIRE(sink_.write(record)); }
+    // What was written since the last call.
+    std::string take()
+    {
+        const std::string all = content(directory_ / "report");
+        const std::string fresh = all.substr(taken_);
+        taken_ = all.size();
+        return fresh;
+    }
+
+private:
+    TemporaryDirectory directory_;
+    Output output_;
+    TextSink sink_;
+    std::size_t taken_ = 0;
+};
+
+SlowCallback slow(std::uint64_t seq, std::uint64_t end_ns, std::uint64_t duration_ns, std::string fingerprint)
+{
+    SlowCallback record;
+    record.subject = {1, 1, 1, 1, "server"};
+    record.loop = {"1", "main"};
+    record.dispatch_seq = seq;
+    record.end_ns = end_ns;
+    record.duration_ns = duration_ns;
+    record.fingerprint = std::move(fingerprint);
+    record.verdict = "slow " + std::to_string(seq);
+    return record;
+}
+
+BlockingCall blocking(std::uint64_t seq, std::uint64_t end_ns, std::string fingerprint)
+{
+    BlockingCall record;
+    record.subject = {1, 1, 1, 1, "server"};
+    record.loop = {"1", "main"};
+    record.dispatch_seq = seq;
+    record.end_ns = end_ns;
+    record.source.duration_ns = 12 * ms;
+    record.fingerprint = std::move(fingerprint);
+    record.verdict = "blocked " + std::to_string(seq);
+    return record;
+}
+
+LoopStats tick(std::uint64_t at_ns)
+{
+    LoopStats stats;
+    stats.subject = {1, 1, 1, 1, "server"};
+    stats.loop = {"1", "main"};
+    stats.at_ns = at_ns;
+    stats.interval_ns = second;
+    stats.dispatches = 1'000;
+    stats.busy_ns = second / 4;
+    stats.dispatch_ns.max = at_ns / 100;
+    return stats;
+}
+
+SessionEnd end(std::uint64_t at_ns)
+{
+    SessionEnd record;
+    record.at_ns = at_ns;
+    return record;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+}  // namespace
+
+TEST_CASE("the first of a kind is shown in full, later ones as a count once a second")
+{
+    Report report;
+    report.write(slow(1, 10 * second, 100 * ms, "a"));
+    CHECK(has(report.take(), "#1 00:00:10.000  slow 1\n"));
+    report.write(slow(3, 10 * second + 200 * ms, 320 * ms, "a"));
+    report.write(slow(5, 10 * second + 400 * ms, 110 * ms, "a"));
+    report.write(tick(10 * second + 999 * ms));
+    CHECK(report.take() == "");
+    report.write(tick(11 * second));
+    CHECK(report.take() == "×2 more like #1, longest 320 ms\n");
+    report.write(slow(7, 11 * second + 1 * ms, 130 * ms, "a"));
+    CHECK(report.take() == "");
+    report.write(tick(12 * second));
+    CHECK(report.take() == "×1 more like #1, longest 130 ms\n");
+    report.write(tick(14 * second));
+    CHECK(report.take() == "");
+}
+
+TEST_CASE("repeats that were not told yet are told at the end, and kinds are counted apart")
+{
+    Report report;
+    report.write(slow(1, second, 100 * ms, "a"));
+    report.write(slow(3, second + 1, 100 * ms, "b"));
+    report.write(slow(5, second + 2, 200 * ms, "b"));
+    report.write(slow(7, second + 3, 300 * ms, "a"));
+    report.take();
+    report.write(end(second + 4));
+    const std::string text = report.take();
+    CHECK(has(text, "×1 more like #2, longest 200 ms\n×1 more like #1, longest 300 ms\n"));
+}
+
+TEST_CASE("findings without a fingerprint are never folded")
+{
+    Report report;
+    report.write(slow(1, second, 100 * ms, ""));
+    report.write(slow(3, second, 100 * ms, ""));
+    const std::string text = report.take();
+    CHECK(has(text, "slow 1\n"));
+    CHECK(has(text, "#2 00:00:01.000  slow 3\n"));
+}
+
+TEST_CASE("a blocking call is part of its slow callback, whichever comes first")
+{
+    Report report;
+    // It blocked long before its dispatch ended.
+    report.write(blocking(1, second, "call"));
+    report.write(slow(1, 9 * second, 8 * second, "a"));
+    report.write(blocking(1, 5 * second, "call"));
+    report.write(tick(20 * second));
+    report.write(end(21 * second));
+    CHECK_FALSE(has(report.take(), "blocked"));
+}
+
+TEST_CASE("a blocking call whose dispatch was not slow is shown alone, in a line")
+{
+    Report report;
+    report.write(blocking(1, second, "call"));
+    auto other_loop = slow(1, second, 100 * ms, "a");
+    other_loop.loop.id = "2";
+    report.write(other_loop);
+    CHECK_FALSE(has(report.take(), "blocked"));
+    report.write(tick(2 * second));
+    CHECK(report.take() == "#2 00:00:01.000  blocked 1\n");
+    report.write(blocking(3, 3 * second, "call"));
+    report.write(blocking(5, 3 * second + ms, "call"));
+    report.write(blocking(7, 3 * second + ms, "other"));
+    report.write(end(3 * second + 2 * ms));
+    const std::string text = report.take();
+    CHECK(has(text, "×2 more like #2, longest 12 ms\n"));
+    CHECK(has(text, "#3 00:00:03.001  blocked 7\n"));
+}
+
+TEST_CASE("however many fingerprints there are, memory stays bounded and nothing is untold")
+{
+    Report report;
+    for (std::uint64_t i = 0; i < 25'000; ++i) report.write(slow(i, second, ms, std::to_string(i)));
+    report.write(slow(1, second, ms, "0"));
+    CHECK(has(report.take(), "#25001 "));
+    for (std::uint64_t i = 0; i < 3'000; ++i) report.write(blocking(100'000 + i, second, "b" + std::to_string(i)));
+    // 1,024 are held; the older ones were shown.
+    CHECK(has(report.take(), "blocked 101975\n"));
+}
+
+TEST_CASE("the summary has a line a loop, and --quiet leaves only findings")
+{
+    Report report;
+    report.write(SessionStart{});
+    report.write(tick(1 * second));
+    report.write(tick(2 * second));
+    report.take();
+    report.write(end(3 * second));
+    CHECK(has(report.take(), "loop main of server (pid 1): 2000 dispatches, 25.0 % busy, longest 20 ms"));
+
+    Report quiet(true);
+    quiet.write(SessionStart{});
+    quiet.write(slow(1, second, 100 * ms, "a"));
+    quiet.write(slow(3, second, 100 * ms, "a"));
+    CHECK(quiet.take().starts_with("#1"));
+    quiet.write(end(3 * second));
+    CHECK(quiet.take() == "×1 more like #1, longest 100 ms\n");
+}
+
+TEST_CASE("colours are for terminals that can, and for people who want them")
+{
+    const auto set = [](const char* name, const char* value) { value ? ::setenv(name, value, 1) : ::unsetenv(name); };
+    set("TERM", "xterm");
+    set("NO_COLOR", nullptr);
+    CHECK(wants_colours(true, false));
+    CHECK_FALSE(wants_colours(false, false));
+    CHECK_FALSE(wants_colours(true, true));
+    set("NO_COLOR", "1");
+    CHECK_FALSE(wants_colours(true, false));
+    set("NO_COLOR", "");
+    CHECK(wants_colours(true, false));
+    set("TERM", "dumb");
+    CHECK_FALSE(wants_colours(true, false));
+    set("TERM", nullptr);
+    CHECK_FALSE(wants_colours(true, false));
+    CHECK(TextStyle{true}.strong("x") == "\x1b[1mx\x1b[0m");
+    CHECK(TextStyle{false}.strong("x") == "x");
+}
+
+TEST_CASE("a report that cannot be written is an error")
+{
+    TemporaryDirectory directory;
+    auto output = Output::open(directory / "report");
+    REQUIRE(output);
+    TextSink sink(*output, {});
+    // The disk is full from here on.
+    const int full = ::open("/dev/full", O_WRONLY);
+    REQUIRE(full >= 0);
+    std::filesystem::path self = "/proc/self/fd";
+    for (const auto& entry : std::filesystem::directory_iterator(self)) {
+        std::error_code error;
+        if (std::filesystem::read_symlink(entry, error) == directory / "report") {
+            ::dup2(full, std::stoi(entry.path().filename()));
+        }
+    }
+    ::close(full);
+    const auto written = sink.write(slow(1, second, 100 * ms, "a"));
+    REQUIRE_FALSE(written);
+    CHECK_THAT(written.error().what, Catch::Contains("No space left"));
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/text_format.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "analysis/frames.hpp"
+#include "analysis/kind.hpp"
+#include "util/duration.hpp"
+#include "util/text.hpp"
+
+namespace loopwatch {
+namespace {
+
+// More frames than fit on a screen help nobody; NDJSON has them all.
+constexpr std::size_t shown_frames = 24;
+constexpr std::size_t shown_sources = 6;
+constexpr std::size_t widest_function = 48;
+
+// "   label    text": the label stands on a section's first line only.
+class Sections {
+public:
+    explicit Sections(const TextStyle& style) : style_(style) {}
+
+    void begin(std::string_view label) { label_ = label; }
+    void line(std::string_view text)
+    {
+        text_ += fmt::format("   {} {}\n", style_.faint(fmt::format("{:<8}", label_)), text);
+        label_ = {};
+    }
+    std::string take() { return std::move(text_); }
+
+private:
+    const TextStyle& style_;
+    std::string_view label_;
+    std::string text_;
+};
+
+std::string place(const Location& location)
+{
+    if (location.file.empty()) return escape_terminal(location.function);
+    const std::string line = fmt::format("{}:{}", escape_terminal(location.file), location.line);
+    return location.function.empty() ? line : fmt::format("{} ({})", escape_terminal(location.function), line);
+}
+
+std::string headline(std::uint64_t number, std::uint64_t time_ns, const std::string& verdict, const TextContext& context)
+{
+    return fmt::format("{} {}  {}\n", context.style.alarm(fmt::format("#{}", number)),
+                       context.style.faint(context.anchor.time_of_day(time_ns)),
+                       context.style.strong(escape_terminal(verdict)));
+}
+
+void add_breakdown(Sections& out, const Breakdown& breakdown)
+{
+    const std::pair<std::uint64_t, std::string_view> parts[] = {
+        {breakdown.blocked_ns, "blocked"},          {breakdown.cpu_ns, "on CPU"},
+        {breakdown.runq_ns, "waiting for a CPU"},   {breakdown.throttled_ns, "throttled by its cgroup"},
+        {breakdown.stopped_ns, "stopped by a signal"}, {breakdown.other_ns, "unaccounted for"},
+    };
+    std::vector<std::string> shown;
+    for (const auto& [ns, what] : parts) {
+        if (ns != 0) shown.push_back(fmt::format("{} {}", format_duration(ns), what));
+    }
+    out.begin("time");
+    if (!shown.empty()) out.line(fmt::format("{}", fmt::join(shown, ", ")));
+}
+
+std::string call_text(const Source& source)
+{
+    std::vector<std::string> arguments;
+    for (const auto& [name, value] : source.args) {
+        arguments.push_back(fmt::format("{}={}", escape_terminal(name), escape_terminal(value)));
+    }
+    if (source.call.empty()) return fmt::format("{}", fmt::join(arguments, ", "));
+    return fmt::format("{}({})", escape_terminal(source.call), fmt::join(arguments, ", "));
+}
+
+std::string waker_text(const Source& source)
+{
+    if (source.waker) {
+        return fmt::format(", woken by {} (tid {})", escape_terminal(source.waker->comm), source.waker->tid);
+    }
+    if (source.woken_by == WokenBy::unknown || source.woken_by == WokenBy::thread) return {};
+    return fmt::format(", woken by {}", source.woken_by == WokenBy::irq ? "an interrupt" : woken_by_name(source.woken_by));
+}
+
+std::string source_text(const Source& source, bool with_place)
+{
+    std::string text = fmt::format("{:>7}  {:<10}  {}", format_duration(source.duration_ns), kind_name(source.kind),
+                                   call_text(source));
+    if (source.kind == Kind::cpu && source.count != 0) text += fmt::format(" {} samples", source.count);
+    if (source.kind != Kind::cpu && source.count > 1) {
+        text += fmt::format(" ×{}, longest {}", source.count, format_duration(source.longest_ns));
+    }
+    const std::string where = with_place ? place_text(culprit_frame(source.stack)) : std::string();
+    if (!where.empty()) text += " " + escape_terminal(where);
+    text += waker_text(source);
+    text.erase(text.find_last_not_of(' ') + 1);
+    return text;
+}
+
+void add_sources(Sections& out, const SlowCallback& slow)
+{
+    out.begin("sources");
+    for (std::size_t i = 0; i < slow.sources.size() && i < shown_sources; ++i) {
+        // The first one's place is in the verdict, and its stack follows.
+        out.line(source_text(slow.sources[i], i > 0));
+    }
+    if (slow.sources.size() > shown_sources) out.line(fmt::format("… {} more", slow.sources.size() - shown_sources));
+}
+
+std::string frame_place(const Frame& frame)
+{
+    if (!frame.file.empty()) return fmt::format("{}:{}", escape_terminal(frame.file), frame.line);
+    const std::string module = frame.module.substr(frame.module.rfind('/') + 1);
+    return module.empty() ? std::string() : fmt::format("{}+{:#x}", escape_terminal(module), frame.offset);
+}
+
+void add_stack(Sections& out, const std::vector<Frame>& stack)
+{
+    out.begin("stack");
+    const UserPart part = user_part(stack);
+    const auto frames = part.frames.first(std::min(part.frames.size(), shown_frames));
+    std::vector<std::string> functions;
+    std::size_t width = 0;
+    for (const Frame& frame : frames) {
+        functions.push_back(frame.function.empty() ? "?" : escape_terminal(frame.function));
+        if (functions.back().size() <= widest_function) width = std::max(width, functions.back().size());
+    }
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        out.line(fmt::format("{:<{}}  {}{}", functions[i], width, frame_place(frames[i]),
+                             frames[i].inlined ? " (inlined)" : ""));
+    }
+    const std::size_t hidden = part.hidden + part.frames.size() - frames.size();
+    if (hidden != 0) out.line(fmt::format("… {} more frames, of the loop and what started it", hidden));
+    if (!stack.empty() && stack.back().truncated) out.line("… truncated: the rest of the stack could not be read");
+}
+
+void add_task(Sections& out, const TaskInfo& task)
+{
+    std::string text = fmt::format("{}#{}", escape_terminal(task.name.empty() ? "task" : task.name), escape_terminal(task.id));
+    for (const auto& [name, value] : task.labels) {
+        text += fmt::format(", {}={}", escape_terminal(name), escape_terminal(value));
+    }
+    if (task.created_at.known()) text += ", created at " + place(task.created_at);
+    if (task.resumed_at.known()) text += ", resumed at " + place(task.resumed_at);
+    out.begin("task");
+    out.line(text);
+    out.begin("awaited");
+    // The innermost entry is the coroutine that ran: the stack shows it.
+    for (std::size_t i = 1; i < task.await_chain.size(); ++i) out.line("by " + place(task.await_chain[i]));
+}
+
+}  // namespace
+
+std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
+{
+    Sections out(context.style);
+    add_breakdown(out, slow.breakdown);
+    add_sources(out, slow);
+    add_stack(out, slow.stack);
+    if (slow.task) add_task(out, *slow.task);
+    if (slow.impact && slow.impact->tasks_delayed != 0) {
+        out.begin("impact");
+        out.line(fmt::format("{} {} waited up to {}, {} in all", slow.impact->tasks_delayed,
+                             slow.impact->tasks_delayed == 1 ? "task" : "tasks", format_duration(slow.impact->max_delay_ns),
+                             format_duration(slow.impact->total_delay_ns)));
+    }
+    out.begin("thread");
+    out.line(fmt::format("{}, pid {} tid {}", escape_terminal(slow.subject.comm), slow.subject.pid, slow.subject.tid));
+    return headline(number, slow.end_ns, slow.verdict, context) + out.take() + "\n";
+}
+
+std::string text_of(const BlockingCall& call, std::uint64_t number, const TextContext& context)
+{
+    return headline(number, call.end_ns, call.verdict, context);
+}
+
+std::string text_of(const TaskEvent& event, const TextContext& context)
+{
+    std::string text = fmt::format("{}  {}", context.style.faint(context.anchor.time_of_day(event.at_ns)),
+                                   context.style.strong(escape_terminal(event.type)));
+    if (!event.task_id.empty()) text += " task " + escape_terminal(event.task_id);
+    if (!event.loop_id.empty()) text += " loop " + escape_terminal(event.loop_id);
+    for (const auto& [name, value] : event.fields) {
+        text += fmt::format(", {} {}", escape_terminal(name), escape_terminal(value));
+    }
+    for (const auto& [name, location] : event.locations) {
+        if (location.known()) text += fmt::format(", {} {}", escape_terminal(name), place(location));
+    }
+    return text + "\n";
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Findings as lines for a person at 3 a.m.: what happened first, then where the time went, then the code, then who was concerned.
+// Every string of the target is escaped. Each result ends in a line end.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "analysis/finding.hpp"
+#include "output/text_style.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+struct TextContext {
+    TextStyle style;
+    ClockAnchor anchor;
+};
+
+// `number`: by which later lines refer to it.
+std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context);
+// One line: the verdict names the call and the place.
+std::string text_of(const BlockingCall& call, std::uint64_t number, const TextContext& context);
+std::string text_of(const TaskEvent& event, const TextContext& context);
+
+}  // namespace loopwatch

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/text_sink.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "output/record_json.hpp"
+#include "util/duration.hpp"
+
+namespace loopwatch {
+namespace {
+
+// Repeats are told at most so often; also how long a blocking call waits for its slow callback (both are made at the dispatch's end).
+constexpr std::uint64_t period_ns = 1'000'000'000;
+constexpr std::size_t most_fingerprints = 10'000;
+constexpr std::size_t most_held = 1'024;
+constexpr std::size_t most_slow = 64;
+
+template <class Finding>
+auto key_of(const Finding& finding)
+{
+    return std::tuple(finding.subject.pid, finding.loop.id, finding.dispatch_seq);
+}
+
+}  // namespace
+
+Result<void> TextSink::write(const Record& record)
+{
+    // Records of several loops come slightly out of order.
+    now_ns_ = std::max(now_ns_, time_of(record));
+    std::visit([this](const auto& r) { add(r); }, record);
+    // After the record itself: it may be the slow callback that a held call belongs to.
+    if (now_ns_ > period_ns) release_held(now_ns_ - period_ns);
+    if (now_ns_ >= repeats_shown_ns_ + period_ns) show_repeats();
+    if (pending_.empty()) return {};
+    const std::string lines = std::exchange(pending_, {});
+    return output_.write_lines(lines);
+}
+
+void TextSink::add(const SessionStart& start) { tell(text_of(start, context_)); }
+void TextSink::add(const TargetStart& start) { tell(text_of(start, context_)); }
+void TextSink::add(const TargetEnd& end) { tell(text_of(end, context_)); }
+void TextSink::add(const TaskEvent& event) { pending_ += text_of(event, context_); }
+void TextSink::add(const LoopStats& stats) { loops_.add(stats); }
+
+void TextSink::add(const SlowCallback& slow)
+{
+    const DispatchKey key = key_of(slow);
+    std::erase_if(held_, [&](const Held& held) { return key_of(held.call) == key; });
+    slow_.push_back(key);
+    if (slow_.size() > most_slow) slow_.pop_front();
+    fold(slow, slow.duration_ns);
+}
+
+void TextSink::add(const BlockingCall& call)
+{
+    if (std::ranges::find(slow_, DispatchKey(key_of(call))) != slow_.end()) return;
+    held_.push_back({now_ns_, call});
+    if (held_.size() > most_held) release_held(held_.front().since_ns);
+}
+
+void TextSink::add(const SessionEnd& end)
+{
+    release_held(UINT64_MAX);
+    show_repeats();
+    tell(text_of(end, loops_, context_));
+}
+
+template <class Finding>
+void TextSink::fold(const Finding& finding, std::uint64_t duration_ns)
+{
+    const auto known = folds_.find(finding.fingerprint);
+    if (known == folds_.end()) {
+        if (folds_.size() >= most_fingerprints) forget_folds();
+        ++findings_;
+        // Nothing is known to be like a finding without a fingerprint.
+        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {findings_, 0, 0};
+        pending_ += text_of(finding, findings_, context_);
+        return;
+    }
+    Fold& fold = known->second;
+    if (fold.repeats++ == 0) repeated_.push_back(finding.fingerprint);
+    fold.longest_ns = std::max(fold.longest_ns, duration_ns);
+}
+
+void TextSink::tell(const std::string& lines)
+{
+    if (!quiet_) pending_ += lines;
+}
+
+void TextSink::release_held(std::uint64_t until_ns)
+{
+    while (!held_.empty() && held_.front().since_ns <= until_ns) {
+        const BlockingCall call = std::move(held_.front().call);
+        held_.pop_front();
+        fold(call, call.source.duration_ns);
+    }
+}
+
+void TextSink::show_repeats()
+{
+    repeats_shown_ns_ = now_ns_;
+    for (const std::string& fingerprint : repeated_) {
+        Fold& fold = folds_[fingerprint];
+        pending_ += fmt::format("×{} more like #{}, longest {}\n", fold.repeats, fold.number, format_duration(fold.longest_ns));
+        fold.repeats = 0;
+        fold.longest_ns = 0;
+    }
+    repeated_.clear();
+}
+
+void TextSink::forget_folds()
+{
+    show_repeats();
+    folds_.clear();
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The report for people. Repeats of a fingerprint are folded: the first in full, later ones as a count. A blocking call is part of
+// its slow callback and stands alone only when its dispatch was not slow.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "output/output.hpp"
+#include "output/sink.hpp"
+#include "output/text_summary.hpp"
+
+namespace loopwatch {
+
+struct TextOptions {
+    bool colours = false;
+    bool quiet = false;  // findings only
+    ClockAnchor anchor = ClockAnchor::now();
+};
+
+// Time comes from the records; those of loop_stats keep it going when nothing is found.
+class TextSink : public Sink {
+public:
+    // `output` must outlive the sink.
+    TextSink(Output& output, const TextOptions& options)
+        : output_(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet)
+    {
+    }
+
+    Result<void> write(const Record& record) override;
+
+private:
+    struct Fold {
+        std::uint64_t number = 0;
+        std::uint64_t repeats = 0;  // not shown yet
+        std::uint64_t longest_ns = 0;
+    };
+    struct Held {
+        std::uint64_t since_ns = 0;
+        BlockingCall call;
+    };
+    using DispatchKey = std::tuple<std::uint32_t, std::string, std::uint64_t>;  // pid, loop, dispatch
+
+    void add(const SessionStart& start);
+    void add(const TargetStart& start);
+    void add(const SlowCallback& slow);
+    void add(const BlockingCall& call);
+    void add(const TaskEvent& event);
+    void add(const LoopStats& stats);
+    void add(const SessionStats&) {}
+    void add(const TargetEnd& end);
+    void add(const SessionEnd& end);
+
+    template <class Finding>
+    void fold(const Finding& finding, std::uint64_t duration_ns);
+    void tell(const std::string& lines);
+    void release_held(std::uint64_t until_ns);
+    void show_repeats();
+    void forget_folds();
+
+    Output& output_;
+    TextContext context_;
+    bool quiet_;
+
+    std::string pending_;  // lines of the record being written
+    std::uint64_t now_ns_ = 0;
+    std::uint64_t repeats_shown_ns_ = 0;
+    std::uint64_t findings_ = 0;
+    std::unordered_map<std::string, Fold> folds_;
+    std::deque<std::string> repeated_;     // fingerprints with repeats, in order of the first one
+    std::deque<Held> held_;                // calls whose slow callback may still come
+    std::deque<DispatchKey> slow_;         // dispatches whose blocking calls may still come
+    LoopTotals loops_;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output/text_summary.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "util/duration.hpp"
+#include "util/text.hpp"
+
+namespace loopwatch {
+namespace {
+
+constexpr std::size_t most_loops = 256;
+
+std::string process(const Subject& subject)
+{
+    return fmt::format("{} (pid {})", escape_terminal(subject.comm), subject.pid);
+}
+
+std::string warning_lines(const std::vector<std::string>& warnings, const TextContext& context)
+{
+    std::string text;
+    for (const std::string& warning : warnings) {
+        text += fmt::format("  {} {}\n", context.style.strong("warning:"), escape_terminal(warning));
+    }
+    return text;
+}
+
+// "ring_full 2, stack_budget 7"; zeros are no news.
+std::string counts_text(const Counts& counts)
+{
+    std::vector<std::string> shown;
+    for (const auto& [name, count] : counts) {
+        if (count != 0) shown.push_back(fmt::format("{} {}", escape_terminal(name), count));
+    }
+    return shown.empty() ? "nothing" : fmt::format("{}", fmt::join(shown, ", "));
+}
+
+std::string loop_name(const LoopInfo& loop)
+{
+    return loop.name.empty() ? "#" + escape_terminal(loop.id) : escape_terminal(loop.name);
+}
+
+double percent(std::uint64_t part, std::uint64_t whole)
+{
+    return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+}  // namespace
+
+void LoopTotals::add(const LoopStats& stats)
+{
+    auto key = std::pair(stats.subject.pid, stats.loop.id);
+    const bool room = loops_.size() < most_loops || loops_.contains(key);
+    if (!room) key = {0, ""};
+    Total& total = loops_[key];
+    total.name = room ? loop_name(stats.loop) : "(others)";
+    total.comm = room ? process(stats.subject) : "all processes";
+    total.interval_ns += stats.interval_ns;
+    total.dispatches += stats.dispatches;
+    total.busy_ns += stats.busy_ns;
+    total.longest_ns = std::max(total.longest_ns, stats.dispatch_ns.max);
+    total.lag_ns = std::max(total.lag_ns, stats.lag_ns.max);
+}
+
+std::string LoopTotals::text() const
+{
+    std::string text;
+    for (const auto& [key, total] : loops_) {
+        text += fmt::format("  loop {} of {}: {} dispatches, {:.1f} % busy, longest {}, timers late by up to {}\n",
+                            total.name, total.comm, total.dispatches, percent(total.busy_ns, total.interval_ns),
+                            format_duration(total.longest_ns), format_duration(total.lag_ns));
+    }
+    return text;
+}
+
+std::string text_of(const SessionStart& start, const TextContext& context)
+{
+    return fmt::format("loopwatch {} on Linux {}, {}: slow callbacks from {}, blocking calls from {}; tiers {}\n",
+                       escape_terminal(start.version), escape_terminal(start.kernel), context.anchor.rfc3339(start.at_ns),
+                       format_duration(start.threshold_ns), format_duration(start.block_threshold_ns),
+                       fmt::join(start.tiers, ", ")) +
+           warning_lines(start.warnings, context);
+}
+
+std::string text_of(const TargetStart& start, const TextContext& context)
+{
+    std::vector<std::string> loops;
+    for (const LoopInfo& loop : start.loops) loops.push_back(loop_name(loop));
+    return fmt::format("watching {}: {}, loops: {}; tiers {}\n", process(start.subject), escape_terminal(start.exe),
+                       loops.empty() ? "none yet" : fmt::format("{}", fmt::join(loops, ", ")),
+                       fmt::join(start.tiers, ", ")) +
+           warning_lines(start.warnings, context) + "\n";
+}
+
+std::string text_of(const TargetEnd& end, const TextContext&)
+{
+    std::string status;
+    if (end.exit_status && WIFEXITED(*end.exit_status)) status = fmt::format(", status {}", WEXITSTATUS(*end.exit_status));
+    if (end.exit_status && WIFSIGNALED(*end.exit_status)) status = fmt::format(", signal {}", WTERMSIG(*end.exit_status));
+    return fmt::format("{}: {}{}\n", process(end.subject), escape_terminal(end.reason), status);
+}
+
+std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context)
+{
+    const Overhead& cost = end.overhead;
+    std::string text = context.style.strong(fmt::format("{} watched ({}): {}\n", format_duration(end.duration_ns),
+                                                        escape_terminal(end.reason), counts_text(end.counts)));
+    text += loops.text();
+    text += fmt::format("  dispatches: {}, p50 {}, p90 {}, p99 {}, longest {}\n", end.dispatches,
+                        format_duration(end.dispatch_ns.p50), format_duration(end.dispatch_ns.p90),
+                        format_duration(end.dispatch_ns.p99), format_duration(end.dispatch_ns.max));
+    text += fmt::format("  lost: {}\n  suppressed: {}\n", counts_text(end.lost), counts_text(end.suppressed));
+    text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
+                        format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),
+                        cost.bpf_ns_estimated ? ", estimated" : "", format_duration(cost.collector_cpu_ns),
+                        percent(cost.collector_cpu_ns, end.duration_ns), cost.max_rss_bytes >> 20);
+    return text;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lines around the findings: what is watched, what was seen, what was missed, what it cost.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "analysis/finding.hpp"
+#include "output/text_format.hpp"
+
+namespace loopwatch {
+
+// The loop_stats of one loop, added up. Bounded: loops beyond the first 256 are summed as one.
+class LoopTotals {
+public:
+    void add(const LoopStats& stats);
+    std::string text() const;  // a line each
+
+private:
+    struct Total {
+        std::string name;
+        std::string comm;
+        std::uint64_t interval_ns = 0, dispatches = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
+    };
+    std::map<std::pair<std::uint32_t, std::string>, Total> loops_;  // by pid and loop id
+};
+
+std::string text_of(const SessionStart& start, const TextContext& context);
+std::string text_of(const TargetStart& start, const TextContext& context);
+std::string text_of(const TargetEnd& end, const TextContext& context);
+std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context);
+
+}  // namespace loopwatch
