@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The coroutine runtime: tasks on Asio that loopwatch sees from outside. One primitive, one header.
+#pragma once
+
+#include <loopwatch/rt/cancelled.hpp>        // Cancelled
+#include <loopwatch/rt/loop.hpp>             // Loop
+#include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor
+#include <loopwatch/rt/sleep.hpp>            // sleep_for, sleep_until
+#include <loopwatch/rt/spawn.hpp>            // spawn, JoinHandle, SpawnOptions
+#include <loopwatch/rt/task.hpp>             // Task<T>
+#include <loopwatch/rt/use_task.hpp>         // use_task, use_task_nothrow
+#include <loopwatch/rt/yield.hpp>            // yield

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A task as its loop sees it: the published record, its place in the ready queue, how to interrupt its wait. All but `cancel_from`,
+// `done` and the reference count belongs to the loop's thread.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+
+#include <loopwatch/loop_state.h>
+#include <loopwatch/rt/detail/mailbox.hpp>
+#include <loopwatch/rt/detail/outcome.hpp>
+#include <loopwatch/rt/detail/ready_queue.hpp>
+
+namespace loopwatch {
+
+class Loop;
+
+namespace detail {
+
+// std::source_location is one pointer to what lw_location mirrors (test_rt_location.cpp holds the layout).
+inline const lw_location* location_of(const std::source_location& location) noexcept
+{
+    static_assert(sizeof(std::source_location) == sizeof(const lw_location*));
+    return __builtin_bit_cast(const lw_location*, location);
+}
+
+// One wait of a task, as seen by whoever cancels it.
+class Suspension {
+public:
+    // On the loop's thread, while the task waits: end the wait soon, by exactly one TaskControl::wake.
+    virtual void interrupt() noexcept = 0;
+
+protected:
+    Suspension() = default;
+    ~Suspension() = default;
+};
+
+class TaskControl;
+
+// The published record, with the way back from it.
+struct TaskRecord : lw_task {
+    TaskControl* owner;
+};
+
+class TaskControl : public ReadyNode, public Inbound {
+public:
+    TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_frame& frame, std::string_view name,
+                const std::source_location& where);
+    // Hands the task to its loop; any thread.
+    void start() noexcept;
+    TaskControl(const TaskControl&) = delete;
+    TaskControl& operator=(const TaskControl&) = delete;
+
+    lw_task& record() noexcept { return record_; }
+    lw_u64 id() const noexcept { return record_.id; }
+    Loop& loop() const noexcept { return *loop_; }
+    const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
+    bool done() const noexcept { return done_.load(std::memory_order_acquire); }
+
+    // The task waits: `handle` is what goes on, `wait` what cancel() interrupts.
+    template <class Promise>
+    void suspend(std::coroutine_handle<Promise> handle, Suspension& wait) noexcept
+    {
+        this->handle = handle;
+        wait_ = &wait;
+        publish(LW_TASK_SUSPENDED);
+        if (probe::traced()) [[unlikely]]
+            trace_suspend();
+    }
+    // The wait could not begin after all.
+    void resume_at_once() noexcept
+    {
+        wait_ = nullptr;
+        publish(LW_TASK_RUNNING);
+    }
+    // Ends the wait: the task goes to the ready queue's end.
+    void wake() noexcept;
+
+    void publish(lw_task_state state) noexcept
+    {
+        if constexpr (published) record_.state = state;
+    }
+    void publish_leaf(const lw_frame* leaf) noexcept
+    {
+        if constexpr (published) record_.leaf = leaf;
+    }
+
+    // Any thread.
+    void cancel_from(std::string_view reason);
+    void cancel(std::string_view reason, lw_u64 by);
+    bool cancel_pending() const noexcept { return cancel_pending_; }
+    // Throws Cancelled. To be called where an await ends that interrupt() ended, or that finds a request pending.
+    [[noreturn]] void deliver();
+
+    // Of the root coroutine, at its final suspension.
+    void finish() noexcept;
+    // `joiner` is woken when this task ends. Errors: std::logic_error if another one waits or it is a task of another loop;
+    // std::system_error (resource_deadlock_would_occur) if this task waits for `joiner`.
+    void add_joiner(TaskControl& joiner);
+    void drop_joiner() noexcept;
+    // Somebody takes the outcome. Errors: std::logic_error if it was taken before.
+    void retrieve();
+    // Frees the coroutine, if it is still there.
+    void destroy_root() noexcept;
+
+    void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept;
+
+    void arrive(Loop* loop) noexcept override;
+
+protected:
+    virtual ~TaskControl() = default;
+    // Moves the outcome out of the promise; the exception if it was one.
+    virtual std::exception_ptr collect() noexcept = 0;
+    virtual std::exception_ptr error() const noexcept = 0;
+    std::coroutine_handle<> root() const noexcept { return root_; }
+
+private:
+    friend class loopwatch::Loop;  // links the record
+
+    void trace_suspend() noexcept;
+    void report_end() noexcept;
+    void report_unretrieved() noexcept;
+
+    Loop* loop_;
+    std::coroutine_handle<> root_;
+    std::shared_ptr<Mailbox> mailbox_;
+    Suspension* wait_ = nullptr;
+    TaskControl* joiner_ = nullptr;    // who waits for this one
+    TaskControl* awaiting_ = nullptr;  // for whom this one waits
+    std::atomic<unsigned> references_{1};  // the loop's, the JoinHandle's, those of requests under way
+    std::atomic<bool> done_{false};        // set once by the loop, after which the outcome is there
+    bool cancel_pending_ = false;          // requested, not yet thrown
+    bool cancel_delivered_ = false;        // thrown at an await
+    bool retrieved_ = false;
+    lw_outcome outcome_ = LW_OUTCOME_RESULT;
+    TaskRecord record_{};
+    std::string name_;
+    std::string reason_;
+};
+
+}  // namespace detail
+}  // namespace loopwatch

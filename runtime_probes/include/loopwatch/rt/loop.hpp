@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine goes through the
+// ready queue and Loop::dispatch, the only place that runs user code; completion handlers only push to the queue. What the loop
+// publishes about itself stands in its slot (loop_state.h).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+
+#include <loopwatch/loop_state.h>
+#include <loopwatch/rt/clock.hpp>
+#include <loopwatch/rt/detail/mailbox.hpp>
+#include <loopwatch/rt/detail/ready_queue.hpp>
+#include <loopwatch/rt/detail/task_control.hpp>
+
+namespace loopwatch {
+
+namespace detail {
+
+// A callback handed to Loop::post; frees itself.
+struct PostedCallback : ReadyNode, Inbound {
+    virtual void run() = 0;  // and deletes itself, also if it throws
+    virtual void discard() noexcept = 0;
+    void arrive(Loop* loop) noexcept override;
+
+protected:
+    ~PostedCallback() = default;
+};
+
+template <class F>
+struct PostedFunction final : PostedCallback {
+    explicit PostedFunction(F callable) : function(std::move(callable)) {}
+    void run() override
+    {
+        const std::unique_ptr<PostedFunction> self(this);
+        function();
+    }
+    void discard() noexcept override { delete this; }
+    F function;
+};
+
+}  // namespace detail
+
+class alignas(64) Loop {
+public:
+    // Asio handlers given to the context directly (not through use_task) run while the loop polls: they are no dispatches and
+    // nobody sees them being slow.
+    explicit Loop(std::string name = "loop");
+    // Destroys the tasks still alive (probe task_destroyed_pending); the loop must not be running.
+    ~Loop();
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+
+    // Runs until no task is alive and no callback posted, or until stop(). An exception of a posted callback passes through; the
+    // loop can be run again. Errors: std::logic_error if it is running already.
+    void run();
+    // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once. Any thread.
+    void stop() noexcept;
+    // Calls `callback` in a dispatch of its own. Any thread.
+    template <class F>
+    void post(F callback)
+    {
+        post_node(*new detail::PostedFunction<F>(std::move(callback)));
+    }
+
+    // The loop that this thread runs, null if none.
+    static Loop* current() noexcept { return current_; }
+    asio::io_context& context() noexcept { return context_; }
+    const std::string& name() const noexcept { return name_; }
+    lw_u64 id() const noexcept { return slot_.loop_id; }
+    // Id of the task in whose dispatch this is called on the loop's thread; 0: none, or the probes are compiled out.
+    lw_u64 running_task() const noexcept;
+    const lw_loop_slot& slot() const noexcept { return slot_; }
+    // A dispatch longer than this fires `slow_dispatch` when somebody is attached. 100 µs, or LOOPWATCH_FLOOR ("50us", "1ms").
+    void set_floor(std::chrono::nanoseconds floor) noexcept;
+
+    // Dispatches after which the loop polls although more are ready, as Tokio does after 61.
+    static constexpr unsigned poll_interval = 128;
+
+private:
+    friend class detail::TaskControl;
+    friend struct detail::PostedCallback;
+    class RunScope;
+
+    void post_node(detail::PostedCallback& callback) noexcept;
+    void adopt(detail::TaskControl& task) noexcept;
+    void finished(detail::TaskControl& task, lw_outcome outcome) noexcept;
+    void end(detail::TaskControl& task) noexcept;
+    void reap() noexcept;
+
+    void receive() noexcept;
+    void poll(bool may_wait);
+    void begin_poll(bool may_wait) noexcept;
+    lw_u64 end_poll(std::size_t events) noexcept;
+    void clock_changed() noexcept;
+
+    void drain(lw_u64 now);
+    void dispatch(detail::ReadyNode& node);
+    void call(detail::PostedCallback& callback);
+    lw_u64 dispatch_watched(detail::ReadyNode& node, lw_u64 now);
+    lw_u64 account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
+    void slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
+    void count_lag(lw_u64 start, lw_u64 due_ns) noexcept;
+    void measure_impact(const lw_task* task, lw_u64 start_ns, lw_u64 end_ns) noexcept;
+
+    static thread_local constinit Loop* current_;
+
+    lw_loop_slot slot_{};  // first: on its own cache lines, and it does not move
+    detail::ReadyQueue ready_;
+    lw_u64 batch_end_ = 0;     // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
+    lw_u64 floor_ticks_ = 0;   // of slot_.floor_ns
+    std::size_t alive_ = 0;    // tasks not yet finished
+    detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
+    LoopClock clock_{slot_};
+    std::atomic<bool> stopping_{false};  // set by stop(), cleared at the end of run()
+    std::atomic<bool> running_{false};
+    std::string name_;
+    asio::io_context context_{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+    std::shared_ptr<detail::Mailbox> mailbox_ = std::make_shared<detail::Mailbox>(context_);
+};
+
+}  // namespace loopwatch

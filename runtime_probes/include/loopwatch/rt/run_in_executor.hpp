@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Work that blocks belongs on another thread: run_in_executor(fn) runs it on a pool and brings back what it returned or threw.
+#pragma once
+
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <asio/post.hpp>
+#include <asio/thread_pool.hpp>
+
+#include <loopwatch/rt/detail/task_control.hpp>
+
+namespace loopwatch {
+
+// The pool used when none is named: made at its first use, min(32, CPUs + 4) threads (as in Python), joined at exit.
+asio::thread_pool& default_executor();
+
+namespace detail {
+
+// Lives until both the waiting task and the pool are done with it; `waiter` belongs to the loop's thread.
+template <class F>
+class Job final : public Inbound {
+public:
+    Job(F function, TaskControl& waiter) : function_(std::move(function)), waiter_(&waiter), mailbox_(waiter.mailbox()) {}
+
+    static void run(std::shared_ptr<Job> job) noexcept
+    {
+        try {
+            if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
+                (*job->function_)();
+                job->outcome.set_value();
+            } else {
+                job->outcome.set_value((*job->function_)());
+            }
+        } catch (...) {
+            job->outcome.set_exception(std::current_exception());
+        }
+        job->function_.reset();
+        Job& sent = *job;
+        const auto mailbox = sent.mailbox_;
+        sent.self_ = std::move(job);
+        mailbox->push(sent);
+    }
+    void arrive(Loop* loop) noexcept override
+    {
+        const auto self = std::move(self_);
+        if (loop != nullptr && waiter_ != nullptr) waiter_->wake();
+    }
+    void abandon() noexcept { waiter_ = nullptr; }
+
+    Outcome<std::invoke_result_t<F&>> outcome;
+
+private:
+    std::optional<F> function_;
+    TaskControl* waiter_;
+    std::shared_ptr<Mailbox> mailbox_;
+    std::shared_ptr<Job> self_;  // while it stands in the mailbox
+};
+
+template <class F>
+class [[nodiscard]] ExecutorAwaiter final : public Suspension {
+public:
+    using loop_awaitable = void;
+    ExecutorAwaiter(asio::thread_pool& pool, F function) : pool_(pool), function_(std::move(function)) {}
+    ExecutorAwaiter(const ExecutorAwaiter&) = delete;
+    ExecutorAwaiter& operator=(const ExecutorAwaiter&) = delete;
+    ~ExecutorAwaiter()
+    {
+        if (job_) job_->abandon();
+    }
+
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle)
+    {
+        task_ = &handle.promise().task();
+        job_ = std::make_shared<Job<F>>(std::move(function_), *task_);
+        asio::post(pool_, [job = job_]() mutable { Job<F>::run(std::move(job)); });
+        task_->suspend(handle, *this);
+    }
+    std::invoke_result_t<F&> await_resume()
+    {
+        if (interrupted_) task_->deliver();
+        return job_->outcome.take();
+    }
+
+private:
+    void interrupt() noexcept override
+    {
+        interrupted_ = true;
+        job_->abandon();
+        task_->wake();
+    }
+
+    asio::thread_pool& pool_;
+    F function_;
+    std::shared_ptr<Job<F>> job_;
+    TaskControl* task_ = nullptr;
+    bool interrupted_ = false;
+};
+
+}  // namespace detail
+
+// Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Cancelling ends the wait at
+// once; the function itself runs to its end, its outcome is dropped.
+template <class F>
+auto run_in_executor(asio::thread_pool& pool, F function)
+{
+    return detail::ExecutorAwaiter<F>(pool, std::move(function));
+}
+template <class F>
+auto run_in_executor(F function)
+{
+    return detail::ExecutorAwaiter<F>(default_executor(), std::move(function));
+}
+
+}  // namespace loopwatch

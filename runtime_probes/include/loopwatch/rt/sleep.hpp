@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting for time to pass.
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <optional>
+
+#include <asio/steady_timer.hpp>
+
+#include <loopwatch/rt/detail/task_control.hpp>
+
+namespace loopwatch {
+
+namespace detail {
+
+class [[nodiscard]] SleepAwaiter final : public Suspension {
+public:
+    using loop_awaitable = void;
+    explicit SleepAwaiter(std::chrono::steady_clock::time_point until) noexcept : until_(until) {}
+    SleepAwaiter(const SleepAwaiter&) = delete;
+    SleepAwaiter& operator=(const SleepAwaiter&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle)
+    {
+        task_ = &handle.promise().task();
+        arm();
+        task_->suspend(handle, *this);
+    }
+    void await_resume()
+    {
+        task_->due_ns = 0;
+        if (interrupted_) task_->deliver();
+    }
+
+private:
+    void arm();
+    void expired() noexcept;
+    void interrupt() noexcept override;
+
+    const std::chrono::steady_clock::time_point until_;
+    TaskControl* task_ = nullptr;
+    std::optional<asio::steady_timer> timer_;
+    bool interrupted_ = false;
+};
+
+}  // namespace detail
+
+// Resumes the task no earlier than `until`. Cancellable. Errors: std::bad_alloc.
+inline detail::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point until) noexcept
+{
+    return detail::SleepAwaiter(until);
+}
+
+// Resumes the task no earlier than `duration` from here; none or less than none waits for one poll. Cancellable.
+inline detail::SleepAwaiter sleep_for(std::chrono::nanoseconds duration) noexcept
+{
+    return detail::SleepAwaiter(std::chrono::steady_clock::now() + duration);
+}
+
+}  // namespace loopwatch

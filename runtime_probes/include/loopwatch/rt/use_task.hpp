@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Completion tokens that let a Task await any Asio operation:
+//
+//   std::size_t n = co_await socket.async_read_some(buffer, use_task);             throws std::system_error
+//   auto [error, n] = co_await socket.async_read_some(buffer, use_task_nothrow);   the error_code comes first
+//
+// The operation starts at the co_await. Cancelling the task cancels the operation through its cancellation slot, where the
+// operation has one; else the task waits for it. An operation that has succeeded in spite of that gives its result, and Cancelled
+// comes at the next await: nothing read is lost.
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <system_error>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/async_result.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/error.hpp>
+
+#include <loopwatch/rt/detail/task_control.hpp>
+#include <loopwatch/rt/loop.hpp>
+
+namespace loopwatch {
+
+// What `use_task` and `use_task_nothrow` are.
+template <bool Throws>
+struct UseTask {};
+
+// Results without a leading error_code or exception_ptr; throws std::system_error, or the exception.
+inline constexpr UseTask<true> use_task{};
+// All results as they come: the only one itself, else a std::tuple.
+inline constexpr UseTask<false> use_task_nothrow{};
+
+namespace detail {
+
+template <class... Args>
+auto unpack(std::tuple<Args...>&& results)
+{
+    if constexpr (sizeof...(Args) == 1)
+        return std::get<0>(std::move(results));
+    else if constexpr (sizeof...(Args) > 1)
+        return std::move(results);
+}
+
+template <class First, class... Rest>
+auto without_first(std::tuple<First, Rest...>&& results)
+{
+    return unpack(std::apply([](First&, Rest&... rest) { return std::tuple<Rest...>(std::move(rest)...); }, results));
+}
+
+// One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O object of
+// another context) come through the mailbox; such an operation must end before the loop is destroyed.
+template <bool Throws, class Initiation, class Arguments, class... Args>
+class [[nodiscard]] AsioOperation final : public Suspension, public Inbound {
+    using Results = std::tuple<std::decay_t<Args>...>;
+
+    struct Handler {
+        using cancellation_slot_type = asio::cancellation_slot;
+        cancellation_slot_type get_cancellation_slot() const noexcept { return operation->signal_.slot(); }
+        void operator()(std::decay_t<Args>... args) { operation->complete(Results(std::move(args)...)); }
+        AsioOperation* operation;
+    };
+
+public:
+    using loop_awaitable = void;
+    AsioOperation(Initiation initiation, Arguments arguments)
+        : initiation_(std::move(initiation)), arguments_(std::move(arguments))
+    {
+    }
+    AsioOperation(const AsioOperation&) = delete;
+    AsioOperation& operator=(const AsioOperation&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle)
+    {
+        task_ = &handle.promise().task();
+        task_->suspend(handle, *this);
+        try {
+            std::apply(
+                [this](auto&&... args) { std::move(initiation_)(Handler{this}, std::forward<decltype(args)>(args)...); },
+                std::move(arguments_));
+        } catch (...) {
+            task_->resume_at_once();
+            throw;
+        }
+    }
+    auto await_resume()
+    {
+        if constexpr (starts_with<std::error_code>()) {
+            const std::error_code error = std::get<0>(*results_);
+            if (error == asio::error::operation_aborted && task_->cancel_pending()) task_->deliver();
+            if constexpr (Throws) {
+                if (error) throw std::system_error(error);
+                return without_first(std::move(*results_));
+            } else {
+                return unpack(std::move(*results_));
+            }
+        } else if constexpr (Throws && starts_with<std::exception_ptr>()) {
+            if (std::get<0>(*results_)) std::rethrow_exception(std::get<0>(*results_));
+            return without_first(std::move(*results_));
+        } else {
+            return unpack(std::move(*results_));
+        }
+    }
+
+private:
+    template <class T>
+    static constexpr bool starts_with() noexcept
+    {
+        if constexpr (sizeof...(Args) == 0)
+            return false;
+        else
+            return std::is_same_v<std::tuple_element_t<0, Results>, T>;
+    }
+    void complete(Results&& results)
+    {
+        results_.emplace(std::move(results));
+        if (Loop::current() == &task_->loop())
+            task_->wake();
+        else
+            task_->mailbox()->push(*this);
+    }
+    void arrive(Loop* loop) noexcept override
+    {
+        if (loop != nullptr) task_->wake();
+    }
+    void interrupt() noexcept override { signal_.emit(asio::cancellation_type::all); }
+
+    Initiation initiation_;
+    Arguments arguments_;
+    asio::cancellation_signal signal_;
+    TaskControl* task_ = nullptr;
+    std::optional<Results> results_;
+};
+
+}  // namespace detail
+}  // namespace loopwatch
+
+template <bool Throws, class R, class... Args>
+class asio::async_result<loopwatch::UseTask<Throws>, R(Args...)> {
+public:
+    template <class Initiation, class... Arguments>
+    static auto initiate(Initiation&& initiation, loopwatch::UseTask<Throws>, Arguments&&... arguments)
+    {
+        using Stored = std::tuple<std::decay_t<Arguments>...>;
+        return loopwatch::detail::AsioOperation<Throws, std::decay_t<Initiation>, Stored, Args...>(
+            std::forward<Initiation>(initiation), Stored(std::forward<Arguments>(arguments)...));
+    }
+};

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <loopwatch/rt/loop.hpp>
+
+#include <charconv>
+#include <cstdlib>
+#include <stdexcept>
+#include <string_view>
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <loopwatch/probe.hpp>
+#include <loopwatch/rt/registry.hpp>
+
+namespace loopwatch {
+
+namespace {
+
+constexpr lw_u64 default_floor_ns = 100'000;
+std::atomic<lw_u64> last_loop_id{0};  // ids given out in this process
+
+// "50us", "1.5ms" → nanoseconds; 0 if it is not a duration.
+lw_u64 parse_duration(std::string_view text) noexcept
+{
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    const double scale = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
+    const double ns = value * scale;
+    return error == std::errc() && ns >= 1 && ns < 1e18 ? static_cast<lw_u64>(ns) : 0;
+}
+
+lw_u64 configured_floor() noexcept
+{
+    const char* const text = std::getenv("LOOPWATCH_FLOOR");
+    const lw_u64 floor = text == nullptr ? 0 : parse_duration(text);
+    return floor == 0 ? default_floor_ns : floor;
+}
+
+void tell_shim(const lw_loop_slot* slot) noexcept
+{
+    if (void* const symbol = dlsym(RTLD_DEFAULT, LW_REGISTER_SYMBOL))
+        reinterpret_cast<lw_shim_register_fn*>(symbol)(slot);
+}
+
+}  // namespace
+
+thread_local constinit Loop* Loop::current_ = nullptr;
+
+Loop::Loop(std::string name) : name_(std::move(name))
+{
+    slot_.magic = LW_SLOT_MAGIC;
+    slot_.abi = LW_ABI;
+    slot_.size = sizeof slot_;
+    slot_.name = name_.c_str();
+    slot_.loop_id = last_loop_id.fetch_add(1, std::memory_order_relaxed) + 1;
+    set_floor(std::chrono::nanoseconds(configured_floor()));
+}
+
+Loop::~Loop()
+{
+    mailbox_->close();
+    reap();
+    for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())
+        if (node->task == nullptr) static_cast<detail::PostedCallback*>(node)->discard();
+    while (slot_.tasks != nullptr) end(*static_cast<detail::TaskRecord*>(slot_.tasks)->owner);
+}
+
+void Loop::set_floor(std::chrono::nanoseconds floor) noexcept
+{
+    slot_.floor_ns = static_cast<lw_u64>(floor.count());
+    floor_ticks_ = clock_.to_ticks(slot_.floor_ns);
+}
+
+// What holds while a thread runs the loop.
+class Loop::RunScope {
+public:
+    explicit RunScope(Loop& loop, void* frame) : loop_(loop), outer_(std::exchange(current_, &loop))
+    {
+        detail::forked = false;
+        loop_.slot_.tid = static_cast<lw_u32>(gettid());
+        loop_.slot_.stack_top = reinterpret_cast<lw_u64>(frame);
+        loop_.clock_.start();
+        loop_.context_.restart();
+        if constexpr (detail::published) registry_add(loop_.slot_);
+        tell_shim(&loop_.slot_);
+        probe::loop_start(loop_.slot_.loop_id, &loop_.slot_, LW_ABI);
+    }
+    RunScope(const RunScope&) = delete;
+    RunScope& operator=(const RunScope&) = delete;
+    ~RunScope()
+    {
+        loop_.reap();
+        if (!detail::forked) probe::loop_stop(loop_.slot_.loop_id);
+        tell_shim(nullptr);
+        if constexpr (detail::published) registry_remove(loop_.slot_);
+        loop_.slot_.tid = 0;
+        loop_.slot_.poll_since = 0;
+        loop_.stopping_ = false;
+        current_ = outer_;
+        loop_.running_ = false;
+    }
+
+private:
+    Loop& loop_;
+    Loop* const outer_;
+};
+
+[[gnu::noinline]] void Loop::run()
+{
+    if (running_.exchange(true)) throw std::logic_error("loopwatch: the loop is running already");
+    const RunScope scope(*this, __builtin_frame_address(0));
+    while (!stopping_.load(std::memory_order_relaxed)) {
+        receive();
+        if (ready_.empty() && alive_ == 0) break;
+        poll(ready_.empty());
+        drain(batch_end_);
+        reap();
+    }
+}
+
+void Loop::stop() noexcept
+{
+    stopping_ = true;
+    mailbox_->wake();
+}
+
+void Loop::post_node(detail::PostedCallback& callback) noexcept
+{
+    if (current_ == this)
+        ready_.push(callback);
+    else
+        mailbox_->push(callback);
+}
+
+void detail::PostedCallback::arrive(Loop* loop) noexcept
+{
+    if (loop != nullptr)
+        loop->ready_.push(*this);
+    else
+        discard();
+}
+
+lw_u64 Loop::running_task() const noexcept
+{
+    return (slot_.seq & 1) != 0 && slot_.task != nullptr ? slot_.task->id : 0;
+}
+
+void Loop::adopt(detail::TaskControl& task) noexcept
+{
+    task.record_.next = slot_.tasks;
+    if (slot_.tasks != nullptr) slot_.tasks->prev = &task.record_;
+    slot_.tasks = &task.record_;
+    ++slot_.tasks_created;
+    ++alive_;
+    ready_.push(task);
+}
+
+void Loop::end(detail::TaskControl& task) noexcept
+{
+    lw_task& record = task.record_;
+    (record.prev != nullptr ? record.prev->next : slot_.tasks) = record.next;
+    if (record.next != nullptr) record.next->prev = record.prev;
+    if (slot_.task == &record) slot_.task = nullptr;
+    task.destroy_root();
+    task.release();
+}
+
+void Loop::finished(detail::TaskControl& task, lw_outcome outcome) noexcept
+{
+    --alive_;
+    ++slot_.tasks_finished;
+    if (outcome == LW_OUTCOME_CANCELLED) ++slot_.tasks_cancelled;
+    task.next = finished_;
+    finished_ = &task;
+}
+
+void Loop::reap() noexcept
+{
+    while (finished_ != nullptr) {
+        detail::TaskControl& task = *finished_;
+        finished_ = static_cast<detail::TaskControl*>(task.next);
+        end(task);
+    }
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <loopwatch/rt/sleep.hpp>
+
+#include <loopwatch/rt/loop.hpp>
+
+namespace loopwatch::detail {
+
+void SleepAwaiter::arm()
+{
+    timer_.emplace(task_->loop().context(), until_);
+    timer_->async_wait([this](const std::error_code&) { expired(); });
+}
+
+void SleepAwaiter::expired() noexcept
+{
+    // libstdc++'s steady_clock is CLOCK_MONOTONIC.
+    if (!interrupted_) task_->due_ns = static_cast<lw_u64>(until_.time_since_epoch().count());
+    task_->wake();
+}
+
+void SleepAwaiter::interrupt() noexcept
+{
+    interrupted_ = true;
+    timer_->cancel();
+}
+
+}  // namespace loopwatch::detail

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <loopwatch/rt/detail/task_control.hpp>
+
+#include <stdexcept>
+#include <system_error>
+#include <typeinfo>
+#include <utility>
+
+#include <cxxabi.h>
+
+#include <loopwatch/rt/cancelled.hpp>
+#include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/registry.hpp>
+
+namespace loopwatch::detail {
+
+namespace {
+
+std::atomic<lw_u64> last_task_id{0};  // ids given out in this process
+
+lw_u64 running_task_id() noexcept
+{
+    const Loop* const loop = Loop::current();
+    return loop == nullptr ? 0 : loop->running_task();
+}
+
+// A cancellation asked for by another thread.
+struct CancelRequest final : Inbound {
+    CancelRequest(TaskControl& task, std::string_view why, lw_u64 by) : task_(task), reason_(why), by_(by)
+    {
+        task_.add_reference();
+    }
+    void arrive(Loop* loop) noexcept override
+    {
+        const std::unique_ptr<CancelRequest> self(this);
+        if (loop != nullptr) task_.cancel(reason_, by_);
+        task_.release();
+    }
+    TaskControl& task_;
+    std::string reason_;
+    lw_u64 by_;
+};
+
+bool watched() noexcept { return probe::watched() && !forked; }
+bool traced() noexcept { return probe::traced() && !forked; }
+
+}  // namespace
+
+TaskControl::TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_frame& frame, std::string_view name,
+                         const std::source_location& where)
+    : loop_(&loop), root_(root), mailbox_(loop.mailbox_), name_(name)
+{
+    handle = root;
+    task = &record_;
+    record_.owner = this;
+    record_.id = last_task_id.fetch_add(1, std::memory_order_relaxed) + 1;
+    record_.parent_id = running_task_id();
+    record_.name = name_.c_str();
+    record_.created_at = location_of(where);
+    record_.leaf = &frame;
+    if (traced()) probe::task_create(record_.id, record_.parent_id, record_.name, record_.created_at);
+}
+
+void TaskControl::start() noexcept
+{
+    if (Loop::current() == loop_)
+        loop_->adopt(*this);
+    else
+        mailbox_->push(*this);
+}
+
+void TaskControl::arrive(Loop* loop) noexcept
+{
+    if (loop != nullptr) {
+        loop->adopt(*this);
+    } else {
+        destroy_root();
+        release();
+    }
+}
+
+void TaskControl::wake() noexcept
+{
+    wait_ = nullptr;
+    publish(LW_TASK_READY);
+    loop_->ready_.push(*this);
+}
+
+void TaskControl::trace_suspend() noexcept
+{
+    if (forked) return;
+    probe::task_suspend(record_.id, record_.awaited_task, record_.leaf->suspended_at);
+}
+
+void TaskControl::cancel_from(std::string_view reason)
+{
+    if (done()) return;
+    if (Loop::current() == loop_)
+        cancel(reason, running_task_id());
+    else
+        mailbox_->push(*new CancelRequest(*this, reason, running_task_id()));
+}
+
+void TaskControl::cancel(std::string_view reason, lw_u64 by)
+{
+    if (done()) return;
+    record_.cancel_reason = nullptr;
+    reason_.assign(reason);
+    record_.cancel_reason = reason_.c_str();
+    record_.cancelled_by = by;
+    ++record_.cancel_requests;
+    cancel_pending_ = true;
+    if (traced()) probe::cancel_request(record_.id, by, reason_.c_str());
+    if (wait_ != nullptr) std::exchange(wait_, nullptr)->interrupt();
+}
+
+void TaskControl::deliver()
+{
+    cancel_pending_ = false;
+    cancel_delivered_ = true;
+    if (traced()) probe::cancel_delivered(record_.id, LW_OUTCOME_CANCELLED);
+    throw Cancelled(reason_);
+}
+
+void TaskControl::add_joiner(TaskControl& joiner)
+{
+    if (joiner.loop_ != loop_) throw std::logic_error("loopwatch: a task can be joined on its own loop only");
+    if (joiner_ != nullptr) throw std::logic_error("loopwatch: another task waits for this one already");
+    lw_u64 length = 1;
+    for (const TaskControl* next = this; next != nullptr; next = next->awaiting_, ++length) {
+        if (next != &joiner) continue;
+        if (watched()) probe::deadlock(joiner.id(), id(), length);
+        throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur));
+    }
+    joiner_ = &joiner;
+    joiner.awaiting_ = this;
+    joiner.record_.awaited_task = id();
+}
+
+void TaskControl::drop_joiner() noexcept
+{
+    if (joiner_ == nullptr) return;
+    joiner_->awaiting_ = nullptr;
+    joiner_->record_.awaited_task = 0;
+    joiner_ = nullptr;
+}
+
+void TaskControl::retrieve()
+{
+    if (std::exchange(retrieved_, true)) throw std::logic_error("loopwatch: a task's result can be taken once only");
+}
+
+void TaskControl::finish() noexcept
+{
+    if (const std::exception_ptr error = collect()) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const Cancelled&) {
+            outcome_ = LW_OUTCOME_CANCELLED;
+        } catch (...) {
+            outcome_ = LW_OUTCOME_EXCEPTION;
+        }
+    }
+    publish(LW_TASK_FINISHED);
+    report_end();
+    if (joiner_ != nullptr) {
+        TaskControl& joiner = *joiner_;
+        drop_joiner();
+        joiner.wake();
+    }
+    done_.store(true, std::memory_order_release);
+    loop_->finished(*this, outcome_);
+}
+
+void TaskControl::report_end() noexcept
+{
+    const bool swallowed = cancel_delivered_ && outcome_ != LW_OUTCOME_CANCELLED;
+    if (traced() && swallowed) probe::cancel_delivered(record_.id, LW_OUTCOME_SWALLOWED);
+    if (traced()) probe::task_finish(record_.id, outcome_);
+    if (watched() && record_.cancel_requests != 0)
+        probe::task_cancelled(record_.id, record_.cancelled_by, record_.cancel_reason,
+                              swallowed ? LW_OUTCOME_SWALLOWED : outcome_);
+}
+
+void TaskControl::destroy_root() noexcept
+{
+    if (!root_) return;
+    if (!done() && watched())
+        probe::task_destroyed_pending(record_.id, record_.created_at, record_.leaf->suspended_at);
+    if (traced()) probe::task_destroy(record_.id, record_.state);
+    std::exchange(root_, nullptr).destroy();
+    record_.leaf = nullptr;
+}
+
+void TaskControl::release() noexcept
+{
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION && watched()) report_unretrieved();
+    delete this;
+}
+
+void TaskControl::report_unretrieved() noexcept
+{
+    try {
+        std::rethrow_exception(error());
+    } catch (const std::exception& thrown) {
+        probe::exception_unretrieved(record_.id, typeid(thrown).name(), thrown.what(), record_.created_at);
+    } catch (...) {
+        const std::type_info* const type = abi::__cxa_current_exception_type();
+        probe::exception_unretrieved(record_.id, type == nullptr ? "" : type->name(), "", record_.created_at);
+    }
+}
+
+}  // namespace loopwatch::detail
