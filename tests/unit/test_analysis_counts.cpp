@@ -11,7 +11,7 @@ using namespace loopwatch;
 
 namespace {
 
-// The writer's rule, as README.md and the slot's header document it: exact below 4, then 4 sub-buckets an octave.
+// The writer's rule, as loop_state.h documents it: exact below 4, then 4 sub-buckets an octave.
 std::size_t bucket_of(std::uint64_t value)
 {
     if (value < 4) return value;

@@ -153,7 +153,10 @@ TEST_CASE("a breakdown always sums to the duration")
     facts.runq_ns = GENERATE(0u, 30u * ms, 400u * ms);
     facts.stopped_ns = GENERATE(0u, 20u * ms);
     facts.scheduler_seen = GENERATE(true, false);
-    CHECK(sum(breakdown_of(facts)) == 312 * ms);
+    const auto parts = breakdown_of(facts);
+    CHECK(sum(parts) == 312 * ms);
+    for (const auto part : {parts.cpu_ns, parts.blocked_ns, parts.runq_ns, parts.stopped_ns, parts.other_ns})
+        CHECK(part <= 312 * ms);
 }
 
 TEST_CASE("a dispatch whose end lies before its start lasted no time")
@@ -346,6 +349,27 @@ TEST_CASE("blocking calls come in the order of their ends, whoever saw them")
     REQUIRE(found.size() == 2);
     CHECK(found[0].source.call == "usleep");
     CHECK(found[1].source.call == "fsync");
+}
+
+TEST_CASE("the scheduler tells what the shim could not know of a call, and does not contradict it")
+{
+    using Args = std::vector<std::pair<std::string, std::string>>;
+    auto facts = dispatch();
+    auto& read = add_block(facts, SYS_read, 10 * ms, 40 * ms, stack({in_libc("read"), flush}));
+    read.args[0] = 5;
+    read.fd_target = "pipe:[9]";
+    add_call(facts, "read", 9 * ms, 42 * ms).fd = 5;
+    auto& connect = add_block(facts, SYS_connect, 60 * ms, 20 * ms, stack({in_libc("connect"), flush}));
+    connect.args[0] = 6;
+    connect.fd_target = "socket:[4]";
+    auto& call = add_call(facts, "connect", 59 * ms, 22 * ms);
+    call.fd = 6;
+    call.text = "10.0.0.3:5432";
+    const auto found = explain(facts, thresholds).blocking;
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].source.kind == Kind::pipe);
+    CHECK(found[0].source.args == Args{{"fd", "5"}, {"target", "pipe:[9]"}});
+    CHECK(found[1].source.args == Args{{"fd", "6"}, {"peer", "10.0.0.3:5432"}});
 }
 
 TEST_CASE("a source names the waker of its longest wait")

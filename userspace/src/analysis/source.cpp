@@ -60,7 +60,7 @@ Source source_of(const BlockFacts& block)
     source.stack = block.stack;
     source.waker = block.waker;
     source.woken_by = block.woken_by;
-    const auto entry = block.syscall >= 0 ? libc_entry(block.stack) : std::nullopt;
+    const auto entry = libc_entry(block.stack);
     if (!entry || !entry->through) source.args = args_of(block);
     if (block.syscall >= 0) name_call(source, block.syscall, entry);
     return source;
