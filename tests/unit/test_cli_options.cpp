@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "cli.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+Result<CommandLine> parse(std::vector<const char*> arguments)
+{
+    arguments.insert(arguments.begin(), "loopwatch");
+    return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+Options options(std::vector<const char*> arguments)
+{
+    auto parsed = parse(std::move(arguments));
+    if (!parsed) FAIL(parsed.error().what);
+    REQUIRE_FALSE(parsed->text);
+    return parsed->options;
+}
+
+}  // namespace
+
+TEST_CASE("watch is the default command, and its options stand before or behind it")
+{
+    for (auto arguments : {std::vector<const char*>{"-p", "1"}, {"watch", "-p", "1"}, {"-p", "1", "watch"}, {"--pid=1"}}) {
+        const Options o = options(arguments);
+        CHECK(o.command == Command::watch);
+        CHECK(o.pids == std::vector<pid_t>{1});
+        CHECK(o.threshold_ns == 100'000'000);
+        CHECK(o.block_threshold_ns == 10'000'000);
+        CHECK(o.interval_ns == 1'000'000'000);
+        CHECK_FALSE(o.duration_ns);
+        CHECK(o.output == "-");
+        CHECK(o.format == Format::automatic);
+        CHECK(o.attach == AttachMode::automatic);
+        CHECK(o.max_overhead_percent == 2);
+        CHECK(o.max_loops == 64);
+        CHECK_FALSE((o.trace || o.kernel_stacks || o.quiet || o.no_color));
+    }
+    CHECK(options({"doctor"}).command == Command::doctor);
+    CHECK(options({"doctor", "-p", "7"}).pids == std::vector<pid_t>{7});
+    CHECK(options({"schema"}).command == Command::schema);
+}
+
+TEST_CASE("every option arrives")
+{
+    const Options o = options({"-p", "1,2", "-p", "3", "-p", "2", "--threshold", "50us", "--block-threshold=1.5s", "--duration",
+                               "2m", "--format", "ndjson", "-o", "x", "--trace", "--max-overhead", "0.5", "--interval",
+                               "200ms", "--tid", "5", "--tid", "6,7", "--kernel-stacks", "--fail-on",
+                               "slow_callback,deadlock", "--quiet", "--no-color", "--max-loops", "9", "--attach=perf-pid"});
+    CHECK(o.pids == std::vector<pid_t>{1, 2, 3});
+    CHECK(o.tids == std::vector<pid_t>{5, 6, 7});
+    CHECK(o.threshold_ns == 50'000);
+    CHECK(o.block_threshold_ns == 1'500'000'000);
+    CHECK(o.duration_ns == 120'000'000'000);
+    CHECK(o.interval_ns == 200'000'000);
+    CHECK(o.format == Format::ndjson);
+    CHECK(o.output == "x");
+    CHECK(o.max_overhead_percent == 0.5);
+    CHECK(o.max_loops == 9);
+    CHECK(o.fail_on == std::vector<std::string>{"slow_callback", "deadlock"});
+    CHECK(o.attach == AttachMode::perf_pid);
+    CHECK((o.trace && o.kernel_stacks && o.quiet && o.no_color));
+    CHECK(options({"-n", "order_server"}).name == "order_server");
+}
+
+TEST_CASE("a bad command line is one line that says what is wrong and what to write")
+{
+    struct Case {
+        std::vector<const char*> arguments;
+        const char *what, *hint;
+    };
+    const Case cases[] = {
+        {{}, "no process given", "loopwatch -p PID"},
+        {{"-p", "abc"}, "--pid: bad value \"abc\"", "ps"},
+        {{"-p", "0"}, "--pid: bad value \"0\"", "ps"},
+        {{"-p", "-1"}, "--pid: bad value \"-1\"", "ps"},
+        {{"-p", "99999999999"}, "--pid: bad value", "ps"},
+        {{"-p", "1,x"}, "--pid: bad value \"x\"", "ps"},
+        {{"-p", "1 2"}, "--pid: bad value \"1 2\"", "ps"},
+        {{"-p", "1", "--tid", "x"}, "--tid: bad value \"x\"", "ps"},
+        {{"-p", "1", "-n", "x"}, "--name: not together with --pid", "one of them"},
+        {{"-n", ""}, "--name: is empty", "name"},
+        {{"-p", "1", "--threshold", "10"}, "--threshold: \"10\" has no unit", "did you mean 10ms?"},
+        {{"-p", "1", "--threshold", "0"}, "--threshold: \"0\" is not a positive duration", "unit"},
+        {{"-p", "1", "--threshold", "-5ms"}, "--threshold: \"-5ms\" is negative", "unit"},
+        {{"-p", "1", "--threshold", "abc"}, "--threshold: \"abc\" is not a duration", "unit"},
+        {{"-p", "1", "--threshold", ""}, "--threshold: \"\" is not a duration", "unit"},
+        {{"-p", "1", "--threshold="}, "--threshold", ""},
+        {{"-p", "1", "--block-threshold", "1"}, "--block-threshold: \"1\" has no unit", "1ms"},
+        {{"-p", "1", "--duration", "30"}, "--duration: \"30\" has no unit", "30ms"},
+        {{"-p", "1", "--interval", "1ms"}, "--interval: \"1ms\" is too short", "100ms"},
+        {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson"},
+        {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
+        {{"-p", "1", "--max-overhead", "0"}, "--max-overhead: bad value", "percent"},
+        {{"-p", "1", "--max-overhead", "nan"}, "--max-overhead: bad value", "percent"},
+        {{"-p", "1", "--max-loops", "0"}, "--max-loops: bad value", "4096"},
+        {{"-p", "1", "--max-loops", "99999"}, "--max-loops: bad value", "4096"},
+        {{"-p", "1", "--fail-on", "slow"}, "--fail-on: \"slow\" is no finding", "slow_callback, blocking_call"},
+        {{"-p", "1", "--fail-on", "loop_stats"}, "no finding", "slow_callback"},
+        {{"-p"}, "--pid", "--help"},
+        {{"-p", "1", "2"}, "2", "--help"},
+        {{"-p", "1", "--treshold", "1ms"}, "--treshold", "--help"},
+        {{"-p", "1", "--threshold", "1ms", "--threshold", "2ms"}, "--threshold", "--help"},
+        {{"-p", "1", "frobnicate"}, "frobnicate", "--help"},
+        {{"watch", "doctor"}, "", ""},
+    };
+    for (const Case& c : cases) {
+        std::string line;
+        for (const char* argument : c.arguments) line += std::string(argument) + " ";
+        INFO(line);
+        const auto parsed = parse(c.arguments);
+        REQUIRE_FALSE(parsed);
+        CAPTURE(parsed.error().what, parsed.error().hint);
+        CHECK(parsed.error().code == ExitCode::usage);
+        CHECK_THAT(parsed.error().what, Catch::Contains(c.what));
+        CHECK_THAT(parsed.error().hint, Catch::Contains(c.hint));
+        CHECK(parsed.error().what.find('\n') == std::string::npos);
+        CHECK_FALSE(parsed.error().hint.empty());
+    }
+}
+
+TEST_CASE("help and version need nothing else and hide what is not for people")
+{
+    for (auto arguments : {std::vector<const char*>{"-h"}, {"--help"}, {"watch", "--help"}, {"doctor", "-h"}, {"-p", "1", "-h"}}) {
+        const auto parsed = parse(arguments);
+        REQUIRE(parsed);
+        REQUIRE(parsed->text);
+        CHECK_THAT(*parsed->text, Catch::Contains("Examples:") && Catch::Contains("--threshold") && Catch::Contains("Exit codes"));
+        CHECK_THAT(*parsed->text, !Catch::Contains("--attach"));
+    }
+    const auto version = parse({"--version"});
+    REQUIRE(version);
+    CHECK_THAT(*version->text, Catch::StartsWith("loopwatch 0."));
+}

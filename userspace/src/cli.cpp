@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+#include "output/schema.hpp"
+#include "util/duration.hpp"
+
+namespace loopwatch {
+namespace {
+
+constexpr const char* description =
+    "loopwatch tells what blocked the event loop of a running C++ coroutine server: which callback, whose task, which call, "
+    "which line.";
+
+constexpr const char* footer = R"(
+Examples:
+  sudo loopwatch -p 4711                         watch a process until Ctrl-C
+  sudo loopwatch -n order_server --duration 30s  watch by name, for half a minute
+  sudo loopwatch -p 4711 --threshold 20ms        report callbacks from 20 ms on
+  sudo loopwatch -p 4711 -o report.ndjson        one JSON object a line, for scripts (see: loopwatch schema)
+  sudo loopwatch -p 4711 --duration 1m --fail-on slow_callback && echo clean
+  loopwatch doctor -p 4711                       what works here, what does not, and what mends it
+
+Durations carry a unit: 50us, 10ms, 1.5s, 2m.
+Exit codes: 0 done, 1 failed, 2 usage, 3 --fail-on matched, 4 not permitted or not supported here, 5 no such target.)";
+
+// What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
+struct Raw {
+    std::vector<std::string> pids, tids, fail_on;
+    std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format, output, attach;
+    bool trace = false, kernel_stacks = false, quiet = false, no_color = false;
+};
+
+void add_options(CLI::App& app, Raw& raw)
+{
+    const auto list = [&](const char* names, std::vector<std::string>& target, const char* help, const char* value) {
+        // One value an occurrence, or "-p 1 doctor" would take the command for a pid.
+        app.add_option(names, target, help)->delimiter(',')->type_name(value)->allow_extra_args(false);
+    };
+    const auto value = [&](const char* names, std::optional<std::string>& target, const char* help, const char* type) {
+        return app.add_option(names, target, help)->type_name(type);
+    };
+    list("-p,--pid", raw.pids, "Processes to watch", "PID[,PID...]");
+    value("-n,--name", raw.name, "Watch the processes of this exact name", "NAME");
+    value("--threshold", raw.threshold, "Report callbacks that hold the loop at least so long (100ms)", "DUR");
+    value("--block-threshold", raw.block_threshold, "Report single blocking calls from here on (10ms)", "DUR");
+    value("--duration", raw.duration, "End after this time (when the target ends)", "DUR");
+    value("--format", raw.format, "auto: text on a terminal, ndjson otherwise", "auto|text|ndjson");
+    value("-o,--output", raw.output, "Write to a regular file, - for stdout", "FILE");
+    app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
+    value("--max-overhead", raw.max_overhead, "Tracing steps down above this share of a CPU (2)", "PCT");
+    value("--interval", raw.interval, "Statistics every so often (1s)", "DUR");
+    list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");
+    app.add_flag("--kernel-stacks", raw.kernel_stacks, "Also the kernel's stacks, about 3 us each");
+    list("--fail-on", raw.fail_on, "Exit with 3 if such a finding was made", "TYPE[,TYPE...]");
+    value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
+    app.add_flag("--quiet", raw.quiet, "Text: findings only");
+    app.add_flag("--no-color", raw.no_color, "Text: no colours (also: NO_COLOR=1)");
+    value("--attach", raw.attach, "", "multi|perf-all|perf-pid|none")->group("");
+    // Options stand before or behind the command.
+    for (const auto& [name, help] : {std::pair("watch", "Report what blocks the loops of a process (the default)"),
+                                     std::pair("doctor", "Say what works here and what does not"),
+                                     std::pair("schema", "Print the JSON Schema of the ndjson output")}) {
+        app.add_subcommand(name, help)->fallthrough();
+    }
+    app.require_subcommand(0, 1);
+    app.set_version_flag("--version", "loopwatch " LOOPWATCH_VERSION);
+    app.footer(footer);
+}
+
+// Collects the first error, so that the values read as a list.
+class Values {
+public:
+    using Text = std::optional<std::string>;  // empty: the option was not given
+
+    void duration(const char* option, const Text& text, std::uint64_t& target)
+    {
+        if (!text || error_) return;
+        auto parsed = parse_duration(*text);
+        if (parsed) target = *parsed;
+        else fail(option, parsed.error().what, parsed.error().hint);
+    }
+
+    template <class Number>
+    void number(const char* option, const Text& text, Number least, Number most, const char* hint, Number& target)
+    {
+        if (!text || error_) return;
+        Number value{};
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+        const bool good = error == std::errc{} && end == text->data() + text->size() && value >= least && value <= most;
+        if (good) target = value;
+        else fail(option, fmt::format("bad value \"{}\"", *text), hint);
+    }
+
+    void ids(const char* option, const std::vector<std::string>& texts, std::vector<pid_t>& target)
+    {
+        for (const std::string& text : texts) {
+            pid_t id = 0;
+            number<pid_t>(option, text, 1, std::numeric_limits<pid_t>::max(), "numbers, as ps shows them", id);
+            if (!error_ && std::ranges::find(target, id) == target.end()) target.push_back(id);
+        }
+    }
+
+    template <class Choice>
+    void choice(const char* option, const Text& text, std::initializer_list<std::pair<const char*, Choice>> choices,
+                Choice& target)
+    {
+        if (!text || error_) return;
+        for (const auto& [name, value] : choices) {
+            if (*text == name) {
+                target = value;
+                return;
+            }
+        }
+        std::vector<std::string_view> names;
+        for (const auto& [name, value] : choices) names.push_back(name);
+        fail(option, fmt::format("bad value \"{}\"", *text), fmt::format("one of {}", fmt::join(names, ", ")));
+    }
+
+    void check(bool good, const char* option, std::string what, std::string hint)
+    {
+        if (!good && !error_) fail(option, std::move(what), std::move(hint));
+    }
+
+    const std::optional<Error>& error() const { return error_; }
+
+private:
+    void fail(std::string_view option, std::string_view what, std::string hint)
+    {
+        error_ = Error{ExitCode::usage, fmt::format("{}: {}", option, what), std::move(hint)};
+    }
+
+    std::optional<Error> error_;
+};
+
+void parse_choices(const Raw& raw, Values& values, Options& options)
+{
+    values.choice<Format>("--format", raw.format,
+                          {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}}, options.format);
+    values.choice<AttachMode>("--attach", raw.attach,
+                              {{"multi", AttachMode::multi}, {"perf-all", AttachMode::perf_all},
+                               {"perf-pid", AttachMode::perf_pid}, {"none", AttachMode::none}},
+                              options.attach);
+    const auto types = finding_types();
+    for (const std::string& type : raw.fail_on) {
+        values.check(std::ranges::find(types, type) != types.end(), "--fail-on", fmt::format("\"{}\" is no finding", type),
+                     fmt::format("one of {}", fmt::join(types, ", ")));
+        options.fail_on.push_back(type);
+    }
+}
+
+Result<Options> parse_values(const Raw& raw, Command command)
+{
+    Options options;
+    options.command = command;
+    Values values;
+    values.ids("--pid", raw.pids, options.pids);
+    values.ids("--tid", raw.tids, options.tids);
+    values.duration("--threshold", raw.threshold, options.threshold_ns);
+    values.duration("--block-threshold", raw.block_threshold, options.block_threshold_ns);
+    values.duration("--interval", raw.interval, options.interval_ns);
+    if (raw.duration) values.duration("--duration", raw.duration, options.duration_ns.emplace());
+    // Shorter ones would measure the reader of the report.
+    values.check(options.interval_ns >= 100'000'000, "--interval", fmt::format("\"{}\" is too short", raw.interval.value_or("")), "at least 100ms");
+    values.number<double>("--max-overhead", raw.max_overhead, 0.01, 100, "percent of a CPU, 0.01 to 100", options.max_overhead_percent);
+    values.number<std::uint32_t>("--max-loops", raw.max_loops, 1, 4096, "1 to 4096", options.max_loops);
+    parse_choices(raw, values, options);
+    values.check(raw.pids.empty() || !raw.name, "--name", "not together with --pid", "give one of them");
+    values.check(raw.name != "", "--name", "is empty", "the name of a process, as ps -o comm shows it");
+    values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
+                 "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
+    if (values.error()) return *values.error();
+    options.name = raw.name.value_or("");
+    options.output = raw.output.value_or(options.output);
+    options.trace = raw.trace;
+    options.kernel_stacks = raw.kernel_stacks;
+    options.quiet = raw.quiet;
+    options.no_color = raw.no_color;
+    return options;
+}
+
+// Once a command was read, CLI11 would show that command's help, which has no options of its own.
+std::string help_text()
+{
+    CLI::App app(description, "loopwatch");
+    Raw raw;
+    add_options(app, raw);
+    return app.help();
+}
+
+Error usage_error(const CLI::ParseError& error)
+{
+    std::string what = error.what();
+    std::ranges::replace(what, '\n', ' ');
+    return {ExitCode::usage, std::move(what), "loopwatch --help lists the options"};
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(int argc, const char* const* argv)
+{
+    CLI::App app(description, "loopwatch");
+    Raw raw;
+    add_options(app, raw);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        return CommandLine{{}, help_text()};
+    } catch (const CLI::CallForVersion& version) {
+        return CommandLine{{}, std::string(version.what()) + "\n"};
+    } catch (const CLI::ParseError& error) {
+        return usage_error(error);
+    }
+    const Command command = app.got_subcommand("doctor") ? Command::doctor : app.got_subcommand("schema") ? Command::schema : Command::watch;
+    auto options = parse_values(raw, command);
+    if (!options) return options.error();
+    return CommandLine{std::move(*options), std::nullopt};
+}
+
+}  // namespace loopwatch

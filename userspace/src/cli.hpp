@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line as data. Nothing here looks at the system.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+enum class Command { watch, doctor, schema };
+enum class Format { automatic, text, ndjson };
+// How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for tests.
+enum class AttachMode { automatic, multi, perf_all, perf_pid, none };
+
+struct Options {
+    Command command = Command::watch;
+    std::vector<pid_t> pids;  // watch: these or `name`, never both; doctor: may be empty
+    std::string name;         // exact name of a thread group's main thread, or the file name of its program
+    std::uint64_t threshold_ns = 100'000'000;
+    std::uint64_t block_threshold_ns = 10'000'000;
+    std::optional<std::uint64_t> duration_ns;  // empty: until the target ends or a signal comes
+    Format format = Format::automatic;
+    std::string output = "-";  // a file, or - for stdout
+    bool trace = false;
+    double max_overhead_percent = 2;
+    std::uint64_t interval_ns = 1'000'000'000;
+    std::vector<pid_t> tids;  // empty: all loops
+    bool kernel_stacks = false;
+    std::vector<std::string> fail_on;  // JSON types of findings
+    bool quiet = false;
+    bool no_color = false;
+    std::uint32_t max_loops = 64;
+    AttachMode attach = AttachMode::automatic;
+};
+
+struct CommandLine {
+    Options options;
+    // Help or version: to be printed on stdout instead of anything else, exit code 0.
+    std::optional<std::string> text;
+};
+
+// Fails with ExitCode::usage; `what` names the option and what is wrong with it, `hint` what to write.
+Result<CommandLine> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace loopwatch
