@@ -48,21 +48,22 @@ std::string arguments_of(const bcc_usdt& probe, int location)
 
 void add_site(const bcc_usdt& probe, int index)
 {
-    auto& [usdt, elf, segments, scan] = *current;
+    const Segments& segments = *current->segments;
+    ModuleScan& scan = *current->scan;
     bcc_usdt_location location = {};
-    if (bcc_usdt_get_location(usdt, probe.provider, probe.name, index, &location) != 0) return;
+    if (bcc_usdt_get_location(current->usdt, probe.provider, probe.name, index, &location) != 0) return;
     if (location.address < 4096) return;  // the tombstone of a function that the linker dropped
-    if (scan->sites.size() >= max_sites) return warn(*scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
+    if (scan.sites.size() >= max_sites) return warn(scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
     const auto refuse = [&](std::string_view why) {
-        warn(*scan, fmt::format("{} at 0x{:x} left out: {}", probe.name, location.address, why));
+        warn(scan, fmt::format("{} at 0x{:x} left out: {}", probe.name, location.address, why));
     };
-    const auto offset = segments->offset_of(location.address, PF_X);
-    const auto semaphore = segments->offset_of(probe.semaphore, PF_R | PF_W, PF_X);
+    const auto offset = segments.offset_of(location.address, PF_X);
+    const auto semaphore = segments.offset_of(probe.semaphore, PF_R | PF_W, PF_X);
     if (!offset) return refuse("outside the executable segments");
     if (probe.semaphore != 0 && !semaphore) return refuse("semaphore outside the data segments");
     ProbeSite site{probe.name, *offset, semaphore.value_or(0), arguments_of(probe, index)};
-    if (const auto why = refuse_site(elf, *segments, site); !why.empty()) return refuse(why);
-    scan->sites.push_back(std::move(site));
+    if (const auto why = refuse_site(current->elf, segments, site); !why.empty()) return refuse(why);
+    scan.sites.push_back(std::move(site));
 }
 
 void list_sites(int elf, const Segments& segments, ModuleScan& scan)
