@@ -24,6 +24,8 @@ typedef __s32 __lw_s32;
 #define LW_NAME_BYTES 64
 #define LW_COMM_BYTES 16
 #define LW_WAKER_DEPTH 16
+#define LW_PATH_PARTS 6
+#define LW_PATH_PART_BYTES 40
 #define LW_TRACE_ARGS 5
 
 enum lw_event_kind {
@@ -116,6 +118,14 @@ struct lw_waker {
     __lw_u64 kernel_stack[LW_WAKER_DEPTH];
 };
 
+/* The file behind the first argument of a blocking call, as it was then: the descriptor may be closed when the dispatch ends. */
+struct lw_file {
+    __lw_u32 mode; /* st_mode; 0: no descriptor */
+    __lw_u32 parts;
+    __lw_u64 inode;
+    char path[LW_PATH_PARTS][LW_PATH_PART_BYTES]; /* innermost first; the way to the root of its mount, cut at LW_PATH_PARTS */
+};
+
 struct lw_loop_started {
     struct lw_event event;
     __lw_u64 slot;
@@ -149,6 +159,7 @@ struct lw_source {
     __lw_u32 reserved;
     __lw_u64 block_start_ns, block_end_ns; /* of the last block */
     struct lw_waker waker;
+    struct lw_file file;
     struct lw_task_view task;
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
@@ -188,7 +199,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 144 + sizeof(struct lw_task_view), "layout of lw_dispatch");
-LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
 
 #endif

@@ -2,8 +2,10 @@
 #include "session/investigation.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "analysis/calls.hpp"
@@ -36,6 +38,27 @@ CapturedStack captured(const lw_event& event, const lw_stack& stack, std::vector
     return captured;
 }
 
+// What the kernel saw behind a descriptor when the thread blocked on it; a path is that within its filesystem.
+std::string seen_target(const lw_file& file)
+{
+    if (S_ISSOCK(file.mode)) return fmt::format("socket:[{}]", file.inode);
+    std::string path;
+    for (std::uint32_t part = 0; part < std::min<std::uint32_t>(file.parts, LW_PATH_PARTS); ++part)
+        path.insert(0, "/" + std::string(file.path[part], ::strnlen(file.path[part], LW_PATH_PART_BYTES)));
+    if (S_ISFIFO(file.mode)) return path.empty() ? fmt::format("pipe:[{}]", file.inode) : "fifo:" + path;
+    if (S_ISCHR(file.mode) && !path.empty()) return "/dev" + path;
+    return path;
+}
+
+// The live descriptor knows the full path, if it still is the same file.
+void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
+{
+    auto live = describe_descriptor(pid, fd);
+    const bool same = seen.mode == 0 || live.inode == seen.inode;
+    block.fd_target = same ? std::move(live.target) : seen_target(seen);
+    block.peer = same ? std::move(live.peer) : S_ISSOCK(seen.mode) ? socket_peer(pid, seen.inode) : "";
+}
+
 BlockFacts block_facts(const SourceEvent& event, Attachment& attachment)
 {
     const auto& head = event.head;
@@ -48,11 +71,8 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment)
     block.count = head.count;
     block.last_start_ns = head.block_start_ns;
     block.last_end_ns = head.block_end_ns;
-    if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6) {
-        auto descriptor = describe_descriptor(attachment.process().pid(), static_cast<int>(head.args[argument]));
-        block.fd_target = std::move(descriptor.target);
-        block.peer = std::move(descriptor.peer);
-    }
+    if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
+        set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]), attachment.process().pid());
     return block;
 }
 

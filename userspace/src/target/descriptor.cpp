@@ -3,11 +3,11 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <sstream>
 
 #include "target/process.hpp"
@@ -61,18 +61,24 @@ std::string unix_path(pid_t pid, const std::string& inode)
 
 }  // namespace
 
+std::string socket_peer(pid_t pid, std::uint64_t inode)
+{
+    const auto text = std::to_string(inode);
+    for (const char* table : {"tcp", "tcp6", "udp", "udp6"})
+        if (auto peer = ip_peer(pid, table, text); !peer.empty()) return peer;
+    return unix_path(pid, text);
+}
+
 Descriptor describe_descriptor(pid_t pid, int fd)
 {
+    const auto path = fmt::format("/proc/{}/fd/{}", pid, fd);
     char target[4096];
-    const ssize_t length = ::readlink(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), target, sizeof target);
-    if (fd < 0 || length <= 0) return {};
-    Descriptor descriptor{{target, static_cast<std::size_t>(length)}, {}};
-    constexpr const char* socket = "socket:[";
-    if (descriptor.target.rfind(socket, 0) != 0) return descriptor;
-    const auto inode = descriptor.target.substr(std::strlen(socket), descriptor.target.size() - std::strlen(socket) - 1);
-    for (const char* table : {"tcp", "tcp6", "udp", "udp6"})
-        if (descriptor.peer = ip_peer(pid, table, inode); !descriptor.peer.empty()) return descriptor;
-    descriptor.peer = unix_path(pid, inode);
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    struct stat info = {};
+    if (fd < 0 || length <= 0 || ::stat(path.c_str(), &info) != 0) return {};
+    Descriptor descriptor{info.st_ino, {target, static_cast<std::size_t>(length)}, {}};
+    if (S_ISFIFO(info.st_mode) && descriptor.target.starts_with('/')) descriptor.target.insert(0, "fifo:");
+    if (S_ISSOCK(info.st_mode)) descriptor.peer = socket_peer(pid, info.st_ino);
     return descriptor;
 }
 
