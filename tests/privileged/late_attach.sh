@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Attaching at any moment of a loop's life: while it waits, in the middle of a dispatch, before it is born, before its code is
+# loaded.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_command mkfifo
+need_program "$loopwatch" "$fixtures/stall" "$fixtures/newcomer" "$fixtures/unstripped/libstalls.so"
+
+# --- the loop waits already ---
+start_fixture waiting "$fixtures/stall" --dir "$work" sleep 1 150
+sleep 0.5  # the wait before the attach: it must not count as a dispatch
+watch waiting-session "$target"
+ask waiting go '^done' || fail "not done"
+end_session
+check_equal "a loop that waited at attach: its first stall is found, its wait is not" 1 "$(records waiting-session 'len(of("slow_callback"))')"
+check "and lasted what it lasted" has_record waiting-session '149e6 < of("slow_callback")[0]["duration_ns"] < 200e6'
+tell waiting quit
+
+# --- in the middle of a dispatch ---
+start_fixture busy "$fixtures/stall" --dir "$work" sleep 1 1500
+tell busy go
+sleeps_() { grep -q nanosleep "/proc/$target/wchan" || grep -qE '^(35|230) ' "/proc/$target/syscall"; }
+wait_until 5 sleeps_ || fail "the dispatch did not begin"
+watch busy-session "$target"
+wait_output busy 10 '^done' || fail "not done"
+ask busy 'go sleep 1 150' '^done' || fail "not done"
+end_session
+truth=$(awk '/^stall/ { print $5 - $4; exit }' "$work/busy.out")
+check "attached in the middle of a dispatch of 1.5 s: nothing false is said of it" has_record busy-session \
+    "all(abs(x['duration_ns'] - $truth) < 15e6 for x in of('slow_callback') if x['mono_ns'] < $(awk '/^stall/ { print $5 + 1000000; exit }' "$work/busy.out"))"
+check_equal "the next stall is found" 1 \
+    "$(records busy-session "len([x for x in of('slow_callback') if x['mono_ns'] > $(awk '/^stall/ { print $5 + 1000000; exit }' "$work/busy.out")])")"
+check "with its own duration, not the other's" has_record busy-session '149e6 < of("slow_callback")[-1]["duration_ns"] < 200e6'
+tell busy quit
+
+# --- before the loop is born ---
+start_fixture newcomer "$fixtures/newcomer"
+watch newcomer-session "$target"
+ask newcomer born '^born' || fail "no second loop"
+tid=${answer#born }
+ask newcomer stall '^stall' || fail "no stall"
+check_equal "a loop born after the attach: its stall is found" "[($tid, 'born')]" \
+    "$(wait_until 5 has_record newcomer-session 'of("slow_callback")'; records newcomer-session '[(x["tid"], x["loop"]["name"]) for x in of("slow_callback")]')"
+ask newcomer end '^ended' || fail "the loop did not end"
+ask newcomer born '^born' || fail "no third loop"
+ask newcomer stall '^stall' || fail "no stall"
+check "and that of its successor" wait_until 5 has_record newcomer-session 'len(of("slow_callback")) == 2'
+
+# --- before its code is loaded ---
+ask newcomer "load $fixtures/unstripped/libstalls.so $work" '^loaded' || fail "no library"
+knows_plugin_='any(x["loop"]["name"] == "plugin" for x in of("loop_stats"))'
+check "a loop in a library loaded after the attach is known within 3 s" wait_until 3 has_record newcomer-session "$knows_plugin_"
+ask newcomer 'plugin sleep 3 150' '^done plugin' || fail "no stall of the plug-in"
+end_session
+check_equal "and its stalls are found" "['plugin', 'plugin', 'plugin']" \
+    "$(records newcomer-session '[x["loop"]["name"] for x in of("slow_callback") if any("sleep_too_long" in n for n in names(x["stack"]))]')"
+check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
+tell newcomer quit

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# --trace tells every step of every task, in order; when that costs more than --max-overhead it steps down, says so, and what is
+# slow is found all the same.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_command mkfifo
+need_program "$loopwatch" "$fixtures/stall" "$fixtures/clean_loop"
+
+# --- each step, by name ---
+start_fixture steps "$fixtures/stall" --dir "$work" sleep 3 30
+watch steps-session "$target" --trace --threshold 20ms --max-overhead 100
+ask steps go '^done' || fail "not done"
+end_session
+check_equal "the session ends with 0" 0 "$stopped_status"
+for i in 0 1 2; do
+    check_equal "sleep-$i: created, started, suspended, resumed, finished, destroyed" \
+        "['task_created', 'task_started', 'task_suspended', 'task_resumed', 'task_finished', 'task_destroyed']" \
+        "$(records steps-session "[x['type'] for x in r if x['type'].startswith('task_') and x['task_id'] in
+            [c['task_id'] for c in of('task_created') if c['name'] == 'sleep-$i']]")"
+done
+check "with times in order, the outcome, and where it was spawned and waited" has_record steps-session '(lambda mine:
+    [x["mono_ns"] for x in mine] == sorted(x["mono_ns"] for x in mine)
+    and [x["outcome"] for x in mine if x["type"] == "task_finished"] == ["result"] * 3
+    and all(x["created_at"]["file"].endswith("commit.cpp") for x in mine if x["type"] == "task_created")
+    and all(x["suspended_at"]["file"].endswith("commit.cpp") for x in mine if x["type"] == "task_suspended"))(
+    [x for x in r if x["type"].startswith("task_") and x["task_id"] in
+     [c["task_id"] for c in of("task_created") if c["name"].startswith("sleep-")]])'
+check_equal "the stalls are found beside it" 3 "$(records steps-session 'len(of("slow_callback"))')"
+check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
+tell steps quit
+
+# --- too much of it ---
+start_fixture load "$fixtures/clean_loop"
+watch load-session "$target" --trace --max-overhead 2
+said_='trace probes are detached'
+check "at 10^5 dispatches a second --trace steps down and says so" wait_until 10 grep -q "$said_" "$work/load-session.err"
+ask load stall '^stall' || fail "no stall"
+check "what is slow is found all the same" wait_until 5 has_record load-session 'of("slow_callback")'
+end_session
+check_equal "exactly once" 1 "$(records load-session 'len(of("slow_callback"))')"
+check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
+tell load quit

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds what loopwatch reported against what a fixture says it did. Standard library only.
+
+judge.py case KIND --truth OUTPUT --report NDJSON --count N [--unstripped DIR] [--rows FILE]
+    Every stall the fixture committed was reported once, nothing else was, and each report is right. Prints what is not, appends
+    the score to FILE. Exit status: 0 all right, 1 not.
+judge.py clean --truth OUTPUT --report NDJSON --dispatches N [--rows FILE]
+    A healthy program: no finding but the one stall it provoked, in a session that has counted at least N dispatches.
+judge.py table ROWS JSON
+    Prints the scores as a table and writes them to JSON.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+# What a report must say of each kind of tests/fixtures/stall. `calls` is how many blocking_call records belong to the dispatch
+# (None: depends on the disk). `woken_by` and `waker` only where there is one right answer.
+EXPECTED = {
+    "sleep": {"kind": "sleep", "call": "usleep", "calls": 1, "woken_by": "timer"},
+    "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0},
+    "fsync": {"kind": "file_io", "call": "fsync", "calls": None},
+    "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},
+    "cpu": {"kind": "cpu", "call": "", "calls": 0},
+    "pipe": {"kind": "pipe", "call": "write", "calls": 1, "woken_by": "thread", "waker": "holder"},
+    "read_pipe": {"kind": "pipe", "call": "read", "calls": 1, "woken_by": "thread", "waker": "holder"},
+    "network": {"kind": "network", "call": "recv", "calls": 1},
+    "dns": {"kind": "dns", "call": "getaddrinfo", "calls": 1},
+    "process": {"kind": "process", "call": "waitpid", "calls": 1},
+    "system": {"kind": "process", "call": "system", "calls": 1},
+    "nested_wait": {"kind": "nested_wait", "call": "poll", "calls": 1, "woken_by": "thread", "waker": "holder"},
+    "file_lock": {"kind": "file_lock", "call": "flock", "calls": 1, "woken_by": "thread", "waker": "holder"},
+    "page_fault": {"kind": "page_fault", "call": "", "calls": None},
+    "mixed": {"kind": "cpu", "call": "", "calls": 1, "also": ("sleep", "usleep")},
+}
+NOT_THE_CODES_DOING = {"run_queue", "cpu_throttle", "stopped"}
+FINDINGS = ("slow_callback", "blocking_call", "stall", "task_destroyed_pending", "coroutine_never_awaited",
+            "exception_unretrieved", "task_cancelled", "thread_violation", "resource_leak", "slow_poll", "deadlock")
+
+
+def read_report(path):
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def read_truth(path):
+    """The fixture's lines: stall KIND task=NAME START END function=F loop=L tid=T."""
+    stalls = []
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            words = line.split()
+            if words[:1] != ["stall"]:
+                continue
+            named = dict(word.split("=", 1) for word in words if "=" in word)
+            stalls.append({"kind": words[1], "task": named["task"], "start": int(words[3]), "end": int(words[4]),
+                           "function": named["function"], "loop": named["loop"], "tid": int(named["tid"])})
+    return stalls
+
+
+def tolerance(duration):
+    return max(duration // 100, 500_000)
+
+
+def match(truth, slow):
+    """Each truth with the reports that cover its middle on its thread, and the reports that belong to none."""
+    rest = list(slow)
+    pairs = []
+    for stall in truth:
+        middle = (stall["start"] + stall["end"]) // 2
+        mine = [s for s in rest if s["ns_tid"] == stall["tid"] and s["mono_ns"] - s["duration_ns"] <= middle <= s["mono_ns"]]
+        rest = [s for s in rest if s not in mine]
+        pairs.append((stall, mine))
+    return pairs, rest
+
+
+class Symbols:
+    """Names of frames that loopwatch could not name, as `addr2line -e module` does it, from the unstripped twin of the module."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.known = {}
+
+    def function(self, frame):
+        if frame.get("function") or not self.directory or not frame.get("module"):
+            return frame.get("function") or ""
+        twin = os.path.join(self.directory, os.path.basename(frame["module"]))
+        key = (twin, frame["offset"])
+        if key not in self.known and os.path.exists(twin):
+            answer = subprocess.run(["addr2line", "-Cfie", twin, frame["offset"]], capture_output=True, text=True, check=True)
+            self.known[key] = answer.stdout.replace("\n", " ")
+        return self.known.get(key, "")
+
+
+def wrong_in(stall, report, calls, symbols):
+    """What a report says otherwise than it was."""
+    expected = EXPECTED[stall["kind"]]
+    wrong = []
+
+    def want(holds, what):
+        if not holds:
+            wrong.append(what)
+
+    lasted = stall["end"] - stall["start"]
+    want(abs(report["duration_ns"] - lasted) <= tolerance(lasted), f"lasted {lasted} ns, not {report['duration_ns']}")
+    want(abs(report["mono_ns"] - stall["end"]) <= 1_000_000, f"ended at {stall['end']}, not {report['mono_ns']}")
+    want(sum(report["breakdown"].values()) == report["duration_ns"],
+         f"breakdown {report['breakdown']} does not sum to {report['duration_ns']}")
+    task = report["task"] or {}
+    want(task.get("name") == stall["task"], f"task is {stall['task']}, not {task.get('name')}")
+    want(report["loop"]["name"] == stall["loop"], f"loop is {stall['loop']}, not {report['loop']['name']}")
+    want(report["scope"] == "dispatch" and report["occurrence"] >= 1, "scope or occurrence")
+
+    sources = [s for s in report["sources"] if s["kind"] not in NOT_THE_CODES_DOING]
+    if expected.get("also"):  # two of equal cost: either may come first
+        sources.sort(key=lambda s: s["kind"] != expected["kind"])
+        want(any((s["kind"], s["call"]) == expected["also"] for s in sources), f"no source {expected['also']}")
+    if not sources:
+        return wrong + ["no source"]
+    cause = sources[0]
+    want(cause["kind"] == expected["kind"], f"kind is {expected['kind']}, not {cause['kind']} ({cause['call']})")
+    want((cause["call"] or "") == expected["call"], f"call is {expected['call']}, not {cause['call']}")
+    in_stack = any(stall["function"] in symbols.function(frame) for frame in cause["stack"])
+    want(in_stack, f"{stall['function']} is not in the stack {[f.get('function') or f.get('offset') for f in cause['stack']]}")
+    if not symbols.directory:
+        frames = [f for f in cause["stack"] if stall["function"] in (f.get("function") or "")]
+        want(any(f.get("file", "").endswith(".cpp") and f.get("line", 0) > 0 for f in frames), "no file and line")
+        want(stall["function"] in report["verdict"], f"verdict does not name {stall['function']}: {report['verdict']}")
+    if "woken_by" in expected:
+        want(cause["woken_by"] == expected["woken_by"], f"woken by {expected['woken_by']}, not {cause['woken_by']}")
+        waker = (cause["waker"] or {}).get("comm")
+        want(waker == expected.get("waker"), f"waker is {expected.get('waker')}, not {waker}")
+
+    if expected["calls"] is not None:
+        want(len(calls) == expected["calls"], f"{len(calls)} blocking calls, not {expected['calls']}: {[c['call'] for c in calls]}")
+    return wrong
+
+
+def judge_case(arguments):
+    report, truth = read_report(arguments.report), read_truth(arguments.truth)
+    slow = [r for r in report if r["type"] == "slow_callback"]
+    symbols = Symbols(arguments.unstripped)
+    pairs, extra = match(truth, slow)
+    problems, right, worst = [], 0, 0
+    if len(truth) != arguments.count:
+        problems.append(f"the fixture committed {len(truth)} stalls, not {arguments.count}")
+    for stall, reports in pairs:
+        if len(reports) != 1:
+            problems.append(f"{stall['task']}: reported {len(reports)} times")
+            continue
+        calls = [r for r in report if r["type"] == "blocking_call" and r["tid"] == reports[0]["tid"]
+                 and r["dispatch_seq"] == reports[0]["dispatch_seq"]]
+        worst = max(worst, abs(reports[0]["duration_ns"] - (stall["end"] - stall["start"])))
+        wrong = wrong_in(stall, reports[0], calls, symbols)
+        problems += [f"{stall['task']}: {what}" for what in wrong]
+        right += not wrong
+    problems += [f"reported, but it was not committed: {r['verdict']}" for r in extra]
+    problems += [f"lost {name}: {count}" for name, count in report[-1]["lost"].items() if count]
+    found = sum(len(reports) == 1 for _, reports in pairs)
+    return finish(arguments, problems, {"case": arguments.name or arguments.kind, "provoked": len(truth), "found": found,
+                                        "reported": len(slow), "right": right, "worst_error_ns": worst})
+
+
+def judge_clean(arguments):
+    report, truth = read_report(arguments.report), read_truth(arguments.truth)
+    findings = [r for r in report if r["type"] in FINDINGS]
+    slow = [r for r in findings if r["type"] == "slow_callback"]
+    end = report[-1]
+    problems = []
+    if end["type"] != "session_end":
+        problems.append("no session_end")
+    counted, timed = end["dispatches"], sum(end["dispatch_ns"]["buckets"].values())
+    if min(counted, timed) < arguments.dispatches:
+        problems.append(f"counted {counted} dispatches and timed {timed}, not {arguments.dispatches}")
+    pairs, extra = match(truth, slow)
+    found = sum(len(reports) == 1 for _, reports in pairs)
+    if len(truth) != 1 or found != 1:
+        problems.append(f"{len(truth)} stalls provoked, {found} of them reported")
+    problems += [f"a finding about a healthy program: {json.dumps(r)[:400]}" for r in extra]
+    allowed = {(r["tid"], r["dispatch_seq"]) for _, reports in pairs for r in reports}
+    problems += [f"a finding about a healthy program: {json.dumps(r)[:400]}" for r in findings
+                 if r["type"] != "slow_callback" and (r["tid"], r.get("dispatch_seq")) not in allowed]
+    problems += [f"lost {name}: {count}" for name, count in end["lost"].items() if count]
+    return finish(arguments, problems, {"case": "clean", "provoked": len(truth), "found": found, "reported": len(slow),
+                                        "right": found if not problems else 0, "dispatches": counted})
+
+
+def finish(arguments, problems, row):
+    row["recall"] = row["found"] / row["provoked"] if row["provoked"] else 0
+    row["precision"] = row["found"] / row["reported"] if row["reported"] else 0
+    if arguments.rows:
+        with open(arguments.rows, "a", encoding="utf-8") as rows:
+            rows.write(json.dumps(row) + "\n")
+    for problem in problems[:20]:
+        print(problem)
+    if len(problems) > 20:
+        print(f"… and {len(problems) - 20} more")
+    return 1 if problems else 0
+
+
+def table(arguments):
+    with open(arguments.rows, encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    print(f"{'case':<20} {'provoked':>8} {'found':>6} {'reported':>8} {'right':>6} {'recall':>7} {'precision':>9} {'worst error':>12}")
+    for row in rows:
+        error = f"{row['worst_error_ns'] / 1e6:.3f} ms" if "worst_error_ns" in row else ""
+        print(f"{row['case']:<20} {row['provoked']:>8} {row['found']:>6} {row['reported']:>8} {row['right']:>6} "
+              f"{row['recall']:>7.3f} {row['precision']:>9.3f} {error:>12}")
+    with open(arguments.json, "w", encoding="utf-8") as file:
+        json.dump({"cases": rows}, file, indent=1)
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(required=True)
+    for name, action in (("case", judge_case), ("clean", judge_clean)):
+        command = commands.add_parser(name)
+        command.set_defaults(action=action)
+        if name == "case":
+            command.add_argument("kind", choices=EXPECTED)
+            command.add_argument("--count", type=int, required=True)
+            command.add_argument("--unstripped")
+            command.add_argument("--name")
+        else:
+            command.add_argument("--dispatches", type=int, required=True)
+        command.add_argument("--truth", required=True)
+        command.add_argument("--report", required=True)
+        command.add_argument("--rows")
+    command = commands.add_parser("table")
+    command.set_defaults(action=table)
+    command.add_argument("rows")
+    command.add_argument("json")
+    arguments = parser.parse_args()
+    sys.exit(arguments.action(arguments))
+
+
+if __name__ == "__main__":
+    main()
