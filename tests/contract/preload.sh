@@ -35,6 +35,10 @@ check_equal "every row exists in this libc" "" "$(comm -23 <(table symbol | sort
 check_equal "rows of one version only are exported under that version" \
     "$(table symbol@@version | sed -n 's/@@GLIBC_\(.*\)/@@GLIBC_\1/p' | tr -d ' ' | sed '/@@ANY/d; s/GLIBC_2_3_2/GLIBC_2.3.2/' | sort)" \
     "$(exported "$shim" | grep '@' | sort)"
+# A name that stands for different code in different versions must not answer every version.
+incompatible=$(nm -D --defined-only "$libc" | awk '$2 ~ /[TWi]/ { sub(/@.*/, "", $3); print $3, $1 }' | sort -u | awk '{ print $1 }' | uniq -d)
+check_equal "rows of any version are one function in this libc" "" \
+    "$(comm -12 <(table symbol version | sed -n 's/ ANY$//p' | sort) <(printf '%s\n' "$incompatible"))"
 check_equal "it needs nothing but libc" "libc.so.6" "$(readelf -d "$shim" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')"
 # No allocation, no lock, no stdio: there is nothing to call.
 allowed='__cxa_finalize|__errno_location|__register_atfork|clock_gettime|dlerror|dlsym|dlvsym|mem(cpy|set)|_ITM_.*|__gmon_start__'

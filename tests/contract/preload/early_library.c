@@ -23,7 +23,9 @@ static int (*resolve_answer(void))(void)
     results.resolver_read = read(fd, results.resolver_bytes, sizeof results.resolver_bytes);
     return answer;
 }
-int early_answer(void) __attribute__((ifunc("resolve_answer")));
+// Local, so that its resolver runs when this library is relocated, not when the program is.
+static int chosen_answer(void) __attribute__((ifunc("resolve_answer")));
+int early_answer(void) { return chosen_answer(); }
 
 typedef void *dlsym_fn(void *, const char *);
 // RTLD_NEXT is relative to the caller: seen from here it is still what follows the shim, since the shim comes first.

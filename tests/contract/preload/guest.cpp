@@ -58,7 +58,7 @@ void measures_only_dispatches_of_loops()
     tap::loop().seq = 3;
     check(reports_of([] { std::jthread(nap).join(); nap(); }) == 1, "another thread is not measured meanwhile");
     tap::lower();
-    check(reports_of(nap) == 0, "without a session nothing is measured");
+    check(reports_of(nap) == 0, "without a session nothing is reported");
     tap::raise();
     tap::loop().floor_ns = 3'600'000'000'000;
     check(reports_of(nap) == 0, "a call below the loop's floor is not reported");
