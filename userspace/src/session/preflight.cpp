@@ -138,7 +138,7 @@ Result<void> preflight()
     return {};
 }
 
-ExitCode doctor(std::optional<pid_t> pid)
+ExitCode doctor(const std::vector<pid_t>& pids)
 {
     bool works = true;
     for (const auto& check : check_machine()) {
@@ -153,7 +153,9 @@ ExitCode doctor(std::optional<pid_t> pid)
         }
     }
     if (!works) return ExitCode::not_permitted;
-    return pid ? examine_process(*pid) : ExitCode::done;
+    for (const pid_t pid : pids)
+        if (const auto code = examine_process(pid); code != ExitCode::done) return code;
+    return ExitCode::done;
 }
 
 }  // namespace loopwatch

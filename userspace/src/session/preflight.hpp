@@ -6,7 +6,6 @@
 
 #include <sys/types.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +27,8 @@ std::vector<Check> check_machine();
 // The first check that is missing, as an error with exit code not_permitted.
 Result<void> preflight();
 
-// `loopwatch doctor`: the machine, the attach ladder, loading for real, and one process if given. Prints a table to stdout.
+// `loopwatch doctor`: the machine, the attach ladder, loading for real, and each process given. Prints a table to stdout.
 // Returns done if a session would work, else not_permitted or what attaching to the process says.
-ExitCode doctor(std::optional<pid_t> pid);
+ExitCode doctor(const std::vector<pid_t>& pids);
 
 }  // namespace loopwatch

@@ -43,6 +43,18 @@ Result<Fd> open_signals()
     return signals;
 }
 
+std::optional<AttachRung> forced_rung(AttachMode mode)
+{
+    switch (mode) {
+        case AttachMode::automatic: return std::nullopt;
+        case AttachMode::multi: return AttachRung::multi;
+        case AttachMode::perf_all: return AttachRung::perf_all;
+        case AttachMode::perf_pid: return AttachRung::perf_pid;
+        case AttachMode::none: break;
+    }
+    return AttachRung::none;
+}
+
 std::uint64_t peak_rss_bytes(pid_t pid)
 {
     const auto status = read_proc(pid, "status", 8192).value_or("");
@@ -53,6 +65,25 @@ std::uint64_t peak_rss_bytes(pid_t pid)
 }
 
 }  // namespace
+
+Result<SessionOptions> session_options_of(const Options& options)
+{
+    SessionOptions wish;
+    wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
+    if (wish.pids.empty())
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name), "list processes with: ps -e"};
+    wish.tids.insert(options.tids.begin(), options.tids.end());
+    wish.threshold_ns = options.threshold_ns;
+    wish.block_threshold_ns = options.block_threshold_ns;
+    wish.duration_ns = options.duration_ns.value_or(0);
+    wish.interval_ns = options.interval_ns;
+    wish.trace = options.trace;
+    wish.max_overhead_percent = options.max_overhead_percent;
+    wish.max_loops = options.max_loops;
+    wish.rung = forced_rung(options.attach);
+    wish.fail_on.insert(options.fail_on.begin(), options.fail_on.end());
+    return wish;
+}
 
 Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink) {}
 Session::~Session() = default;
@@ -114,7 +145,7 @@ void Session::publish_start()
 {
     SessionStart start;
     start.at_ns = monotonic_ns();
-    start.version = options_.version;
+    start.version = LOOPWATCH_VERSION;
     utsname name = {};
     if (::uname(&name) == 0) start.kernel = name.release;
     start.threshold_ns = options_.threshold_ns;

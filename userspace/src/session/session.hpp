@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cli.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel.hpp"
 #include "collect/kernel_symbols.hpp"
@@ -37,8 +38,10 @@ struct SessionOptions {
     std::uint32_t max_loops = 64;
     std::optional<AttachRung> rung;  // forced; else the best this kernel offers
     std::set<std::string> fail_on;   // finding types
-    std::string version;
 };
+
+// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has the name.
+Result<SessionOptions> session_options_of(const Options& options);
 
 class Session {
 public:
