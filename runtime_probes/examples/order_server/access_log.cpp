@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include <asio/write.hpp>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
+#include <asio/write.hpp>
 
 namespace shop {
 namespace {
@@ -60,7 +60,10 @@ std::string make_log_record()
     return record;
 }
 
-AccessLog::~AccessLog() { ::close(shipper_.write_end()); }
+AccessLog::~AccessLog()
+{
+    ::close(shipper_.write_end());
+}
 
 void AccessLog::append(const std::string& record)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The access log goes down a pipe to a thread that ships it somewhere slow. A record is longer than a pipe holds (64 KiB), so its
-// writer must wait for the reader: on the loop's thread, or as a task.
+// The access log goes down a pipe to a thread that ships it somewhere slow. A record is longer than a pipe holds (64
+// KiB), so its writer must wait for the reader: on the loop's thread, or as a task.
 #pragma once
 
 #include <cstddef>
@@ -50,8 +50,8 @@ private:
     LogShipper shipper_;
 };
 
-// The same without blocking, for one loop: append() queues, a task writes. A full queue takes no more, for a log must not hold up
-// the shop.
+// The same without blocking, for one loop: append() queues, a task writes. A full queue takes no more, for a log must
+// not hold up the shop.
 class AsyncAccessLog {
 public:
     static constexpr std::size_t max_queued = 8;

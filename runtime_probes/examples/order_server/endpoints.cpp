@@ -20,7 +20,10 @@ using nlohmann::json;
 
 constexpr auto courier_takes = 150ms;
 
-Response ok(const json& body) { return {HTTP_STATUS_OK, body.dump(), {}}; }
+Response ok(const json& body)
+{
+    return {HTTP_STATUS_OK, body.dump(), {}};
+}
 
 Task<Response> show_shop(Desk desk, Request)
 {
@@ -44,18 +47,29 @@ Task<Response> take_order(Desk desk, Request request)
 }
 
 // --- saving: the disk decides how long it takes ---
-Task<std::size_t> save_order(Store& store) { co_return store.flush(); }
+Response saved_response(std::size_t orders)
+{
+    return ok({{"saved", orders}});
+}
+
+Task<> save_batch(Store& store, std::size_t orders)
+{
+    store.flush(orders);
+    co_return;
+}
 
 Task<Response> save_orders(Desk desk, Request)
 {
-    const auto saved = co_await save_order(desk.shop.store);
-    co_return ok({{"saved", saved}});
+    const auto orders = desk.shop.store.batch_size();
+    co_await save_batch(desk.shop.store, orders);
+    co_return saved_response(orders);
 }
 
 Task<Response> save_orders_in_executor(Desk desk, Request)
 {
-    const auto saved = co_await run_in_executor([&store = desk.shop.store] { return store.flush(); });
-    co_return ok({{"saved", saved}});
+    const auto orders = desk.shop.store.batch_size();
+    co_await run_in_executor([orders, &store = desk.shop.store] { store.flush(orders); });
+    co_return saved_response(orders);
 }
 
 // --- a mutex that another thread holds for long ---
@@ -66,7 +80,8 @@ Task<Response> quote_price(Desk desk, Request)
 
 Task<Response> quote_price_in_executor(Desk desk, Request)
 {
-    const int price = co_await run_in_executor([&catalog = desk.shop.catalog] { return catalog.fresh_price("bolt-m8"); });
+    const int price =
+        co_await run_in_executor([&catalog = desk.shop.catalog] { return catalog.fresh_price("bolt-m8"); });
     co_return ok({{"article", "bolt-m8"}, {"price_cents", price}});
 }
 
@@ -76,11 +91,15 @@ Response import_response(const ImportSummary& summary)
     return ok({{"imported", summary.orders}, {"first_customer", summary.first_customer}, {"total", summary.total}});
 }
 
-Task<Response> import_orders(Desk desk, Request) { co_return import_response(parse_orders(desk.shop.order_batch)); }
+Task<Response> import_orders(Desk desk, Request)
+{
+    co_return import_response(parse_orders(desk.shop.order_batch));
+}
 
 Task<Response> import_orders_in_executor(Desk desk, Request)
 {
-    co_return import_response(co_await run_in_executor([&batch = desk.shop.order_batch] { return parse_orders(batch); }));
+    co_return import_response(
+        co_await run_in_executor([&batch = desk.shop.order_batch] { return parse_orders(batch); }));
 }
 
 // --- a name server that takes its time ---
@@ -98,7 +117,10 @@ Task<Response> find_supplier_in_executor(Desk desk, Request)
 }
 
 // --- waiting for time to pass ---
-void wait_for_courier() { std::this_thread::sleep_for(courier_takes); }
+void wait_for_courier()
+{
+    std::this_thread::sleep_for(courier_takes);
+}
 
 Task<Response> hand_over(Desk, Request)
 {

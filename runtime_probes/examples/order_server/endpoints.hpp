@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the shop answers. Six things that take their time, each twice: as people write it, which holds the loop, and as it should be.
+// What the shop answers. Six things that take their time, each twice: as people write it, which holds the loop, and as
+// it should be.
 #pragma once
 
 #include <atomic>

@@ -12,7 +12,10 @@
 namespace shop {
 namespace {
 
-RequestParser& parser_of(http_parser* parser) { return *static_cast<RequestParser*>(parser->data); }
+RequestParser& parser_of(http_parser* parser)
+{
+    return *static_cast<RequestParser*>(parser->data);
+}
 
 // RFC 9110 §5.6.7, "Sun, 06 Nov 1994 08:49:37 GMT". The program keeps the C locale.
 std::string date()

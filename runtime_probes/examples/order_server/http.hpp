@@ -43,8 +43,8 @@ public:
     RequestParser& operator=(const RequestParser&) = delete;
 
     enum class Progress { needs_more, complete, failed };
-    // Takes bytes off the front of `input` up to the end of one request. After `complete` the next call begins another request,
-    // after `failed` there is none: answer error() and close.
+    // Takes bytes off the front of `input` up to the end of one request. After `complete` the next call begins another
+    // request, after `failed` there is none: answer error() and close.
     Progress feed(std::string_view& input);
     Request take() { return std::move(request_); }
     http_status error() const noexcept { return error_; }

@@ -30,9 +30,11 @@ void describe(CLI::App& app, Options& options)
 {
     app.add_option("--port", options.port, "TCP port on 127.0.0.1; 0: any that is free")->check(CLI::Range(0, 65535));
     app.add_option("--loops", options.loops, "event loops, each in a thread of its own")->check(CLI::Range(1, 64));
-    app.add_option("--data", options.directory, "directory of the order log (default: one of its own, removed at the end)");
-    app.footer("GET /fsync /lock /cpu /dns /sleep /log hold their loop for 100 ms and more; /ok/fsync … do the same and do not.\n"
-               "GET / and /order, POST /order {\"article\": \"bolt-m8\", \"quantity\": 3} are fast.");
+    app.add_option("--data", options.directory,
+                   "directory of the order log (default: one of its own, removed at the end)");
+    app.footer(
+        "GET /fsync /lock /cpu /dns /sleep /log hold their loop for 100 ms and more; /ok/fsync and so on do the same\n"
+        "and do not. GET / and /order and POST /order {\"article\": \"bolt-m8\", \"quantity\": 3} are fast.");
 }
 
 // A directory on a disk, for fsync to mean something: /var/tmp is never a tmpfs (FHS 3.0 §5.15), /tmp often is.

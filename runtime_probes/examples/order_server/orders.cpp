@@ -12,7 +12,7 @@ namespace shop {
 
 std::string make_order_batch()
 {
-    constexpr int orders = 30'000;
+    constexpr int orders = 80'000;
     std::minstd_rand random(20);  // fixed: every run does the same work
     auto batch = nlohmann::json::array();
     for (int number = 0; number < orders; ++number)

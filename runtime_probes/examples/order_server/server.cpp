@@ -9,8 +9,8 @@
 #include <thread>
 #include <utility>
 
-#include <asio/signal_set.hpp>
 #include <pthread.h>
+#include <asio/signal_set.hpp>
 
 namespace shop {
 namespace {
@@ -58,7 +58,8 @@ Task<> Worker::accept_connections()
         if (!error)
             begin(std::move(socket));
         else
-            // Out of descriptors, most likely: the connection stays in the backlog, and asking again at once would spin.
+            // Out of descriptors, most likely: the connection stays in the backlog, and asking again at once would
+            // spin.
             co_await loopwatch::sleep_for(50ms);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The server: as many loops as wanted, each with an acceptor of its own on the same port (SO_REUSEPORT), so that no connection
-// changes its thread.
+// The server: as many loops as wanted, each with an acceptor of its own on the same port (SO_REUSEPORT), so that no
+// connection changes its thread.
 #pragma once
 
 #include <cstddef>

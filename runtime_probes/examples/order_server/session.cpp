@@ -54,9 +54,13 @@ Task<std::optional<Request>> Session::read_request()
             unread_ = {buffer_.data(), size};
         }
         switch (parser_.feed(unread_)) {
-            case RequestParser::Progress::needs_more: break;
-            case RequestParser::Progress::complete: co_return parser_.take();
-            case RequestParser::Progress::failed: co_await refuse(parser_.error()); co_return std::nullopt;
+            case RequestParser::Progress::needs_more:
+                break;
+            case RequestParser::Progress::complete:
+                co_return parser_.take();
+            case RequestParser::Progress::failed:
+                co_await refuse(parser_.error());
+                co_return std::nullopt;
         }
     }
 }
@@ -67,7 +71,8 @@ Task<bool> Session::respond(Request request)
     const bool keep_alive = request.keep_alive;
     // A task of its own: reports name the request, not the connection.
     const std::string name = task_name(request);
-    const auto handling = loopwatch::spawn(*loopwatch::Loop::current(), handle_request(desk_, std::move(request)), name);
+    const auto handling =
+        loopwatch::spawn(*loopwatch::Loop::current(), handle_request(desk_, std::move(request)), name);
     const Response response = co_await handling;
     const bool go_on = keep_alive && !stopping_;
     const std::string bytes = render(response, go_on, is_head);
@@ -79,7 +84,8 @@ Task<> Session::refuse(http_status status)
 {
     const std::string bytes = render(error_response(status), false, false);
     co_await asio::async_write(socket_, asio::buffer(bytes), loopwatch::use_task);
-    // Closing with bytes unread sends a reset, which may destroy the answer before the client has read it (RFC 9112 §9.6).
+    // Closing with bytes unread sends a reset, which may destroy the answer before the client has read it (RFC 9112
+    // §9.6).
     constexpr std::size_t patience_bytes = 1024 * 1024;
     socket_.shutdown(tcp::socket::shutdown_send);
     for (std::size_t dropped = 0; dropped < patience_bytes;) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding a supplier by name. The name server is ours and answers late, so that a look-up takes the same time on a machine without
-// a network, where the system's own server fails at once or after many seconds.
+// Finding a supplier by name. The name server is ours and answers late, so that a look-up takes the same time on a
+// machine without a network, where the system's own server fails at once or after many seconds.
 #pragma once
 
 #include <array>
@@ -34,8 +34,8 @@ private:
     std::thread thread_;
 };
 
-// The address of the supplier, by getaddrinfo from the name server at this loopback port. Any thread. Errors: std::system_error,
-// std::runtime_error with getaddrinfo's word for it.
+// The address of the supplier, by getaddrinfo from the name server at this loopback port. Any thread. Errors:
+// std::system_error, std::runtime_error with getaddrinfo's word for it.
 std::string resolve_supplier(std::uint16_t name_server_port);
 
 }  // namespace shop
