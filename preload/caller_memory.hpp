@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading what the arguments of a call point to. That the call has returned proves nothing about them: connect(-1, wild) fails
-// with EBADF before the kernel looks at the address, and a guest must not turn that into a crash.
+// Reading what the arguments of a call point to. That the call has returned proves nothing about them: connect(-1,
+// wild) fails with EBADF before the kernel looks at the address, and a guest must not turn that into a crash.
 #pragma once
 
 #include <cerrno>
@@ -15,9 +15,9 @@
 
 namespace loopwatch::preload {
 
-// Is the aligned word around this address mapped? The kernel copies the new mask before it looks at `how`: EFAULT if it cannot,
-// EINVAL if only `how` is wrong, and nothing is changed either way. Abseil's AddressIsReadable asks the same; no seccomp filter
-// can do without this call.
+// Is the aligned word around this address mapped? The kernel copies the new mask before it looks at `how`: EFAULT if it
+// cannot, EINVAL if only `how` is wrong, and nothing is changed either way. Abseil's AddressIsReadable asks the same;
+// no seccomp filter can do without this call.
 inline bool word_is_readable(std::uint64_t address)
 {
     constexpr std::uint64_t no_such_how = ~std::uint64_t{0}, mask_bytes = 8;

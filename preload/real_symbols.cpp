@@ -29,7 +29,10 @@ const Row rows[] = {
 
 // Holds its own address once ld.so has relocated this library; volatile, or the compiler would know the answer.
 const volatile void* const volatile self = &self;
-bool relocated() { return self == &self; }
+bool relocated()
+{
+    return self == &self;
+}
 
 // RTLD_NEXT, so that a sanitizer's or another preload's wrapper behind ours is kept in the chain.
 void* look_up(const Row& row)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addresses of the functions behind ours: resolved by a constructor, or earlier by whoever calls first. What calls before that is
-// other libraries' constructors (lazy look-up), their IFUNC resolvers (before this library is relocated: no table, no TLS, no
-// libc can be reached) and dlsym itself by way of malloc; the last two get the bare syscall.
+// Addresses of the functions behind ours: resolved by a constructor, or earlier by whoever calls first. What calls
+// before that is other libraries' constructors (lazy look-up), their IFUNC resolvers (before this library is relocated:
+// no table, no TLS, no libc can be reached) and dlsym itself by way of malloc; the last two get the bare syscall.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,10 @@ long bare_syscall(Symbol symbol, const std::uint64_t (&args)[7]);
 template <class T>
 std::uint64_t word(T value)
 {
-    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<std::uint64_t>(value);
-    else return static_cast<std::uint64_t>(value);
+    if constexpr (std::is_pointer_v<T>)
+        return reinterpret_cast<std::uint64_t>(value);
+    else
+        return static_cast<std::uint64_t>(value);
 }
 
 template <class Function>
@@ -44,8 +46,10 @@ template <Symbol symbol, class Result, class... Args>
 {
     if (void* address = resolve(symbol)) return reinterpret_cast<Result (*)(Args...)>(address)(args...);
     const long result = bare_syscall(symbol, {word(args)...});
-    if constexpr (std::is_pointer_v<Result>) return nullptr;
-    else if constexpr (!std::is_void_v<Result>) return static_cast<Result>(result);
+    if constexpr (std::is_pointer_v<Result>)
+        return nullptr;
+    else if constexpr (!std::is_void_v<Result>)
+        return static_cast<Result>(result);
 }
 
 }  // namespace loopwatch::preload

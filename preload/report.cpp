@@ -18,7 +18,10 @@ namespace {
 class Text {
 public:
     template <std::size_t n>
-    explicit Text(char (&to)[n]) : at_(to), end_(to + n - 1) { *at_ = '\0'; }
+    explicit Text(char (&to)[n]) : at_(to), end_(to + n - 1)
+    {
+        *at_ = '\0';
+    }
 
     void add(char c)
     {
@@ -91,7 +94,8 @@ void add_peer(Text& text, const sockaddr* peer, std::size_t bytes)
     if (bytes < sizeof family || !copy_out(family, peer)) return;
     if (family == AF_INET && bytes >= sizeof ipv4 && copy_out(ipv4, peer)) add_ipv4(text, ipv4);
     if (family == AF_INET6 && bytes >= sizeof ipv6 && copy_out(ipv6, peer)) add_ipv6(text, ipv6);
-    if (family == AF_UNIX && bytes > path_at) add_unix(text, reinterpret_cast<const char*>(peer) + path_at, bytes - path_at);
+    if (family == AF_UNIX && bytes > path_at)
+        add_unix(text, reinterpret_cast<const char*>(peer) + path_at, bytes - path_at);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cold end of a wrapper: a slow call becomes one blocking_call probe. Runs in the user's process, possibly in a signal
-// handler: no allocation, no lock, no stdio.
+// The cold end of a wrapper: a slow call becomes one blocking_call probe. Runs in the user's process, possibly in a
+// signal handler: no allocation, no lock, no stdio.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,11 @@ struct CallTimes {
     std::uint64_t start_ns, end_ns;  // CLOCK_MONOTONIC
 };
 
-[[gnu::cold, gnu::noinline]] void report(const char* call, const void* caller, CallTimes times, const CallDetail& detail);
+[[gnu::cold, gnu::noinline]] void report(const char* call, const void* caller, CallTimes times,
+                                         const CallDetail& detail);
 
-// Helpers of the table's detail column, all for the cold path. All ones stands for "for ever"; what cannot be read is 0 or -1.
+// Helpers of the table's detail column, all for the cold path. All ones stands for "for ever"; what cannot be read is 0
+// or -1.
 constexpr std::uint64_t NS_PER_S = 1'000'000'000, NS_PER_MS = 1'000'000, NS_PER_US = 1'000;
 
 inline std::uint64_t nanoseconds(const timespec& t)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the shim knows of the calling thread, and the one question each wrapper asks: is this a loop thread in the middle of a
-// dispatch, with somebody attached who wants to know?
+// What the shim knows of the calling thread, and the one question each wrapper asks: is this a loop thread in the
+// middle of a dispatch, with somebody attached who wants to know?
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace loopwatch::preload {
 
 struct Thread {
     const lw_loop_slot* slot = nullptr;  // of the loop that runs here; written by loopwatch_shim_register
-    // Sequence number of the dispatch in which a measured call is in progress, else 0. A call made meanwhile (by a signal
-    // handler) passes through. Keyed by the dispatch and not a counter, because siglongjmp out of a call skips every clean-up:
-    // such a leftover mutes the rest of its dispatch and no more.
+    // Sequence number of the dispatch in which a measured call is in progress, else 0. A call made meanwhile (by a
+    // signal handler) passes through. Keyed by the dispatch and not a counter, because siglongjmp out of a call skips
+    // every clean-up: such a leftover mutes the rest of its dispatch and no more.
     std::uint64_t measured_seq = 0;
     bool resolving = false;  // within dlsym, which may allocate, hence call anything
 };
 
-// initial-exec: a preloaded library has its place in static TLS, so this is one load from %fs, without a call to ld.so, which
-// may allocate.
+// initial-exec: a preloaded library has its place in static TLS, so this is one load from %fs, without a call to ld.so,
+// which may allocate.
 [[gnu::tls_model("initial-exec")]] inline constinit thread_local Thread thread;
 
 // Even sequence numbers are the time between dispatches: the loop's own poll is not a blocking call.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One wrapper a row. Off loop threads: the address, one TLS load, a branch, a tail call. On a loop thread, in a dispatch, with
-// somebody attached: two clock reads around the real call, and a report if it took longer than the floor.
+// One wrapper a row. Off loop threads: the address, one TLS load, a branch, a tail call. On a loop thread, in a
+// dispatch, with somebody attached: two clock reads around the real call, and a report if it took longer than the
+// floor.
 //
-// Wrappers have names of their own and get libc's by an asm label, so that libc's headers (their noexcept, fortified inlines,
-// nonnull attributes, large-file renames) have no say. None is noexcept: pthread_cancel unwinds through these frames.
+// Wrappers have names of their own and get libc's by an asm label, so that libc's headers (their noexcept, fortified
+// inlines, nonnull attributes, large-file renames) have no say. None is noexcept: pthread_cancel unwinds through these
+// frames.
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
@@ -25,10 +27,11 @@
 #include "report.hpp"
 #include "shim_state.hpp"
 
-// Called by the unwinder for each frame of a measuring wrapper that an exception or a cancellation passes (Itanium C++ ABI,
-// Level I: "personality routine"). The frame has nothing to run but this, so it needs no landing pad, and none of the two
-// libraries (libgcc_s, libstdc++) that the compiler's own clean-ups would drag into the process.
-extern "C" [[gnu::visibility("hidden"), gnu::used]] int lw_on_unwind(int, int actions, std::uint64_t, void*, void*) noexcept
+// Called by the unwinder for each frame of a measuring wrapper that an exception or a cancellation passes (Itanium C++
+// ABI, Level I: "personality routine"). The frame has nothing to run but this, so it needs no landing pad, and none of
+// the two libraries (libgcc_s, libstdc++) that the compiler's own clean-ups would drag into the process.
+extern "C" [[gnu::visibility("hidden"), gnu::used]] int lw_on_unwind(int, int actions, std::uint64_t, void*,
+                                                                     void*) noexcept
 {
     constexpr int cleanup_phase = 2;    // _UA_CLEANUP_PHASE
     constexpr int continue_unwind = 8;  // _URC_CONTINUE_UNWIND
@@ -60,8 +63,10 @@ template <class Call, class Describe>
     thread.measured_seq = slot->seq;
     const std::uint64_t start_ns = now_ns();
     std::conditional_t<std::is_void_v<Result>, Nothing, Result> result;
-    if constexpr (std::is_void_v<Result>) call();
-    else result = call();
+    if constexpr (std::is_void_v<Result>)
+        call();
+    else
+        result = call();
     const int error = errno;
     const std::uint64_t end_ns = now_ns();
     if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
@@ -74,28 +79,28 @@ template <class Call, class Describe>
 
 }  // namespace
 
-// Two functions a row, so that the compiler sets up no frame before it is known that one is needed (shrink-wrapping failed: 14
-// pushes and pops on the fast path). timed_ takes the wrapper's parameters, hence can be reached by a jump, which leaves the
-// caller's return address where it was.
-#define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...)                            \
-    static returns timed_##symbol parameters asm("lw_timed_" #symbol);                                                \
-    [[gnu::noinline]] returns timed_##symbol parameters                                                               \
-    {                                                                                                                 \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                                           \
-        return measure(                                                                                               \
-            #call, __builtin_return_address(0), [&] { return function arguments; },                                   \
-            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; });                                   \
-    }                                                                                                                 \
-    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);                            \
-    returns lw_##symbol parameters                                                                                    \
-    {                                                                                                                 \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                                           \
-        if (function == nullptr) [[unlikely]]                                                                         \
-            return call_early<Symbol::symbol##_, returns> arguments;                                                  \
-        const lw_loop_slot* const slot = thread.slot;                                                                 \
-        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                                                      \
-            return function arguments;                                                                                \
-        return timed_##symbol arguments;                                                                              \
+// Two functions a row, so that the compiler sets up no frame before it is known that one is needed (shrink-wrapping
+// failed: 14 pushes and pops on the fast path). timed_ takes the wrapper's parameters, hence can be reached by a jump,
+// which leaves the caller's return address where it was.
+#define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) \
+    static returns timed_##symbol parameters asm("lw_timed_" #symbol);                     \
+    [[gnu::noinline]] returns timed_##symbol parameters                                    \
+    {                                                                                      \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                \
+        return measure(                                                                    \
+            #call, __builtin_return_address(0), [&] { return function arguments; },        \
+            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; });        \
+    }                                                                                      \
+    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol); \
+    returns lw_##symbol parameters                                                         \
+    {                                                                                      \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                \
+        if (function == nullptr) [[unlikely]]                                              \
+            return call_early<Symbol::symbol##_, returns> arguments;                       \
+        const lw_loop_slot* const slot = thread.slot;                                      \
+        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                           \
+            return function arguments;                                                     \
+        return timed_##symbol arguments;                                                   \
     }
 #include "intercepts.def"
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the shim adds to a call: an uncontended pthread_mutex_lock and unlock (libc's cheapest blocking call) straight into libc,
-// and through the shim off loop threads, in a dispatch with nobody attached, and in a dispatch with a session. Interleaved
-// rounds, medians: differences stand, absolute numbers drift with the machine. Run under LD_PRELOAD of the shim.
+// What the shim adds to a call: an uncontended pthread_mutex_lock and unlock (libc's cheapest blocking call) straight
+// into libc, and through the shim off loop threads, in a dispatch with nobody attached, and in a dispatch with a
+// session. Interleaved rounds, medians: differences stand, absolute numbers drift with the machine. Run under
+// LD_PRELOAD of the shim.
 #include <algorithm>
 #include <array>
 #include <cstdint>

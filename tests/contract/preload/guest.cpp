@@ -56,14 +56,20 @@ void measures_only_dispatches_of_loops()
     tap::loop().seq = 2;
     check(reports_of(nap) == 0, "the time between dispatches is not measured");
     tap::loop().seq = 3;
-    check(reports_of([] { std::jthread(nap).join(); nap(); }) == 1, "another thread is not measured meanwhile");
+    check(reports_of([] {
+              std::jthread(nap).join();
+              nap();
+          }) == 1,
+          "another thread is not measured meanwhile");
     tap::lower();
     check(reports_of(nap) == 0, "without a session nothing is reported");
     tap::raise();
     tap::loop().floor_ns = 3'600'000'000'000;
     check(reports_of(nap) == 0, "a call below the loop's floor is not reported");
     tap::loop().floor_ns = 0;
-    const auto short_calls = [] { for (int i = 0; i < 100; ++i) poll(nullptr, 0, 0); };
+    const auto short_calls = [] {
+        for (int i = 0; i < 100; ++i) poll(nullptr, 0, 0);
+    };
     check(reports_of(nap) == 1 && reports_of(short_calls) < 100, "a loop without a floor has the default of 100 us");
     tap::loop().floor_ns = 1;
     tap::leave();
@@ -207,7 +213,8 @@ void lets_cancellation_through()
         char byte;
         (void)!read(silent.in, &byte, 1);
     });
-    check(in_read.handler_ran && in_read.destructor_ran, "a thread cancelled in read runs its handlers and destructors");
+    check(in_read.handler_ran && in_read.destructor_ran,
+          "a thread cancelled in read runs its handlers and destructors");
     check(in_read.reports_in_handler == 1, "a handler's calls are measured after a cancelled read");
 
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -244,13 +251,15 @@ void stands_signals()
     tap::clear();
     on_alarm([](int) { handler_wrote = write(handler_pipe, "xyz", 3); }, [] { (void)!sleep(1); });
     check(handler_wrote == 3, "a signal handler may call while a call is measured");
-    check(tap::count() == 1 && std::strcmp(tap::report(0).call, "sleep") == 0, "its call is part of the interrupted one");
+    check(tap::count() == 1 && std::strcmp(tap::report(0).call, "sleep") == 0,
+          "its call is part of the interrupted one");
 
     tap::next_dispatch();
     tap::clear();
-    on_alarm([](int) { siglongjmp(way_out, 1); }, [] {
-        if (sigsetjmp(way_out, 1) == 0) (void)!sleep(1);
-    });
+    on_alarm([](int) { siglongjmp(way_out, 1); },
+             [] {
+                 if (sigsetjmp(way_out, 1) == 0) (void)!sleep(1);
+             });
     check(tap::count() == 0, "a call left by siglongjmp is not reported");
     tap::next_dispatch();
     check(reports_of(nap) == 1, "the next dispatch is measured again");

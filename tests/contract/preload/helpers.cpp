@@ -65,8 +65,10 @@ void fill(int fd)
     const int flags = fcntl(fd, F_GETFL);
     fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     const char page[4096] = {};
-    while (write(fd, page, sizeof page) > 0) {}
-    while (write(fd, page, 1) > 0) {}
+    while (write(fd, page, sizeof page) > 0) {
+    }
+    while (write(fd, page, 1) > 0) {
+    }
     fcntl(fd, F_SETFL, flags);
 }
 
@@ -75,7 +77,8 @@ void drain(int fd)
     const int flags = fcntl(fd, F_GETFL);
     fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     char page[4096];
-    while (read(fd, page, sizeof page) > 0) {}
+    while (read(fd, page, sizeof page) > 0) {
+    }
     fcntl(fd, F_SETFL, flags);
 }
 

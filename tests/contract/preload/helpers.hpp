@@ -7,11 +7,12 @@
 #include <string>
 #include <thread>
 
-// Runs `act` on another thread, once the constructing thread has been asleep (in the call under test) for block_ns. Joined by
-// the destructor. `prepare` runs there too, before the constructor returns.
+// Runs `act` on another thread, once the constructing thread has been asleep (in the call under test) for block_ns.
+// Joined by the destructor. `prepare` runs there too, before the constructor returns.
 class Rescuer {
 public:
-    explicit Rescuer(std::function<void()> act, std::function<void()> prepare = [] {});
+    explicit Rescuer(
+        std::function<void()> act, std::function<void()> prepare = [] {});
 
 private:
     std::jthread thread_;

@@ -236,10 +236,16 @@ Provocation waiting_for_child(Call call)
 }
 
 pollfd nobody = {-1, 0, 0};
-timeval block_timeval() { return {0, static_cast<suseconds_t>(block_ns / 1000)}; }
+timeval block_timeval()
+{
+    return {0, static_cast<suseconds_t>(block_ns / 1000)};
+}
 
 // open with a mode: the wrapper must hand it on.
-int open_new(const char* path, int flags) { return open(path, flags | O_CREAT, 0600); }
+int open_new(const char* path, int flags)
+{
+    return open(path, flags | O_CREAT, 0600);
+}
 
 }  // namespace
 

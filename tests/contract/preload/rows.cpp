@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Provokes each row of the table once, in a dispatch, and checks its report: name, times, caller, descriptor, argument, text.
+// Provokes each row of the table once, in a dispatch, and checks its report: name, times, caller, descriptor, argument,
+// text.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -42,13 +43,18 @@ std::string fault_of(const Row& row, const Expected& expected, std::uint64_t bef
     const tap::Report& got = tap::report(0);
     if (tap::count() == 0) return "no report";
     if (std::strcmp(got.call, row.call) != 0) return std::string("named ") + got.call;
-    if (got.start_ns < before_ns || got.end_ns > after_ns || got.start_ns > got.end_ns) return "times outside of the call";
-    if (got.end_ns - got.start_ns < expected.at_least_ns) return "too short: " + std::to_string(got.end_ns - got.start_ns) + " ns";
+    if (got.start_ns < before_ns || got.end_ns > after_ns || got.start_ns > got.end_ns)
+        return "times outside of the call";
+    if (got.end_ns - got.start_ns < expected.at_least_ns)
+        return "too short: " + std::to_string(got.end_ns - got.start_ns) + " ns";
     if (got.detail.size != sizeof(lw_call_detail)) return "detail of another size";
     if (!in_this_program(got.detail.caller)) return "caller is not this program";
-    if (got.detail.fd != expected.fd) return "fd " + std::to_string(got.detail.fd) + ", not " + std::to_string(expected.fd);
-    if (got.detail.arg != expected.arg) return "arg " + std::to_string(got.detail.arg) + ", not " + std::to_string(expected.arg);
-    if (got.detail.text != expected.text) return "text '" + std::string(got.detail.text) + "', not '" + expected.text + "'";
+    if (got.detail.fd != expected.fd)
+        return "fd " + std::to_string(got.detail.fd) + ", not " + std::to_string(expected.fd);
+    if (got.detail.arg != expected.arg)
+        return "arg " + std::to_string(got.detail.arg) + ", not " + std::to_string(expected.arg);
+    if (got.detail.text != expected.text)
+        return "text '" + std::string(got.detail.text) + "', not '" + expected.text + "'";
     return {};
 }
 
@@ -61,7 +67,8 @@ bool check(const Row& row)
         const Expected expected = provocation->second();
         fault = fault_of(row, expected, before_ns, now_ns());
     }
-    std::printf("%s row %s%s%s\n", fault.empty() ? "ok  " : "FAIL", row.symbol, fault.empty() ? "" : ": ", fault.c_str());
+    std::printf("%s row %s%s%s\n", fault.empty() ? "ok  " : "FAIL", row.symbol, fault.empty() ? "" : ": ",
+                fault.c_str());
     return fault.empty();
 }
 

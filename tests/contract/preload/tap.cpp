@@ -36,8 +36,8 @@ struct Site {
     std::_Exit(2);
 }
 
-// A handler: only copies. rdi, rsi, rdx, rcx are the probe's arguments (probes.def); the breakpoint is one byte long, like the
-// nop it replaces, so returning goes on behind it.
+// A handler: only copies. rdi, rsi, rdx, rcx are the probe's arguments (probes.def); the breakpoint is one byte long,
+// like the nop it replaces, so returning goes on behind it.
 void on_hit(int, siginfo_t*, void* context)
 {
     const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
@@ -133,12 +133,27 @@ void await_tracer()
     while (*site.semaphore == 0) usleep(1000);
 }
 
-void raise() { *site.semaphore = static_cast<unsigned short>(*site.semaphore + 1); }
-void lower() { *site.semaphore = static_cast<unsigned short>(*site.semaphore - 1); }
+void raise()
+{
+    *site.semaphore = static_cast<unsigned short>(*site.semaphore + 1);
+}
+void lower()
+{
+    *site.semaphore = static_cast<unsigned short>(*site.semaphore - 1);
+}
 
-void clear() { reported = 0; }
-std::size_t count() { return static_cast<std::size_t>(reported); }
-const Report& report(std::size_t index) { return index < count() ? reports[index] : nothing; }
+void clear()
+{
+    reported = 0;
+}
+std::size_t count()
+{
+    return static_cast<std::size_t>(reported);
+}
+const Report& report(std::size_t index)
+{
+    return index < count() ? reports[index] : nothing;
+}
 
 lw_loop_slot& loop()
 {
@@ -156,7 +171,13 @@ lw_loop_slot& loop()
     return slot;
 }
 
-void enter() { shim_register()(&loop()); }
-void leave() { shim_register()(nullptr); }
+void enter()
+{
+    shim_register()(&loop());
+}
+void leave()
+{
+    shim_register()(nullptr);
+}
 
 }  // namespace tap

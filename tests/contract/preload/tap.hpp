@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A tracer in the process itself: raises the semaphore of the shim's blocking_call probe and plants a breakpoint on its site, as
-// the kernel does for a uprobe, and keeps what the probe hands out. So every test of the shim runs without root.
+// A tracer in the process itself: raises the semaphore of the shim's blocking_call probe and plants a breakpoint on its
+// site, as the kernel does for a uprobe, and keeps what the probe hands out. So every test of the shim runs without
+// root.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,8 @@ struct Report {
     lw_call_detail detail;
 };
 
-// Finds the shim among the loaded libraries by loopwatch_shim_register. Ends the program with a message if there is none.
+// Finds the shim among the loaded libraries by loopwatch_shim_register. Ends the program with a message if there is
+// none.
 void attach();
 void detach();
 
@@ -36,7 +38,10 @@ const Report& report(std::size_t index);
 
 // A slot as a runtime publishes it, in a dispatch, with a floor of 1 ns: every call is reported, however short.
 lw_loop_slot& loop();
-inline void next_dispatch() { loop().seq = loop().seq + 2; }
+inline void next_dispatch()
+{
+    loop().seq = loop().seq + 2;
+}
 // Tells the shim that the calling thread runs loop(), or has ceased to.
 void enter();
 void leave();
