@@ -87,13 +87,15 @@ void Loop::poll(bool may_wait)
 
 void Loop::drain(lw_u64 now)
 {
-    for (unsigned left = poll_interval; left != 0; --left) {
+    // Counted in a register: two increments in memory a dispatch would be the longest chain of dependencies in this loop (1 ns).
+    lw_u64 seq = slot_.seq;
+    for (unsigned left = poll_interval; left != 0; --left, seq += 2) {
         detail::ReadyNode* const node = ready_.pop();
         if (node == nullptr) break;
         if (probe::watched() || probe::traced()) [[unlikely]] {
-            now = dispatch_watched(*node, now);
+            now = dispatch_watched(*node, seq, now);
         } else {
-            dispatch(*node);
+            dispatch(*node, seq);
             now = 0;
         }
     }
@@ -101,23 +103,24 @@ void Loop::drain(lw_u64 now)
 }
 
 // The one place where user code runs.
-[[gnu::always_inline]] inline void Loop::dispatch(detail::ReadyNode& node)
+[[gnu::always_inline]] inline void Loop::dispatch(detail::ReadyNode& node, lw_u64 seq)
 {
+    lw_task* const task = node.task;
     if constexpr (detail::published) {
-        slot_.task = node.task;
+        slot_.task = task;
+        if (task != nullptr) task->state = LW_TASK_RUNNING;
         publish_order();
-        ++slot_.seq;
+        slot_.seq = seq + 1;
         publish_order();
     }
-    if (node.task != nullptr) {
-        if constexpr (detail::published) node.task->state = LW_TASK_RUNNING;
+    if (task != nullptr) {
         node.handle.resume();
     } else {
         call(static_cast<detail::PostedCallback&>(node));
     }
     if constexpr (detail::published) {
         publish_order();
-        ++slot_.seq;
+        slot_.seq = seq + 2;
         publish_order();
     }
 }
@@ -135,10 +138,10 @@ void Loop::call(detail::PostedCallback& callback)
 }
 
 // `now`: the end of the dispatch before, if somebody was attached then and no poll came between; else 0.
-[[gnu::cold]] lw_u64 Loop::dispatch_watched(detail::ReadyNode& node, lw_u64 now)
+[[gnu::cold]] lw_u64 Loop::dispatch_watched(detail::ReadyNode& node, lw_u64 seq, lw_u64 now)
 {
     if (detail::forked) {
-        dispatch(node);
+        dispatch(node, seq);
         return 0;
     }
     const lw_u64 start = now != 0 ? now : clock_.ticks();
@@ -149,17 +152,33 @@ void Loop::call(detail::PostedCallback& callback)
     slot_.start = start;
     slot_.resume = resume;
     slot_.task_id = task_id;
-    slot_.ready = ready_.pushed() - static_cast<lw_u32>(slot_.seq / 2) - 1;
-    if (probe::traced()) [[unlikely]] {
-        probe::dispatch_begin(slot_.loop_id, task_id, resume);
-        if (task != nullptr && task->state == LW_TASK_CREATED) probe::task_start(task_id);
-        else if (task != nullptr) probe::task_resume(task_id);
-    }
-    dispatch(node);
+    slot_.ready = ready_.pushed() - static_cast<lw_u32>(seq / 2) - 1;
+    if (probe::traced()) [[unlikely]]
+        trace_begin(task, resume);
+    dispatch(node, seq);
     const lw_u64 end = clock_.ticks();
     slot_.start = 0;
-    probe::dispatch_end(slot_.loop_id, task_id);
+    if (probe::traced()) [[unlikely]]
+        trace_end(task);
     return account(task, resume, start, end);
+}
+
+void Loop::trace_begin(const lw_task* task, const lw_location* resume) noexcept
+{
+    probe::dispatch_begin(slot_.loop_id, task != nullptr ? task->id : 0, resume);
+    if (task == nullptr) return;
+    if (task->state == LW_TASK_CREATED)
+        probe::task_start(task->id);
+    else
+        probe::task_resume(task->id);
+}
+
+// A task that did not finish has suspended: told here, where a test of the semaphore costs untraced loops nothing.
+void Loop::trace_end(const lw_task* task) noexcept
+{
+    if (task != nullptr && task->state != LW_TASK_FINISHED)
+        probe::task_suspend(task->id, task->awaited_task, task->leaf->suspended_at);
+    probe::dispatch_end(slot_.loop_id, task != nullptr ? task->id : 0);
 }
 
 lw_u64 Loop::account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end)

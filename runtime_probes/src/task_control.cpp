@@ -82,14 +82,13 @@ void TaskControl::arrive(Loop* loop) noexcept
 void TaskControl::wake() noexcept
 {
     wait_ = nullptr;
-    publish(LW_TASK_READY);
-    loop_->ready_.push(*this);
+    push_ready();
 }
 
-void TaskControl::trace_suspend() noexcept
+void TaskControl::push_ready() noexcept
 {
-    if (forked) return;
-    probe::task_suspend(record_.id, record_.awaited_task, record_.leaf->suspended_at);
+    publish(LW_TASK_READY);
+    loop_->ready_.push(*this);
 }
 
 void TaskControl::cancel_from(std::string_view reason)

@@ -103,9 +103,11 @@ private:
     void clock_changed() noexcept;
 
     void drain(lw_u64 now);
-    void dispatch(detail::ReadyNode& node);
+    void dispatch(detail::ReadyNode& node, lw_u64 seq);
     void call(detail::PostedCallback& callback);
-    lw_u64 dispatch_watched(detail::ReadyNode& node, lw_u64 now);
+    lw_u64 dispatch_watched(detail::ReadyNode& node, lw_u64 seq, lw_u64 now);
+    void trace_begin(const lw_task* task, const lw_location* resume) noexcept;
+    void trace_end(const lw_task* task) noexcept;
     lw_u64 account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
     void slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
     void count_lag(lw_u64 start, lw_u64 due_ns) noexcept;

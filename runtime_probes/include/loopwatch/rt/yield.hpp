@@ -11,22 +11,16 @@ namespace loopwatch {
 
 namespace detail {
 
-class [[nodiscard]] YieldAwaiter final : public Suspension {
+class [[nodiscard]] YieldAwaiter {
 public:
     using loop_awaitable = void;
     bool await_ready() const noexcept { return false; }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) noexcept
     {
-        TaskControl& task = handle.promise().task();
-        task.suspend(handle, *this);
-        task.wake();
+        handle.promise().task().requeue(handle);
     }
     void await_resume() const noexcept {}
-
-private:
-    // Ready already: the cancellation comes at the next await.
-    void interrupt() noexcept override {}
 };
 
 }  // namespace detail

@@ -70,8 +70,13 @@ public:
         this->handle = handle;
         wait_ = &wait;
         publish(LW_TASK_SUSPENDED);
-        if (probe::traced()) [[unlikely]]
-            trace_suspend();
+    }
+    // The task lets others run: ready at once, nothing to interrupt.
+    template <class Promise>
+    void requeue(std::coroutine_handle<Promise> handle) noexcept
+    {
+        this->handle = handle;
+        push_ready();
     }
     // The wait could not begin after all.
     void resume_at_once() noexcept
@@ -124,7 +129,7 @@ protected:
 private:
     friend class loopwatch::Loop;  // links the record
 
-    void trace_suspend() noexcept;
+    void push_ready() noexcept;
     void report_end() noexcept;
     void report_unretrieved() noexcept;
 
