@@ -8,12 +8,13 @@ rows_=() failures_=0
 # A test that hangs must not take the others with it. The longest one takes about a minute on two cores.
 test_seconds_limit=${LOOPWATCH_TEST_SECONDS:-600}
 
-# configure_and_build SOURCE BUILD: a directory that is configured keeps its generator and its options.
+# configure_and_build SOURCE BUILD [TARGET…]: everything, or these; a directory that is configured keeps its generator and its
+# options.
 configure_and_build() {
     local generator=()
     if [ ! -e "$2/CMakeCache.txt" ] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
     cmake -S "$1" -B "$2" "${generator[@]}" >"$(log_file_ configure)" 2>&1 || give_up_ configure
-    cmake --build "$2" --parallel "$(nproc)" >"$(log_file_ build)" 2>&1 || give_up_ build
+    cmake --build "$2" --parallel "$(nproc)" ${3:+--target "${@:3}"} >"$(log_file_ build)" 2>&1 || give_up_ build
 }
 
 log_file_() {

@@ -14,9 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Well above the 100 ms that make a callback slow. The disk does no better than it was measured, so it will not be
+// Above the 100 ms that make a callback slow. The disk does no better than it was measured, so it will not be
 // less.
-constexpr auto flush_time = 180ms;
+constexpr auto flush_time = 130ms;
 
 [[noreturn]] void fail(const std::string& what)
 {

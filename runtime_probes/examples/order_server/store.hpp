@@ -19,7 +19,7 @@ public:
 
     // Appends so many orders, each on the disk before the next. Blocks. Any thread. Errors: std::system_error.
     void flush(std::size_t orders);
-    // So many orders that flush() takes 180 ms at least, on whatever disk.
+    // So many orders that flush() takes 130 ms at least, on whatever disk.
     std::size_t batch_size() const noexcept { return batch_size_; }
 
 private:
