@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <asio/buffer.hpp>
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/read.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/write.hpp>
+#include <catch2/catch.hpp>
+
+#include <signal.h>
+
+#include <loopwatch/rt.hpp>
+
+using namespace loopwatch;
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+
+namespace {
+
+Task<> echo_once(tcp::acceptor& acceptor)
+{
+    tcp::socket peer = co_await acceptor.async_accept(use_task);
+    std::array<char, 5> data;
+    co_await asio::async_read(peer, asio::buffer(data), use_task);
+    co_await asio::async_write(peer, asio::buffer(data), use_task);
+}
+
+Task<std::string> talk(Loop& loop, std::string port)
+{
+    tcp::resolver resolver(loop.context());
+    tcp::socket socket(loop.context());
+    const auto endpoints = co_await resolver.async_resolve("127.0.0.1", port, use_task);
+    co_await asio::async_connect(socket, endpoints, use_task);
+    co_await asio::async_write(socket, asio::buffer("hello", 5), use_task);
+    std::string answer(5, '\0');
+    co_await asio::async_read(socket, asio::buffer(answer), use_task);
+    const auto [error, n] = co_await socket.async_read_some(asio::buffer(answer.data(), 5), use_task_nothrow);
+    if (error != asio::error::eof || n != 0) co_return "no end of file";
+    co_return answer;
+}
+
+}  // namespace
+
+TEST_CASE("sockets, the resolver and composed operations are awaited; an error is thrown or returned")
+{
+    Loop loop("test");
+    tcp::acceptor acceptor(loop.context(), tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+    std::string answer;
+    bool refused = false;
+    spawn(loop, echo_once(acceptor), "server");
+    spawn(loop, [](Loop& on, std::string port, std::string& to, bool& thrown) -> Task<> {
+        to = co_await talk(on, port);
+        tcp::socket socket(on.context());
+        try {
+            co_await socket.async_connect(tcp::endpoint(asio::ip::address_v4::loopback(), 1), use_task);
+        } catch (const std::system_error& error) {
+            thrown = error.code() == asio::error::connection_refused;
+        }
+    }(loop, std::to_string(acceptor.local_endpoint().port()), answer, refused));
+    loop.run();
+    CHECK(answer == "hello");
+    CHECK(refused);
+}
+
+TEST_CASE("signals are awaited")
+{
+    Loop loop("test");
+    int received = 0;
+    spawn(loop, [](Loop& on, int& to) -> Task<> {
+        asio::signal_set signals(on.context(), SIGUSR1);
+        on.post([] { raise(SIGUSR1); });
+        to = co_await signals.async_wait(use_task);
+    }(loop, received));
+    loop.run();
+    CHECK(received == SIGUSR1);
+}
+
+TEST_CASE("work in the executor brings back its result or its exception and leaves the loop free")
+{
+    Loop loop("test");
+    std::vector<std::string> log;
+    spawn(loop, [](std::vector<std::string>& to) -> Task<> {
+        const auto worker = co_await run_in_executor([] {
+            std::this_thread::sleep_for(30ms);
+            return std::this_thread::get_id();
+        });
+        to.push_back(worker == std::this_thread::get_id() ? "same thread" : "other thread");
+        try {
+            co_await run_in_executor([] { throw std::runtime_error("from the pool"); });
+        } catch (const std::runtime_error& error) {
+            to.push_back(error.what());
+        }
+    }(log));
+    spawn(loop, [](std::vector<std::string>& to) -> Task<> {
+        co_await sleep_for(5ms);
+        to.push_back("meanwhile");
+    }(log));
+    loop.run();
+    CHECK(log == std::vector<std::string>{"meanwhile", "other thread", "from the pool"});
+}
+
+TEST_CASE("several loops in several threads send each other 20,000 callbacks and tasks and lose none")
+{
+    constexpr int loops = 4, each = 5'000;
+    std::vector<std::unique_ptr<Loop>> all;
+    std::atomic<int> arrived{0};
+    for (int i = 0; i < loops; ++i) all.push_back(std::make_unique<Loop>("loop " + std::to_string(i)));
+    std::vector<std::thread> threads;
+    for (int i = 0; i < loops; ++i) {
+        Loop& self = *all[i];
+        Loop& other = *all[(i + 1) % loops];
+        spawn(self, [](Loop& to, std::atomic<int>& count) -> Task<> {
+            for (int n = 0; n < each; ++n) {
+                if (n % 2 == 0)
+                    to.post([&count] { ++count; });
+                else
+                    spawn(to, [](std::atomic<int>& c) -> Task<> {
+                        co_await yield();
+                        ++c;
+                    }(count));
+                co_await yield();
+            }
+            while (count != loops * each) co_await sleep_for(1ms);
+        }(other, arrived), "sender");
+    }
+    for (auto& loop : all) threads.emplace_back([&loop] { loop->run(); });
+    for (auto& thread : threads) thread.join();
+    CHECK(arrived == loops * each);
+}
+
+TEST_CASE("a waiting loop is woken by a post and by a stop from another thread, each of 200 times")
+{
+    Loop loop("test");
+    std::atomic<int> ran{0};
+    spawn(loop, []() -> Task<> { co_await sleep_for(1h); }());
+    std::thread other([&] {
+        for (int i = 1; i <= 200; ++i) {
+            std::this_thread::sleep_for(200us);
+            loop.post([&] { ++ran; });
+            while (ran != i) std::this_thread::yield();
+        }
+        loop.stop();
+    });
+    loop.run();
+    other.join();
+    CHECK(ran == 200);
+    CHECK(loop.slot().tasks != nullptr);
+}
+
+TEST_CASE("stop before run ends the next run at once, and only that")
+{
+    Loop loop("test");
+    int ran = 0;
+    loop.post([&] { ++ran; });
+    loop.stop();
+    loop.run();
+    CHECK(ran == 0);
+    loop.run();
+    CHECK(ran == 1);
+}
+
+TEST_CASE("an exception of a callback leaves run, and the loop can be run again")
+{
+    Loop loop("test");
+    bool after = false;
+    loop.post([] { throw std::runtime_error("callback"); });
+    loop.post([&] { after = true; });
+    CHECK_THROWS_WITH(loop.run(), "callback");
+    CHECK(loop.slot().seq % 2 == 0);
+    CHECK_FALSE(after);
+    loop.run();
+    CHECK(after);
+    CHECK(loop.slot().seq == 4);
+}
+
+TEST_CASE("a loop runs once at a time")
+{
+    Loop loop("test");
+    bool refused = false;
+    loop.post([&] {
+        try {
+            loop.run();
+        } catch (const std::logic_error&) {
+            refused = true;
+        }
+    });
+    loop.run();
+    CHECK(refused);
+}
