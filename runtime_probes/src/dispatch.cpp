@@ -156,8 +156,9 @@ void Loop::call(detail::PostedCallback& callback)
     if (probe::traced()) [[unlikely]]
         trace_begin(task, resume);
     dispatch(node, seq);
-    const lw_u64 end = clock_.ticks();
     slot_.start = 0;
+    if (detail::forked) return 0;
+    const lw_u64 end = clock_.ticks();
     if (probe::traced()) [[unlikely]]
         trace_end(task);
     return account(task, resume, start, end);
@@ -198,7 +199,6 @@ lw_u64 Loop::account(const lw_task* task, const lw_location* resume, lw_u64 star
 // impact_seq is the dispatch's odd one.
 [[gnu::cold, gnu::noinline]] void Loop::slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end)
 {
-    if (!probe::watched() || detail::forked) return;
     const lw_u64 start_ns = clock_.moment_ns(start);
     const lw_u64 end_ns = clock_.moment_ns(end);
     // What became ready meanwhile waited too: bring it into the queue.
