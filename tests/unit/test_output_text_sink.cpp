@@ -216,18 +216,18 @@ TEST_CASE("a report that cannot be written is an error")
     auto output = Output::open(directory / "report");
     REQUIRE(output);
     TextSink sink(*output, {});
+    REQUIRE(sink.write(slow(1, second, 100 * ms, "a")));
     // The disk is full from here on.
     const int full = ::open("/dev/full", O_WRONLY);
     REQUIRE(full >= 0);
-    std::filesystem::path self = "/proc/self/fd";
-    for (const auto& entry : std::filesystem::directory_iterator(self)) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
         std::error_code error;
         if (std::filesystem::read_symlink(entry, error) == directory / "report") {
             ::dup2(full, std::stoi(entry.path().filename()));
         }
     }
     ::close(full);
-    const auto written = sink.write(slow(1, second, 100 * ms, "a"));
+    const auto written = sink.write(slow(3, second, 100 * ms, "b"));
     REQUIRE_FALSE(written);
     CHECK_THAT(written.error().what, Catch::Contains("No space left"));
 }

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "analysis/frames.hpp"
 #include "analysis/kind.hpp"
@@ -67,11 +68,23 @@ void add_breakdown(Sections& out, const Breakdown& breakdown)
     if (!shown.empty()) out.line(fmt::format("{}", fmt::join(shown, ", ")));
 }
 
+// "timeout_ns", "500000" → "timeout", "500 us": people read durations, not nanoseconds.
+std::pair<std::string, std::string> spoken(std::string_view name, const std::string& value)
+{
+    std::uint64_t ns = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), ns);
+    const bool is_duration = name.ends_with("_ns") && error == std::errc{} && end == value.data() + value.size();
+    if (!is_duration) return {escape_terminal(name), escape_terminal(value)};
+    name.remove_suffix(3);
+    return {escape_terminal(name), format_duration(ns)};
+}
+
 std::string call_text(const Source& source)
 {
     std::vector<std::string> arguments;
-    for (const auto& [name, value] : source.args) {
-        arguments.push_back(fmt::format("{}={}", escape_terminal(name), escape_terminal(value)));
+    for (const auto& argument : source.args) {
+        const auto [name, value] = spoken(argument.first, argument.second);
+        arguments.push_back(fmt::format("{}={}", name, value));
     }
     if (source.call.empty()) return fmt::format("{}", fmt::join(arguments, ", "));
     return fmt::format("{}({})", escape_terminal(source.call), fmt::join(arguments, ", "));
@@ -184,8 +197,9 @@ std::string text_of(const TaskEvent& event, const TextContext& context)
                                    context.style.strong(escape_terminal(event.type)));
     if (!event.task_id.empty()) text += " task " + escape_terminal(event.task_id);
     if (!event.loop_id.empty()) text += " loop " + escape_terminal(event.loop_id);
-    for (const auto& [name, value] : event.fields) {
-        text += fmt::format(", {} {}", escape_terminal(name), escape_terminal(value));
+    for (const auto& field : event.fields) {
+        const auto [name, value] = spoken(field.first, field.second);
+        text += fmt::format(", {} {}", name, value);
     }
     for (const auto& [name, location] : event.locations) {
         if (location.known()) text += fmt::format(", {} {}", escape_terminal(name), place(location));
