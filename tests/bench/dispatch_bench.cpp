@@ -1,33 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The empty post-and-resume loop: tasks that do nothing but go to the end of the ready queue. Prints nanoseconds per resume.
-//   dispatch_bench [RESUMES [TASKS]]
-// Run it interleaved with dispatch_bench_noprobes; scripts/bench does.
-#include <chrono>
+// dispatch_bench [RESUMES [TASKS [ROUNDS [WORK_NS]]]]
+//
+// The empty post-and-resume loop: TASKS tasks that do nothing (or WORK_NS of work) but go to the end of the ready queue. One line
+// a round of RESUMES (rounds.hpp); ROUNDS = 0: until it is ended. Run it interleaved with dispatch_bench_noprobes, or attach and
+// detach a tracer while it runs; scripts/bench does.
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include <loopwatch/rt.hpp>
 
+#include "rounds.hpp"
+
 using namespace loopwatch;
 
-static Task<> spin(unsigned long resumes)
+namespace {
+
+struct Plan {
+    unsigned long resumes = 20'000'000, tasks = 1, rounds = 1, work_ns = 0;
+};
+
+void turn(unsigned long turns)
 {
-    for (unsigned long i = 0; i < resumes; ++i) co_await yield();
+    for (unsigned long i = 0; i < turns; ++i) asm volatile("" ::: "memory");
 }
+
+// Turns of an empty loop that last so long here.
+unsigned long turns_for(unsigned long work_ns)
+{
+    if (work_ns == 0) return 0;
+    constexpr unsigned long sample = 50'000'000;
+    const auto begin_ns = bench::now_ns();
+    turn(sample);
+    return work_ns * sample / (bench::now_ns() - begin_ns);
+}
+
+Task<> spin(const bool& done, unsigned long turns)
+{
+    while (!done) {
+        turn(turns);
+        co_await yield();
+    }
+}
+
+// The queue is first in, first out: all tasks are resumed equally often, so that one of them can keep the time.
+Task<> keep_time(const Plan& plan, bool& done, unsigned long turns)
+{
+    const unsigned long own = plan.resumes / plan.tasks;
+    for (unsigned long round = 0; plan.rounds == 0 || round < plan.rounds; ++round) {
+        const auto begin_ns = bench::now_ns();
+        for (unsigned long i = 0; i < own; ++i) {
+            turn(turns);
+            co_await yield();
+        }
+        bench::report_round(begin_ns, bench::now_ns(), own * plan.tasks);
+    }
+    done = true;
+}
+
+}  // namespace
 
 int main(int argc, char** argv)
 {
-    const unsigned long resumes = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 20'000'000;
-    const unsigned long tasks = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
-    if (resumes == 0 || tasks == 0) {
-        std::fputs("usage: dispatch_bench [RESUMES [TASKS]]\n", stderr);
+    Plan plan;
+    unsigned long* const values[] = {&plan.resumes, &plan.tasks, &plan.rounds, &plan.work_ns};
+    for (int i = 1; i < argc && i <= 4; ++i) *values[i - 1] = std::strtoul(argv[i], nullptr, 10);
+    if (argc > 5 || plan.tasks == 0 || plan.resumes < plan.tasks) {
+        std::fputs("usage: dispatch_bench [RESUMES [TASKS [ROUNDS [WORK_NS]]]]\n", stderr);
         return 2;
     }
+    const unsigned long turns = turns_for(plan.work_ns);
+    bool done = false;
     Loop loop("bench");
-    for (unsigned long i = 0; i < tasks; ++i) spawn(loop, spin(resumes / tasks));
-    const auto start = std::chrono::steady_clock::now();
+    spawn(loop, keep_time(plan, done, turns));
+    for (unsigned long i = 1; i < plan.tasks; ++i) spawn(loop, spin(done, turns));
     loop.run();
-    const std::chrono::duration<double, std::nano> lasted = std::chrono::steady_clock::now() - start;
-    std::printf("%.3f\n", lasted.count() / static_cast<double>(resumes));
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// attach_site PID FILE OFFSET:SEMAPHORE [OFFSET:SEMAPHORE …]   (file offsets; semaphore 0: none)
+// attach_site [--empty] PID FILE OFFSET:SEMAPHORE [OFFSET:SEMAPHORE …]   (file offsets; semaphore 0: none)
 //
 // The smallest real tracer: one BPF program on all sites by one uprobe_multi link. Prints "attached"; at SIGTERM, one line a
-// site: hits, then rdi rsi rdx rcx r8 of the last hit. Exit status 77 if the kernel has no uprobe_multi.
+// site: hits, then rdi rsi rdx rcx r8 of the last hit. --empty: the program does nothing, a hit costs the kernel's share only
+// (scripts/bench). Exit status 77 if the kernel has no uprobe_multi.
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
@@ -44,6 +45,21 @@ static int give_up(const char *what)
     INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_1, BPF_REG_6, pt_regs_offset, 0), \
         INSN(BPF_STX | BPF_MEM | BPF_DW, BPF_REG_0, BPF_REG_1, offsetof(struct hit, argument) + 8 * (n), 0)
 
+static int load(const struct bpf_insn *code, size_t count)
+{
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = (enum bpf_attach_type)UPROBE_MULTI);
+    return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "attach_site", "Dual BSD/GPL", code, count, &options);
+}
+
+static int load_empty_program(void)
+{
+    const struct bpf_insn code[] = {
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
+        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+    };
+    return load(code, sizeof code / sizeof *code);
+}
+
 // hits[cookie].count++, and its arguments
 static int load_program(int hits)
 {
@@ -63,8 +79,7 @@ static int load_program(int hits)
         INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
         INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
     };
-    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = (enum bpf_attach_type)UPROBE_MULTI);
-    return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "attach_site", "Dual BSD/GPL", code, sizeof code / sizeof *code, &options);
+    return load(code, sizeof code / sizeof *code);
 }
 
 static int attach(int program, int pid, const char *path, char **sites, int count)
@@ -85,8 +100,11 @@ static int attach(int program, int pid, const char *path, char **sites, int coun
 
 int main(int argc, char **argv)
 {
+    const int empty = argc > 1 && strcmp(argv[1], "--empty") == 0;
+    argc -= empty;
+    argv += empty;
     const int count = argc - 3;
-    if (count < 1 || count > SITES_MAX) return fprintf(stderr, "usage: attach_site PID FILE OFFSET:SEMAPHORE…\n"), 2;
+    if (count < 1 || count > SITES_MAX) return fprintf(stderr, "usage: attach_site [--empty] PID FILE OFFSET:SEMAPHORE…\n"), 2;
     sigset_t end;
     sigemptyset(&end);
     sigaddset(&end, SIGTERM);
@@ -94,7 +112,7 @@ int main(int argc, char **argv)
 
     const int hits = bpf_map_create(BPF_MAP_TYPE_ARRAY, "hits", sizeof(uint32_t), sizeof(struct hit), SITES_MAX, NULL);
     if (hits < 0) return give_up("map");
-    const int program = load_program(hits);
+    const int program = empty ? load_empty_program() : load_program(hits);
     if (program < 0) return give_up("program");
     const int link = attach(program, atoi(argv[1]), argv[2], argv + 3, count);
     if (link < 0) return give_up("uprobe_multi link"), errno == EINVAL ? 77 : 1;
