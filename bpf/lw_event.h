@@ -24,6 +24,7 @@ typedef __s32 __lw_s32;
 #define LW_NAME_BYTES 64
 #define LW_COMM_BYTES 16
 #define LW_WAKER_DEPTH 16
+#define LW_KERNEL_DEPTH 32
 #define LW_PATH_PARTS 6
 #define LW_PATH_PART_BYTES 40
 #define LW_TRACE_ARGS 5
@@ -160,6 +161,9 @@ struct lw_source {
     __lw_u64 block_start_ns, block_end_ns; /* of the last block */
     struct lw_waker waker;
     struct lw_file file;
+    __lw_u32 kernel_depth; /* with cfg_kernel_stacks */
+    __lw_u32 padding;
+    __lw_u64 kernel_stack[LW_KERNEL_DEPTH];
     struct lw_task_view task;
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
@@ -199,7 +203,8 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 144 + sizeof(struct lw_task_view), "layout of lw_dispatch");
-LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 + 8 * LW_KERNEL_DEPTH +
+                    sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
 
 #endif

@@ -55,12 +55,14 @@ static __always_inline void read_file(struct lw_file *to, struct task_struct *ta
     }
 }
 
-static __always_inline void describe_place(struct lw_buffer *buffer, struct task_struct *task, struct pt_regs *regs,
+static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, struct task_struct *task, struct pt_regs *regs,
                                            const struct lw_slot_head *head, __u32 state)
 {
     struct lw_source *source = &buffer->source;
 
-    __builtin_memset(source, 0, sizeof(*source));
+    /* In parts: LLVM gives up on inlining one memset of this size. read_task and read_stack fill the rest. */
+    __builtin_memset(source, 0, offsetof(struct lw_source, kernel_stack));
+    __builtin_memset(source->kernel_stack, 0, sizeof(source->kernel_stack));
     buffer->sent = 0;
     source->syscall = regs->orig_ax;
     source->state = state;
@@ -71,13 +73,17 @@ static __always_inline void describe_place(struct lw_buffer *buffer, struct task
     source->args[4] = regs->r8;
     source->args[5] = regs->r9;
     read_file(&source->file, task, regs->di);
+    if (cfg_kernel_stacks) {
+        const long bytes = bpf_get_stack(ctx, source->kernel_stack, sizeof(source->kernel_stack), 0);
+        source->kernel_depth = bytes > 0 ? (__u32)bytes / 8 : 0;
+    }
     read_task(&source->task, head->task);
     read_registers(&source->stack.registers, regs);
     read_stack(&source->stack, buffer->raw + sizeof(*source), head->stack_top);
 }
 
 /* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */
-static __always_inline __u32 place_of(struct lw_loop *loop, struct task_struct *task, const struct lw_slot_head *head, __u32 state)
+static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct task_struct *task, const struct lw_slot_head *head, __u32 state)
 {
     struct pt_regs regs;
     if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
@@ -87,7 +93,7 @@ static __always_inline __u32 place_of(struct lw_loop *loop, struct task_struct *
         if (!buffer) return LW_NO_PLACE;
         if (i >= loop->places) {
             loop->places = i + 1;
-            describe_place(buffer, task, &regs, head, state);
+            describe_place(ctx, buffer, task, &regs, head, state);
             buffer->source.index = i;
             return i;
         }
@@ -97,7 +103,7 @@ static __always_inline __u32 place_of(struct lw_loop *loop, struct task_struct *
     return LW_NO_PLACE;
 }
 
-static __always_inline void switched_out(struct lw_loop *loop, struct task_struct *task, bool preempted, __u32 state, __u64 now)
+static __always_inline void switched_out(void *ctx, struct lw_loop *loop, struct task_struct *task, bool preempted, __u32 state, __u64 now)
 {
     struct lw_slot_head head;
 
@@ -113,7 +119,7 @@ static __always_inline void switched_out(struct lw_loop *loop, struct task_struc
         loop->off = LW_OFF_STOPPED;
     } else {
         loop->off = LW_OFF_BLOCKED;
-        loop->place = place_of(loop, task, &head, state);
+        loop->place = place_of(ctx, loop, task, &head, state);
     }
 }
 
@@ -174,7 +180,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *out = bpf_map_lookup_elem(&loops, &prev_tid);
     if (out) {
         program = LW_RUN_switch_loop;
-        switched_out(out, prev, preempted, prev_state, bpf_ktime_get_ns());
+        switched_out(ctx, out, prev, preempted, prev_state, bpf_ktime_get_ns());
     }
     struct lw_loop *in = bpf_map_lookup_elem(&loops, &next_tid);
     if (in) {

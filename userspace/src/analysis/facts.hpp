@@ -27,6 +27,7 @@ struct BlockFacts {
     std::string fd_target;
     std::string peer;       // address of the socket's other end, if known
     std::vector<Frame> stack;
+    std::vector<Frame> kernel_stack;
     std::optional<Waker> waker;
     WokenBy woken_by = WokenBy::unknown;
 };

@@ -46,6 +46,7 @@ void enrich(Source& source, const Source& kernel)
         if (wanted && !waiting_inside && !has_target && !has_argument(source, arg.first)) source.args.push_back(arg);
     }
     if (!kernel.stack.empty()) source.stack = kernel.stack;
+    source.kernel_stack = kernel.kernel_stack;
     source.waker = kernel.waker;
     source.woken_by = kernel.woken_by;
 }
@@ -58,6 +59,7 @@ Source source_of(const BlockFacts& block)
     source.longest_ns = block.longest_ns;
     source.count = block.count;
     source.stack = block.stack;
+    source.kernel_stack = block.kernel_stack;
     source.waker = block.waker;
     source.woken_by = block.woken_by;
     const auto entry = libc_entry(block.stack);

@@ -119,6 +119,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
 
     parts.skeleton->rodata->cfg_threshold_ns = options.threshold_ns;
     parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
+    parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);

@@ -24,6 +24,7 @@ struct KernelOptions {
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;
     std::uint32_t max_loops = 64;  // 6 x 38 KiB of kernel memory each
+    bool kernel_stacks = false;
     AttachRung rung = AttachRung::multi;
 };
 

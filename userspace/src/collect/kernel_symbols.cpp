@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/kernel_symbols.hpp"
 
+#include <bcc/bcc_syms.h>
+
 #include <cinttypes>
 #include <cstdio>
 #include <memory>
@@ -53,6 +55,23 @@ KernelSymbols::KernelSymbols()
         const auto origin = type == 't' || type == 'T' ? meaning(name) : WakeOrigin::unknown;
         if (origin != WakeOrigin::unknown) open = {address, 0, origin};
     }
+}
+
+KernelSymbols::~KernelSymbols()
+{
+    if (all_) bcc_free_symcache(all_, -1);
+}
+
+void KernelSymbols::load_all()
+{
+    if (!all_) all_ = bcc_symcache_new(-1, nullptr);
+}
+
+std::string KernelSymbols::name(std::uint64_t address) const
+{
+    bcc_symbol symbol = {};
+    if (!all_ || bcc_symcache_resolve_no_demangle(all_, address, &symbol) != 0 || !symbol.name) return {};
+    return symbol.name;
 }
 
 WakeOrigin KernelSymbols::origin(std::span<const std::uint64_t> kernel_stack) const

@@ -135,7 +135,6 @@ Result<Fd> open_file(const std::string& path)
         // A file that stays root's is still a report: no reason to fail.
         [[maybe_unused]] const int given = ::fchown(opened->fd.raw(), caller->uid, caller->gid);
     }
-    if (::ftruncate(opened->fd.raw(), 0) != 0) return errno_error(ExitCode::failed, "cannot write " + path);
     return std::move(opened->fd);
 }
 
@@ -159,7 +158,9 @@ Result<Output> Output::open(const std::string& path)
     if (path != "-") {
         auto file = open_file(path);
         if (!file) return file.error();
-        return Output(std::move(*file), path);
+        Output output(std::move(*file), path);
+        output.keeps_last_report_ = true;
+        return output;
     }
     Fd copy(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
     if (!copy) return errno_error(ExitCode::failed, "cannot write to stdout", hint_for(errno));
@@ -168,6 +169,7 @@ Result<Output> Output::open(const std::string& path)
 
 Result<void> Output::write_lines(std::string_view lines)
 {
+    if (std::exchange(keeps_last_report_, false) && ::ftruncate(fd_.raw(), 0) != 0) return write_error();
     std::size_t written = 0;
     while (written < lines.size()) {
         const ssize_t count = ::write(fd_.raw(), lines.data() + written, lines.size() - written);

@@ -32,6 +32,7 @@ private:
 
     Fd fd_;
     std::string name_;
+    bool keeps_last_report_ = false;  // until the first line of this one: a session that cannot start destroys nothing
 };
 
 }  // namespace loopwatch

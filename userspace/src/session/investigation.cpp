@@ -59,7 +59,7 @@ void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
     block.peer = same ? std::move(live.peer) : S_ISSOCK(seen.mode) ? socket_peer(pid, seen.inode) : "";
 }
 
-BlockFacts block_facts(const SourceEvent& event, Attachment& attachment)
+BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const KernelSymbols& symbols)
 {
     const auto& head = event.head;
     BlockFacts block;
@@ -71,6 +71,13 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment)
     block.count = head.count;
     block.last_start_ns = head.block_start_ns;
     block.last_end_ns = head.block_end_ns;
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(head.kernel_depth, LW_KERNEL_DEPTH); ++i) {
+        Frame frame;
+        frame.function = symbols.name(head.kernel_stack[i]);
+        frame.module = "[kernel]";
+        frame.offset = head.kernel_stack[i];
+        block.kernel_stack.push_back(std::move(frame));
+    }
     if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
         set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]), attachment.process().pid());
     return block;
@@ -200,7 +207,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
     if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());
-    for (const auto& place : bundle.places) facts->blocks_by_place.push_back(block_facts(place, attachment));
+    for (const auto& place : bundle.places) facts->blocks_by_place.push_back(block_facts(place, attachment, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
     for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, attachment));
     facts->samples.resize(bundle.samples.size());

@@ -4,14 +4,10 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
@@ -43,47 +39,7 @@ Result<Fd> open_signals()
     return signals;
 }
 
-std::optional<AttachRung> forced_rung(AttachMode mode)
-{
-    switch (mode) {
-        case AttachMode::automatic: return std::nullopt;
-        case AttachMode::multi: return AttachRung::multi;
-        case AttachMode::perf_all: return AttachRung::perf_all;
-        case AttachMode::perf_pid: return AttachRung::perf_pid;
-        case AttachMode::none: break;
-    }
-    return AttachRung::none;
-}
-
-std::uint64_t peak_rss_bytes(pid_t pid)
-{
-    const auto status = read_proc(pid, "status", 8192).value_or("");
-    const auto line = status.find("VmHWM:");
-    std::uint64_t kib = 0;
-    if (line != std::string::npos) std::sscanf(status.c_str() + line + 6, "%" SCNu64, &kib);
-    return kib * 1024;
-}
-
 }  // namespace
-
-Result<SessionOptions> session_options_of(const Options& options)
-{
-    SessionOptions wish;
-    wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
-    if (wish.pids.empty())
-        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name), "list processes with: ps -e"};
-    wish.tids.insert(options.tids.begin(), options.tids.end());
-    wish.threshold_ns = options.threshold_ns;
-    wish.block_threshold_ns = options.block_threshold_ns;
-    wish.duration_ns = options.duration_ns.value_or(0);
-    wish.interval_ns = options.interval_ns;
-    wish.trace = options.trace;
-    wish.max_overhead_percent = options.max_overhead_percent;
-    wish.max_loops = options.max_loops;
-    wish.rung = forced_rung(options.attach);
-    wish.fail_on.insert(options.fail_on.begin(), options.fail_on.end());
-    return wish;
-}
 
 Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink) {}
 Session::~Session() = default;
@@ -101,9 +57,10 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
     session->worker_ = std::move(*worker);
-    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.rung.value_or(best_rung())});
+    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks, wish.rung.value_or(best_rung())});
     if (!kernel) return kernel.error();
     session->kernel_ = std::move(*kernel);
+    if (wish.kernel_stacks) session->kernel_symbols_.load_all();
     session->watchdog_.emplace(WatchdogOptions{wish.threshold_ns / 2, std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
                                *session->kernel_, session->book_);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
@@ -143,41 +100,8 @@ Result<void> Session::check_floor()
 
 void Session::publish_start()
 {
-    SessionStart start;
-    start.at_ns = monotonic_ns();
-    start.version = LOOPWATCH_VERSION;
-    utsname name = {};
-    if (::uname(&name) == 0) start.kernel = name.release;
-    start.threshold_ns = options_.threshold_ns;
-    start.block_threshold_ns = options_.block_threshold_ns;
-    start.limits = {{"max_loops", options_.max_loops}, {"stack_bytes", LW_STACK_BYTES}, {"stacks_per_second", 2000}};
-    start.warnings = warnings_;
-    std::set<std::string> probes;
-    std::set<int> tiers;
-    for (auto& [pid, target] : targets_) {
-        probes.insert(target->probes().begin(), target->probes().end());
-        for (const int tier : target->tiers()) tiers.insert(tier);
-        for (const auto& warning : target->warnings()) start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
-        for (const auto& loop : target->known_loops()) {
-            lw_loop_slot slot;
-            if (target->loops().read(loop.slot, slot)) start.limits["floor_ns"] = std::max(start.limits["floor_ns"], slot.floor_ns);
-        }
-    }
-    start.probes.assign(probes.begin(), probes.end());
-    start.tiers.assign(tiers.begin(), tiers.end());
-    reporter_.publish(start);
-    for (auto& [pid, target] : targets_) {
-        TargetStart record;
-        record.subject = {pid, 0, target->ns_pid(), 0, target->comm()};
-        record.at_ns = monotonic_ns();
-        record.exe = target->process().exe();
-        record.cmdline = target->process().cmdline();
-        record.build_id = target->build_id();
-        record.tiers = target->tiers();
-        for (const auto& loop : target->known_loops()) record.loops.push_back({std::to_string(loop.id), loop.name});
-        record.warnings = target->warnings();
-        reporter_.publish(record);
-    }
+    reporter_.publish(session_start(options_, warnings_, targets_));
+    for (const auto& [pid, target] : targets_) reporter_.publish(target_start(*target));
 }
 
 Result<ExitCode> Session::run()
@@ -408,21 +332,6 @@ Counts Session::losses() const
     return lost;
 }
 
-Overhead Session::overhead() const
-{
-    rusage usage = {};
-    ::getrusage(RUSAGE_SELF, &usage);
-    const auto nanoseconds = [](const timeval& time) {
-        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_usec) * 1000;
-    };
-    const auto cost = kernel_->cost();
-    Overhead overhead;
-    overhead.bpf_runs = cost.runs;
-    overhead.bpf_ns = cost.ns;
-    overhead.collector_cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
-    overhead.max_rss_bytes = peak_rss_bytes(::getpid());
-    overhead.worker_max_rss_bytes = peak_rss_bytes(worker_->pid());
-    return overhead;
-}
+Overhead Session::overhead() const { return own_overhead(kernel_->cost(), worker_->pid()); }
 
 }  // namespace loopwatch

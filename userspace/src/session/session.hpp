@@ -14,34 +14,18 @@
 #include <string>
 #include <vector>
 
-#include "cli.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/attachment.hpp"
 #include "session/reporter.hpp"
+#include "session/session_options.hpp"
+#include "session/session_records.hpp"
 #include "session/statistics.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
-
-struct SessionOptions {
-    std::vector<pid_t> pids;
-    std::set<std::uint32_t> tids;  // empty: all threads
-    std::uint64_t threshold_ns = 100'000'000;
-    std::uint64_t block_threshold_ns = 10'000'000;
-    std::uint64_t duration_ns = 0;  // 0: until interrupted
-    std::uint64_t interval_ns = 1'000'000'000;
-    bool trace = false;
-    double max_overhead_percent = 2;
-    std::uint32_t max_loops = 64;
-    std::optional<AttachRung> rung;  // forced; else the best this kernel offers
-    std::set<std::string> fail_on;   // finding types
-};
-
-// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has the name.
-Result<SessionOptions> session_options_of(const Options& options);
 
 class Session {
 public:
@@ -85,7 +69,7 @@ private:
     Reporter reporter_;
     std::unique_ptr<SymbolWorker> worker_;
     std::unique_ptr<Kernel> kernel_;
-    std::map<std::uint32_t, std::unique_ptr<Attachment>> targets_;
+    Targets targets_;
     std::vector<std::string> warnings_;
 
     KernelSymbols kernel_symbols_;

@@ -30,7 +30,7 @@ void warn(ModuleScan& scan, std::string text)
     if (scan.warnings.size() < max_warnings) scan.warnings.push_back(std::move(text));
 }
 
-// BCC keeps one semaphore a probe, of whichever note it saw last: sites of one probe share theirs (probes.def gives each a gate).
+// BCC leaves out tombstones of functions that the linker dropped. It keeps one semaphore a probe, of whichever note it saw last: sites of one probe share theirs (probes.def gives each a gate).
 // It decodes operands; what is not a plain 8-byte register comes back as "?", and is refused.
 std::string arguments_of(const bcc_usdt& probe, int location)
 {
@@ -52,7 +52,6 @@ void add_site(const bcc_usdt& probe, int index)
     ModuleScan& scan = *current->scan;
     bcc_usdt_location location = {};
     if (bcc_usdt_get_location(current->usdt, probe.provider, probe.name, index, &location) != 0) return;
-    if (location.address < 4096) return;  // the tombstone of a function that the linker dropped
     if (scan.sites.size() >= max_sites) return warn(scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
     const auto refuse = [&](std::string_view why) {
         warn(scan, fmt::format("{} at 0x{:x} left out: {}", probe.name, location.address, why));

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session_options.hpp"
+
+#include <fmt/format.h>
+
+#include "target/process.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+std::optional<AttachRung> forced_rung(AttachMode mode)
+{
+    switch (mode) {
+        case AttachMode::automatic: return std::nullopt;
+        case AttachMode::multi: return AttachRung::multi;
+        case AttachMode::perf_all: return AttachRung::perf_all;
+        case AttachMode::perf_pid: return AttachRung::perf_pid;
+        case AttachMode::none: break;
+    }
+    return AttachRung::none;
+}
+
+}  // namespace
+
+Result<SessionOptions> session_options_of(const Options& options)
+{
+    SessionOptions wish;
+    wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
+    if (wish.pids.empty())
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name), "list processes with: ps -e"};
+    wish.tids.insert(options.tids.begin(), options.tids.end());
+    wish.threshold_ns = options.threshold_ns;
+    wish.block_threshold_ns = options.block_threshold_ns;
+    wish.duration_ns = options.duration_ns.value_or(0);
+    wish.interval_ns = options.interval_ns;
+    wish.trace = options.trace;
+    wish.kernel_stacks = options.kernel_stacks;
+    wish.max_overhead_percent = options.max_overhead_percent;
+    wish.max_loops = options.max_loops;
+    wish.rung = forced_rung(options.attach);
+    wish.fail_on.insert(options.fail_on.begin(), options.fail_on.end());
+    return wish;
+}
+
+}  // namespace loopwatch

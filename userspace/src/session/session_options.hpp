@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a session is to do: the command line with its names and words resolved.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli.hpp"
+#include "collect/attach.hpp"
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+struct SessionOptions {
+    std::vector<pid_t> pids;
+    std::set<std::uint32_t> tids;  // empty: all threads
+    std::uint64_t threshold_ns = 100'000'000;
+    std::uint64_t block_threshold_ns = 10'000'000;
+    std::uint64_t duration_ns = 0;  // 0: until interrupted
+    std::uint64_t interval_ns = 1'000'000'000;
+    bool trace = false;
+    bool kernel_stacks = false;
+    double max_overhead_percent = 2;
+    std::uint32_t max_loops = 64;
+    std::optional<AttachRung> rung;  // forced; else the best this kernel offers
+    std::set<std::string> fail_on;   // finding types
+};
+
+// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has the name.
+Result<SessionOptions> session_options_of(const Options& options);
+
+}  // namespace loopwatch
