@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names come from the target's symbol tables: none may hurt, and tidying never makes a name longer than the shortest replacement can.
+// Names come from the target's symbol tables: none may hurt, and tidying never makes a name longer than the shortest
+// replacement can.
 #include <cstdlib>
 #include <string>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A note segment as a hostile file could hold it; the first byte chooses the alignment. Every byte that a note claims is touched.
+// A note segment as a hostile file could hold it; the first byte chooses the alignment. Every byte that a note claims
+// is touched.
 #include <cstdlib>
 #include <numeric>
 

@@ -15,8 +15,10 @@ TEST_CASE("a coroutine's body carries its coroutine's name")
     CHECK(demangle("_Z5plainPZL5plainvE16_ZL5plainv.Frame.destroy") == "plain()");
     CHECK(demangle("_ZL5plainv.resume") == "plain()");
     CHECK(demangle("_ZL5plainv.destroy") == "plain()");
-    CHECK(demangle("_ZN2ns5Store4saveEPZNS0_4saveENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEiE77_ZN2ns5Store4saveENSt7__"
-                   "cxx1112basic_stringIcSt11char_traitsIcESaIcEEEi.Frame.actor") == "ns::Store::save(std::string, int)");
+    CHECK(demangle("_ZN2ns5Store4saveEPZNS0_4saveENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEiE77_"
+                   "ZN2ns5Store4saveENSt7__"
+                   "cxx1112basic_stringIcSt11char_traitsIcESaIcEEEi.Frame.actor") ==
+          "ns::Store::save(std::string, int)");
     CHECK(demangle("_ZN2ns5Store4saveENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEi.resume") ==
           "ns::Store::save(std::string, int)");
     CHECK(demangle("_ZN2ns12_GLOBAL__N_14anonEPZNS0_4anonEiE33_ZN2ns12_GLOBAL__N_14anonEi.Frame.actor") ==
@@ -26,9 +28,11 @@ TEST_CASE("a coroutine's body carries its coroutine's name")
 TEST_CASE("a template's coroutine is called the same by both compilers")
 {
     const std::string expected = "ns::tmpl<long>(long, std::string const&)";
-    CHECK(demangle("_ZN2ns4tmplEPZNS_4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEE87_ZN2ns4tmplIlEE4"
+    CHECK(demangle("_ZN2ns4tmplEPZNS_4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEE87_"
+                   "ZN2ns4tmplIlEE4"
                    "TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE.Frame.actor") == expected);
-    CHECK(demangle("_ZN2ns4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE.resume") == expected);
+    CHECK(demangle("_ZN2ns4tmplIlEE4TaskIT_ES2_RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE.resume") ==
+          expected);
 }
 
 TEST_CASE("a lambda's coroutine keeps where the lambda stands")
@@ -56,7 +60,8 @@ TEST_CASE("what is no decoration stays")
     CHECK(tidy_function(".cold") == ".cold");
     CHECK(tidy_function("operator new(unsigned long)") == "operator new(unsigned long)");
     CHECK(tidy_function("Store::operator bool() const") == "Store::operator bool() const");
-    CHECK(tidy_function("std::ostream& std::operator<< <int>(std::ostream&, int)") == "std::ostream& std::operator<< <int>(std::ostream&, int)");
+    CHECK(tidy_function("std::ostream& std::operator<< <int>(std::ostream&, int)") ==
+          "std::ostream& std::operator<< <int>(std::ostream&, int)");
     CHECK(tidy_function("f(void (*)(int))") == "f(void (*)(int))");
     CHECK(demangle("i") == "i");
     CHECK(demangle("_Znotmangled") == "_Znotmangled");
@@ -64,7 +69,8 @@ TEST_CASE("what is no decoration stays")
 
 TEST_CASE("broken names end")
 {
-    for (const char* name : {"", ".Frame*)", "(.Frame*)", "::_Z.Frame*)", "f(::_Zx.Frame*)", "[clone ", " [clone ]", "[abi:", ")", "(", "<<<>", "> >"})
+    for (const char* name : {"", ".Frame*)", "(.Frame*)", "::_Z.Frame*)", "f(::_Zx.Frame*)", "[clone ", " [clone ]",
+                             "[abi:", ")", "(", "<<<>", "> >"})
         CHECK_NOTHROW(tidy_function(name));
     CHECK(tidy_function(std::string(100000, '(') + ".Frame*)").size() > 1000);
 }

@@ -3,11 +3,11 @@
 // What a file tells of its probes and loops, on real programs: tests/fixtures/unwind/probes.cpp.
 #include <elf.h>
 
+#include <loopwatch/loop_state.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-#include <loopwatch/loop_state.h>
 #include <map>
 #include <random>
 
@@ -95,7 +95,8 @@ TEST_CASE("a site that must not be probed is refused with its reason")
 {
     const auto scan = scan_of("probes_pie");
     for (const std::string name : {"bad_nop", "bad_argument", "bad_order", "in_data", "tombstone"})
-        CHECK(std::none_of(scan.sites.begin(), scan.sites.end(), [&](const ProbeSite& site) { return site.name == name; }));
+        CHECK(std::none_of(scan.sites.begin(), scan.sites.end(),
+                           [&](const ProbeSite& site) { return site.name == name; }));
     CHECK(warned(scan, "bad_nop", "not a 1-byte nop"));
     CHECK(warned(scan, "bad_argument", "calling convention"));
     CHECK(warned(scan, "bad_order", "calling convention"));
@@ -178,7 +179,8 @@ TEST_CASE("mutated files cost a scan, never the core")
         // The header and the program headers, the notes' neighbourhood, the section headers: where parsers look.
         const std::size_t regions[][2] = {{0, 0x400}, {0x300, 0x100}, {mutated.size() - 2600, 2600}};
         const auto& region = regions[random() % 3];
-        for (unsigned k = 0; k <= random() % 8; ++k) mutated[region[0] + random() % region[1]] = static_cast<char>(random());
+        for (unsigned k = 0; k <= random() % 8; ++k)
+            mutated[region[0] + random() % region[1]] = static_cast<char>(random());
         if (i % 10 == 0) mutated.resize(random() % mutated.size());
         // A fresh inode each time: two crashes quarantine a file, not all that come after it.
         std::filesystem::remove(path);
@@ -213,7 +215,8 @@ TEST_CASE("notes end where their bytes end")
     };
     loopwatch::parse_notes(bytes, 4, count);
     CHECK(notes == 1);
-    for (std::size_t size = 0; size < bytes.size(); ++size) loopwatch::parse_notes(std::span(bytes).first(size), 4, count);
+    for (std::size_t size = 0; size < bytes.size(); ++size)
+        loopwatch::parse_notes(std::span(bytes).first(size), 4, count);
     CHECK(notes == 1);
     bytes[4] = bytes[5] = bytes[6] = bytes[7] = 0xff;
     loopwatch::parse_notes(bytes, 4, count);

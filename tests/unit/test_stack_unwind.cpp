@@ -71,8 +71,9 @@ std::string shown(const std::vector<Frame>& frames)
 {
     std::ostringstream text;
     for (const Frame& f : frames)
-        text << f.function << " " << f.module << "+" << std::hex << f.offset << std::dec << " " << f.file << ":" << f.line
-             << (f.inlined ? " inlined" : "") << (f.truncated ? " truncated" : "") << " " << f.build_id << "\n";
+        text << f.function << " " << f.module << "+" << std::hex << f.offset << std::dec << " " << f.file << ":"
+             << f.line << (f.inlined ? " inlined" : "") << (f.truncated ? " truncated" : "") << " " << f.build_id
+             << "\n";
     return text.str();
 }
 
@@ -216,7 +217,8 @@ TEST_CASE("single addresses are named with their inlines")
     const auto pid = static_cast<std::uint32_t>(sleeper.pid());
     REQUIRE(worker->map_process(pid, sleeper.modules()));
     std::vector<Frame> named;
-    worker->symbolize(pid, {sleeper.stack(256).dwarf_registers[16], 0x10}, [&](std::vector<Frame> frames) { named = std::move(frames); });
+    worker->symbolize(pid, {sleeper.stack(256).dwarf_registers[16], 0x10},
+                      [&](std::vector<Frame> frames) { named = std::move(frames); });
     drain(*worker, [&] { return worker->pending() == 0; });
     INFO(shown(named));
     REQUIRE(named.size() >= 2);

@@ -38,7 +38,10 @@ struct Session {
         REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
         stack = sleeper.stack(8192);
     }
-    void ask() { worker->unwind(stack, [this](std::vector<Frame> frames) { answers.push_back(std::move(frames)); }); }
+    void ask()
+    {
+        worker->unwind(stack, [this](std::vector<Frame> frames) { answers.push_back(std::move(frames)); });
+    }
     void drain()
     {
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -62,17 +65,23 @@ struct Session {
     std::vector<std::vector<Frame>> answers;
 };
 
-bool whole(const std::vector<Frame>& frames) { return frames.size() > 5 && frames.front().function.find("nanosleep") != std::string::npos; }
+bool whole(const std::vector<Frame>& frames)
+{
+    return frames.size() > 5 && frames.front().function.find("nanosleep") != std::string::npos;
+}
 
 // An ELF file with 100,000 probes of different names: BCC compares each with all before it, and is busy for seconds.
 void write_slow_file(const std::filesystem::path& path)
 {
     std::string notes;
-    const auto put = [](std::string& to, const auto& value) { to.append(reinterpret_cast<const char*>(&value), sizeof value); };
+    const auto put = [](std::string& to, const auto& value) {
+        to.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
     for (int i = 0; i < 100'000; ++i) {
         std::string body;
         for (const std::uint64_t word : {0x1000ull, 0ull, 0ull}) put(body, word);
-        body += std::string("loopwatch\0", 10) + "p" + std::to_string(i) + std::string("\0", 1) + std::string("8@%rdi\0", 7);
+        body += std::string("loopwatch\0", 10) + "p" + std::to_string(i) + std::string("\0", 1) +
+                std::string("8@%rdi\0", 7);
         const Elf64_Nhdr header = {8, static_cast<Elf64_Word>(body.size()), 3};
         put(notes, header);
         notes += std::string("stapsdt\0", 8) + body;
@@ -144,7 +153,8 @@ TEST_CASE("a file that is truncated while the worker reads it costs its names on
     std::filesystem::copy_file(fixtures + "/blocker_gcc", copy);
     auto modules = session.sleeper.modules();
     for (auto& module : modules)
-        if (module.path.find("blocker_gcc") != std::string::npos) module.file = Fd(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
+        if (module.path.find("blocker_gcc") != std::string::npos)
+            module.file = Fd(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
     REQUIRE(session.worker->map_process(static_cast<std::uint32_t>(session.sleeper.pid()), std::move(modules)));
     REQUIRE(whole(session.answer()));
     const pid_t before = session.worker->pid();
@@ -261,7 +271,9 @@ TEST_CASE("messages arrive whole, in order, with their file, however the bytes a
     ::setsockopt(near.raw(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     Channel out(std::move(near), false), in(std::move(far), true);
     for (unsigned i = 0; i < 50; ++i)
-        out.send({{{"n", i}}, std::vector<std::uint8_t>(i * 997, static_cast<std::uint8_t>(i)), Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))});
+        out.send({{{"n", i}},
+                  std::vector<std::uint8_t>(i * 997, static_cast<std::uint8_t>(i)),
+                  Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC))});
     CHECK(out.unsent_bytes() > 0);
     unsigned next = 0;
     while (next < 50) {
@@ -304,7 +316,9 @@ TEST_CASE("a peer that does not keep to the protocol is cut off")
 
 TEST_CASE("a nested, cut or foreign body is no message")
 {
-    const auto decodes = [](const std::vector<std::uint8_t>& bytes) { return loopwatch::decode_body(bytes.data(), bytes.size()).has_value(); };
+    const auto decodes = [](const std::vector<std::uint8_t>& bytes) {
+        return loopwatch::decode_body(bytes.data(), bytes.size()).has_value();
+    };
     CHECK(decodes(json::to_msgpack({{"a", {{{1, 2}}}}})));
     CHECK_FALSE(decodes({}));
     CHECK_FALSE(decodes(json::to_msgpack(json::array({1}))));
@@ -318,7 +332,8 @@ TEST_CASE("a nested, cut or foreign body is no message")
 
 TEST_CASE("frames and scans survive the way, and are refused when they are not what they should be")
 {
-    const std::vector<Frame> frames = {{"f(int)", "/bin/x", "ab12", ~0ull, "/src/x.cpp", 12, true, false}, {"", "/bin/x", "", 1, "", 0, false, true}};
+    const std::vector<Frame> frames = {{"f(int)", "/bin/x", "ab12", ~0ull, "/src/x.cpp", 12, true, false},
+                                       {"", "/bin/x", "", 1, "", 0, false, true}};
     const json good = loopwatch::encode_frames(frames);
     const auto back = loopwatch::decode_frames(good);
     REQUIRE(back);
@@ -370,10 +385,12 @@ TEST_CASE("frames and scans survive the way, and are refused when they are not w
 TEST_CASE("random bytes for a message never hurt")
 {
     std::mt19937 random(3);
-    const auto seed = json::to_msgpack({{"id", 5}, {"frames", loopwatch::encode_frames({{"f", "m", "ab", 1, "x", 1, false, false}})}});
+    const auto seed = json::to_msgpack(
+        {{"id", 5}, {"frames", loopwatch::encode_frames({{"f", "m", "ab", 1, "x", 1, false, false}})}});
     for (int i = 0; i < 20'000; ++i) {
         auto bytes = seed;
-        for (unsigned k = 0; k <= random() % 4; ++k) bytes[random() % bytes.size()] = static_cast<std::uint8_t>(random());
+        for (unsigned k = 0; k <= random() % 4; ++k)
+            bytes[random() % bytes.size()] = static_cast<std::uint8_t>(random());
         if (const auto body = loopwatch::decode_body(bytes.data(), bytes.size()))
             CHECK_NOTHROW(loopwatch::decode_frames(body->value("frames", json())));
     }

@@ -21,17 +21,27 @@ bool texts(const json& array, std::initializer_list<std::size_t> at)
     return true;
 }
 
-std::string text_at(const json& array, std::size_t i) { return clean_text(array[i].get_ref<const std::string&>()); }
+std::string text_at(const json& array, std::size_t i)
+{
+    return clean_text(array[i].get_ref<const std::string&>());
+}
 
-bool unsigned_at(const json& object, const char* key) { return object.contains(key) && object[key].is_number_unsigned(); }
+bool unsigned_at(const json& object, const char* key)
+{
+    return object.contains(key) && object[key].is_number_unsigned();
+}
 
 }  // namespace
 
-std::string clean_text(std::string_view text) { return sanitize_utf8(text.substr(0, max_text_bytes)); }
+std::string clean_text(std::string_view text)
+{
+    return sanitize_utf8(text.substr(0, max_text_bytes));
+}
 
 bool is_build_id(const std::string& text)
 {
-    return text.size() <= 128 && text.size() % 2 == 0 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+    return text.size() <= 128 && text.size() % 2 == 0 &&
+           text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
 json encode_frames(const std::vector<Frame>& frames)
@@ -39,7 +49,8 @@ json encode_frames(const std::vector<Frame>& frames)
     json list = json::array();
     for (const Frame& frame : frames) {
         const unsigned flags = (frame.inlined ? flag_inlined : 0u) | (frame.truncated ? flag_truncated : 0u);
-        list.push_back({clean_text(frame.function), frame.module, frame.build_id, frame.offset, clean_text(frame.file), frame.line, flags});
+        list.push_back({clean_text(frame.function), frame.module, frame.build_id, frame.offset, clean_text(frame.file),
+                        frame.line, flags});
         if (list.size() == max_answer_frames) break;
     }
     return list;
@@ -73,24 +84,33 @@ std::optional<std::vector<Frame>> decode_frames(const json& list)
 json encode_scan(const ModuleScan& scan)
 {
     json sites = json::array(), warnings = json::array();
-    for (const ProbeSite& site : scan.sites) sites.push_back({site.name, site.offset, site.semaphore_offset, site.arguments});
+    for (const ProbeSite& site : scan.sites)
+        sites.push_back({site.name, site.offset, site.semaphore_offset, site.arguments});
     for (const std::string& warning : scan.warnings) warnings.push_back(clean_text(warning));
-    return {{"sites", sites},           {"registry_vaddr", scan.registry_vaddr}, {"registry_abi", scan.registry_abi},
-            {"build_id", scan.build_id}, {"warnings", warnings},                  {"is_static", scan.is_static}};
+    return {{"sites", sites},
+            {"registry_vaddr", scan.registry_vaddr},
+            {"registry_abi", scan.registry_abi},
+            {"build_id", scan.build_id},
+            {"warnings", warnings},
+            {"is_static", scan.is_static}};
 }
 
 std::optional<ModuleScan> decode_scan(const json& object)
 {
-    if (!object.is_object() || !unsigned_at(object, "registry_vaddr") || !unsigned_at(object, "registry_abi")) return std::nullopt;
+    if (!object.is_object() || !unsigned_at(object, "registry_vaddr") || !unsigned_at(object, "registry_abi"))
+        return std::nullopt;
     const json sites = object.value("sites", json()), warnings = object.value("warnings", json());
     const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
-    if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings) return std::nullopt;
-    if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean()) return std::nullopt;
+    if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings)
+        return std::nullopt;
+    if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean())
+        return std::nullopt;
     ModuleScan scan;
     for (const json& site : sites) {
         if (!site.is_array() || site.size() != 4 || !texts(site, {0, 3})) return std::nullopt;
         if (!site[1].is_number_unsigned() || !site[2].is_number_unsigned()) return std::nullopt;
-        scan.sites.push_back({text_at(site, 0), site[1].get<std::uint64_t>(), site[2].get<std::uint64_t>(), text_at(site, 3)});
+        scan.sites.push_back(
+            {text_at(site, 0), site[1].get<std::uint64_t>(), site[2].get<std::uint64_t>(), text_at(site, 3)});
     }
     for (const json& warning : warnings) {
         if (!warning.is_string()) return std::nullopt;

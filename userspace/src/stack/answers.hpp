@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The worker's answers on the wire. Decoding is the core's defence: the worker has read hostile files, so that counts, lengths, types
-// and text are checked as if the target itself had sent them.
+// The worker's answers on the wire. Decoding is the core's defence: the worker has read hostile files, so that counts,
+// lengths, types and text are checked as if the target itself had sent them.
 #pragma once
 
 #include <nlohmann/json.hpp>

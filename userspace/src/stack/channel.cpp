@@ -41,7 +41,8 @@ struct DepthCheck : nlohmann::json_sax<nlohmann::json> {
 std::optional<nlohmann::json> decode_body(const std::uint8_t* bytes, std::size_t size)
 {
     DepthCheck check;
-    if (!nlohmann::json::sax_parse(bytes, bytes + size, &check, nlohmann::json::input_format_t::msgpack)) return std::nullopt;
+    if (!nlohmann::json::sax_parse(bytes, bytes + size, &check, nlohmann::json::input_format_t::msgpack))
+        return std::nullopt;
     auto body = nlohmann::json::from_msgpack(bytes, bytes + size, true, false);
     if (!body.is_object()) return std::nullopt;
     return body;
@@ -118,7 +119,8 @@ Channel::State Channel::receive()
 
 void Channel::take_files(const msghdr& header)
 {
-    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(const_cast<msghdr*>(&header), part)) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
+         part = CMSG_NXTHDR(const_cast<msghdr*>(&header), part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
         const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (std::size_t i = 0; i < count; ++i) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Channel: messages between the core and the symbol worker over a stream socket: a small JSON body (MessagePack), raw bytes beside
-// it (a stack) and at most one descriptor. The peer's bytes are not trusted: sizes, depth and types are checked before use.
+// Channel: messages between the core and the symbol worker over a stream socket: a small JSON body (MessagePack), raw
+// bytes beside it (a stack) and at most one descriptor. The peer's bytes are not trusted: sizes, depth and types are
+// checked before use.
 #pragma once
 
 #include <sys/socket.h>

@@ -29,8 +29,8 @@ Fd open_debug_file(const DebugFileWanted& wanted, const std::string& module_path
     }
     const std::string& name = wanted.debuglink;
     const std::size_t slash = module_path.rfind('/');
-    const bool plain = !name.empty() && name != ".." && name != "." && name.size() <= 255 && name.find('/') == std::string::npos &&
-                       name.find('\0') == std::string::npos;
+    const bool plain = !name.empty() && name != ".." && name != "." && name.size() <= 255 &&
+                       name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
     if (!plain || slash == std::string::npos || module_path.front() != '/' || module_path.size() > max_text_bytes ||
         (module_path + "/").find("/../") != std::string::npos || module_path.find('\0') != std::string::npos)
         return {};

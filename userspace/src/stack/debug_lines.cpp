@@ -95,7 +95,10 @@ std::vector<DebugLines::Place> DebugLines::places(std::uint64_t vaddr)
     for (std::size_t i = chain.size(); i-- > 0;) {
         place.function = name_of(chain[i]);
         result.push_back(place);
-        if (i > 0) place = {{}, call_file(unit.die, chain[i]), static_cast<std::uint32_t>(number_attribute(chain[i], DW_AT_call_line))};
+        if (i > 0)
+            place = {{},
+                     call_file(unit.die, chain[i]),
+                     static_cast<std::uint32_t>(number_attribute(chain[i], DW_AT_call_line))};
     }
     if (chain.empty() && !place.file.empty()) result.push_back(place);
     return result;
@@ -110,7 +113,8 @@ void DebugLines::add_ranges(Dwarf_Die& die, std::uint32_t index, std::vector<Ran
 
 const DebugLines::Range* DebugLines::find(const std::vector<Range>& ranges, std::uint64_t vaddr)
 {
-    auto after = std::upper_bound(ranges.begin(), ranges.end(), vaddr, [](std::uint64_t a, const Range& r) { return a < r.low; });
+    auto after = std::upper_bound(ranges.begin(), ranges.end(), vaddr,
+                                  [](std::uint64_t a, const Range& r) { return a < r.low; });
     // Ranges of functions may nest: look a few further back before giving up.
     for (int tries = 0; tries < 8 && after != ranges.begin(); ++tries)
         if (vaddr < (--after)->high) return &*after;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DebugLines: from a link-time address to the functions inlined there, with file and line, by DWARF. Runs in the worker. Indexes
-// are own ones: clang writes no .debug_aranges, and dwarf_getscopes_die walks a whole unit for each address.
+// DebugLines: from a link-time address to the functions inlined there, with file and line, by DWARF. Runs in the
+// worker. Indexes are own ones: clang writes no .debug_aranges, and dwarf_getscopes_die walks a whole unit for each
+// address.
 #pragma once
 
 #include <elfutils/libdw.h>
@@ -38,9 +39,9 @@ private:
         Dwarf_Die die = {};
         bool indexed = false;
         std::vector<Dwarf_Die> functions;
-        std::vector<Range> ranges;                                  // of functions, sorted
-        std::vector<std::string> scopes;                            // "ns::Type::"
-        std::unordered_map<Dwarf_Off, std::uint32_t> scope_of;      // a function's DIE → scopes
+        std::vector<Range> ranges;                              // of functions, sorted
+        std::vector<std::string> scopes;                        // "ns::Type::"
+        std::unordered_map<Dwarf_Off, std::uint32_t> scope_of;  // a function's DIE → scopes
     };
     static void add_ranges(Dwarf_Die& die, std::uint32_t index, std::vector<Range>& ranges);
     static const Range* find(const std::vector<Range>& ranges, std::uint64_t vaddr);

@@ -34,17 +34,21 @@ void drop_clone_suffixes(std::string& name)
 {
     while (true) {
         const std::size_t square = name.rfind(" [clone "), round = name.rfind(" (.");
-        if (square != std::string::npos && name.back() == ']') name.resize(square);
-        else if (round != std::string::npos && name.back() == ')') name.resize(round);
-        else return;
+        if (square != std::string::npos && name.back() == ']')
+            name.resize(square);
+        else if (round != std::string::npos && name.back() == ')')
+            name.resize(round);
+        else
+            return;
     }
 }
 
 // C symbols carry the same suffixes bare: "flush.part.0.cold".
 void drop_bare_suffixes(std::string& name)
 {
-    static constexpr std::array suffixes = {".isra"sv,      ".part"sv,  ".cold"sv,    ".constprop"sv, ".lto_priv"sv, ".llvm"sv,
-                                            ".localalias"sv, ".actor"sv, ".destroy"sv, ".resume"sv,    ".cleanup"sv};
+    static constexpr std::array suffixes = {".isra"sv,     ".part"sv,   ".cold"sv,       ".constprop"sv,
+                                            ".lto_priv"sv, ".llvm"sv,   ".localalias"sv, ".actor"sv,
+                                            ".destroy"sv,  ".resume"sv, ".cleanup"sv};
     std::size_t cut = name.size();
     for (const auto suffix : suffixes) {
         const std::size_t at = name.find(suffix);
@@ -55,7 +59,8 @@ void drop_bare_suffixes(std::string& name)
     name.resize(cut);
 }
 
-// g++ calls the body of coroutine f(int) "f(f(int)::_Z1fi.Frame*) [clone .actor]": what is wanted is inside the parentheses.
+// g++ calls the body of coroutine f(int) "f(f(int)::_Z1fi.Frame*) [clone .actor]": what is wanted is inside the
+// parentheses.
 void unwrap_coroutine_body(std::string& name)
 {
     static constexpr auto marker = ".Frame*)"sv;
@@ -87,24 +92,27 @@ void shorten_standard_names(std::string& name)
     replace_all(name, "> >", ">>");  // three in a row need a second pass
 }
 
-// Where the last bracketed group at top level opens, "(int) const" → at "("; npos when the name does not read like a signature.
+// Where the last bracketed group at top level opens, "(int) const" → at "("; npos when the name does not read like a
+// signature.
 std::size_t parameter_list(std::string_view name)
 {
     const std::size_t close = name.rfind(')');
     if (close == std::string_view::npos) return close;
     const auto rest = name.substr(close + 1);
-    for (const auto qualifier : {""sv, " const"sv, " volatile"sv, " const volatile"sv, " const&"sv, " const &"sv, "&"sv, " &"sv,
-                                 " &&"sv, " const &&"sv})
+    for (const auto qualifier : {""sv, " const"sv, " volatile"sv, " const volatile"sv, " const&"sv, " const &"sv, "&"sv,
+                                 " &"sv, " &&"sv, " const &&"sv})
         if (rest == qualifier) return opening_bracket(name, close + 1);
     return std::string_view::npos;
 }
 
-// Only a template's name starts with its return type; g++ leaves it out of a coroutine's body, so that the two would differ.
+// Only a template's name starts with its return type; g++ leaves it out of a coroutine's body, so that the two would
+// differ.
 void drop_return_type(std::string& name)
 {
     const std::size_t parameters = parameter_list(name);
     if (parameters == std::string::npos || name.find("operator") != std::string::npos) {
-        // "operator" is followed by brackets or a type of its own: only the plain call operator is safe to look through.
+        // "operator" is followed by brackets or a type of its own: only the plain call operator is safe to look
+        // through.
         if (parameters == std::string::npos || name.find("operator()") == std::string::npos) return;
     }
     int depth = 0;
@@ -137,7 +145,8 @@ std::string tidy_function(std::string_view raw)
 std::string demangle(const char* symbol)
 {
     int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(symbol, nullptr, nullptr, &status), std::free);
+    const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(symbol, nullptr, nullptr, &status),
+                                                           std::free);
     // __cxa_demangle also takes bare types: "i" would become "int".
     const bool mangled = symbol[0] == '_' && symbol[1] == 'Z';
     return tidy_function(mangled && status == 0 ? text.get() : symbol);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names of functions as a person wrote them: demangled, without what compilers add. Pure; the mangled input may be hostile, so
-// demangle() runs in the worker only.
+// Names of functions as a person wrote them: demangled, without what compilers add. Pure; the mangled input may be
+// hostile, so demangle() runs in the worker only.
 #pragma once
 
 #include <string>
@@ -9,8 +9,9 @@
 
 namespace loopwatch {
 
-// Undoes what a compiler did to a (demangled) name: a coroutine's body gets its coroutine's name back, clone and ABI tags go,
-// so does a template's return type, std::string is called by its name. Anything it does not understand stays as it is.
+// Undoes what a compiler did to a (demangled) name: a coroutine's body gets its coroutine's name back, clone and ABI
+// tags go, so does a template's return type, std::string is called by its name. Anything it does not understand stays
+// as it is.
 std::string tidy_function(std::string_view name);
 
 // tidy_function() of the demangled symbol; of the symbol itself if it is not mangled.

@@ -93,14 +93,15 @@ const std::vector<Frame>& Image::symbolize(std::uint64_t vaddr)
     return at->second;
 }
 
-int Image::find_debuginfo(Dwfl_Module*, void** user, const char*, Dwarf_Addr, const char*, const char* debuglink, GElf_Word crc,
-                          char**)
+int Image::find_debuginfo(Dwfl_Module*, void** user, const char*, Dwarf_Addr, const char*, const char* debuglink,
+                          GElf_Word crc, char**)
 {
     auto* self = static_cast<Image*>(*user);
     if (self == nullptr || !self->finder_) return -1;
     Fd candidate = self->finder_({self->build_id_, debuglink != nullptr ? debuglink : ""});
     if (!candidate) return -1;
-    const bool ours = self->build_id_.empty() ? checksum(candidate.raw()) == crc : build_id_of(candidate.raw()) == self->build_id_;
+    const bool ours =
+        self->build_id_.empty() ? checksum(candidate.raw()) == crc : build_id_of(candidate.raw()) == self->build_id_;
     return ours ? candidate.release() : -1;
 }
 
@@ -122,7 +123,8 @@ void Image::load()
     *user = this;
     load_symbols();
     Dwarf_Addr bias = 0;
-    if (Dwarf* dwarf = dwfl_module_getdwarf(module_, &bias); dwarf != nullptr && bias == 0) lines_ = std::make_unique<DebugLines>(dwarf, progress_);
+    if (Dwarf* dwarf = dwfl_module_getdwarf(module_, &bias); dwarf != nullptr && bias == 0)
+        lines_ = std::make_unique<DebugLines>(dwarf, progress_);
 }
 
 void Image::load_symbols()
@@ -165,8 +167,10 @@ std::vector<Frame> Image::resolve(std::uint64_t vaddr)
     }
     if (frames.empty()) frames.emplace_back();
     frames.back().inlined = false;
-    // The symbol knows the arguments even where DWARF has no linkage name: functions of internal linkage, coroutine bodies.
-    if (const Symbol* symbol = symbol_at(vaddr); symbol != nullptr && ::strnlen(symbol->name, max_name_bytes) < max_name_bytes) {
+    // The symbol knows the arguments even where DWARF has no linkage name: functions of internal linkage, coroutine
+    // bodies.
+    if (const Symbol* symbol = symbol_at(vaddr);
+        symbol != nullptr && ::strnlen(symbol->name, max_name_bytes) < max_name_bytes) {
         std::string name = symbol->name;
         if (const auto version = name.find('@'); version != std::string::npos && version > 0) name.resize(version);
         frames.back().function = demangle(name.c_str());
@@ -182,8 +186,8 @@ const Image::Symbol* Image::symbol_at(std::uint64_t vaddr) const
 {
     auto after = std::upper_bound(symbols_.begin(), symbols_.end(), vaddr,
                                   [](std::uint64_t a, const Symbol& symbol) { return a < symbol.vaddr; });
-    // A sized symbol may lie inside another one (assembler labels): the nearest that really covers the address counts. One without
-    // a size reaches to the next symbol.
+    // A sized symbol may lie inside another one (assembler labels): the nearest that really covers the address counts.
+    // One without a size reaches to the next symbol.
     for (int tries = 0; tries < 16 && after != symbols_.begin(); ++tries) {
         --after;
         if (vaddr - after->vaddr < after->size || (after->size == 0 && tries == 0)) return &*after;

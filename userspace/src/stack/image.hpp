@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Image: one ELF file, with whatever names and lines can be had for it: .symtab, .dynsym, .gnu_debugdata, DWARF, a separate debug
-// file. Everything is loaded on first use. Addresses are link-time addresses. Runs in the worker.
+// Image: one ELF file, with whatever names and lines can be had for it: .symtab, .dynsym, .gnu_debugdata, DWARF, a
+// separate debug file. Everything is loaded on first use. Addresses are link-time addresses. Runs in the worker.
 #pragma once
 
 #include <elfutils/libdwfl.h>
@@ -42,7 +42,8 @@ public:
     const Segments& segments() const { return segments_; }
     const std::string& build_id() const { return build_id_; }
 
-    // Frames of the code at this address, innermost first, all but the last inlined; never empty. `module` is left to the caller.
+    // Frames of the code at this address, innermost first, all but the last inlined; never empty. `module` is left to
+    // the caller.
     const std::vector<Frame>& symbolize(std::uint64_t vaddr);
 
 private:

@@ -30,8 +30,9 @@ void warn(ModuleScan& scan, std::string text)
     if (scan.warnings.size() < max_warnings) scan.warnings.push_back(std::move(text));
 }
 
-// BCC leaves out tombstones of functions that the linker dropped. It keeps one semaphore a probe, of whichever note it saw last: sites of one probe share theirs (probes.def gives each a gate).
-// It decodes operands; what is not a plain 8-byte register comes back as "?", and is refused.
+// BCC leaves out tombstones of functions that the linker dropped. It keeps one semaphore a probe, of whichever note it
+// saw last: the sites of a probe share theirs (probes.def gives each probe a gate). It decodes operands; what is not a
+// plain 8-byte register comes back as "?", and is refused.
 std::string arguments_of(const bcc_usdt& probe, int location)
 {
     static constexpr std::string_view registers[] = {"di", "si", "dx", "cx", "r8", "r9"};
@@ -39,7 +40,9 @@ std::string arguments_of(const bcc_usdt& probe, int location)
     if (probe.num_arguments < 0 || count > std::size(registers)) return "?@";
     for (std::size_t i = 0; i < count; ++i) {
         bcc_usdt_argument argument = {};
-        if (bcc_usdt_get_argument(current->usdt, probe.provider, probe.name, location, static_cast<int>(i), &argument) != 0) return "?@";
+        if (bcc_usdt_get_argument(current->usdt, probe.provider, probe.name, location, static_cast<int>(i),
+                                  &argument) != 0)
+            return "?@";
         if (argument.size != 8 || argument.valid != BCC_USDT_ARGUMENT_BASE_REGISTER_NAME) return "?@";
         if (argument.base_register_name != registers[i]) return "?@";
     }
@@ -52,7 +55,8 @@ void add_site(const bcc_usdt& probe, int index)
     ModuleScan& scan = *current->scan;
     bcc_usdt_location location = {};
     if (bcc_usdt_get_location(current->usdt, probe.provider, probe.name, index, &location) != 0) return;
-    if (scan.sites.size() >= max_sites) return warn(scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
+    if (scan.sites.size() >= max_sites)
+        return warn(scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
     const auto refuse = [&](std::string_view why) {
         warn(scan, fmt::format("{} at 0x{:x} left out: {}", probe.name, location.address, why));
     };
@@ -118,7 +122,8 @@ Result<ModuleScan> scan_module(int elf)
     return scan;
 }
 
-void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment, const std::function<void(const Note&)>& each)
+void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment,
+                 const std::function<void(const Note&)>& each)
 {
     const auto padded = [&](std::uint64_t size) { return (size + alignment - 1) / alignment * alignment; };
     std::uint64_t at = 0;

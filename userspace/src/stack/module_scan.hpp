@@ -24,6 +24,7 @@ struct Note {
 };
 
 // Calls `each` for every well-formed note, stops at the first that is not. `alignment` is 4 or 8.
-void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment, const std::function<void(const Note&)>& each);
+void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment,
+                 const std::function<void(const Note&)>& each);
 
 }  // namespace loopwatch

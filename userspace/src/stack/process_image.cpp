@@ -16,7 +16,10 @@ constexpr std::size_t sp_register = 7, pc_register = 16, register_count = 17;
 constexpr std::uint64_t beyond_loop_bytes = 64 * 1024;
 
 // Separate debug files play no part in unwinding: .eh_frame is in the file itself.
-int no_debuginfo(Dwfl_Module*, void**, const char*, Dwarf_Addr, const char*, const char*, GElf_Word, char**) { return -1; }
+int no_debuginfo(Dwfl_Module*, void**, const char*, Dwarf_Addr, const char*, const char*, GElf_Word, char**)
+{
+    return -1;
+}
 
 // Load bias: what was added to link-time addresses.
 std::optional<std::uint64_t> bias_of(const ProcessImage::Module& module)
@@ -26,7 +29,8 @@ std::optional<std::uint64_t> bias_of(const ProcessImage::Module& module)
     if (vaddr) return module.start - *vaddr;
     // The kernel maps whole pages: the mapping may begin before the segment's first byte.
     for (const auto& header : module.image->segments().headers)
-        if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0 && (header.p_offset & ~4095ull) == module.file_offset)
+        if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0 &&
+            (header.p_offset & ~4095ull) == module.file_offset)
             return module.start - (header.p_vaddr & ~4095ull);
     return std::nullopt;
 }
@@ -76,7 +80,10 @@ void ProcessImage::symbolize(std::uint64_t address, std::vector<Frame>& frames)
     }
 }
 
-pid_t ProcessImage::next_thread(Dwfl*, void*, void**) { return 0; }
+pid_t ProcessImage::next_thread(Dwfl*, void*, void**)
+{
+    return 0;
+}
 
 bool ProcessImage::get_thread(Dwfl*, pid_t, void* self, void** thread)
 {
@@ -162,8 +169,12 @@ void ProcessImage::build()
     }
     dwfl_report_end(dwfl_.get(), nullptr, nullptr);
     progress_.reading(0);
-    static const Dwfl_Thread_Callbacks threads = {&ProcessImage::next_thread, &ProcessImage::get_thread, &ProcessImage::read_memory,
-                                                  &ProcessImage::set_registers, nullptr, nullptr};
+    static const Dwfl_Thread_Callbacks threads = {&ProcessImage::next_thread,
+                                                  &ProcessImage::get_thread,
+                                                  &ProcessImage::read_memory,
+                                                  &ProcessImage::set_registers,
+                                                  nullptr,
+                                                  nullptr};
     attached_ = dwfl_attach_state(dwfl_.get(), nullptr, static_cast<pid_t>(pid_), &threads, this);
 }
 

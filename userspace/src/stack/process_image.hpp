@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProcessImage: the code a process has mapped, and the walk through a captured stack by call frame information. Nothing is read from
-// the live process: memory is the captured bytes, else read-only bytes of the files. Runs in the worker.
+// ProcessImage: the code a process has mapped, and the walk through a captured stack by call frame information. Nothing
+// is read from the live process: memory is the captured bytes, else read-only bytes of the files. Runs in the worker.
 #pragma once
 
 #include <elfutils/libdwfl.h>
@@ -32,7 +32,8 @@ public:
     // Takes effect at the next unwind().
     void add(Module module);
 
-    // Frames innermost first, inlines expanded, at most max_frames real ones. Always at least the frame of the captured pc.
+    // Frames innermost first, inlines expanded, at most max_frames real ones. Always at least the frame of the captured
+    // pc.
     std::vector<Frame> unwind(const CapturedStack& stack);
     // One address with its inlines; exact, not a return address.
     void symbolize(std::uint64_t address, std::vector<Frame>& frames);

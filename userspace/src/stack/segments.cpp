@@ -59,7 +59,8 @@ Result<Segments> read_segments(int elf)
     struct stat status = {};
     if (::fstat(elf, &status) != 0 || !S_ISREG(status.st_mode)) return refused("not a regular file");
     Elf64_Ehdr file = {};
-    if (!read_exactly(elf, &file, sizeof file, 0) || std::memcmp(file.e_ident, ELFMAG, SELFMAG) != 0) return refused("not an ELF file");
+    if (!read_exactly(elf, &file, sizeof file, 0) || std::memcmp(file.e_ident, ELFMAG, SELFMAG) != 0)
+        return refused("not an ELF file");
     if (file.e_ident[EI_CLASS] != ELFCLASS64 || file.e_ident[EI_DATA] != ELFDATA2LSB || file.e_machine != EM_X86_64)
         return refused("not a 64-bit x86 ELF file");
     if (file.e_type != ET_EXEC && file.e_type != ET_DYN) return refused("neither an executable nor a shared library");
@@ -85,7 +86,8 @@ std::string_view refuse_site(int elf, const Segments& segments, const ProbeSite&
     if (opcode != 0x90) return "not a 1-byte nop: probing it may destroy the target";
     if (site.semaphore_offset != 0) {
         const auto semaphore = segments.vaddr_of(site.semaphore_offset, PF_R | PF_W);
-        if (!semaphore || !segments.offset_of(*semaphore, PF_R | PF_W, PF_X)) return "semaphore outside the data segments";
+        if (!semaphore || !segments.offset_of(*semaphore, PF_R | PF_W, PF_X))
+            return "semaphore outside the data segments";
         if (site.semaphore_offset % 2 != 0) return "semaphore not aligned";
     }
     if (site.name.empty() || site.name.size() > 64 ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Segments: the program headers of a 64-bit x86 ELF file, by bounded reads of fixed size, never by mapping (a file that its owner
-// truncates would raise SIGBUS). Simple enough to be used outside the worker.
+// Segments: the program headers of a 64-bit x86 ELF file, by bounded reads of fixed size, never by mapping (a file that
+// its owner truncates would raise SIGBUS). Simple enough to be used outside the worker.
 #pragma once
 
 #include <elf.h>
@@ -33,7 +33,8 @@ Result<Segments> read_segments(int elf);
 
 inline constexpr std::size_t max_sites = 4096;
 
-// Why a tracer must not attach to this site; empty if it may. `elf` is read at the site: any opcode but a 1-byte nop is refused.
+// Why a tracer must not attach to this site; empty if it may. `elf` is read at the site: any opcode but a 1-byte nop is
+// refused.
 std::string_view refuse_site(int elf, const Segments& segments, const ProbeSite& site);
 
 // The arguments of a site with that many of them, in the order of the calling convention: "8@%rdi 8@%rsi".

@@ -51,7 +51,8 @@ Result<std::unique_ptr<SymbolClient>> SymbolClient::open()
     if (!events || !timer) return errno_error(ExitCode::failed, "symbol worker");
     epoll_event event = {};
     event.events = EPOLLIN;
-    if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, timer.raw(), &event) != 0) return errno_error(ExitCode::failed, "symbol worker");
+    if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, timer.raw(), &event) != 0)
+        return errno_error(ExitCode::failed, "symbol worker");
     void* page = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return errno_error(ExitCode::failed, "symbol worker");
     std::unique_ptr<SymbolClient> client(new SymbolClient(std::move(events), std::move(timer), new (page) Progress));
@@ -75,11 +76,13 @@ Result<ModuleScan> SymbolClient::scan(int elf)
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
     FileState* file = file_state(elf);
-    if (file == nullptr || file->crashes >= crashes_to_quarantine) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
+    if (file == nullptr || file->crashes >= crashes_to_quarantine)
+        return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready.error();
     scanned_.reset();
     enqueue({next_id_, 0, {}, {}});
-    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}}, {}, elf)) return errno_error(ExitCode::failed, "symbol worker");
+    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}}, {}, elf))
+        return errno_error(ExitCode::failed, "symbol worker");
     while (!scanned_) {
         pollfd ready = {events_.raw(), POLLIN, 0};
         if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
@@ -117,7 +120,11 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
 {
     json registers = json::array();
     for (const std::uint64_t value : stack.dwarf_registers) registers.push_back(value);
-    json body = {{"do", "unwind"}, {"pid", stack.pid}, {"registers", std::move(registers)}, {"base", stack.base}, {"truncated", stack.truncated}};
+    json body = {{"do", "unwind"},
+                 {"pid", stack.pid},
+                 {"registers", std::move(registers)},
+                 {"base", stack.base},
+                 {"truncated", stack.truncated}};
     if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
     ask({0, stack.pid, {stack.dwarf_registers[pc_register]}, std::move(done)}, std::move(body), std::move(stack.bytes));
 }
@@ -135,7 +142,8 @@ void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addre
 
 void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw)
 {
-    const bool full = pending() >= max_requests || (channel_ && channel_->unsent_bytes() + raw.size() > max_unsent_bytes);
+    const bool full =
+        pending() >= max_requests || (channel_ && channel_->unsent_bytes() + raw.size() > max_unsent_bytes);
     if (full || !ensure_worker()) {
         fail(request);
         auto answer = std::move(finished_.back());
@@ -170,7 +178,8 @@ Result<void> SymbolClient::ensure_worker()
 {
     if (worker_ > 0) return {};
     int pair[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(ExitCode::failed, "symbol worker");
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return errno_error(ExitCode::failed, "symbol worker");
     Fd ours(pair[0]), theirs(pair[1]);
     const int buffer_bytes = 1 << 20;
     ::setsockopt(ours.raw(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
@@ -195,8 +204,13 @@ void SymbolClient::send_modules(std::uint32_t pid, const std::vector<ModuleMappi
     for (const ModuleMapping& module : modules) {
         const FileState* file = module.file ? file_state(module.file.raw()) : nullptr;
         const bool shown = file != nullptr && file->crashes < crashes_to_quarantine;
-        send({{"do", "module"}, {"pid", pid}, {"start", module.start}, {"end", module.end}, {"offset", module.file_offset},
-              {"path", clean_text(module.path)}, {"file", file != nullptr ? file->id : 0}},
+        send({{"do", "module"},
+              {"pid", pid},
+              {"start", module.start},
+              {"end", module.end},
+              {"offset", module.file_offset},
+              {"path", clean_text(module.path)},
+              {"file", file != nullptr ? file->id : 0}},
              {}, shown ? module.file.raw() : -1);
     }
 }
@@ -221,8 +235,10 @@ void SymbolClient::pump()
         // What it said before it died still counts.
         alive = channel_->receive() == Channel::State::open && alive;
         while (channel_)
-            if (auto message = channel_->next(); !message) break;
-            else if (!accept(*message)) alive = false;
+            if (auto message = channel_->next(); !message)
+                break;
+            else if (!accept(*message))
+                alive = false;
         if (!alive || stuck()) worker_lost();
     }
     watch();
@@ -250,8 +266,11 @@ bool SymbolClient::accept(Message& message)
     if (!request.done) {
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());
-        if (scan) scanned_ = std::move(*scan);
-        else scanned_ = Error{ExitCode::failed, error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer", {}};
+        if (scan)
+            scanned_ = std::move(*scan);
+        else
+            scanned_ = Error{
+                ExitCode::failed, error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer", {}};
         return true;
     }
     auto frames = decode_frames(body.value("frames", json()));
@@ -265,7 +284,8 @@ bool SymbolClient::answer_need(const json& body)
     const json build_id = body.value("build_id", json()), debuglink = body.value("debuglink", json());
     const json pid = body.value("pid", json()), path = body.value("path", json());
     if (!build_id.is_string() || !debuglink.is_string() || !path.is_string() || !pid.is_number_unsigned()) return false;
-    const Fd file = open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()}, path.get<std::string>());
+    const Fd file =
+        open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()}, path.get<std::string>());
     return send({{"do", "debug_file"}}, {}, file.raw());
 }
 
@@ -305,7 +325,8 @@ void SymbolClient::fail(Request& request)
     finished_.push_back({std::move(request.done), std::move(frames)});
 }
 
-// Keeps descriptor() readable while poll() has something to do: at once if answers wait, each second while the worker owes one.
+// Keeps descriptor() readable while poll() has something to do: at once if answers wait, each second while the worker
+// owes one.
 void SymbolClient::watch()
 {
     if (channel_ && wants_write_ != (channel_->unsent_bytes() > 0)) {
@@ -315,8 +336,10 @@ void SymbolClient::watch()
         ::epoll_ctl(events_.raw(), EPOLL_CTL_MOD, channel_->descriptor(), &event);
     }
     itimerspec at = {};
-    if (!finished_.empty()) at.it_value.tv_nsec = 1;
-    else if (!requests_.empty()) at.it_value.tv_sec = 1;
+    if (!finished_.empty())
+        at.it_value.tv_nsec = 1;
+    else if (!requests_.empty())
+        at.it_value.tv_sec = 1;
     ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SymbolClient: the core's half of the symbol worker. Starts it (again), keeps what it must be told anew, bounds what waits for it,
-// and checks its answers.
+// SymbolClient: the core's half of the symbol worker. Starts it (again), keeps what it must be told anew, bounds what
+// waits for it, and checks its answers.
 #pragma once
 
 #include <chrono>
@@ -75,7 +75,7 @@ private:
     pid_t worker_ = -1;
     std::uint64_t next_id_ = 1;
     std::uint64_t failures_ = 0;
-    Clock::time_point asked_;     // since when the worker is at the first request
+    Clock::time_point asked_;  // since when the worker is at the first request
     Clock::time_point last_beat_;
     std::uint32_t beats_ = 0;
     std::deque<Request> requests_;  // in the order in which the worker answers

@@ -23,11 +23,16 @@ using nlohmann::json;
 constexpr int idle_ms = 30'000;
 constexpr rlim_t address_space_bytes = 1ull << 30;
 
-std::uint32_t id_of(const json& body, const char* key) { return body.at(key).get<std::uint32_t>(); }
+std::uint32_t id_of(const json& body, const char* key)
+{
+    return body.at(key).get<std::uint32_t>();
+}
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(Fd socket, Progress& progress) : channel_(std::move(socket), true), progress_(progress) {}
+WorkerLoop::WorkerLoop(Fd socket, Progress& progress) : channel_(std::move(socket), true), progress_(progress)
+{
+}
 
 void WorkerLoop::run()
 {
@@ -49,11 +54,13 @@ std::optional<Message> WorkerLoop::wait(int timeout_ms)
 {
     while (true) {
         if (auto message = channel_.next()) return message;
-        pollfd ready = {channel_.descriptor(), static_cast<short>(POLLIN | (channel_.unsent_bytes() > 0 ? POLLOUT : 0)), 0};
+        pollfd ready = {channel_.descriptor(), static_cast<short>(POLLIN | (channel_.unsent_bytes() > 0 ? POLLOUT : 0)),
+                        0};
         const int count = ::poll(&ready, 1, timeout_ms);
         if (count == 0) return std::nullopt;
         if (count < 0 && errno != EINTR) return std::nullopt;
-        if (channel_.flush() == Channel::State::closed || channel_.receive() == Channel::State::closed) return std::nullopt;
+        if (channel_.flush() == Channel::State::closed || channel_.receive() == Channel::State::closed)
+            return std::nullopt;
     }
 }
 
@@ -64,8 +71,10 @@ void WorkerLoop::handle(Message& message)
     if (what == "debug_file") return;  // the answer to a question that nobody asks any more
     json reply = {{"id", message.body.at("id")}};
     try {
-        if (what == "scan") answer_scan(message, reply);
-        else reply["frames"] = encode_frames(what == "unwind" ? unwind(message) : symbolize(message));
+        if (what == "scan")
+            answer_scan(message, reply);
+        else
+            reply["frames"] = encode_frames(what == "unwind" ? unwind(message) : symbolize(message));
     } catch (const std::bad_alloc&) {
         reply["error"] = "out of memory";
     }
@@ -76,8 +85,10 @@ void WorkerLoop::answer_scan(Message& message, json& reply)
 {
     progress_.reading(id_of(message.body, "file"));
     const auto scan = scan_module(message.file.raw());
-    if (scan) reply["scan"] = encode_scan(*scan);
-    else reply["error"] = scan.error().what;
+    if (scan)
+        reply["scan"] = encode_scan(*scan);
+    else
+        reply["error"] = scan.error().what;
 }
 
 void WorkerLoop::map(Message& message)
@@ -89,12 +100,15 @@ void WorkerLoop::map(Message& message)
         std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
         return;
     }
-    ProcessImage::Module module{body.at("start"), body.at("end"), body.at("offset"), body.at("path"), id_of(body, "file"), nullptr};
+    ProcessImage::Module module{body.at("start"), body.at("end"),      body.at("offset"),
+                                body.at("path"),  id_of(body, "file"), nullptr};
     progress_.reading(module.file_id);
     if (message.file) {
         module.image = image(module.file_id, std::move(message.file));
         if (module.image)
-            module.image->set_finder([this, pid, path = module.path](const DebugFileWanted& wanted) { return debug_file(pid, path, wanted); });
+            module.image->set_finder([this, pid, path = module.path](const DebugFileWanted& wanted) {
+                return debug_file(pid, path, wanted);
+            });
     }
     process(pid).add(std::move(module));
 }
@@ -104,7 +118,8 @@ std::vector<Frame> WorkerLoop::unwind(Message& message)
     const json& body = message.body;
     CapturedStack stack;
     stack.pid = id_of(body, "pid");
-    for (std::size_t i = 0; i < std::size(stack.dwarf_registers); ++i) stack.dwarf_registers[i] = body.at("registers").at(i);
+    for (std::size_t i = 0; i < std::size(stack.dwarf_registers); ++i)
+        stack.dwarf_registers[i] = body.at("registers").at(i);
     stack.base = body.at("base");
     stack.truncated = body.at("truncated");
     stack.bytes = std::move(message.raw);
@@ -114,7 +129,8 @@ std::vector<Frame> WorkerLoop::unwind(Message& message)
 std::vector<Frame> WorkerLoop::symbolize(Message& message)
 {
     std::vector<Frame> frames;
-    for (const json& address : message.body.at("addresses")) process(id_of(message.body, "pid")).symbolize(address, frames);
+    for (const json& address : message.body.at("addresses"))
+        process(id_of(message.body, "pid")).symbolize(address, frames);
     return frames;
 }
 
@@ -130,7 +146,11 @@ std::shared_ptr<Image> WorkerLoop::image(std::uint32_t file_id, Fd file)
 
 Fd WorkerLoop::debug_file(std::uint32_t pid, const std::string& path, const DebugFileWanted& wanted)
 {
-    send({{"need", "debug_file"}, {"pid", pid}, {"path", path}, {"build_id", wanted.build_id}, {"debuglink", wanted.debuglink}});
+    send({{"need", "debug_file"},
+          {"pid", pid},
+          {"path", path},
+          {"build_id", wanted.build_id},
+          {"debuglink", wanted.debuglink}});
     while (auto message = wait(idle_ms)) {
         if (message->body.at("do") == "debug_file") return std::move(message->file);
         waiting_.push_back(std::move(*message));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// WorkerLoop: the worker process. Reads requests, answers them in order. It opens no path on behalf of the target: files arrive as
-// descriptors, separate debug files are asked of the core ("need"), so that it can be confined further. The one exception is BCC,
-// which wants /proc/self/fd/N.
+// WorkerLoop: the worker process. Reads requests, answers them in order. It opens no path on behalf of the target:
+// files arrive as descriptors, separate debug files are asked of the core ("need"), so that it can be confined further.
+// The one exception is BCC, which wants /proc/self/fd/N.
 #pragma once
 
 #include <deque>
@@ -19,7 +19,8 @@ class WorkerLoop {
 public:
     WorkerLoop(Fd socket, Progress& progress);
 
-    // Returns when the core is gone, or has asked for nothing for 30 s: an idle collector shall hold no debug information.
+    // Returns when the core is gone, or has asked for nothing for 30 s: an idle collector shall hold no debug
+    // information.
     void run();
 
 private:
@@ -41,7 +42,8 @@ private:
     std::map<std::uint32_t, std::unique_ptr<ProcessImage>> processes_;
 };
 
-// Turns the calling process, just forked, into the worker; never returns. Keeps `socket` and the standard streams' numbers only.
+// Turns the calling process, just forked, into the worker; never returns. Keeps `socket` and the standard streams'
+// numbers only.
 [[noreturn]] void become_worker(int socket, Progress& progress, pid_t core);
 
 }  // namespace loopwatch
