@@ -45,12 +45,12 @@ def what_is_wrong(endpoint, finding):
     verdict, cause = finding["verdict"], cause_of(finding)
     if cause["kind"] != kind:
         yield f"its kind is {cause['kind']}, not {kind}"
-    for part in (doing, function):
-        if part not in verdict:
-            yield f"does not say '{part}'"
-    named = {int(n) for n in re.findall(re.escape(file) + r":(\d+)", verdict)}
-    if not named & lines_of(function, file, text):
-        yield f"names {file}:{sorted(named)}, not {sorted(lines_of(function, file, text))}"
+    said = verdict.partition(doing)[2]
+    place = re.search(r" at ([^\s:]+):(\d+)", said)
+    if not said or function not in verdict:
+        yield f"does not say '{doing}' and '{function}'"
+    elif not place or place[1] != file or int(place[2]) not in lines_of(function, file, text):
+        yield f"names {place[0].strip() if place else 'no line'}, not {file}:{sorted(lines_of(function, file, text))}"
     waker = (cause["waker"] or {}).get("comm", "")
     if waker != WAKERS.get(endpoint, waker):
         yield f"says it was woken by '{waker}', not {WAKERS[endpoint]}"
@@ -95,8 +95,8 @@ def main(path, hits):
     for record in blameless:
         print(f"note   the machine's doing: {record['verdict']}")
     end = records[-1]
-    print(f"\n{len(records)} records, {hits} requests to each blocking endpoint, "
-          f"{end.get('coverage', {}).get('dispatches', '?')} dispatches watched, lost: {sum(end['lost'].values())}")
+    print(f"\n{len(records)} records, {hits} requests to each blocking endpoint, {end.get('dispatches')} dispatches watched, "
+          f"{sum(end.get('lost', {'': 0}).values())} lost")
     return 1 if failed or end["type"] != "session_end" else 0
 
 

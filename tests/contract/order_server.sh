@@ -135,7 +135,8 @@ check_not "its directory is gone" ls -d /var/tmp/order_server.*
 start_background silent "$server"
 wait_output silent 10 '^listening' || fail "no handshake"
 exec {idle}<>"/dev/tcp/127.0.0.1/$(sed 's/.*://' "$work/silent.out")"
-stop "$started" INT 5
+# Sooner than the two seconds after which connections are cut off.
+stop "$started" INT 1.5
 exec {idle}>&-
 check_equal "SIGINT does too, with an idle connection open" 0 "$stopped_status"
 
