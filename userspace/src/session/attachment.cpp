@@ -138,7 +138,7 @@ void Attachment::scan_registries()
     for (const auto registry : registries_) {
         bool newer = false;
         for (auto& loop : loops_.list(registry, newer)) {
-            if (find_loop(loop.id)) continue;
+            if (find_loop(loop.tid, loop.id)) continue;
             if (loop.tid) kernel_.enter_loop(process_.pid(), loop.tid, loop.slot, loop.id);
             known_loops_.push_back(std::move(loop));
         }
@@ -146,21 +146,22 @@ void Attachment::scan_registries()
     }
 }
 
-void Attachment::add_loop(std::uint64_t slot_address)
+void Attachment::add_loop(std::uint64_t slot_address, std::uint32_t tid)
 {
     lw_loop_slot slot;
-    if (!loops_.read(slot_address, slot) || find_loop(slot.loop_id)) return;
+    if (!loops_.read(slot_address, slot) || find_loop(tid, slot.loop_id)) return;
     known_loops_.push_back(loops_.view(slot_address, slot));
 }
 
-void Attachment::remove_loop(std::uint64_t loop_id)
+void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 {
-    std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.id == loop_id; });
+    std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
 }
 
-const LoopView* Attachment::find_loop(std::uint64_t loop_id) const
+const LoopView* Attachment::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
 {
-    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(), [&](const LoopView& loop) { return loop.id == loop_id; });
+    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
+                                    [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
     return found == known_loops_.end() ? nullptr : &*found;
 }
 

@@ -34,9 +34,10 @@ public:
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
     const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
-    void add_loop(std::uint64_t slot);
-    void remove_loop(std::uint64_t loop_id);
-    const LoopView* find_loop(std::uint64_t loop_id) const;
+    // By thread and id: each DSO that contains the runtime counts its loops from 1.
+    void add_loop(std::uint64_t slot, std::uint32_t tid);
+    void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
+    const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
 
     const std::set<std::string>& probes() const noexcept { return probes_; }
     std::vector<int> tiers() const;

@@ -203,7 +203,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     facts->subject = {attachment.pid(), bundle.tid, attachment.ns_pid(), attachment.process().ns_id(static_cast<pid_t>(bundle.tid)),
                       attachment.process().comm(static_cast<pid_t>(bundle.tid))};
     facts->loop.id = std::to_string(bundle.loop_id);
-    if (const auto* loop = attachment.find_loop(bundle.loop_id)) facts->loop.name = loop->name;
+    if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) facts->loop.name = loop->name;
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
     if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());

@@ -175,12 +175,12 @@ void Session::on(const lw_loop_started& event)
     auto* target = find(event.event.pid);
     if (!target) return;
     if (event.started) {
-        target->add_loop(event.slot);
-        statistics_.born(event.event.pid, event.event.loop_id, event.event.time_ns);
+        target->add_loop(event.slot, event.event.tid);
+        statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
         return;
     }
     for (auto& stats : statistics_.look(*target, monotonic_ns())) reporter_.publish(stats);
-    target->remove_loop(event.event.loop_id);
+    target->remove_loop(event.event.tid, event.event.loop_id);
 }
 
 void Session::on(const lw_dispatch& event)
@@ -224,7 +224,7 @@ void Session::on(const WakeEvent&)
 void Session::on(const ExitEvent& event)
 {
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
-    if (auto* target = find(event.head.pid)) target->remove_loop(event.head.loop_id);
+    if (auto* target = find(event.head.pid)) target->remove_loop(event.head.tid, event.head.loop_id);
     watchdog_->forget(event.head.tid);
 }
 

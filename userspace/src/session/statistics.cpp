@@ -37,7 +37,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
     for (const auto& loop : attachment.known_loops()) {
         lw_loop_slot slot;
         if (!attachment.loops().read(loop.slot, slot)) continue;
-        const auto key = std::pair(attachment.pid(), loop.id);
+        const auto key = std::pair(loop.tid, loop.id);
         const auto known = last_.find(key);
         if (known == last_.end()) {
             if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
@@ -71,9 +71,9 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
     return records;
 }
 
-void Statistics::born(std::uint32_t pid, std::uint64_t loop_id, std::uint64_t now_ns)
+void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
 {
-    if (last_.size() < max_loops) last_.try_emplace({pid, loop_id}, Last{{}, now_ns});
+    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns});
 }
 
 Quantiles Statistics::dispatch_ns() const { return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_); }

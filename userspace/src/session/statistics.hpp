@@ -17,7 +17,7 @@ public:
     // One record a loop since its last look; a loop seen for the first time starts from here.
     std::vector<LoopStats> look(Attachment& attachment, std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
-    void born(std::uint32_t pid, std::uint64_t loop_id, std::uint64_t now_ns);
+    void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
     // Over all loops since their first look.
     std::uint64_t dispatches() const noexcept { return dispatches_; }
     Quantiles dispatch_ns() const;
@@ -27,7 +27,7 @@ private:
         lw_loop_slot slot;
         std::uint64_t at_ns;
     };
-    std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // pid, loop id
+    std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // tid, loop id
     std::uint64_t dispatches_ = 0;
     std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
     double ns_per_tick_ = 1;
