@@ -32,7 +32,7 @@ def lines_of(function, file, text):
     lines = (SERVER / file).read_text().splitlines()
     start = next(n for n, line in enumerate(lines) if re.match(rf"\S.*\b{re.escape(name)}\(", line) and not line.endswith(";"))
     end = next(n for n in range(start, len(lines)) if lines[n] == "}")
-    return {n + 1 for n in range(start, end) if text in lines[n]}
+    return {n + 1 for n in range(start, end + 1) if text in lines[n]}
 
 
 def cause_of(finding):
