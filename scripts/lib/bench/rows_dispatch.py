@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dispatch path: compiled in, watched, traced; and what others pay for the same."""
+import pathlib
+import statistics
+import time
+
+from .measure import TARGET_CPU, Rounds, in_turn, pinned, run, with_and_without
+from .session import TRACE_HITS, Bpftrace, Loopwatch, RawLink
+from .table import Line
+
+PROGRAM = "bench/dispatch_bench"
+ENDLESS = 0
+
+
+def spinning(bench, resumes=1_000_000, work_ns=0):
+    return Rounds(pinned(TARGET_CPU, bench.program(PROGRAM), resumes, 1, ENDLESS, work_ns))
+
+
+def one_run(bench, name):
+    """ns per resume of a fresh process, the best of its rounds: layout and neighbours only ever add."""
+    lines = run(*pinned(TARGET_CPU, bench.program(name), 2_000_000, 1, 9)).splitlines()
+    return min(float(line.split()[2]) for line in lines)
+
+
+def clock_reads(bench):
+    """ns of one read: of the clock that loops use here, and of clock_gettime."""
+    def median(kind):
+        return statistics.median(float(line.split()[2]) for line in run(*pinned(TARGET_CPU, bench.program("bench/machine_bench"), kind, 11)).splitlines())
+    source = pathlib.Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text().strip()
+    gettime = median("clock")
+    return (median("tsc") if source == "tsc" else gettime), gettime, source
+
+
+def compiled_in(bench):
+    """probes compiled in, nobody attached"""
+    pair = in_turn(bench.rounds, lambda: one_run(bench, PROGRAM + "_noprobes"), lambda: one_run(bench, PROGRAM))
+    row = "compiled-in"
+    yield Line(row, "empty post-and-resume, probes compiled out", pair.a, "ns", noise=pair.noise)
+    yield Line(row, "probes compiled in, nobody attached: added", pair.difference, "ns", 1, noise=pair.noise)
+    yield Line(row, "the same, of the loop without them", pair.percent, "%", 2, noise=pair.noise_percent)
+
+
+def watched(bench):
+    """a session attached to the empty loop, and at a million dispatches a second"""
+    read, gettime, source = clock_reads(bench)
+    yield Line("watch", f"one clock read (clock source {source})", read, "ns")
+    yield Line("watch", "one clock_gettime", gettime, "ns")
+    with spinning(bench) as rounds:
+        pair = with_and_without(bench, rounds, lambda pid: Loopwatch(bench, pid))
+    yield Line("watch", "empty post-and-resume, nobody attached", pair.a, "ns", noise=pair.noise)
+    yield Line("watch", "attached: added to a dispatch", pair.difference, "ns", 1.5 * read, noise=pair.noise,
+               note=f"{pair.difference / read:.2f} clock reads")
+    with spinning(bench, 100_000, 1000) as rounds:
+        pair = with_and_without(bench, rounds, lambda pid: Loopwatch(bench, pid))
+    yield Line("watch", f"attached, {1000 / pair.a:.2g} M dispatches/s: added", pair.percent, "%", 3, noise=pair.noise_percent)
+
+
+def traced(bench):
+    """--trace against a raw link and against bpftrace, on the same hits"""
+    hits, program = len(TRACE_HITS), bench.program(PROGRAM)
+    tracers = {
+        "raw": lambda pid: RawLink(bench, pid, program, TRACE_HITS),
+        "trace": lambda pid: Loopwatch(bench, pid, "--trace", "--max-overhead", 100),
+        "bpftrace": lambda pid: Bpftrace(pid, program, TRACE_HITS),
+    }
+    # A dispatch of 10 us: four hits stay below the whole CPU that --max-overhead can be raised to.
+    cost = {}
+    for name, attach in tracers.items():
+        with spinning(bench, 10_000, 10_000) as rounds:
+            pair = with_and_without(bench, rounds, attach)
+        cost[name] = pair.difference / hits
+        noise = pair.noise / hits
+        if name == "raw":
+            yield Line("trace", "a hit of an empty program, raw uprobe_multi link", cost[name], "ns", noise=noise)
+        elif name == "trace":
+            yield Line("trace", "a hit under --trace", cost[name], "ns", 1.2 * cost["raw"], noise=noise, note=f"{cost[name] / cost['raw']:.2f} × raw")
+        else:
+            yield Line("trace", "a hit under bpftrace { @ = count(); }", cost[name], "ns", noise=noise)
+            yield Line("trace", "--trace, of bpftrace's cost", 100 * cost["trace"] / cost[name], "%", 100)
+    yield from steps_down(bench)
+
+
+def steps_down(bench):
+    with spinning(bench) as rounds, Loopwatch(bench, rounds.pid, "--trace", "--max-overhead", 2) as session:
+        began = time.monotonic()
+        while "trace probes are detached" not in session.err.read_text() and time.monotonic() - began < 15:
+            time.sleep(0.02)
+        took = time.monotonic() - began
+        after = rounds.look(bench.phase_s)
+    yield Line("trace", "above --max-overhead the trace probes go after", took, "s", 2.5, note=f"then {after:.1f} ns a dispatch")
+
+
+ROWS = {"compiled-in": compiled_in, "watch": watched, "trace": traced}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real server under load, and a session's beginning and end."""
+import re
+import statistics
+import tempfile
+import time
+
+from .measure import TARGET_CPU, Rounds, in_turn, pinned, run
+from .session import Attached, Loopwatch, Server, need_command
+from .table import Line
+
+RUNGS = ("multi", "perf-all", "perf-pid")
+ATTACH_CALLS = "bpf,perf_event_open,ioctl,close"
+
+
+class Strace(Attached):
+    ready, by_stderr = "strace: Process", True
+
+    def __init__(self, pid):
+        super().__init__("strace", "-f", "-c", "-p", pid)
+
+
+def server(bench):
+    """order_server under wrk, attached and not; strace beside it"""
+    seconds = 1 if bench.quick else 2
+    with Server(bench) as target:
+        def attached(attach):
+            with attach:
+                return target.requests_per_s(seconds)
+
+        target.requests_per_s(1)
+        pair = in_turn(bench.rounds, lambda: target.requests_per_s(seconds), lambda: attached(Loopwatch(bench, target.pid)))
+        yield Line("server", "order_server, GET /order, nobody attached", pair.a, "req/s", noise=pair.noise)
+        yield Line("server", "attached: throughput", 100 + pair.percent, "%", 99, least=True, noise=pair.noise_percent)
+        try:
+            need_command("strace")
+            slowed = statistics.median(attached(Strace(target.pid)) for _ in range(3))
+            yield Line("server", "for scale, under strace -f -c: throughput", 100 * slowed / pair.a, "%")
+        except Exception as error:
+            yield Line("server", "for scale, under strace -f -c", None, note=str(error))
+
+
+def kernel_ms(bench, pid, rung):
+    """The kernel's part of attaching and detaching: the calls that make links, and those that close them."""
+    with tempfile.NamedTemporaryFile(prefix="loopwatch-bench.") as trace:
+        strace = ["strace", "-f", "-T", "-e", f"trace={ATTACH_CALLS}", "-o", trace.name]
+        run(*strace, bench.program("loopwatch"), "-p", pid, "--duration", "300ms", f"--attach={rung}")
+        text = open(trace.name, errors="replace").read()
+    attaching = re.findall(r"(?:BPF_LINK_CREATE|BPF_RAW_TRACEPOINT_OPEN|perf_event_open\(|PERF_EVENT_IOC).*<([\d.]+)>$", text, re.M)
+    return 1000 * sum(map(float, attaching))
+
+
+def attach(bench):
+    """attaching and detaching all sites, on each rung"""
+    program = bench.program("bench/dispatch_bench")
+    for rung in RUNGS:
+        starts, stops = [], []
+        # 5 us a dispatch: a program at work, with pauses for nobody.
+        with Rounds(pinned(TARGET_CPU, program, 10_000, 1, 0, 5000)) as rounds:
+            for options in ((), ("--trace", "--max-overhead", 100)):
+                for _ in range(3 if bench.quick else 7):
+                    with Loopwatch(bench, rounds.pid, f"--attach={rung}", *options) as session:
+                        time.sleep(0.3)
+                        session.stop()
+                    starts.append(session.start_ms)
+                    stops.append(session.stop_ms)
+                sites = "all sites" if options else "without --trace"
+                budget = 100 if rung == "multi" else None
+                yield Line("attach", f"{rung}, {sites}: from exec to session_start", statistics.median(starts), "ms", budget,
+                           noise=statistics.pstdev(starts))
+                yield Line("attach", f"{rung}, {sites}: from SIGINT to exit", statistics.median(stops), "ms", budget, noise=statistics.pstdev(stops))
+                starts.clear(), stops.clear()
+            try:
+                need_command("strace")
+                yield Line("attach", f"{rung}: of it in the kernel, making links", kernel_ms(bench, rounds.pid, rung), "ms")
+            except Exception as error:
+                yield Line("attach", f"{rung}: of it in the kernel", None, note=str(error))
+
+
+ROWS = {"server": server, "attach": attach}
