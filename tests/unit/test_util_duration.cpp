@@ -46,6 +46,7 @@ TEST_CASE("a bad duration is a usage error that says what is wrong")
         {"9223372036854775808ns", "is too long", "292 years"},
         {"99999999999999999999999s", "is too long", "292 years"},
         {"2562048h", "is too long", "292 years"},
+        {"18446744073710s", "is too long", "292 years"},  // wraps to 448,384 ns
     };
     for (const Case& c : cases) {
         INFO(c.text);
