@@ -52,7 +52,8 @@ enum lw_event_kind {
     X(stack_budget, "stacks beyond the budget of 400 a second")               \
     X(task_unreadable, "a task record was not resident or wild")              \
     X(detail_unreadable, "the shim's call detail was not resident")           \
-    X(dispatch_stateless, "a slow dispatch of a loop that was not known")
+    X(dispatch_stateless, "a slow dispatch of a loop that was not known")     \
+    X(switch_unseen, "a loop thread came back to its CPU unseen: part of the split is a guess")
 
 enum lw_loss {
 #define X(name, doc) LW_LOSS_##name,

@@ -8,7 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "lw_target.bpf.h"
+#include "lw_blocks.bpf.h"
 
 #define ARG1(ctx) ((ctx)->di)
 #define ARG2(ctx) ((ctx)->si)
@@ -109,6 +109,7 @@ int on_slow_dispatch(struct pt_regs *ctx)
         if (slow) lose(LW_LOSS_dispatch_stateless);
         return 0;
     }
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     struct lw_slot_impact impact;
     if (bpf_probe_read_user(&impact, sizeof(impact), (void *)(loop->slot + offsetof(struct lw_loop_slot, impact_seq)))) {
         lose(LW_LOSS_slot_unreadable);

@@ -8,7 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "lw_target.bpf.h"
+#include "lw_blocks.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -103,11 +103,12 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     return LW_NO_PLACE;
 }
 
-static __always_inline void switched_out(void *ctx, struct lw_loop *loop, struct task_struct *task, bool preempted, __u32 state, __u64 now)
+static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task, bool preempted, __u32 state,
+                                         __u64 now)
 {
     struct lw_slot_head head;
 
-    loop->off = LW_OFF_NOT;
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
     if (loop->seq != head.seq) begin_dispatch(loop, head.seq);
     loop->off_ns = now;
@@ -121,33 +122,6 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, struct
         loop->off = LW_OFF_BLOCKED;
         loop->place = place_of(ctx, loop, task, &head, state);
     }
-}
-
-static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u64 now)
-{
-    const __u64 lasted = end - loop->off_ns;
-    struct lw_buffer *buffer = loop->place < LW_SOURCES ? buffer_of(loop, loop->place) : NULL;
-
-    loop->blocked_ns += lasted;
-    loop->blocks++;
-    if (!buffer) {
-        loop->other_blocked_ns += lasted;
-        return;
-    }
-    struct lw_source *source = &buffer->source;
-    source->count++;
-    source->total_ns += lasted;
-    source->block_start_ns = loop->off_ns;
-    source->block_end_ns = end;
-    if (lasted > source->longest_ns) source->longest_ns = lasted;
-    if (lasted < cfg_block_threshold_ns) return;
-    source->waker = loop->waker;
-    loop->long_blocks++;
-    source->single = 1;
-    begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
-    emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
-    source->single = 0;
-    buffer->sent = 1;
 }
 
 static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, __u64 now)
@@ -180,7 +154,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *out = bpf_map_lookup_elem(&loops, &prev_tid);
     if (out) {
         program = LW_RUN_switch_loop;
-        switched_out(ctx, out, prev, preempted, prev_state, bpf_ktime_get_ns());
+        switched_out(ctx, out, prev_tid, prev, preempted, prev_state, bpf_ktime_get_ns());
     }
     struct lw_loop *in = bpf_map_lookup_elem(&loops, &next_tid);
     if (in) {
