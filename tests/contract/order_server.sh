@@ -126,12 +126,14 @@ curl -s -o "$work/late" "$url/ok/sleep" &
 late=$!
 sleep_in_progress() { grep -q . <(ss -Htn state established "( dport = :$port )"); }
 wait_until 5 sleep_in_progress || fail "no request under way"
+log_file=$(readlink "/proc/$pid/fd/"* | grep '/orders\.log$')
+check "the order log lies in a directory of its own" test -d "$(dirname "$log_file")"
 stop "$pid"
 check_equal "SIGTERM ends it with 0" 0 "$stopped_status"
 check "after the request under way" wait "$late"
 check "which has its answer" jq -e '.courier == "gone"' "$work/late"
 check_equal "without a word" "" "$(cat "$work/server.err")"
-check_not "its directory is gone" ls -d /var/tmp/order_server.*
+check_not "the directory is gone" test -e "$(dirname "$log_file")"
 start_background silent "$server"
 wait_output silent 10 '^listening' || fail "no handshake"
 exec {idle}<>"/dev/tcp/127.0.0.1/$(sed 's/.*://' "$work/silent.out")"
