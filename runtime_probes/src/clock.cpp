@@ -9,8 +9,11 @@ namespace loopwatch {
 
 namespace {
 
-constexpr lw_u64 first_period_ns = 50'000'000;    // two anchors are good to ±50 ns or so: 2 ppm
-constexpr lw_u64 period_ns = 1'000'000'000;       // the frequency wanders by less than 1 ppm in that time
+// How far apart two anchors, good to about ±20 ns each, must be: for a first rate (±400 ppm), for a good one (±1 ppm), and to
+// follow the frequency, which wanders by less than 1 ppm in that time.
+constexpr lw_u64 first_period_ns = 100'000;
+constexpr lw_u64 second_period_ns = 50'000'000;
+constexpr lw_u64 period_ns = 1'000'000'000;
 constexpr lw_u64 longest_period_ns = 10 * period_ns;  // beyond, the machine may have slept, which only the TSC counts
 constexpr lw_u32 shift = 32;
 
@@ -56,23 +59,24 @@ LoopClock::Anchor read_anchor()
 
 }  // namespace
 
-void LoopClock::start() noexcept
+LoopClock::LoopClock(lw_loop_slot& slot) noexcept : slot_(slot), anchor_(read_anchor()), period_ns_(first_period_ns)
 {
-    if (slot_.clock != LW_CLOCK_TSC && tsc_trusted()) anchor_ = read_anchor();
+    if (!tsc_trusted()) anchor_ = {};
 }
 
 bool LoopClock::maintain() noexcept
 {
     if (anchor_.ns == 0) return false;
     const bool first = slot_.clock != LW_CLOCK_TSC;
-    const lw_u64 now_ns = moment_ns(ticks());
-    if (now_ns - anchor_.ns < (first ? first_period_ns : period_ns)) return false;
+    if (moment_ns(ticks()) - anchor_.ns < period_ns_) return false;
 
     const Anchor before = std::exchange(anchor_, read_anchor());
     const lw_u64 elapsed_ns = anchor_.ns - before.ns;
     if (elapsed_ns > longest_period_ns && first) return false;
-    if (elapsed_ns <= longest_period_ns)
+    if (elapsed_ns <= longest_period_ns) {
         slot_.clock_mult = static_cast<lw_u64>((static_cast<Wide>(elapsed_ns) << shift) / (anchor_.tsc - before.tsc));
+        period_ns_ = elapsed_ns < second_period_ns ? second_period_ns : period_ns;
+    }
     slot_.clock_shift = shift;
     slot_.anchor_ticks = anchor_.tsc;
     slot_.anchor_ns = anchor_.ns;

@@ -54,9 +54,7 @@ void Loop::poll(bool may_wait)
 
 [[gnu::cold]] void Loop::begin_poll(bool may_wait) noexcept
 {
-    const bool changed = clock_.maintain();
-    if (changed) clock_changed();
-    slot_.poll_since = batch_end_ != 0 && !changed ? batch_end_ : clock_.ticks();
+    slot_.poll_since = batch_end_ != 0 ? batch_end_ : clock_.ticks();
     probe::poll_begin(slot_.loop_id, may_wait ? no_timeout : 0);
 }
 
@@ -67,7 +65,10 @@ void Loop::poll(bool may_wait)
     slot_.poll_since = 0;
     ++slot_.iterations;
     probe::poll_end(slot_.loop_id, events);
-    return now;
+    // After the wait, which may have been long, and before the first dispatch: moments are fresh.
+    if (!clock_.maintain()) return now;
+    clock_changed();
+    return clock_.ticks();
 }
 
 // From nanoseconds to the TSC's ticks, once in a loop's life: what was counted so far is counted in the unit it was.

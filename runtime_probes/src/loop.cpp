@@ -80,7 +80,7 @@ public:
         detail::forked = false;
         loop_.slot_.tid = static_cast<lw_u32>(gettid());
         loop_.slot_.stack_top = reinterpret_cast<lw_u64>(frame);
-        loop_.clock_.start();
+        if (loop_.clock_.maintain()) loop_.clock_changed();
         loop_.context_.restart();
         if constexpr (detail::published) registry_add(loop_.slot_);
         tell_shim(&loop_.slot_);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock of one loop: the TSC where the kernel itself trusts it (clock source tsc), else CLOCK_MONOTONIC. It starts as
-// CLOCK_MONOTONIC and becomes the TSC at a poll once two anchors at least 50 ms apart tell the frequency: no busy wait. Which
-// clock it is, and how its ticks become nanoseconds, stands in the slot. Changes happen in maintain() only, which the loop calls
-// between two dispatches: no dispatch spans one.
+// The clock of one loop: the TSC where the kernel itself trusts it (clock source tsc), else CLOCK_MONOTONIC. Nothing waits for a
+// calibration: two anchors, an instant on both clocks, give the TSC's rate, the first taken when the loop is made, the second at
+// the earliest 100 us later. Later anchors make the rate good. Which clock it is, and how its ticks become nanoseconds, stands in
+// the slot. Changes happen in maintain() only, which the loop calls between two dispatches: no dispatch spans one.
+//
+// The turn to the TSC comes that early since it changes the unit of all counters, under the eyes of whoever reads them.
 #pragma once
 
 #include <ctime>
@@ -24,7 +26,8 @@ public:
         lw_u64 ns = 0;
     };
 
-    explicit LoopClock(lw_loop_slot& slot) noexcept : slot_(slot) {}
+    // Takes the first anchor.
+    explicit LoopClock(lw_loop_slot& slot) noexcept;
 
     static lw_u64 monotonic_ns() noexcept
     {
@@ -43,9 +46,7 @@ public:
         return monotonic_ns();
     }
 
-    // Takes the first anchor; call when the loop begins to run.
-    void start() noexcept;
-    // Takes an anchor if one is due (50 ms after the first, then every second). True: the unit of ticks changed.
+    // Takes an anchor if one is due (after 100 us, 50 ms, then every second). True: the unit of ticks changed.
     bool maintain() noexcept;
 
     // A length: ticks → ns and back.
@@ -56,7 +57,8 @@ public:
 
 private:
     lw_loop_slot& slot_;
-    Anchor anchor_;
+    Anchor anchor_;     // the last; zero: the TSC is not trusted
+    lw_u64 period_ns_;  // until the next is due
 };
 
 }  // namespace loopwatch
