@@ -186,7 +186,7 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
     auto cpu_ns = breakdown.cpu_ns;
     for (auto& [key, part] : parts) {
         if (!part.from_kernel) cpu_ns -= std::min(cpu_ns, part.calls_ns - part.blocks_ns);
-        sources.push_back(std::move(part.source));
+        if (part.source.duration_ns != 0) sources.push_back(std::move(part.source));
     }
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));

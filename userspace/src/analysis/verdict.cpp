@@ -151,12 +151,13 @@ std::string verdict_of(const SlowCallback& slow)
     std::vector<std::string> clauses;
     std::uint64_t more_ns = 0;
     for (std::size_t i = blameless ? 1 : 0; i < slow.sources.size(); ++i) {
-        if (clauses.size() < most_clauses)
+        const bool tells = slow.sources[i].duration_ns >= slow.duration_ns / 100 || clauses.empty();
+        if (tells && clauses.size() < most_clauses)
             clauses.push_back(clause(slow.sources[i], slow.duration_ns));
         else
             more_ns += slow.sources[i].duration_ns;
     }
-    if (more_ns != 0) clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
+    if (more_ns != 0 && more_ns >= slow.duration_ns / 100) clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
     if (slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
         clauses.push_back(format_duration(slow.breakdown.other_ns) + " unknown");
     const auto* colon = clauses.empty() ? "" : ": ";

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <span>
 
 #include "analysis/frames.hpp"
+#include "analysis/function_name.hpp"
 #include "analysis/kind.hpp"
 #include "util/duration.hpp"
 #include "util/text.hpp"
@@ -131,22 +134,41 @@ std::string frame_place(const Frame& frame)
     return module.empty() ? std::string() : fmt::format("{}+{:#x}", escape_terminal(module), frame.offset);
 }
 
+std::string frame_function(const Frame& frame)
+{
+    if (frame.function.empty()) return "?";
+    return escape_terminal(frame.function.size() > widest_function ? spoken_name(frame.function) : frame.function);
+}
+
+// Algorithms and containers that the compiler inlined are noise around the line that called them.
+std::vector<Frame> without_inlined_libraries(std::span<const Frame> frames)
+{
+    std::vector<Frame> shown;
+    std::ranges::copy_if(frames, std::back_inserter(shown),
+                         [](const Frame& frame) { return !frame.inlined || owner_of(frame) != FrameOwner::library; });
+    return shown;
+}
+
 void add_stack(Sections& out, const std::vector<Frame>& stack)
 {
     out.begin("stack");
     const UserPart part = user_part(stack);
-    const auto frames = part.frames.first(std::min(part.frames.size(), shown_frames));
+    auto frames = without_inlined_libraries(part.frames);
+    const std::size_t library_frames = part.frames.size() - frames.size();
+    const std::size_t cut = frames.size() - std::min(frames.size(), shown_frames);
+    frames.resize(frames.size() - cut);
     std::vector<std::string> functions;
     std::size_t width = 0;
     for (const Frame& frame : frames) {
-        functions.push_back(frame.function.empty() ? "?" : escape_terminal(frame.function));
+        functions.push_back(frame_function(frame));
         if (functions.back().size() <= widest_function) width = std::max(width, functions.back().size());
     }
     for (std::size_t i = 0; i < frames.size(); ++i) {
         out.line(fmt::format("{:<{}}  {}{}", functions[i], width, frame_place(frames[i]),
                              frames[i].inlined ? " (inlined)" : ""));
     }
-    const std::size_t hidden = part.hidden + part.frames.size() - frames.size();
+    if (library_frames != 0) out.line(fmt::format("… {} inlined library frames left out", library_frames));
+    const std::size_t hidden = part.hidden + cut;
     if (hidden != 0) out.line(fmt::format("… {} more frames, of the loop and what started it", hidden));
     if (!stack.empty() && stack.back().truncated) out.line("… truncated: the rest of the stack could not be read");
 }

@@ -156,6 +156,7 @@ void Session::wait()
         while (drain()) {}
         const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) { return entry.second->process().pidfd() == waits[i].fd; });
         if (ended != targets_.end()) end_target(ended->first, "exited");
+        if (targets_.empty() && !interrupted_) end_reason_ = "target_end";
     }
 }
 
@@ -293,7 +294,6 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     auto& target = *targets_.at(pid);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     targets_.erase(pid);
-    if (targets_.empty()) end_reason_ = "target_end";
 }
 
 void Session::finish()
