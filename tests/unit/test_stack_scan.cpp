@@ -121,6 +121,20 @@ TEST_CASE("the registry is found by its note, stripped or not")
     }
 }
 
+// Not 0 and 0, which is right by chance in most position-independent files only.
+TEST_CASE("the executable segment is told, so that addresses can be biased in programs that are linked to one")
+{
+    for (const std::string name : {"probes_pie", "probes_no_pie", "probes_static", "libprobes.so"}) {
+        INFO(name);
+        const auto scan = scan_of(name);
+        const Fd file = open_file(fixtures + "/" + name);
+        const auto segments = loopwatch::read_segments(file.raw());
+        REQUIRE(segments);
+        CHECK(scan.exec_vaddr != 0);
+        CHECK(segments->offset_of(scan.exec_vaddr, PF_X) == scan.exec_offset);
+    }
+}
+
 TEST_CASE("a program without an interpreter is static, one without probes has none")
 {
     CHECK(scan_of("probes_static").is_static);

@@ -90,6 +90,8 @@ json encode_scan(const ModuleScan& scan)
     return {{"sites", sites},
             {"registry_vaddr", scan.registry_vaddr},
             {"registry_abi", scan.registry_abi},
+            {"exec_vaddr", scan.exec_vaddr},
+            {"exec_offset", scan.exec_offset},
             {"build_id", scan.build_id},
             {"warnings", warnings},
             {"is_static", scan.is_static}};
@@ -97,8 +99,9 @@ json encode_scan(const ModuleScan& scan)
 
 std::optional<ModuleScan> decode_scan(const json& object)
 {
-    if (!object.is_object() || !unsigned_at(object, "registry_vaddr") || !unsigned_at(object, "registry_abi"))
-        return std::nullopt;
+    if (!object.is_object()) return std::nullopt;
+    for (const char* number : {"registry_vaddr", "registry_abi", "exec_vaddr", "exec_offset"})
+        if (!unsigned_at(object, number)) return std::nullopt;
     const json sites = object.value("sites", json()), warnings = object.value("warnings", json());
     const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
     if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings)
@@ -118,6 +121,8 @@ std::optional<ModuleScan> decode_scan(const json& object)
     }
     scan.registry_vaddr = object["registry_vaddr"].get<std::uint64_t>();
     scan.registry_abi = object["registry_abi"].get<std::uint32_t>();
+    scan.exec_vaddr = object["exec_vaddr"].get<std::uint64_t>();
+    scan.exec_offset = object["exec_offset"].get<std::uint64_t>();
     scan.build_id = build_id.get<std::string>();
     scan.is_static = is_static.get<bool>();
     return scan;

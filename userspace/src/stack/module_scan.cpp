@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/module_scan.hpp"
 
+#include <algorithm>
 #include <bcc/bcc_usdt.h>
 #include <fmt/format.h>
 
@@ -108,6 +109,15 @@ void find_registry(int elf, const Segments& segments, ModuleScan& scan)
     }
 }
 
+void find_executable_segment(const Segments& segments, ModuleScan& scan)
+{
+    const auto found = std::ranges::find_if(
+        segments.headers, [](const Elf64_Phdr& header) { return header.p_type == PT_LOAD && (header.p_flags & PF_X); });
+    if (found == segments.headers.end()) return;
+    scan.exec_vaddr = found->p_vaddr;
+    scan.exec_offset = found->p_offset;
+}
+
 }  // namespace
 
 Result<ModuleScan> scan_module(int elf)
@@ -117,6 +127,7 @@ Result<ModuleScan> scan_module(int elf)
     ModuleScan scan;
     scan.build_id = read_build_id(elf, *segments);
     scan.is_static = !segments->has(PT_INTERP);
+    find_executable_segment(*segments, scan);
     find_registry(elf, *segments, scan);
     list_sites(elf, *segments, scan);
     return scan;
