@@ -16,28 +16,29 @@ server=$target
 runs_() { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$loopwatch" 2>/dev/null | wc -l; }
 nobody_runs_() { [ "$(runs_)" -eq 0 ]; }
 
-# refused SENTENCE STATUS PATTERN HINT COMMAND…: exit status, one line on what is wrong that matches PATTERN, one hint that matches
-# HINT (empty: it needs none), nothing on stdout, nothing attached, no process left.
+# refused SENTENCE STATUS PATTERN HINT COMMAND…: exit status, one line on what is wrong that matches PATTERN, with a hint that
+# matches HINT (empty: it needs none), nothing else, nothing on stdout, nothing attached, no process left.
 refused() {
-    local sentence=$1 status=$2 pattern=$3 hint=$4
+    local sentence=$1 status=$2 pattern=$3 hint=$4 limit=(timeout 30)
     shift 4
-    check_status "$sentence: exit status $status" "$status" timeout 30 "$@"
+    if declare -F "$1" >/dev/null; then limit=(); fi  # timeout runs programs only
+    check_status "$sentence: exit status $status" "$status" "${limit[@]}" "$@"
     check_equal "$sentence: one line" 1 "$(grep -c '^loopwatch: ' "$work/stderr" || true)"
     check "$sentence: which names it" grep -qE -- "^loopwatch: .*($pattern)" "$work/stderr"
-    if [ -n "$hint" ]; then check "$sentence: and what mends it" grep -qE -- "^hint: .*($hint)" "$work/stderr"; fi
-    check_equal "$sentence: nothing else is said" "" "$(grep -vE '^(loopwatch|hint): ' "$work/stderr")$(cat "$work/stdout")"
+    if [ -n "$hint" ]; then check "$sentence: and what mends it" grep -qE -- "\(hint: .*($hint)" "$work/stderr"; fi
+    check_equal "$sentence: nothing else is said" "" "$(grep -v '^loopwatch: ' "$work/stderr" || true)$(cat "$work/stdout")"
     check "$sentence: nothing is left attached or running" eval "is_untouched $server && wait_until 5 nobody_runs_"
 }
 
 # in_own_mounts COMMANDS ARGUMENT…: in a mount namespace of its own.
-in_own_mounts() { unshare --mount sh -ec "$1"' exec "$@"' - "${@:2}"; }
+in_own_mounts() { unshare --mount sh -ec "$1"' exec timeout 30 "$@"' - "${@:2}"; }
 
 # --- values ---
 refused "threshold 0" 2 'threshold.*0' '' "$loopwatch" -p "$server" --threshold 0
 refused "threshold -5ms" 2 'threshold.*-5ms' '' "$loopwatch" -p "$server" --threshold -5ms
 refused "threshold abc" 2 'threshold.*abc' '' "$loopwatch" -p "$server" --threshold abc
 refused "threshold 10" 2 'threshold.*10' 'did you mean 10ms' "$loopwatch" -p "$server" --threshold 10
-refused "a threshold below the floor" 2 'threshold 20us is below the floor.*100us' 'LOOPWATCH_FLOOR|--trace' \
+refused "a threshold below the floor" 2 'threshold 20 us is below the floor.*100 us' 'LOOPWATCH_FLOOR|--trace' \
     "$loopwatch" -p "$server" --threshold 20us
 refused "a finding that does not exist" 2 'fail-on.*nonsense' 'slow_callback' "$loopwatch" -p "$server" --fail-on nonsense
 refused "no target" 2 '.' '' "$loopwatch"
@@ -53,7 +54,7 @@ if [ "$(cat /proc/2/comm 2>/dev/null)" = kthreadd ]; then
 else
     skip_check "a kernel thread" "this PID namespace shows none"
 fi
-start_background parent bash -c 'true & exec sleep 1000'
+start_background parent bash -c 'sleep 0.2 & exec sleep 1000'  # which does not reap
 zombie_of_() { zombie=$(pgrep -P "$1") && grep -q '^State:[[:space:]]*Z' "/proc/$zombie/status"; }
 wait_until 5 zombie_of_ "$started" || fail "no zombie"
 zombie=$(pgrep -P "$started")
@@ -124,7 +125,7 @@ refused "an output that is a device" 1 '/dev/full' '' "$loopwatch" -p "$server" 
 if unshare --mount true 2>/dev/null; then
     mkdir "$work/small"
     refused "the disk is full" 1 'small/report.*No space left on device' '' \
-        in_own_mounts "mount -t tmpfs -o size=64k none '$work/small';" "$loopwatch" -p "$server" --interval 2ms --format ndjson -o "$work/small/report"
+        in_own_mounts "mount -t tmpfs -o size=16k none '$work/small';" "$loopwatch" -p "$server" --interval 100ms --format ndjson -o "$work/small/report"
 fi
 status=0
 timeout 30 "$loopwatch" -p "$server" --format ndjson >/dev/full 2>"$work/stderr" || status=$?
