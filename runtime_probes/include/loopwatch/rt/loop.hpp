@@ -111,7 +111,8 @@ private:
     lw_u64 account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
     void slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
     void count_lag(lw_u64 start, lw_u64 due_ns) noexcept;
-    void measure_impact(const lw_task* task, lw_u64 start_ns, lw_u64 end_ns) noexcept;
+    lw_u32 ready_length() const noexcept;
+    void measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 own_end) noexcept;
 
     static thread_local constinit Loop* current_;
 
