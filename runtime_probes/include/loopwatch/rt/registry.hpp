@@ -9,6 +9,7 @@
 //   descriptor  u32 LW_ABI, u32 0, s64 distance from the s64 itself to the registry (no relocation: works in every PIE and DSO)
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include <pthread.h>
@@ -28,8 +29,8 @@ namespace detail {
 __attribute__((visibility("hidden"))) inline std::mutex registry_mutex;
 
 // Set in the child of a fork, where the parent's semaphores were inherited but nobody watches: no probe fires until a loop is
-// run anew. Written by the one thread that a child has.
-inline bool forked = false;
+// run anew.
+inline std::atomic<bool> forked{false};
 
 // Holding the mutex over the fork keeps the child from inheriting a list in the middle of a change.
 __attribute__((visibility("hidden"))) inline void drop_loops_after_fork()
