@@ -93,6 +93,20 @@ TEST_CASE("a timer that expired in mid-dispatch waited from its expiry on")
     CHECK(sum(loop.slot().lag_histogram) == 1);
 }
 
+TEST_CASE("who is woken by the dispatch itself did not wait for it")
+{
+    Session session;
+    Loop loop("test");
+    loop.set_floor(10ms);
+    spawn(loop, [](Loop& on) -> Task<> {
+        auto blocker = spawn(on, block(20ms), "blocker");
+        co_await blocker;
+    }(loop), "joiner");
+    loop.run();
+    CHECK(loop.slot().impact_seq != 0);
+    CHECK(loop.slot().impact_tasks == 0);
+}
+
 TEST_CASE("neither idling nor many short dispatches are a slow one")
 {
     Session session;
