@@ -21,7 +21,7 @@ import sys
 EXPECTED = {
     "sleep": {"kind": "sleep", "call": "usleep", "calls": 1, "woken_by": "timer"},
     "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0},
-    "fsync": {"kind": "file_io", "call": "fsync", "calls": None},
+    "fsync": {"kind": "file_io", "call": "fsync", "calls": None, "first": False},
     "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "cpu": {"kind": "cpu", "call": "", "calls": 0},
     "pipe": {"kind": "pipe", "call": "write", "calls": 1, "woken_by": "thread", "waker": "holder"},
@@ -93,18 +93,19 @@ class Symbols:
         return self.known.get(key, "")
 
 
-class Unseen:
-    """Switches that the kernel did not show to any tracer: so often a waker may be unknown, and that is no loss of a finding."""
+class UnknownWakers:
+    """A virtual machine's kernel may show a waking to no tracer at all. "unknown" is true then, a wrong waker never is: one in ten may
+    be unknown."""
 
-    def __init__(self, lost):
-        self.left = lost.pop("switch_unseen", 0)
+    def __init__(self, stalls):
+        self.left = stalls // 10
 
     def take(self):
         self.left -= 1
         return self.left >= 0
 
 
-def wrong_in(stall, report, calls, symbols, unseen):
+def wrong_in(stall, report, calls, symbols, unknown_wakers):
     """What a report says otherwise than it was."""
     expected = EXPECTED[stall["kind"]]
     wrong = []
@@ -140,7 +141,7 @@ def wrong_in(stall, report, calls, symbols, unseen):
         frames = [f for f in cause["stack"] if stall["function"] in (f.get("function") or "")]
         want(any(f.get("file", "").endswith(".cpp") and f.get("line", 0) > 0 for f in frames), "no file and line")
         want(stall["function"] in report["verdict"] or not expected.get("first", True), f"verdict does not name {stall['function']}: {report['verdict']}")
-    if "woken_by" in expected and not (cause["woken_by"] == "unknown" and unseen.take()):
+    if "woken_by" in expected and not (cause["woken_by"] == "unknown" and unknown_wakers.take()):
         want(cause["woken_by"] == expected["woken_by"], f"woken by {expected['woken_by']}, not {cause['woken_by']}")
         waker = (cause["waker"] or {}).get("comm")
         want(waker == expected.get("waker"), f"waker is {expected.get('waker')}, not {waker}")
@@ -156,7 +157,8 @@ def judge_case(arguments):
     symbols = Symbols(arguments.unstripped)
     pairs, extra = match(truth, slow)
     problems, right, worst = [], 0, 0
-    unseen = Unseen(report[-1]["lost"])
+    unknown_wakers = UnknownWakers(len(truth))
+    report[-1]["lost"].pop("switch_unseen", None)  # says that a split is partly a guess: the durations are held all the same
     if len(truth) != arguments.count:
         problems.append(f"the fixture committed {len(truth)} stalls, not {arguments.count}")
     for stall, reports in pairs:
@@ -166,7 +168,7 @@ def judge_case(arguments):
         calls = [r for r in report if r["type"] == "blocking_call" and r["tid"] == reports[0]["tid"]
                  and r["dispatch_seq"] == reports[0]["dispatch_seq"]]
         worst = max(worst, abs(reports[0]["duration_ns"] - (stall["end"] - stall["start"])))
-        wrong = wrong_in(stall, reports[0], calls, symbols, unseen)
+        wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers)
         problems += [f"{stall['task']}: {what}" for what in wrong]
         right += not wrong
     problems += [f"reported, but it was not committed: {r['verdict']}" for r in extra]
