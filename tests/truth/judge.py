@@ -115,8 +115,11 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers):
             wrong.append(what)
 
     lasted = stall["end"] - stall["start"]
-    want(abs(report["duration_ns"] - lasted) <= tolerance(lasted), f"lasted {lasted} ns, not {report['duration_ns']}")
-    want(abs(report["mono_ns"] - stall["end"]) <= 1_000_000, f"ended at {stall['end']}, not {report['mono_ns']}")
+    # The fixture's clock stops just before the dispatch does; a thread preempted between the two really held its loop for longer.
+    queued = report["breakdown"]["runq_ns"]
+    want(-tolerance(lasted) <= report["duration_ns"] - lasted <= tolerance(lasted) + queued,
+         f"lasted {lasted} ns, not {report['duration_ns']}")
+    want(-1_000_000 <= report["mono_ns"] - stall["end"] <= 1_000_000 + queued, f"ended at {stall['end']}, not {report['mono_ns']}")
     want(sum(report["breakdown"].values()) == report["duration_ns"],
          f"breakdown {report['breakdown']} does not sum to {report['duration_ns']}")
     task = report["task"] or {}
