@@ -50,6 +50,7 @@ TEST_CASE("a plain name keeps the qualified name and drops what builds and overl
         {"(anonymous namespace)::helper(int)", "helper"},
         {"app::(anonymous namespace)::Cache::get(int)", "app::Cache::get"},
         {"save(int)::{lambda()#2}::operator()() const", "save::{lambda}"},
+        {"save()::operator()", "save::{lambda}"},
         {"save(int)::{lambda(int (*)(char))#7}::operator()(int (*)(char)) const", "save::{lambda}"},
         {"Store::flush(int) const::{lambda()#1}::operator()() const", "Store::flush::{lambda}"},
         {"std::ostream& operator<< <char>(std::ostream&, Point)", "operator<< <char>"},
@@ -68,6 +69,8 @@ TEST_CASE("a spoken name shortens long template arguments only")
 {
     CHECK(spoken_name("Store<int>::flush(int)") == "Store<int>::flush");
     CHECK(spoken_name("Store<std::basic_string<char, std::char_traits<char> > >::flush(int)") == "Store<…>::flush");
+    CHECK(spoken_name("shop::save(int)::{lambda()#2}::operator()() const") == "shop::save");
+    CHECK(spoken_name("Less::operator()(int, int) const") == "Less::operator()");
     CHECK(spoken_name("void spawn<handle(int)::{lambda()#1}, std::allocator<void> >(int)") == "spawn<…>");
 }
 

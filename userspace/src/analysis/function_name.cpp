@@ -93,12 +93,19 @@ std::string plain_name(std::string_view function)
             ++i;
         }
     }
+    // Debug info names an inlined lambda after the function it stands in: "save()::operator()".
+    constexpr std::string_view call = "::operator()";
+    if (function.find(")::operator()") != std::string_view::npos && name.ends_with(call))
+        name.replace(name.size() - call.size(), call.size(), "::{lambda}");
     return name.empty() ? std::string(function) : collapse(std::move(name));
 }
 
 std::string spoken_name(std::string_view function)
 {
-    const auto name = plain_name(function);
+    auto name = plain_name(function);
+    // A person looks for the function, the line leads to the lambda.
+    constexpr std::string_view lambda = "::{lambda}";
+    while (name.ends_with(lambda)) name.resize(name.size() - lambda.size());
     std::string spoken;
     for (std::size_t i = 0; i < name.size();) {
         if (begins_operator(name, i)) {
