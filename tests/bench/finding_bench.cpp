@@ -2,8 +2,8 @@
 //
 // finding_bench FINDINGS_A_SECOND SECONDS BUSY_US
 //
-// Slow dispatches at a steady rate: each burns BUSY_US of CPU. Says "ready PID"; begins with the first line on stdin; says
-// "provoked N MS" after its loop has ended, so that no dispatch but the provoked ones is slow.
+// Slow dispatches at a steady rate: each burns BUSY_US of CPU. Says "ready PID" from within its loop; begins with the first line on
+// stdin; says "provoked N MS" after its loop has ended. From "ready" on no dispatch but the provoked ones is slow.
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,9 +35,10 @@ struct Plan {
 }
 
 // Behind its time it goes on without a rest, but never without a dispatch of its own for each finding.
-Task<> provoke(Loop& loop, Plan& plan)
+Task<> provoke(asio::posix::stream_descriptor& input, Plan& plan)
 {
-    asio::posix::stream_descriptor input(loop.context(), ::dup(STDIN_FILENO));
+    std::printf("ready %d\n", static_cast<int>(::getpid()));
+    std::fflush(stdout);
     char line[16];
     co_await input.async_read_some(asio::buffer(line), use_task_nothrow);
     const auto begin_ns = bench::now_ns();
@@ -51,7 +52,6 @@ Task<> provoke(Loop& loop, Plan& plan)
         co_await yield();
         burn(plan.busy_us);
         ++plan.provoked;
-        co_await yield();
     }
     plan.took_ns = bench::now_ns() - begin_ns;
 }
@@ -66,9 +66,8 @@ int main(int argc, char** argv)
     }
     Plan plan{std::strtoul(argv[1], nullptr, 10), std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10)};
     Loop loop("bench");
-    spawn(loop, provoke(loop, plan), "provoke");
-    std::printf("ready %d\n", static_cast<int>(::getpid()));
-    std::fflush(stdout);
+    asio::posix::stream_descriptor input(loop.context(), ::dup(STDIN_FILENO));
+    spawn(loop, provoke(input, plan), "provoke");
     loop.run();
     std::printf("provoked %lu %.0f\n", plan.provoked, static_cast<double>(plan.took_ns) / 1e6);
 }

@@ -132,6 +132,12 @@ def in_turn(rounds, measure_a, measure_b):
     for _ in range(rounds):
         b.append(measure_b())
         a.append(measure_a())
+    return paired(a, b)
+
+
+def paired(a, b):
+    """The Pair of values measured in turn: one more A than there are Bs."""
+    rounds = len(b)
     differences = [b[i] - (a[i] + a[i + 1]) / 2 for i in range(rounds)]
     noise = [abs(a[i] - (a[i - 1] + a[i + 1]) / 2) for i in range(1, rounds)]
     return Pair(statistics.median(a), statistics.median(b), statistics.median(differences), statistics.median(noise))
@@ -149,6 +155,11 @@ def cpu_seconds(pid):
     """User and system time of a process, threads included, children not."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def running_ns(pid):
+    """Time on a CPU of all living threads of a process, to the nanosecond: what neighbours take from it does not count."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
 
 
 def status_field(pid, name):

@@ -83,12 +83,13 @@ def accounted(records, finding):
     summary = records[-1]
     assert summary["type"] == "session_end", summary["type"]
     written = sum(r["type"] == finding for r in records)
-    return summary["counts"].get(finding, 0), written, summary["suppressed"].get(finding, 0), sum(summary["lost"].values())
+    return summary["counts"].get(finding, 0), written, summary["suppressed"].get(finding, 0), summary["lost"]["ring_full"]
 
 
 def slow_dispatches(bench, rate, seconds):
     floor = {"LOOPWATCH_FLOOR": "40us"}
-    with Told(bench.program("bench/finding_bench"), rate, seconds, 50, environment=floor) as target:
+    # As a real-time program: what preempts it would make other dispatches slow than the provoked ones.
+    with Told("chrt", "-f", 1, bench.program("bench/finding_bench"), rate, seconds, 50, environment=floor) as target:
         with Loopwatch(bench, target.pid, "--threshold", "40us") as session:
             target.tell("go")
             provoked, ms = re.match(r"provoked (\d+) (\d+)", target.answer("provoked")).groups()
@@ -98,7 +99,8 @@ def slow_dispatches(bench, rate, seconds):
 
 def flood(bench, count):
     with Told(bench.program("fixtures/flood")) as target:
-        with Loopwatch(bench, target.pid) as session:
+        # The flood itself is one long dispatch: its samples, if reported, would compete for the ring.
+        with Loopwatch(bench, target.pid, "--threshold", "1m") as session:
             began = time.monotonic()
             target.tell(str(count))
             target.answer("flooded")
@@ -110,7 +112,10 @@ def flood(bench, count):
 
 def balance(what, provoked, records, finding, none_lost):
     counted, written, suppressed, lost = accounted(records, finding)
-    yield Line("loss", f"{what}: provoked {provoked}, written {written}, suppressed {suppressed}: unaccounted", abs(provoked - counted - lost), "", 0)
+    # An interrupt can make one more dispatch slow, which is then found, rightly.
+    extra = counted + lost - provoked
+    yield Line("loss", f"{what}: {written} written, {suppressed} suppressed: missing", max(0, -extra), "", 0,
+               note=f"of {provoked}" + (f"; {extra} more were slow" if extra > 0 else ""))
     assert written + suppressed == counted, "what was counted was neither written nor suppressed"
     yield Line("loss", f"{what}: lost", lost, "", 0 if none_lost else None)
 

@@ -61,7 +61,7 @@ def traced(bench):
     tracers = {
         "raw": lambda pid: RawLink(bench, pid, program, TRACE_HITS),
         "trace": lambda pid: Loopwatch(bench, pid, "--trace", "--max-overhead", 100),
-        "bpftrace": lambda pid: Bpftrace(pid, program, TRACE_HITS),
+        "bpftrace": lambda pid: Bpftrace(bench, pid, program, TRACE_HITS),
     }
     # A dispatch of 10 us: four hits stay below the whole CPU that --max-overhead can be raised to.
     cost = {}

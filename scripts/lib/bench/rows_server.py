@@ -5,7 +5,7 @@ import statistics
 import tempfile
 import time
 
-from .measure import TARGET_CPU, Rounds, in_turn, pinned, run
+from .measure import TARGET_CPU, Rounds, paired, pinned, run
 from .session import Attached, Loopwatch, Server, need_command
 from .table import Line
 
@@ -22,20 +22,27 @@ class Strace(Attached):
 
 def server(bench):
     """order_server under wrk, attached and not; strace beside it"""
-    seconds = 1 if bench.quick else 2
+    seconds = 1 if bench.quick else 3
     with Server(bench) as target:
         def attached(attach):
             with attach:
-                return target.requests_per_s(seconds)
+                time.sleep(0.3)  # its own calibration, which is not what goes on
+                return target.load(seconds)
 
-        target.requests_per_s(1)
-        pair = in_turn(bench.rounds, lambda: target.requests_per_s(seconds), lambda: attached(Loopwatch(bench, target.pid)))
-        yield Line("server", "order_server, GET /order, nobody attached", pair.a, "req/s", noise=pair.noise)
-        yield Line("server", "attached: throughput", 100 + pair.percent, "%", 99, least=True, noise=pair.noise_percent)
+        target.load(1)
+        alone, watched = [target.load(seconds)], []
+        for _ in range(bench.rounds):
+            watched.append(attached(Loopwatch(bench, target.pid)))
+            alone.append(target.load(seconds))
+        throughput, cpu = (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
+        yield Line("server", "order_server, GET /order, nobody attached", throughput.a, "req/s", noise=throughput.noise)
+        yield Line("server", "attached: throughput", 100 + throughput.percent, "%", 99, least=True, noise=throughput.noise_percent)
+        yield Line("server", "its CPU a request, nobody attached", cpu.a, "ns", noise=cpu.noise)
+        yield Line("server", "attached: CPU a request, added", cpu.percent, "%", 1, noise=cpu.noise_percent)
         try:
             need_command("strace")
-            slowed = statistics.median(attached(Strace(target.pid)) for _ in range(3))
-            yield Line("server", "for scale, under strace -f -c: throughput", 100 * slowed / pair.a, "%")
+            slowed = statistics.median(attached(Strace(target.pid))[0] for _ in range(3))
+            yield Line("server", "for scale, under strace -f -c: throughput", 100 * slowed / throughput.a, "%")
         except Exception as error:
             yield Line("server", "for scale, under strace -f -c", None, note=str(error))
 
