@@ -9,7 +9,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <system_error>
+#include <thread>
 
 namespace loopwatch {
 
@@ -17,6 +20,9 @@ namespace {
 
 // include/uapi/linux/bpf.h of kernel 6.6; Debian 12's headers do not know it.
 constexpr auto trace_uprobe_multi = static_cast<bpf_attach_type>(48);
+
+// A forced rung makes a link a site: more threads than this would be more trouble than the wait.
+constexpr std::size_t most_detaching_threads = 16;
 
 // struct link_create of union bpf_attr with its uprobe_multi branch, zero-padded: the kernel refuses other tails.
 struct UprobeMultiAttr {
@@ -106,6 +112,22 @@ Result<std::vector<Link>> attach(const bpf_program* program, AttachRung rung, pi
     const std::string path = fmt::format("/proc/self/fd/{}", file);
     if (rung == AttachRung::multi) return attach_multi(program, pid, path, points);
     return attach_perf(program, rung == AttachRung::perf_all ? -1 : pid, path, points);
+}
+
+// The kernel waits for grace periods, link by link: five links took 275 ms one after the other on 6.18, 80 ms together.
+void detach(std::vector<Link> links)
+{
+    const std::size_t lanes = std::min(links.size(), most_detaching_threads);
+    const auto close_lane = [&](std::size_t lane) {
+        for (std::size_t i = lane; i < links.size(); i += lanes) const Link gone(std::move(links[i]));
+    };
+    std::vector<std::jthread> threads;
+    try {
+        for (std::size_t lane = 1; lane < lanes; ++lane) threads.emplace_back(close_lane, lane);
+    } catch (const std::system_error&) {
+        // No more threads here: what is left of `links` goes one by one.
+    }
+    if (lanes) close_lane(0);
 }
 
 }  // namespace loopwatch

@@ -60,4 +60,7 @@ void prepare(bpf_program* program, AttachRung rung);
 // `file` stays open as long as the caller wishes; the kernel holds the inode. Fails with the errno of the system call.
 Result<std::vector<Link>> attach(const bpf_program* program, AttachRung rung, pid_t pid, int file, const std::vector<AttachPoint>& points);
 
+// Detaches all of them side by side, and returns when that is done.
+void detach(std::vector<Link> links);
+
 }  // namespace loopwatch

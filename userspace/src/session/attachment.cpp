@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "collect/probe_table.hpp"
 
@@ -42,8 +43,8 @@ Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, co
 
 Attachment::~Attachment()
 {
-    trace_links_.clear();
-    links_.clear();
+    std::move(trace_links_.begin(), trace_links_.end(), std::back_inserter(links_));
+    detach(std::move(links_));
     kernel_.dismiss(process_.pid());
     (void)worker_.map_process(pid(), {});
 }

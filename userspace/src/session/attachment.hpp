@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "collect/kernel.hpp"
@@ -29,7 +30,7 @@ public:
 
     // Attaches to modules and enters loops that are new since the last time.
     Result<void> refresh();
-    void detach_trace() { trace_links_.clear(); }
+    void detach_trace() { detach(std::exchange(trace_links_, {})); }
 
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
