@@ -145,7 +145,7 @@ void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment,
         const std::uint64_t descriptor = at + padded(sizeof header + header.n_namesz);
         const std::uint64_t end = descriptor + header.n_descsz;
         if (owner + header.n_namesz > bytes.size() || descriptor > bytes.size() || end > bytes.size()) return;
-        std::string_view name(reinterpret_cast<const char*>(bytes.data() + owner), header.n_namesz);
+        std::string_view name(static_cast<const char*>(static_cast<const void*>(bytes.data() + owner)), header.n_namesz);
         if (!name.empty() && name.back() == '\0') name.remove_suffix(1);
         each({name, header.n_type, bytes.subspan(descriptor, header.n_descsz), descriptor});
         const std::uint64_t next = at + padded(descriptor - at + header.n_descsz);
