@@ -38,6 +38,8 @@ public:
     void add(SampleEvent event);
     void add(CallEvent event);
     DispatchBundle close(const lw_dispatch& closing);
+    // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call is known.
+    std::vector<DispatchBundle> take_superseded();
     // Dispatches of a thread that has ended, of which at least a long block or a call is known.
     std::vector<DispatchBundle> abandon(std::uint32_t tid);
     std::vector<DispatchBundle> abandon_all();
@@ -49,6 +51,7 @@ private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;
     DispatchBundle& open(const lw_event& event);
     std::map<Key, DispatchBundle> open_;
+    std::vector<DispatchBundle> superseded_;
     std::uint64_t overflow_ = 0;
 };
 

@@ -60,7 +60,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
             return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
         return refreshed.error();
     }
-    if (attachment->probes_.empty())
+    if (!attachment->carries_probes_)
         return Error{ExitCode::not_permitted, fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
                      "build it with loopwatch::rt, or fire the probes of <loopwatch/probe.hpp> in its event loop"};
     return attachment;
@@ -128,7 +128,8 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
             warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name, site.arguments));
         } else {
             checked.push_back({row->id, site.offset, site.semaphore_offset});
-            probes_.insert(site.name);
+            carries_probes_ = true;
+            if (kernel_.rung() != AttachRung::none) probes_.insert(site.name);
         }
     }
     return checked;

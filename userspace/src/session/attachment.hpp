@@ -68,7 +68,8 @@ private:
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<LoopView> known_loops_;
     std::vector<Link> links_, trace_links_;
-    std::set<std::string> probes_;
+    std::set<std::string> probes_;  // attached
+    bool carries_probes_ = false;
     std::string build_id_;
     bool shim_ = false;
     std::vector<std::string> warnings_;

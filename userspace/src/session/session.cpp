@@ -84,7 +84,6 @@ Result<void> Session::attach_targets()
 // The runtime reports no dispatch below its floor, so a threshold below it would promise what cannot be seen.
 Result<void> Session::check_floor()
 {
-    if (options_.trace) return {};
     for (auto& [pid, target] : targets_)
         for (const auto& loop : target->known_loops()) {
             lw_loop_slot slot;
@@ -92,7 +91,7 @@ Result<void> Session::check_floor()
             return Error{ExitCode::usage,
                          fmt::format("threshold {} is below the floor of process {} ({})", format_duration(options_.threshold_ns), pid,
                                      format_duration(slot.floor_ns)),
-                         fmt::format("start the program with LOOPWATCH_FLOOR={}us, or use --trace",
+                         fmt::format("start the program with LOOPWATCH_FLOOR={}us, or let it call Loop::set_floor",
                                      std::max<std::uint64_t>(1, options_.threshold_ns / 1000))};
         }
     return {};
@@ -162,7 +161,9 @@ void Session::wait()
 
 bool Session::drain()
 {
-    return kernel_->drain(records_a_round, [this](const Event& event) { on_event(event); });
+    const bool more = kernel_->drain(records_a_round, [this](const Event& event) { on_event(event); });
+    for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));
+    return more;
 }
 
 void Session::on_event(const Event& event)
@@ -300,6 +301,8 @@ void Session::finish()
 {
     const auto now = monotonic_ns();
     for (auto& [pid, target] : targets_) statistics_.look(*target, now);
+    // Steps under --trace can come faster than they are written: without an end to them the draining has none.
+    for (auto& [pid, target] : targets_) target->detach_trace();
     while (drain()) {}
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     if (calibrating_) kernel_->finish_calibration();
