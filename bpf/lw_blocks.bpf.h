@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * How a block ends: with the thread's next switch-in or, where that was not seen, at the latest when the thread is found running. */
+ * How a block ends: with the thread's next switch-in or, where that was not seen, at the latest when the thread is
+ * found running. */
 #ifndef LW_BLOCKS_BPF_H
 #define LW_BLOCKS_BPF_H
 
@@ -33,8 +34,9 @@ static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end
     buffer->sent = 1;
 }
 
-/* The thread runs, yet its switch-in was not seen: 1 of 500 blocks in a VM under load, where ftrace missed it too, now and then together
- * with its waking. A block ended when its waker said so, else by now at the latest; a wait for a CPU counts as running. */
+/* The thread runs, yet its switch-in was not seen: 1 of 500 blocks in a VM under load, where ftrace missed it too, now
+ * and then together with its waking. A block ended when its waker said so, else by now at the latest; a wait for a CPU
+ * counts as running. */
 static __always_inline void came_back_unseen(struct lw_loop *loop, __u32 tid, __u64 now)
 {
     if (loop->off != LW_OFF_BLOCKED || !loop->wake_ns) lose(LW_LOSS_switch_unseen);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Knobs the collector sets before loading (rodata: the verifier folds them) and the few words shared while running. All weak:
- * every object that includes this defines them, and the static linker merges weak definitions only. */
+ * Knobs the collector sets before loading (rodata: the verifier folds them) and the few words shared while running. All
+ * weak: every object that includes this defines them, and the static linker merges weak definitions only. */
 #ifndef LW_CONFIG_H
 #define LW_CONFIG_H
 
@@ -10,7 +10,8 @@ const volatile __u64 cfg_block_threshold_ns __weak = 10000000;
 const volatile __u32 cfg_stacks_per_second __weak = 2000;
 const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
 
-/* Set by the collector when all loops are idle and its watchdog stops ticking; cleared by the first loop that runs again. */
+/* Set by the collector when all loops are idle and its watchdog stops ticking; cleared by the first loop that runs
+ * again. */
 volatile __u32 watchdog_asleep __weak = 0;
 
 #endif

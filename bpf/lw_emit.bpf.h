@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Counters and the way to the ring: the only code that touches it. Nothing is reserved before something that may fail; a record is
- * complete when it is handed over. */
+ * Counters and the way to the ring: the only code that touches it. Nothing is reserved before something that may fail;
+ * a record is complete when it is handed over. */
 #ifndef LW_EMIT_BPF_H
 #define LW_EMIT_BPF_H
 
@@ -19,7 +19,8 @@ static __always_inline void count_run(__u32 program)
     if (count) (*count)++;
 }
 
-static __always_inline void begin_event(struct lw_event *event, __u32 kind, __u32 size, const struct lw_loop *loop, __u32 tid, __u64 now)
+static __always_inline void begin_event(struct lw_event *event, __u32 kind, __u32 size, const struct lw_loop *loop,
+                                        __u32 tid, __u64 now)
 {
     event->kind = kind;
     event->size = size;
@@ -53,9 +54,10 @@ static __always_inline bool stack_affordable(__u64 now)
     return true;
 }
 
-/* Hands over a record that begins a buffer, with its stack behind it. `head` is the constant size of the record's struct. */
-static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack, __u32 head,
-                                            bool with_stack, __u64 now)
+/* Hands over a record that begins a buffer, with its stack behind it. `head` is the constant size of the record's
+ * struct. */
+static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack,
+                                            __u32 head, bool with_stack, __u64 now)
 {
     const __u32 kept = stack->bytes;
     __u32 bytes = with_stack && kept && stack_affordable(now) ? kept : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Wire format between the kernel side and the collector: every record of the ring buffer starts with struct lw_event. Kinds are
- * append-only. Compiles as BPF C, C11 and C++20; layouts are asserted at the end. Times are CLOCK_MONOTONIC nanoseconds, pid and
- * tid are those of the initial PID namespace, pointers are addresses in the target. */
+ * Wire format between the kernel side and the collector: every record of the ring buffer starts with struct lw_event.
+ * Kinds are append-only. Compiles as BPF C, C11 and C++20; layouts are asserted at the end. Times are CLOCK_MONOTONIC
+ * nanoseconds, pid and tid are those of the initial PID namespace, pointers are addresses in the target. */
 #ifndef LW_EVENT_H
 #define LW_EVENT_H
 
@@ -17,10 +17,10 @@ typedef __u32 __lw_u32;
 typedef __s32 __lw_s32;
 #endif
 
-#define LW_SOURCES 4          /* distinct blocking places kept per dispatch; the rest is summed and counted */
-#define LW_STACK_BYTES 16384  /* user stack kept per place */
-#define LW_RED_ZONE 128       /* bytes below SP that a leaf function may use (x86-64 psABI) */
-#define LW_CHAIN 8            /* frames of an await chain */
+#define LW_SOURCES 4         /* distinct blocking places kept per dispatch; the rest is summed and counted */
+#define LW_STACK_BYTES 16384 /* user stack kept per place */
+#define LW_RED_ZONE 128      /* bytes below SP that a leaf function may use (x86-64 psABI) */
+#define LW_CHAIN 8           /* frames of an await chain */
 #define LW_NAME_BYTES 64
 #define LW_COMM_BYTES 16
 #define LW_WAKER_DEPTH 16
@@ -32,13 +32,13 @@ typedef __s32 __lw_s32;
 enum lw_event_kind {
     LW_EVENT_LOOP_START = 1,
     LW_EVENT_LOOP_STOP = 2,
-    LW_EVENT_DISPATCH = 3,  /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
-    LW_EVENT_SOURCE = 4,    /* one place in which a dispatch blocked */
-    LW_EVENT_SAMPLE = 5,    /* the CPU was found in an overdue dispatch */
-    LW_EVENT_CALL = 6,      /* the shim timed a libc call */
-    LW_EVENT_TRACE = 7,     /* a trace probe, a misuse probe */
-    LW_EVENT_WAKE = 8,      /* a loop runs again while the watchdog sleeps */
-    LW_EVENT_EXIT = 9,      /* a loop's thread ended without loop_stop */
+    LW_EVENT_DISPATCH = 3, /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
+    LW_EVENT_SOURCE = 4,   /* one place in which a dispatch blocked */
+    LW_EVENT_SAMPLE = 5,   /* the CPU was found in an overdue dispatch */
+    LW_EVENT_CALL = 6,     /* the shim timed a libc call */
+    LW_EVENT_TRACE = 7,    /* a trace probe, a misuse probe */
+    LW_EVENT_WAKE = 8,     /* a loop runs again while the watchdog sleeps */
+    LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -110,8 +110,8 @@ struct lw_stack {
     __lw_u32 truncated; /* the copy ends below the loop's frame */
 };
 
-/* Who was on the CPU when a block of at least the block threshold was ended, and how it came to that: if the kernel stack passes through an
- * interrupt's entry, that thread had nothing to do with it. */
+/* Who was on the CPU when a block of at least the block threshold was ended, and how it came to that: if the kernel
+ * stack passes through an interrupt's entry, that thread had nothing to do with it. */
 struct lw_waker {
     __lw_u32 pid, tid; /* tid 0: not seen */
     char comm[LW_COMM_BYTES];
@@ -120,12 +120,14 @@ struct lw_waker {
     __lw_u64 kernel_stack[LW_WAKER_DEPTH];
 };
 
-/* The file behind the first argument of a blocking call, as it was then: the descriptor may be closed when the dispatch ends. */
+/* The file behind the first argument of a blocking call, as it was then: the descriptor may be closed when the dispatch
+ * ends. */
 struct lw_file {
     __lw_u32 mode; /* st_mode; 0: no descriptor */
     __lw_u32 parts;
     __lw_u64 inode;
-    char path[LW_PATH_PARTS][LW_PATH_PART_BYTES]; /* innermost first; the way to the root of its mount, cut at LW_PATH_PARTS */
+    char path[LW_PATH_PARTS]
+             [LW_PATH_PART_BYTES]; /* innermost first; the way to the root of its mount, cut at LW_PATH_PARTS */
 };
 
 struct lw_loop_started {
@@ -204,8 +206,10 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 144 + sizeof(struct lw_task_view), "layout of lw_dispatch");
-LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 + 8 * LW_KERNEL_DEPTH +
-                    sizeof(struct lw_task_view) + sizeof(struct lw_stack), "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
+                                                8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
+                                                sizeof(struct lw_stack),
+                "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
 
 #endif

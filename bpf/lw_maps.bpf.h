@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * State of the kernel side. One entry of `loops` per loop thread, keyed by tid (the initial namespace's): a hash, since task storage
- * cannot be filled from user space for other threads before kernel 6.9, and a loop that ran before the attach must be entered by the
- * collector. The big buffers stand apart in `places`, so that a context switch of an unrelated thread touches none of it. */
+ * State of the kernel side. One entry of `loops` per loop thread, keyed by tid (the initial namespace's): a hash, since
+ * task storage cannot be filled from user space for other threads before kernel 6.9, and a loop that ran before the
+ * attach must be entered by the collector. The big buffers stand apart in `places`, so that a context switch of an
+ * unrelated thread touches none of it. */
 #ifndef LW_MAPS_BPF_H
 #define LW_MAPS_BPF_H
 
@@ -37,8 +38,8 @@ struct lw_loop {
     struct lw_waker waker;
 };
 
-/* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole stack, and the
- * slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
+/* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
+ * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
 struct lw_buffer {
     union {
         struct lw_source source;

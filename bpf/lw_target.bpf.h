@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Reads what the target publishes (loop_state.h) and its stack. All of it may be wild, torn or not resident: bounded steps, every
- * failure counted, nothing trusted. bpf_probe_read_user never faults a page in. */
+ * Reads what the target publishes (loop_state.h) and its stack. All of it may be wild, torn or not resident: bounded
+ * steps, every failure counted, nothing trusted. bpf_probe_read_user never faults a page in. */
 #ifndef LW_TARGET_BPF_H
 #define LW_TARGET_BPF_H
 
@@ -79,8 +79,8 @@ static __always_inline void read_registers(struct lw_registers *to, const struct
 /* The frames above the loop function (main, the thread's start) usually fit into this. */
 #define LW_ABOVE_LOOP 2048
 
-/* Copies the stack from below SP to just above the loop function's frame, page by page: a page that is not resident ends the copy,
- * not the whole of it (8 KiB cost about 0.45 us). */
+/* Copies the stack from below SP to just above the loop function's frame, page by page: a page that is not resident
+ * ends the copy, not the whole of it (8 KiB cost about 0.45 us). */
 static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 stack_top)
 {
     const __u64 base = stack->registers.dwarf[LW_REG_RSP] - LW_RED_ZONE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
-// Handlers of the target's USDT probes. Arguments stand in the calling convention's registers at every site (probe.hpp; the collector
-// refuses a site that says otherwise), the attach cookie is the probe's id in probes.def.
+// Handlers of the target's USDT probes. Arguments stand in the calling convention's registers at every site (probe.hpp;
+// the collector refuses a site that says otherwise), the attach cookie is the probe's id in probes.def.
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
@@ -111,7 +111,8 @@ int on_slow_dispatch(struct pt_regs *ctx)
     }
     if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     struct lw_slot_impact impact;
-    if (bpf_probe_read_user(&impact, sizeof(impact), (void *)(loop->slot + offsetof(struct lw_loop_slot, impact_seq)))) {
+    if (bpf_probe_read_user(&impact, sizeof(impact),
+                            (void *)(loop->slot + offsetof(struct lw_loop_slot, impact_seq)))) {
         lose(LW_LOSS_slot_unreadable);
         return 0;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
-// The scheduler's view of loop threads: what part of a dispatch was spent blocked, and in what, and what part waiting for a CPU. Runs on
-// every context switch of the machine, so the way out for threads that are no loops is two hash look-ups.
+// The scheduler's view of loop threads: what part of a dispatch was spent blocked, and in what, and what part waiting
+// for a CPU. Runs on every context switch of the machine, so the way out for threads that are no loops is two hash
+// look-ups.
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
@@ -25,15 +26,16 @@ static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
     loop->blocks = loop->preemptions = loop->places = loop->long_blocks = 0;
 }
 
-/* A place is a syscall, the code that made it and how deep: the same wrapper called from two functions is two places. A sleep that a
- * signal interrupted goes on as restart_syscall: the same place. */
+/* A place is a syscall, the code that made it and how deep: the same wrapper called from two functions is two places. A
+ * sleep that a signal interrupted goes on as restart_syscall: the same place. */
 static __always_inline bool same_place(const struct lw_source *source, long syscall, __u64 ip, __u64 sp)
 {
     return source->stack.registers.dwarf[LW_REG_RSP] == sp && source->stack.registers.dwarf[LW_REG_RIP] == ip &&
            (source->syscall == syscall || syscall == NR_RESTART_SYSCALL);
 }
 
-/* The way from a descriptor to its file in the kernel's own tables, about ten reads; only for a place that is new to the dispatch. */
+/* The way from a descriptor to its file in the kernel's own tables, about ten reads; only for a place that is new to
+ * the dispatch. */
 static __always_inline void read_file(struct lw_file *to, struct task_struct *task, __u64 fd)
 {
     struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -55,8 +57,8 @@ static __always_inline void read_file(struct lw_file *to, struct task_struct *ta
     }
 }
 
-static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, struct task_struct *task, struct pt_regs *regs,
-                                           const struct lw_slot_head *head, __u32 state)
+static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, struct task_struct *task,
+                                           struct pt_regs *regs, const struct lw_slot_head *head, __u32 state)
 {
     struct lw_source *source = &buffer->source;
 
@@ -83,7 +85,8 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
 }
 
 /* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */
-static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct task_struct *task, const struct lw_slot_head *head, __u32 state)
+static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct task_struct *task,
+                                      const struct lw_slot_head *head, __u32 state)
 {
     struct pt_regs regs;
     if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
@@ -103,8 +106,8 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     return LW_NO_PLACE;
 }
 
-static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task, bool preempted, __u32 state,
-                                         __u64 now)
+static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task,
+                                         bool preempted, __u32 state, __u64 now)
 {
     struct lw_slot_head head;
 
@@ -146,7 +149,8 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, __u64 n
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
+int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct task_struct *next,
+             unsigned int prev_state)
 {
     const __u32 prev_tid = prev->pid, next_tid = next->pid;
     __u32 program = LW_RUN_switch_other;
@@ -165,8 +169,9 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     return 0;
 }
 
-/* At sched_wakeup the current task was not the waker in 187 of 200 cross-CPU wakes; at sched_waking it is, unless an interrupt that
- * merely hit it did the waking: the kernel stack tells, and the collector reads it (101 of 101 wakes from nanosleep were a timer's). */
+/* At sched_wakeup the current task was not the waker in 187 of 200 cross-CPU wakes; at sched_waking it is, unless an
+ * interrupt that merely hit it did the waking: the kernel stack tells, and the collector reads it (101 of 101 wakes
+ * from nanosleep were a timer's). */
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_sched_waking, struct task_struct *task)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
-// Every other probe of probes.def: misuse (rare, always attached) and the life of each task (--trace). One program for all, told apart by
-// the attach cookie.
+// Every other probe of probes.def: misuse (rare, always attached) and the life of each task (--trace). One program for
+// all, told apart by the attach cookie.
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
@@ -25,10 +25,8 @@ static __always_inline __u64 text_argument(struct pt_regs *ctx, __u64 probe)
         case PROBE_exception_unretrieved:
         case PROBE_task_cancelled:
         case PROBE_task_create:
-        case PROBE_cancel_request:
-            return ctx->dx;
-        default:
-            return 0;
+        case PROBE_cancel_request: return ctx->dx;
+        default: return 0;
     }
 }
 

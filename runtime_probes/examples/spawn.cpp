@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 Task<int> square(int x)
 {
     co_await sleep_for(10ms);
-    co_return x * x;
+    co_return x* x;
 }
 
 Task<> worker(Loop& loop)

@@ -9,8 +9,8 @@ namespace loopwatch {
 
 namespace {
 
-// How far apart two anchors, good to about ±20 ns each, must be: for a first rate (±400 ppm), for a good one (±1 ppm), and to
-// follow the frequency, which wanders by less than 1 ppm in that time.
+// How far apart two anchors, good to about ±20 ns each, must be: for a first rate (±400 ppm), for a good one (±1 ppm),
+// and to follow the frequency, which wanders by less than 1 ppm in that time.
 constexpr lw_u64 first_period_ns = 100'000;
 constexpr lw_u64 second_period_ns = 50'000'000;
 constexpr lw_u64 period_ns = 1'000'000'000;

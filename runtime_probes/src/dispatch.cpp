@@ -16,10 +16,16 @@ namespace {
 constexpr lw_u64 no_timeout = ~0ull;
 constexpr int impact_entries = 1024;  // looked at one by one in a slow dispatch's impact
 
-bool attached() noexcept { return (probe::watched() || probe::traced()) && !detail::forked; }
+bool attached() noexcept
+{
+    return (probe::watched() || probe::traced()) && !detail::forked;
+}
 
 // Orders the slot's stores for readers on this CPU (the kernel side); x86 keeps the order for all others.
-void publish_order() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+void publish_order() noexcept
+{
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 }  // namespace
 
@@ -74,7 +80,8 @@ void Loop::poll(bool may_wait)
 // From nanoseconds to the TSC's ticks, once in a loop's life: what was counted so far is counted in the unit it was.
 [[gnu::cold]] void Loop::clock_changed() noexcept
 {
-    for (lw_u64* counter : {&slot_.busy_ticks, &slot_.idle_ticks, &slot_.max_ticks}) *counter = clock_.to_ticks(*counter);
+    for (lw_u64* counter : {&slot_.busy_ticks, &slot_.idle_ticks, &slot_.max_ticks})
+        *counter = clock_.to_ticks(*counter);
     floor_ticks_ = clock_.to_ticks(slot_.floor_ns);
     for (lw_u32* histogram : {slot_.dispatch_histogram, slot_.lag_histogram}) {
         lw_u32 scaled[LW_HISTOGRAM_BUCKETS] = {};
@@ -88,7 +95,8 @@ void Loop::poll(bool may_wait)
 
 void Loop::drain(lw_u64 now)
 {
-    // Counted in a register: two increments in memory a dispatch would be the longest chain of dependencies in this loop (1 ns).
+    // Counted in a register: two increments in memory a dispatch would be the longest chain of dependencies in this
+    // loop (1 ns).
     lw_u64 seq = slot_.seq;
     const bool traced = probe::traced();
     for (unsigned left = poll_interval; left != 0; --left, seq += 2) {
@@ -139,7 +147,8 @@ void Loop::call(detail::PostedCallback& callback)
     }
 }
 
-[[gnu::always_inline]] inline lw_u64 Loop::account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end)
+[[gnu::always_inline]] inline lw_u64 Loop::account(const lw_task* task, const lw_location* resume, lw_u64 start,
+                                                   lw_u64 end)
 {
     const lw_u64 lasted = end - start;
     slot_.busy_ticks += lasted;
@@ -152,8 +161,9 @@ void Loop::call(detail::PostedCallback& callback)
     return clock_.ticks();
 }
 
-// `now`: the end of the dispatch before, if somebody was attached then and no poll came between; else 0. Out of line, but not cold:
-// cold code is compiled for size, with calls for the clock and the accounts (13.5 ns a dispatch attached, not 10).
+// `now`: the end of the dispatch before, if somebody was attached then and no poll came between; else 0. Out of line,
+// but not cold: cold code is compiled for size, with calls for the clock and the accounts (13.5 ns a dispatch attached,
+// not 10).
 [[gnu::noinline]] lw_u64 Loop::dispatch_watched(detail::ReadyNode& node, lw_u64 seq, lw_u64 now)
 {
     if (detail::forked) {
@@ -200,7 +210,8 @@ void Loop::trace_end(const lw_task* task) noexcept
 
 // Fires slow_dispatch. slot_.seq is even again by then (scheduling and shim attribute nothing of this to the dispatch);
 // impact_seq is the dispatch's odd one.
-[[gnu::cold, gnu::noinline]] void Loop::slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end)
+[[gnu::cold, gnu::noinline]] void Loop::slow_path(const lw_task* task, const lw_location* resume, lw_u64 start,
+                                                  lw_u64 end)
 {
     const lw_u64 start_ns = clock_.moment_ns(start);
     const lw_u64 end_ns = clock_.moment_ns(end);
@@ -213,11 +224,14 @@ void Loop::trace_end(const lw_task* task) noexcept
 }
 
 // Entries in the ready queue, modulo 2³².
-lw_u32 Loop::ready_length() const noexcept { return ready_.pushed() - static_cast<lw_u32>(slot_.seq / 2); }
+lw_u32 Loop::ready_length() const noexcept
+{
+    return ready_.pushed() - static_cast<lw_u32>(slot_.seq / 2);
+}
 
-// Who waited. What was queued when the dispatch began waited all of it. What the dispatch queued itself (entries up to `own_end`), such as
-// whoever joins the task that it finished, waited for none of it that could be told. What arrived meanwhile waited from the dispatch's
-// start on, an upper bound; of timers the moment is known.
+// Who waited. What was queued when the dispatch began waited all of it. What the dispatch queued itself (entries up to
+// `own_end`), such as whoever joins the task that it finished, waited for none of it that could be told. What arrived
+// meanwhile waited from the dispatch's start on, an upper bound; of timers the moment is known.
 void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 own_end) noexcept
 {
     lw_u64 tasks = 0, longest_ns = 0, total_ns = 0;

@@ -41,8 +41,14 @@ struct CancelRequest final : Inbound {
     lw_u64 by_;
 };
 
-bool watched() noexcept { return probe::watched() && !forked; }
-bool traced() noexcept { return probe::traced() && !forked; }
+bool watched() noexcept
+{
+    return probe::watched() && !forked;
+}
+bool traced() noexcept
+{
+    return probe::traced() && !forked;
+}
 
 }  // namespace
 
@@ -184,8 +190,7 @@ void TaskControl::report_end() noexcept
 void TaskControl::destroy_root() noexcept
 {
     if (!root_) return;
-    if (!done() && watched())
-        probe::task_destroyed_pending(record_.id, record_.created_at, record_.leaf->suspended_at);
+    if (!done() && watched()) probe::task_destroyed_pending(record_.id, record_.created_at, record_.leaf->suspended_at);
     if (traced()) probe::task_destroy(record_.id, record_.state);
     std::exchange(root_, nullptr).destroy();
     record_.leaf = nullptr;

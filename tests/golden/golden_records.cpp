@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// golden_records session|hostile|schema|strict: the sample records as NDJSON, and the schemas, for a validator that knows nothing
-// of our code.
+// golden_records session|hostile|schema|strict: the sample records as NDJSON, and the schemas, for a validator that
+// knows nothing of our code.
 #include <cstdio>
 #include <string_view>
 

@@ -11,19 +11,34 @@ namespace {
 constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t start_ns = 1'000'000'000'000;
 
-Subject server_thread() { return {.pid = 4711, .tid = 4712, .ns_pid = 7, .ns_tid = 8, .comm = "order_server"}; }
-Subject server() { return {.pid = 4711, .tid = 0, .ns_pid = 7, .ns_tid = 0, .comm = "order_server"}; }
-LoopInfo loop() { return {.id = "1", .name = "main"}; }
+Subject server_thread()
+{
+    return {.pid = 4711, .tid = 4712, .ns_pid = 7, .ns_tid = 8, .comm = "order_server"};
+}
+Subject server()
+{
+    return {.pid = 4711, .tid = 0, .ns_pid = 7, .ns_tid = 0, .comm = "order_server"};
+}
+LoopInfo loop()
+{
+    return {.id = "1", .name = "main"};
+}
 
 Frame libc_frame()
 {
-    return {.function = "fsync", .module = "/usr/lib/x86_64-linux-gnu/libc.so.6", .build_id = "8f5a2c", .offset = 0xfd2b4};
+    return {
+        .function = "fsync", .module = "/usr/lib/x86_64-linux-gnu/libc.so.6", .build_id = "8f5a2c", .offset = 0xfd2b4};
 }
 
 Frame user_frame(std::string function, std::uint32_t line, bool inlined = false)
 {
-    return {.function = std::move(function), .module = "/srv/order_server", .build_id = "c0ffee01", .offset = 0x12340 + line,
-            .file = "/src/store.cpp", .line = line, .inlined = inlined};
+    return {.function = std::move(function),
+            .module = "/srv/order_server",
+            .build_id = "c0ffee01",
+            .offset = 0x12340 + line,
+            .file = "/src/store.cpp",
+            .line = line,
+            .inlined = inlined};
 }
 
 std::vector<Frame> fsync_stack()
@@ -57,7 +72,8 @@ Source fsync_source()
 
 Source lock_source()
 {
-    Source source{.kind = Kind::lock, .call = "pthread_mutex_lock", .args = {{"lock", "0x55d0c0de"}, {"timeout_ns", "500"}}};
+    Source source{
+        .kind = Kind::lock, .call = "pthread_mutex_lock", .args = {{"lock", "0x55d0c0de"}, {"timeout_ns", "500"}}};
     source.duration_ns = 40 * ms;
     source.longest_ns = 30 * ms;
     source.count = 2;
@@ -78,8 +94,9 @@ SlowCallback slow_callback(std::uint64_t seq, std::uint64_t end_ns, std::uint64_
     slow.sources = {fsync_source(), lock_source()};
     slow.impact = Impact{14, 310 * ms, 2'100 * ms};
     slow.stack = fsync_stack();
-    slow.verdict = "save#17 held loop main for 312 ms: 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush), "
-                   "40 ms in pthread_mutex_lock, 22 ms waiting for a CPU; 14 tasks waited up to 310 ms.";
+    slow.verdict =
+        "save#17 held loop main for 312 ms: 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush), "
+        "40 ms in pthread_mutex_lock, 22 ms waiting for a CPU; 14 tasks waited up to 310 ms.";
     slow.fingerprint = "5bd1e995a1b2c3d4";
     slow.fingerprint_exact = "00112233445566ff";
     slow.occurrence = occurrence;
@@ -114,8 +131,14 @@ BlockingCall blocking_call(std::uint64_t seq, std::uint64_t end_ns)
     return call;
 }
 
-Quantiles quantiles() { return {2'000, 9'000, 80'000, 312 * ms, {{1'792, 40'000}, {7'168, 900}, {301'989'888, 1}}}; }
-Overhead overhead() { return {120'000, 41 * ms, true, 30 * ms, 24 << 20, 90 << 20}; }
+Quantiles quantiles()
+{
+    return {2'000, 9'000, 80'000, 312 * ms, {{1'792, 40'000}, {7'168, 900}, {301'989'888, 1}}};
+}
+Overhead overhead()
+{
+    return {120'000, 41 * ms, true, 30 * ms, 24 << 20, 90 << 20};
+}
 
 // Every type that has rows in the table, filled from it, so that a type cannot be forgotten here.
 std::vector<Record> task_events(std::uint64_t at_ns)
@@ -130,7 +153,8 @@ std::vector<Record> task_events(std::uint64_t at_ns)
             const std::string name(field.name);
             if (field.shape == Shape::text) event.fields.emplace_back(name, "some " + name);
             if (field.shape == Shape::number) event.fields.emplace_back(name, "36610000");
-            if (field.shape == Shape::location) event.locations.emplace_back(name, Location{"handle", "/src/server.cpp", 51});
+            if (field.shape == Shape::location)
+                event.locations.emplace_back(name, Location{"handle", "/src/server.cpp", 51});
         }
         records.push_back(event);
     }
@@ -140,16 +164,32 @@ std::vector<Record> task_events(std::uint64_t at_ns)
 
 }  // namespace
 
-JsonContext context() { return {"db7", ClockAnchor{start_ns, 1'700'000'000'000'000'000}}; }
+JsonContext context()
+{
+    return {"db7", ClockAnchor{start_ns, 1'700'000'000'000'000'000}};
+}
 
 std::vector<Record> session()
 {
     std::vector<Record> records;
     std::uint64_t now = start_ns;
-    records.push_back(SessionStart{now, "0.1.0", "6.18.0", {0, 3}, 100 * ms, 10 * ms, {"slow_dispatch", "loop_start"},
-                                   {{"floor_ns", 100'000}, {"max_loops", 64}}, {"the shim is not loaded: no libc arguments"}});
-    records.push_back(TargetStart{server(), now += ms, "/srv/order_server", {"order_server", "--port", "8080"}, "c0ffee01",
-                                  {0, 3}, {loop()}, {}});
+    records.push_back(SessionStart{now,
+                                   "0.1.0",
+                                   "6.18.0",
+                                   {0, 3},
+                                   100 * ms,
+                                   10 * ms,
+                                   {"slow_dispatch", "loop_start"},
+                                   {{"floor_ns", 100'000}, {"max_loops", 64}},
+                                   {"the shim is not loaded: no libc arguments"}});
+    records.push_back(TargetStart{server(),
+                                  now += ms,
+                                  "/srv/order_server",
+                                  {"order_server", "--port", "8080"},
+                                  "c0ffee01",
+                                  {0, 3},
+                                  {loop()},
+                                  {}});
     records.push_back(blocking_call(8'811, now += ms));
     records.push_back(slow_callback(8'811, now, 1));
     records.push_back(plain_callback(now += 100 * ms));
@@ -157,20 +197,44 @@ std::vector<Record> session()
     for (auto& event : task_events(now)) records.push_back(std::move(event));
     records.push_back(slow_callback(9'101, now += 200 * ms, 2));
     records.push_back(slow_callback(9'103, now += 20 * ms, 3));
-    records.push_back(LoopStats{server_thread(), now += 600 * ms, loop(), 1'000 * ms, 9'000, 40'901, 420 * ms, 580 * ms, 0.42,
-                                quantiles(), {1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1});
+    records.push_back(LoopStats{server_thread(),
+                                now += 600 * ms,
+                                loop(),
+                                1'000 * ms,
+                                9'000,
+                                40'901,
+                                420 * ms,
+                                580 * ms,
+                                0.42,
+                                quantiles(),
+                                {1'000, 2'000, 3'000, 4'000, {}},
+                                12,
+                                300,
+                                1});
     records.push_back(SessionStats{now, {{"ring_full", 2}}, {{"slow_callback", 5}}, overhead()});
     records.push_back(slow_callback(9'201, now += 300 * ms, 4));
     records.push_back(TargetEnd{server(), now, "exited", 0});
     records.push_back(TargetEnd{server(), now, "detached", std::nullopt});
-    records.push_back(SessionEnd{now += ms, 2'000 * ms, {{"slow_callback", 5}, {"blocking_call", 2}}, {{"ring_full", 2}},
-                                 {{"slow_callback", 5}}, 40'901, quantiles(), {{"loops", 1}}, overhead(), "target ended"});
+    records.push_back(SessionEnd{now += ms,
+                                 2'000 * ms,
+                                 {{"slow_callback", 5}, {"blocking_call", 2}},
+                                 {{"ring_full", 2}},
+                                 {{"slow_callback", 5}},
+                                 40'901,
+                                 quantiles(),
+                                 {{"loops", 1}},
+                                 overhead(),
+                                 "target ended"});
     return records;
 }
 
 std::vector<Record> hostile()
 {
-    const std::string bytes = "\x1b[2J\xff\xc0\xaf" "a\u202e" "b\xc2\x9b" "31m\"\\\n\0z"s;
+    const std::string bytes =
+        "\x1b[2J\xff\xc0\xaf"
+        "a\u202e"
+        "b\xc2\x9b"
+        "31m\"\\\n\0z"s;
     SlowCallback slow = slow_callback(1, start_ns, 1);
     slow.subject.comm = bytes;
     slow.loop.name = bytes;

@@ -12,7 +12,8 @@ namespace loopwatch::samples {
 // A fixed machine and a fixed date.
 JsonContext context();
 
-// A session as it might have been: each type at least once, each optional part present at least once and absent at least once.
+// A session as it might have been: each type at least once, each optional part present at least once and absent at
+// least once.
 std::vector<Record> session();
 
 // Broken UTF-8, escape sequences, bidirectional marks, quotes and NUL bytes in every string that a target controls.

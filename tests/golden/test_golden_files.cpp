@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The output compared with the files beside this one. LOOPWATCH_UPDATE_GOLDEN=1 writes them anew; read the diff before committing.
+// The output compared with the files beside this one. LOOPWATCH_UPDATE_GOLDEN=1 writes them anew; read the diff before
+// committing.
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -44,7 +45,10 @@ void compare(const std::string& file, const std::string& actual)
 
 }  // namespace
 
-TEST_CASE("a session's records are the golden NDJSON") { compare("session.ndjson", ndjson(samples::session())); }
+TEST_CASE("a session's records are the golden NDJSON")
+{
+    compare("session.ndjson", ndjson(samples::session()));
+}
 
 TEST_CASE("a hostile target's strings are the golden NDJSON")
 {
@@ -59,7 +63,10 @@ TEST_CASE("a hostile target's strings are the golden NDJSON")
     CHECK(lines.find("\u202e") == lines.npos);
 }
 
-TEST_CASE("a session's report is the golden text") { compare("session.txt", text(samples::session())); }
+TEST_CASE("a session's report is the golden text")
+{
+    compare("session.txt", text(samples::session()));
+}
 
 TEST_CASE("a hostile target's strings are the golden text")
 {

@@ -17,7 +17,8 @@ public:
     TemporaryDirectory()
     {
         // Without links, as Output asks for.
-        std::string pattern = std::filesystem::canonical(std::filesystem::temp_directory_path()) / "loopwatch-test-XXXXXX";
+        std::string pattern =
+            std::filesystem::canonical(std::filesystem::temp_directory_path()) / "loopwatch-test-XXXXXX";
         if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp " + pattern);
         path_ = pattern;
     }

@@ -25,7 +25,8 @@ Options options(std::vector<const char*> arguments)
 
 TEST_CASE("watch is the default command, and its options stand before or behind it")
 {
-    for (auto arguments : {std::vector<const char*>{"-p", "1"}, {"watch", "-p", "1"}, {"-p", "1", "watch"}, {"--pid=1"}}) {
+    for (auto arguments :
+         {std::vector<const char*>{"-p", "1"}, {"watch", "-p", "1"}, {"-p", "1", "watch"}, {"--pid=1"}}) {
         const Options o = options(arguments);
         CHECK(o.command == Command::watch);
         CHECK(o.pids == std::vector<pid_t>{1});
@@ -47,10 +48,38 @@ TEST_CASE("watch is the default command, and its options stand before or behind 
 
 TEST_CASE("every option arrives")
 {
-    const Options o = options({"-p", "1,2", "-p", "3", "-p", "2", "--threshold", "50us", "--block-threshold=1.5s", "--duration",
-                               "2m", "--format", "ndjson", "-o", "x", "--trace", "--max-overhead", "0.5", "--interval",
-                               "200ms", "--tid", "5", "--tid", "6,7", "--kernel-stacks", "--fail-on",
-                               "slow_callback,deadlock", "--quiet", "--no-color", "--max-loops", "9", "--attach=perf-pid"});
+    const Options o = options({"-p",
+                               "1,2",
+                               "-p",
+                               "3",
+                               "-p",
+                               "2",
+                               "--threshold",
+                               "50us",
+                               "--block-threshold=1.5s",
+                               "--duration",
+                               "2m",
+                               "--format",
+                               "ndjson",
+                               "-o",
+                               "x",
+                               "--trace",
+                               "--max-overhead",
+                               "0.5",
+                               "--interval",
+                               "200ms",
+                               "--tid",
+                               "5",
+                               "--tid",
+                               "6,7",
+                               "--kernel-stacks",
+                               "--fail-on",
+                               "slow_callback,deadlock",
+                               "--quiet",
+                               "--no-color",
+                               "--max-loops",
+                               "9",
+                               "--attach=perf-pid"});
     CHECK(o.pids == std::vector<pid_t>{1, 2, 3});
     CHECK(o.tids == std::vector<pid_t>{5, 6, 7});
     CHECK(o.threshold_ns == 50'000);
@@ -125,11 +154,13 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
 
 TEST_CASE("help and version need nothing else and hide what is not for people")
 {
-    for (auto arguments : {std::vector<const char*>{"-h"}, {"--help"}, {"watch", "--help"}, {"doctor", "-h"}, {"-p", "1", "-h"}}) {
+    for (auto arguments :
+         {std::vector<const char*>{"-h"}, {"--help"}, {"watch", "--help"}, {"doctor", "-h"}, {"-p", "1", "-h"}}) {
         const auto parsed = parse(arguments);
         REQUIRE(parsed);
         REQUIRE(parsed->text);
-        CHECK_THAT(*parsed->text, Catch::Contains("Examples:") && Catch::Contains("--threshold") && Catch::Contains("Exit codes"));
+        CHECK_THAT(*parsed->text,
+                   Catch::Contains("Examples:") && Catch::Contains("--threshold") && Catch::Contains("Exit codes"));
         CHECK_THAT(*parsed->text, !Catch::Contains("--attach"));
     }
     const auto version = parse({"--version"});

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -7,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include "output/output.hpp"
 #include "temporary_directory.hpp"
@@ -15,8 +15,8 @@ using namespace loopwatch;
 
 namespace {
 
-// Runs `body` in a child with stdout replaced, as its state (descriptors, limits, mounts) must not leak into other tests.
-// Returns its exit code, 128 + signal if it was killed.
+// Runs `body` in a child with stdout replaced, as its state (descriptors, limits, mounts) must not leak into other
+// tests. Returns its exit code, 128 + signal if it was killed.
 template <class Body>
 int in_child(Body body)
 {
@@ -114,7 +114,7 @@ TEST_CASE("what others may have prepared is refused, and stays as it was")
         const Fd reader(::open((directory / "fifo").c_str(), O_RDONLY | O_NONBLOCK));
         check_refused(directory / "fifo", "not a regular file");
     }
-    SECTION("a directory, a device, no directory") 
+    SECTION("a directory, a device, no directory")
     {
         check_refused(directory / "", "not a regular file");
         REQUIRE(::mkdir((directory / "d").c_str(), 0700) == 0);
@@ -146,7 +146,10 @@ TEST_CASE("another user's file in a directory open to all is refused")
         ::setenv("SUDO_GID", "12346", 1);
         struct stat file {};
         const bool opened = Output::open(path) && Output::open(directory / "shared/fresh");
-        return opened && ::stat((directory / "shared/fresh").c_str(), &file) == 0 && file.st_uid == 12345 && file.st_gid == 12346 ? 0 : 1;
+        return opened && ::stat((directory / "shared/fresh").c_str(), &file) == 0 && file.st_uid == 12345 &&
+                       file.st_gid == 12346
+                   ? 0
+                   : 1;
     });
     CHECK(rc == 0);
 }
@@ -160,11 +163,11 @@ TEST_CASE("a write that fails says so, once, and does not kill")
     SECTION("a reader that is gone")
     {
         CHECK(in_child([] {
-            int ends[2];
-            if (::pipe(ends) != 0) return 9;
-            ::close(ends[0]);
-            return write_to_stdout(ends[1], "Broken pipe");
-        }) == 1);
+                  int ends[2];
+                  if (::pipe(ends) != 0) return 9;
+                  ::close(ends[0]);
+                  return write_to_stdout(ends[1], "Broken pipe");
+              }) == 1);
     }
     SECTION("a descriptor that cannot be written")
     {
@@ -173,10 +176,10 @@ TEST_CASE("a write that fails says so, once, and does not kill")
     SECTION("stdout closed")
     {
         CHECK(in_child([] {
-            ::close(STDOUT_FILENO);
-            const auto output = Output::open("-");
-            return !output && output.error().hint.find("-o") != std::string::npos ? 1 : 0;
-        }) == 1);
+                  ::close(STDOUT_FILENO);
+                  const auto output = Output::open("-");
+                  return !output && output.error().hint.find("-o") != std::string::npos ? 1 : 0;
+              }) == 1);
     }
 }
 
@@ -184,34 +187,34 @@ TEST_CASE("a pipe that is full and non-blocking is waited for")
 {
     const TemporaryDirectory directory;
     CHECK(in_child([] {
-        int ends[2];
-        if (::pipe2(ends, O_NONBLOCK) != 0) return 9;
-        const pid_t reader = ::fork();
-        if (reader == 0) {
-            ::close(ends[1]);
-            char buffer[4096];
-            std::size_t total = 0;
-            for (;;) {
-                const ssize_t count = ::read(ends[0], buffer, sizeof buffer);
-                if (count == 0) break;
-                if (count > 0) total += static_cast<std::size_t>(count);
-            }
-            ::_exit(total == 300'000 ? 0 : 1);
-        }
-        ::close(ends[0]);
-        ::dup2(ends[1], STDOUT_FILENO);
-        ::close(ends[1]);
-        {
-            auto output = Output::open("-");
-            for (int i = 0; i < 100; ++i) {
-                if (!output->write_lines(std::string(2'999, 'x') + "\n")) return 2;
-            }
-        }
-        ::close(STDOUT_FILENO);
-        int status = 0;
-        ::waitpid(reader, &status, 0);
-        return WEXITSTATUS(status);
-    }) == 0);
+              int ends[2];
+              if (::pipe2(ends, O_NONBLOCK) != 0) return 9;
+              const pid_t reader = ::fork();
+              if (reader == 0) {
+                  ::close(ends[1]);
+                  char buffer[4096];
+                  std::size_t total = 0;
+                  for (;;) {
+                      const ssize_t count = ::read(ends[0], buffer, sizeof buffer);
+                      if (count == 0) break;
+                      if (count > 0) total += static_cast<std::size_t>(count);
+                  }
+                  ::_exit(total == 300'000 ? 0 : 1);
+              }
+              ::close(ends[0]);
+              ::dup2(ends[1], STDOUT_FILENO);
+              ::close(ends[1]);
+              {
+                  auto output = Output::open("-");
+                  for (int i = 0; i < 100; ++i) {
+                      if (!output->write_lines(std::string(2'999, 'x') + "\n")) return 2;
+                  }
+              }
+              ::close(STDOUT_FILENO);
+              int status = 0;
+              ::waitpid(reader, &status, 0);
+              return WEXITSTATUS(status);
+          }) == 0);
 }
 
 TEST_CASE("a file never ends in half a line, when the disk is full or the size limit is reached")
@@ -233,10 +236,10 @@ TEST_CASE("a file never ends in half a line, when the disk is full or the size l
     SECTION("size limit")
     {
         CHECK(in_child([&] {
-            const rlimit limit{10'500, 10'500};
-            ::setrlimit(RLIMIT_FSIZE, &limit);
-            return fill(directory / "report", "File too large");
-        }) == 0);
+                  const rlimit limit{10'500, 10'500};
+                  ::setrlimit(RLIMIT_FSIZE, &limit);
+                  return fill(directory / "report", "File too large");
+              }) == 0);
         CHECK(content(directory / "report").size() == 10'000);
     }
     SECTION("disk full")
@@ -248,20 +251,22 @@ TEST_CASE("a file never ends in half a line, when the disk is full or the size l
             if (::mount("tmpfs", (directory / "").c_str(), "tmpfs", 0, "size=40k") != 0) return skipped;
             return fill(directory / "report", "No space left");
         });
-        if (rc == skipped) WARN("skipped: no permission for a mount namespace");
-        else CHECK(rc == 0);
+        if (rc == skipped)
+            WARN("skipped: no permission for a mount namespace");
+        else
+            CHECK(rc == 0);
     }
     SECTION("stdout is a file that is appended to")
     {
         const std::string path = directory / "log";
         std::ofstream(path) << "before\n";
         CHECK(in_child([&] {
-            const rlimit limit{2'500, 2'500};
-            ::dup2(::open(path.c_str(), O_WRONLY | O_APPEND), STDOUT_FILENO);
-            ::setrlimit(RLIMIT_FSIZE, &limit);
-            auto output = Output::open("-");
-            while (output->write_lines(line)) continue;
-            return content(path) == "before\n" + line + line ? 0 : 1;
-        }) == 0);
+                  const rlimit limit{2'500, 2'500};
+                  ::dup2(::open(path.c_str(), O_WRONLY | O_APPEND), STDOUT_FILENO);
+                  ::setrlimit(RLIMIT_FSIZE, &limit);
+                  auto output = Output::open("-");
+                  while (output->write_lines(line)) continue;
+                  return content(path) == "before\n" + line + line ? 0 : 1;
+              }) == 0);
     }
 }

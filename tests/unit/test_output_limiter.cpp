@@ -13,7 +13,8 @@ TEST_CASE("a fingerprint may be reported a hundred times a second, the rest is c
 {
     Limiter limiter;
     int admitted = 0;
-    for (int i = 0; i < 123; ++i) admitted += limiter.admit("slow_callback", "a", 5 * second + static_cast<std::uint64_t>(i));
+    for (int i = 0; i < 123; ++i)
+        admitted += limiter.admit("slow_callback", "a", 5 * second + static_cast<std::uint64_t>(i));
     CHECK(admitted == 100);
     CHECK(limiter.admit("slow_callback", "b", 5 * second + 500));
     CHECK_FALSE(limiter.admit("blocking_call", "a", 5 * second + 501));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include "output/text_sink.hpp"
 #include "temporary_directory.hpp"
@@ -16,8 +16,7 @@ constexpr std::uint64_t second = 1'000 * ms;
 class Report {
 public:
     explicit Report(bool quiet = false)
-        : output_(std::move(*Output::open(directory_ / "report"))),
-          sink_(output_, {false, quiet, ClockAnchor{0, 0}})
+        : output_(std::move(*Output::open(directory_ / "report"))), sink_(output_, {false, quiet, ClockAnchor{0, 0}})
     {
     }
     void write(const Record& record) { REQUIRE(sink_.write(record)); }
@@ -83,7 +82,10 @@ SessionEnd end(std::uint64_t at_ns)
     return record;
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool has(const std::string& text, const std::string& part)
+{
+    return text.find(part) != text.npos;
+}
 
 }  // namespace
 

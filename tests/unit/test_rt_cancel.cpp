@@ -26,7 +26,10 @@ struct Sockets {
     Socket near, far;
 };
 
-Task<> sleeper() { co_await sleep_for(1h); }
+Task<> sleeper()
+{
+    co_await sleep_for(1h);
+}
 
 Task<> reader(Socket& socket)
 {

@@ -22,8 +22,7 @@ Task<> save(int)
 constexpr unsigned order_await = __LINE__ + 4;
 Task<> order(int n)
 {
-    if (n > 0)
-        co_await save(n);
+    if (n > 0) co_await save(n);
 }
 
 }  // namespace shop

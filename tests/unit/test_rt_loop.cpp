@@ -117,19 +117,22 @@ TEST_CASE("several loops in several threads send each other 20,000 callbacks and
     for (int i = 0; i < loops; ++i) {
         Loop& self = *all[i];
         Loop& other = *all[(i + 1) % loops];
-        spawn(self, [](Loop& to, std::atomic<int>& count) -> Task<> {
-            for (int n = 0; n < each; ++n) {
-                if (n % 2 == 0)
-                    to.post([&count] { ++count; });
-                else
-                    spawn(to, [](std::atomic<int>& c) -> Task<> {
-                        co_await yield();
-                        ++c;
-                    }(count));
-                co_await yield();
-            }
-            while (count != loops * each) co_await sleep_for(1ms);
-        }(other, arrived), "sender");
+        spawn(
+            self,
+            [](Loop& to, std::atomic<int>& count) -> Task<> {
+                for (int n = 0; n < each; ++n) {
+                    if (n % 2 == 0)
+                        to.post([&count] { ++count; });
+                    else
+                        spawn(to, [](std::atomic<int>& c) -> Task<> {
+                            co_await yield();
+                            ++c;
+                        }(count));
+                    co_await yield();
+                }
+                while (count != loops * each) co_await sleep_for(1ms);
+            }(other, arrived),
+            "sender");
     }
     for (auto& loop : all) threads.emplace_back([&loop] { loop->run(); });
     for (auto& thread : threads) thread.join();

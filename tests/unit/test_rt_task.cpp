@@ -153,7 +153,8 @@ TEST_CASE("tasks still alive when their loop is destroyed are destroyed with all
     {
         Loop loop("test");
         const auto hold = [](std::shared_ptr<int>) -> Task<> { co_await sleep_for(1h); };
-        spawn(loop, [](auto inner, std::shared_ptr<int> held) -> Task<> { co_await inner(held); }(hold, token), "deep");
+        spawn(
+            loop, [](auto inner, std::shared_ptr<int> held) -> Task<> { co_await inner(held); }(hold, token), "deep");
         spawn(loop, hold(token), "never started");
         loop.post([&] { loop.stop(); });
         loop.run();

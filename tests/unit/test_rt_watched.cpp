@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a loop publishes while somebody watches. The tests raise the semaphore as the kernel does when a session attaches.
+// What a loop publishes while somebody watches. The tests raise the semaphore as the kernel does when a session
+// attaches.
 #include <chrono>
 #include <numeric>
 #include <string>
@@ -81,10 +82,13 @@ TEST_CASE("a timer that expired in mid-dispatch waited from its expiry on")
     Loop loop("test");
     Impact impact;
     loop.set_floor(10ms);
-    spawn(loop, [](Loop& on, Impact& to) -> Task<> {
-        co_await sleep_for(15ms);
-        to = {on.slot().impact_seq, on.slot().impact_tasks, on.slot().impact_max_ns, on.slot().impact_total_ns};
-    }(loop, impact), "timer");
+    spawn(
+        loop,
+        [](Loop& on, Impact& to) -> Task<> {
+            co_await sleep_for(15ms);
+            to = {on.slot().impact_seq, on.slot().impact_tasks, on.slot().impact_max_ns, on.slot().impact_total_ns};
+        }(loop, impact),
+        "timer");
     spawn(loop, block(40ms), "blocker");
     loop.run();
     CHECK(impact.tasks == 1);
@@ -98,10 +102,13 @@ TEST_CASE("who is woken by the dispatch itself did not wait for it")
     Session session;
     Loop loop("test");
     loop.set_floor(10ms);
-    spawn(loop, [](Loop& on) -> Task<> {
-        auto blocker = spawn(on, block(20ms), "blocker");
-        co_await blocker;
-    }(loop), "joiner");
+    spawn(
+        loop,
+        [](Loop& on) -> Task<> {
+            auto blocker = spawn(on, block(20ms), "blocker");
+            co_await blocker;
+        }(loop),
+        "joiner");
     loop.run();
     CHECK(loop.slot().impact_seq != 0);
     CHECK(loop.slot().impact_tasks == 0);
@@ -117,8 +124,10 @@ TEST_CASE("neither idling nor many short dispatches are a slow one")
     loop.run();
     CHECK(loop.slot().impact_seq == 0);
     CHECK(loop.slot().iterations > 0);
-    const double idle_ns = double(loop.slot().idle_ticks) * (loop.slot().clock == LW_CLOCK_TSC
-                               ? double(loop.slot().clock_mult) / double(1ull << loop.slot().clock_shift) : 1.0);
+    const double idle_ns =
+        double(loop.slot().idle_ticks) * (loop.slot().clock == LW_CLOCK_TSC
+                                              ? double(loop.slot().clock_mult) / double(1ull << loop.slot().clock_shift)
+                                              : 1.0);
     CHECK(idle_ns > 100e6);
     CHECK(idle_ns < 400e6);
 }
@@ -144,17 +153,20 @@ TEST_CASE("in a dispatch the slot tells its task, its start, its resume point an
     Loop loop("test");
     const lw_loop_slot& slot = loop.slot();
     const unsigned line = __LINE__ + 2;
-    auto handle = spawn(loop, [](const lw_loop_slot& published, unsigned await_line) -> Task<> {
-        co_await yield();
-        CHECK(published.seq % 2 == 1);
-        CHECK(published.start != 0);
-        CHECK(published.task == published.tasks);
-        CHECK(published.task->state == LW_TASK_RUNNING);
-        CHECK(published.task_id == published.task->id);
-        REQUIRE(published.resume != nullptr);
-        CHECK(published.resume->line == await_line);
-        CHECK(published.ready == 2);
-    }(slot, line), "observer");
+    auto handle = spawn(
+        loop,
+        [](const lw_loop_slot& published, unsigned await_line) -> Task<> {
+            co_await yield();
+            CHECK(published.seq % 2 == 1);
+            CHECK(published.start != 0);
+            CHECK(published.task == published.tasks);
+            CHECK(published.task->state == LW_TASK_RUNNING);
+            CHECK(published.task_id == published.task->id);
+            REQUIRE(published.resume != nullptr);
+            CHECK(published.resume->line == await_line);
+            CHECK(published.ready == 2);
+        }(slot, line),
+        "observer");
     loop.post([&] {
         CHECK(slot.task == nullptr);
         CHECK(slot.task_id == 0);
@@ -221,7 +233,8 @@ TEST_CASE("a loop counts in one unit from its first dispatch on")
     }(loop));
     loop.run();
     const lw_loop_slot& slot = loop.slot();
-    const double ns_per_tick = slot.clock == LW_CLOCK_TSC ? double(slot.clock_mult) / double(1ull << slot.clock_shift) : 1;
+    const double ns_per_tick =
+        slot.clock == LW_CLOCK_TSC ? double(slot.clock_mult) / double(1ull << slot.clock_shift) : 1;
     CHECK(sum(slot.dispatch_histogram) == 13);
     CHECK(double(slot.busy_ticks) * ns_per_tick > 60e6);
     CHECK(double(slot.busy_ticks) * ns_per_tick < 120e6);
@@ -231,9 +244,16 @@ TEST_CASE("a loop counts in one unit from its first dispatch on")
 TEST_CASE("the floor is 100 us, LOOPWATCH_FLOOR's, or what the program sets; nonsense is ignored")
 {
     CHECK(Loop().slot().floor_ns == 100'000);
-    for (const auto& [text, expected] : std::vector<std::pair<const char*, lw_u64>>{
-             {"50us", 50'000}, {"1ms", 1'000'000}, {"1.5ms", 1'500'000}, {"2s", 2'000'000'000}, {"10", 100'000},
-             {"fast", 100'000}, {"-5ms", 100'000}, {"0ms", 100'000}, {"", 100'000}, {"50 us", 100'000}}) {
+    for (const auto& [text, expected] : std::vector<std::pair<const char*, lw_u64>>{{"50us", 50'000},
+                                                                                    {"1ms", 1'000'000},
+                                                                                    {"1.5ms", 1'500'000},
+                                                                                    {"2s", 2'000'000'000},
+                                                                                    {"10", 100'000},
+                                                                                    {"fast", 100'000},
+                                                                                    {"-5ms", 100'000},
+                                                                                    {"0ms", 100'000},
+                                                                                    {"", 100'000},
+                                                                                    {"50 us", 100'000}}) {
         setenv("LOOPWATCH_FLOOR", text, 1);
         CAPTURE(text);
         CHECK(Loop().slot().floor_ns == expected);

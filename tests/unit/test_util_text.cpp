@@ -12,10 +12,12 @@ TEST_CASE("bytes that are no UTF-8 become the replacement character, one each")
     const std::pair<std::string, std::string> cases[] = {
         {"plain", "plain"},
         {"größe → 漢字 😀", "größe → 漢字 😀"},
-        {"a\xff" "b", "a\ufffdb"},
-        {"\xc0\xaf", "\ufffd\ufffd"},                  // overlong '/'
-        {"\xe0\x80\xaf", "\ufffd\ufffd\ufffd"},        // overlong '/'
-        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},        // a surrogate
+        {"a\xff"
+         "b",
+         "a\ufffdb"},
+        {"\xc0\xaf", "\ufffd\ufffd"},                      // overlong '/'
+        {"\xe0\x80\xaf", "\ufffd\ufffd\ufffd"},            // overlong '/'
+        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},            // a surrogate
         {"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd"},  // above U+10FFFF
         {"cut \xe6\xbc", "cut \ufffd\ufffd"},
         {"\x80", "\ufffd"},
@@ -35,9 +37,15 @@ TEST_CASE("nothing that a terminal acts upon survives")
         {"a\nb\tc\rd", "a\\nb\\tc\\rd"},
         {"nul\0"s, "nul\\x00"},
         {"del\x7f", "del\\x7f"},
-        {"8-bit CSI \xc2\x9b" "31m", "8-bit CSI \\u{9b}31m"},
-        {"raw CSI \x9b" "31m", "raw CSI \ufffd31m"},
-        {"user\u202e" "gpj.exe", "user\\u{202e}gpj.exe"},
+        {"8-bit CSI \xc2\x9b"
+         "31m",
+         "8-bit CSI \\u{9b}31m"},
+        {"raw CSI \x9b"
+         "31m",
+         "raw CSI \ufffd31m"},
+        {"user\u202e"
+         "gpj.exe",
+         "user\\u{202e}gpj.exe"},
         {"isolate\u2066", "isolate\\u{2066}"},
         {"zero\u200bwidth", "zero\\u{200b}width"},
         {"line\u2028", "line\\u{2028}"},

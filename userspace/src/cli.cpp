@@ -17,7 +17,8 @@ namespace loopwatch {
 namespace {
 
 constexpr const char* description =
-    "loopwatch tells what blocked the event loop of a running C++ coroutine server: which callback, whose task, which call, "
+    "loopwatch tells what blocked the event loop of a running C++ coroutine server: which callback, whose task, which "
+    "call, "
     "which line.";
 
 constexpr const char* footer = R"(
@@ -35,7 +36,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 --fail-on matched, 4 not permitted or n
 // What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
 struct Raw {
     std::vector<std::string> pids, tids, fail_on;
-    std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format, output, attach;
+    std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
+        output, attach;
     bool trace = false, kernel_stacks = false, quiet = false, no_color = false;
 };
 
@@ -85,8 +87,10 @@ public:
     {
         if (!text || error_) return;
         auto parsed = parse_duration(*text);
-        if (parsed) target = *parsed;
-        else fail(option, parsed.error().what, parsed.error().hint);
+        if (parsed)
+            target = *parsed;
+        else
+            fail(option, parsed.error().what, parsed.error().hint);
     }
 
     template <class Number>
@@ -96,8 +100,10 @@ public:
         Number value{};
         const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
         const bool good = error == std::errc{} && end == text->data() + text->size() && value >= least && value <= most;
-        if (good) target = value;
-        else fail(option, fmt::format("bad value \"{}\"", *text), hint);
+        if (good)
+            target = value;
+        else
+            fail(option, fmt::format("bad value \"{}\"", *text), hint);
     }
 
     void ids(const char* option, const std::vector<std::string>& texts, std::vector<pid_t>& target)
@@ -144,15 +150,18 @@ private:
 void parse_choices(const Raw& raw, Values& values, Options& options)
 {
     values.choice<Format>("--format", raw.format,
-                          {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}}, options.format);
+                          {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}},
+                          options.format);
     values.choice<AttachMode>("--attach", raw.attach,
-                              {{"multi", AttachMode::multi}, {"perf-all", AttachMode::perf_all},
-                               {"perf-pid", AttachMode::perf_pid}, {"none", AttachMode::none}},
+                              {{"multi", AttachMode::multi},
+                               {"perf-all", AttachMode::perf_all},
+                               {"perf-pid", AttachMode::perf_pid},
+                               {"none", AttachMode::none}},
                               options.attach);
     const auto types = finding_types();
     for (const std::string& type : raw.fail_on) {
-        values.check(std::ranges::find(types, type) != types.end(), "--fail-on", fmt::format("\"{}\" is no finding", type),
-                     fmt::format("one of {}", fmt::join(types, ", ")));
+        values.check(std::ranges::find(types, type) != types.end(), "--fail-on",
+                     fmt::format("\"{}\" is no finding", type), fmt::format("one of {}", fmt::join(types, ", ")));
         options.fail_on.push_back(type);
     }
 }
@@ -169,8 +178,10 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.duration("--interval", raw.interval, options.interval_ns);
     if (raw.duration) values.duration("--duration", raw.duration, options.duration_ns.emplace());
     // Shorter ones would measure the reader of the report.
-    values.check(options.interval_ns >= 100'000'000, "--interval", fmt::format("\"{}\" is too short", raw.interval.value_or("")), "at least 100ms");
-    values.number<double>("--max-overhead", raw.max_overhead, 0.01, 100, "percent of a CPU, 0.01 to 100", options.max_overhead_percent);
+    values.check(options.interval_ns >= 100'000'000, "--interval",
+                 fmt::format("\"{}\" is too short", raw.interval.value_or("")), "at least 100ms");
+    values.number<double>("--max-overhead", raw.max_overhead, 0.01, 100, "percent of a CPU, 0.01 to 100",
+                          options.max_overhead_percent);
     values.number<std::uint32_t>("--max-loops", raw.max_loops, 1, 4096, "1 to 4096", options.max_loops);
     parse_choices(raw, values, options);
     values.check(raw.pids.empty() || !raw.name, "--name", "not together with --pid", "give one of them");
@@ -219,7 +230,9 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
     } catch (const CLI::ParseError& error) {
         return usage_error(error);
     }
-    const Command command = app.got_subcommand("doctor") ? Command::doctor : app.got_subcommand("schema") ? Command::schema : Command::watch;
+    const Command command = app.got_subcommand("doctor")   ? Command::doctor
+                            : app.got_subcommand("schema") ? Command::schema
+                                                           : Command::watch;
     auto options = parse_values(raw, command);
     if (!options) return options.error();
     return CommandLine{std::move(*options), std::nullopt};

@@ -16,7 +16,8 @@ namespace loopwatch {
 
 enum class Command { watch, doctor, schema };
 enum class Format { automatic, text, ndjson };
-// How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for tests.
+// How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for
+// tests.
 enum class AttachMode { automatic, multi, perf_all, perf_pid, none };
 
 struct Options {

@@ -27,7 +27,9 @@ Result<ExitCode> watch(Options options)
     if (!output) return output.error();
     std::unique_ptr<Sink> sink;
     if (options.format == Format::text || (options.format == Format::automatic && output->is_terminal()))
-        sink = std::make_unique<TextSink>(*output, TextOptions{.colours = wants_colours(output->is_terminal(), options.no_color), .quiet = options.quiet});
+        sink = std::make_unique<TextSink>(
+            *output,
+            TextOptions{.colours = wants_colours(output->is_terminal(), options.no_color), .quiet = options.quiet});
     else
         sink = std::make_unique<NdjsonSink>(*output, JsonContext::of_this_machine());
     auto session = Session::open(std::move(*session_options), *sink);
@@ -44,13 +46,9 @@ Result<ExitCode> run(int argc, char** argv)
         return ExitCode::done;
     }
     switch (line->options.command) {
-        case Command::schema:
-            fmt::print("{}\n", output_schema().dump(2));
-            return ExitCode::done;
-        case Command::doctor:
-            return doctor(line->options.pids);
-        case Command::watch:
-            break;
+        case Command::schema: fmt::print("{}\n", output_schema().dump(2)); return ExitCode::done;
+        case Command::doctor: return doctor(line->options.pids);
+        case Command::watch: break;
     }
     return watch(std::move(line->options));
 }
@@ -66,7 +64,8 @@ int main(int argc, char** argv)
         if (!code) loopwatch::print_error(code.error());
         return static_cast<int>(code ? *code : code.error().code);
     } catch (const std::exception& bug) {
-        loopwatch::print_error({loopwatch::ExitCode::failed, fmt::format("unexpected: {}", bug.what()), "please report this as a bug"});
+        loopwatch::print_error(
+            {loopwatch::ExitCode::failed, fmt::format("unexpected: {}", bug.what()), "please report this as a bug"});
         return static_cast<int>(loopwatch::ExitCode::failed);
     }
 }

@@ -54,13 +54,9 @@ Task<std::optional<Request>> Session::read_request()
             unread_ = {buffer_.data(), size};
         }
         switch (parser_.feed(unread_)) {
-            case RequestParser::Progress::needs_more:
-                break;
-            case RequestParser::Progress::complete:
-                co_return parser_.take();
-            case RequestParser::Progress::failed:
-                co_await refuse(parser_.error());
-                co_return std::nullopt;
+            case RequestParser::Progress::needs_more: break;
+            case RequestParser::Progress::complete: co_return parser_.take();
+            case RequestParser::Progress::failed: co_await refuse(parser_.error()); co_return std::nullopt;
         }
     }
 }

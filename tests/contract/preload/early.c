@@ -8,7 +8,7 @@
 
 static int failures;
 
-static void check(int good, const char *sentence)
+static void check(int good, const char* sentence)
 {
     printf("%s early: %s\n", good ? "ok  " : "FAIL", sentence);
     failures += !good;
@@ -16,7 +16,7 @@ static void check(int good, const char *sentence)
 
 int main(void)
 {
-    const struct early_results *seen = early_results();
+    const struct early_results* seen = early_results();
     check(early_answer() == 42 && seen->resolver_read == 4 && memcmp(seen->resolver_bytes, "\177ELF", 4) == 0,
           "an IFUNC resolver opens and reads a file");
     check(seen->dlsym_calls > 0 && seen->dlsym_writes == seen->dlsym_calls, "dlsym itself may call write");

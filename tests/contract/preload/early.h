@@ -8,5 +8,5 @@ struct early_results {
     ssize_t constructor_read;
     int dlsym_calls, dlsym_writes;
 };
-const struct early_results *early_results(void);
+const struct early_results* early_results(void);
 int early_answer(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fires every probe of the table once, generated from the table. Argument i of probe n is 16 n + i, so that whoever listens can
-// tell a swapped or truncated one. With an argument it fires only when told to.
+// Fires every probe of the table once, generated from the table. Argument i of probe n is 16 n + i, so that whoever
+// listens can tell a swapped or truncated one. With an argument it fires only when told to.
 #include <cstdint>
 #include <loopwatch/probe.hpp>
 
@@ -14,7 +14,10 @@ void fire_again(std::uint64_t base);  // a second translation unit with the same
 // Not a constant to the optimizer, which would otherwise be free to pass immediates.
 static volatile std::uint64_t unit = 1;
 
-static std::uint64_t argument(unsigned id, unsigned index) { return (16 * id + index) * unit; }
+static std::uint64_t argument(unsigned id, unsigned index)
+{
+    return (16 * id + index) * unit;
+}
 
 static void fire_all()
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Built twice with LOOPWATCH_NO_PROBES: with the probes and, with LEAVE_EMPTY, without. The code must be the same to the byte.
+// Built twice with LOOPWATCH_NO_PROBES: with the probes and, with LEAVE_EMPTY, without. The code must be the same to
+// the byte.
 #include <loopwatch/probe.hpp>
 
 void fire_all(std::uint64_t v);

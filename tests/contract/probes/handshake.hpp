@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a program and the script that watches it take turns: the program says where it is, the script answers with SIGUSR1. A
-// semaphore would not do: the kernel raises it before the breakpoint stands.
+// How a program and the script that watches it take turns: the program says where it is, the script answers with
+// SIGUSR1. A semaphore would not do: the kernel raises it before the breakpoint stands.
 #pragma once
 
 #include <signal.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A probe site inlined into a leaf function that keeps its values in the red zone, as compilers do. SITE_BYTES are the bytes of
-// the site under test. Calls the leaf 200,000 times when told to and prints how many calls lost a value.
+// A probe site inlined into a leaf function that keeps its values in the red zone, as compilers do. SITE_BYTES are the
+// bytes of the site under test. Calls the leaf 200,000 times when told to and prints how many calls lost a value.
 #include <cstdio>
 
 #include "handshake.hpp"
@@ -17,7 +17,8 @@ __attribute__((noinline, noclone)) static unsigned long leaf(unsigned long a, un
         "mov %1, -8(%%rsp)\n"
         "mov %2, -16(%%rsp)\n"
         ".globl red_zone_site\n"
-        "red_zone_site: .byte " SITE_BYTES "\n"
+        "red_zone_site: .byte " SITE_BYTES
+        "\n"
         "mov -8(%%rsp), %0\n"
         "add -16(%%rsp), %0\n"
         : "=&r"(sum)

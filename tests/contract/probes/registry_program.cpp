@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A runtime of somebody's own that publishes loops: two from the program and, with WITH_LIBRARY, one from a shared library.
+// A runtime of somebody's own that publishes loops: two from the program and, with WITH_LIBRARY, one from a shared
+// library.
 #include <loopwatch/rt/registry.hpp>
 
 #include "handshake.hpp"

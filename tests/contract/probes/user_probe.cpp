@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program's own probe made with systemtap's header, with a semaphore in `.probes`, as any program that uses loopwatch may have.
+// A program's own probe made with systemtap's header, with a semaphore in `.probes`, as any program that uses loopwatch
+// may have.
 #define _SDT_HAS_SEMAPHORES 1
 #include <sys/sdt.h>
 

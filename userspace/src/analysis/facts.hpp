@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is known of one dispatch when it has ended, before anybody explains it: the input of explain(). Filled by the session from the
-// kernel's records, with stacks unwound and descriptors looked up. Plain data, times CLOCK_MONOTONIC ns.
+// What is known of one dispatch when it has ended, before anybody explains it: the input of explain(). Filled by the
+// session from the kernel's records, with stacks unwound and descriptors looked up. Plain data, times CLOCK_MONOTONIC
+// ns.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,10 @@ struct BlockFacts {
     std::uint64_t longest_ns = 0;
     std::uint64_t count = 0;
     std::uint64_t last_start_ns = 0, last_end_ns = 0;
-    // What the descriptor of fd_argument() (calls.hpp) is, readlink of /proc/PID/fd/N: "/var/lib/x.db", "pipe:[123]", "socket:[…]";
-    // "fifo:/path" for a named pipe; empty: unknown.
+    // What the descriptor of fd_argument() (calls.hpp) is, readlink of /proc/PID/fd/N: "/var/lib/x.db", "pipe:[123]",
+    // "socket:[…]"; "fifo:/path" for a named pipe; empty: unknown.
     std::string fd_target;
-    std::string peer;       // address of the socket's other end, if known
+    std::string peer;  // address of the socket's other end, if known
     std::vector<Frame> stack;
     std::vector<Frame> kernel_stack;
     std::optional<Waker> waker;
@@ -66,7 +67,8 @@ struct DispatchFacts {
     std::uint64_t other_blocked_ns = 0;  // part of blocked_ns for which no place was kept
     std::uint64_t blocks = 0, preemptions = 0;
     bool slow = false;  // the kernel side says: reached the threshold
-    bool scheduler_seen = true;  // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
+    bool scheduler_seen =
+        true;              // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
     bool complete = true;  // false: the dispatch never ended (the target died); only its blocking calls are reported
     std::vector<BlockFacts> blocks_by_place;
     std::vector<SingleBlock> long_blocks;

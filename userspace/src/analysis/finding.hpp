@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What loopwatch reports, as plain data: the records of README.md, "JSON". Analysis fills them, sinks write them; neither the
-// kernel's nor the target's layouts show here. Durations and times are nanoseconds, times CLOCK_MONOTONIC.
+// What loopwatch reports, as plain data: the records of README.md, "JSON". Analysis fills them, sinks write them;
+// neither the kernel's nor the target's layouts show here. Durations and times are nanoseconds, times CLOCK_MONOTONIC.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,22 @@ struct Location {
 
 // What a loop thread did while it did not serve its loop. JSON names: kind_name().
 enum class Kind {
-    cpu, sleep, lock, file_io, file_lock, pipe, network, dns, process, nested_wait, page_fault, io_uring,
-    run_queue, cpu_throttle, stopped, other,
+    cpu,
+    sleep,
+    lock,
+    file_io,
+    file_lock,
+    pipe,
+    network,
+    dns,
+    process,
+    nested_wait,
+    page_fault,
+    io_uring,
+    run_queue,
+    cpu_throttle,
+    stopped,
+    other,
 };
 
 enum class WokenBy { unknown, thread, timer, irq, signal };
@@ -42,10 +56,11 @@ struct Waker {
 struct Source {
     Kind kind = Kind::other;
     std::string call;  // libc or syscall name; empty for cpu
-    std::vector<std::pair<std::string, std::string>> args;  // fd, path, peer, host, lock, requested_ns … in reading order
+    std::vector<std::pair<std::string, std::string>>
+        args;  // fd, path, peer, host, lock, requested_ns … in reading order
     std::uint64_t duration_ns = 0;
     std::uint64_t longest_ns = 0;
-    std::uint64_t count = 0;  // blocks, or samples for cpu
+    std::uint64_t count = 0;          // blocks, or samples for cpu
     std::vector<Frame> stack;         // innermost first
     std::vector<Frame> kernel_stack;  // with --kernel-stacks
     std::optional<Waker> waker;
@@ -96,7 +111,7 @@ struct SlowCallback {
     std::uint64_t dispatch_seq = 0;
     LoopInfo loop;
     std::optional<TaskInfo> task;
-    Breakdown breakdown;  // sums to duration_ns
+    Breakdown breakdown;          // sums to duration_ns
     std::vector<Source> sources;  // by cost
     std::optional<Impact> impact;
     std::vector<Frame> stack;  // of the costliest source
@@ -203,7 +218,7 @@ struct SessionEnd {
     std::string reason;
 };
 
-using Record = std::variant<SessionStart, TargetStart, SlowCallback, BlockingCall, TaskEvent, LoopStats, SessionStats, TargetEnd,
-                            SessionEnd>;
+using Record = std::variant<SessionStart, TargetStart, SlowCallback, BlockingCall, TaskEvent, LoopStats, SessionStats,
+                            TargetEnd, SessionEnd>;
 
 }  // namespace loopwatch

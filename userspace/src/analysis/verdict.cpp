@@ -157,7 +157,8 @@ std::string verdict_of(const SlowCallback& slow)
         else
             more_ns += slow.sources[i].duration_ns;
     }
-    if (more_ns != 0 && more_ns >= slow.duration_ns / 100) clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
+    if (more_ns != 0 && more_ns >= slow.duration_ns / 100)
+        clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
     if (slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
         clauses.push_back(format_duration(slow.breakdown.other_ns) + " unknown");
     const auto* colon = clauses.empty() ? "" : ": ";

@@ -35,7 +35,8 @@ struct UprobeMultiAttr {
 };
 static_assert(sizeof(UprobeMultiAttr) == 64);
 
-Result<std::vector<Link>> attach_multi(const bpf_program* program, pid_t pid, const std::string& path, const std::vector<AttachPoint>& points)
+Result<std::vector<Link>> attach_multi(const bpf_program* program, pid_t pid, const std::string& path,
+                                       const std::vector<AttachPoint>& points)
 {
     std::vector<std::uint64_t> offsets, semaphores, cookies;
     for (const auto& point : points) {
@@ -59,7 +60,8 @@ Result<std::vector<Link>> attach_multi(const bpf_program* program, pid_t pid, co
     return links;
 }
 
-Result<std::vector<Link>> attach_perf(const bpf_program* program, pid_t pid, const std::string& path, const std::vector<AttachPoint>& points)
+Result<std::vector<Link>> attach_perf(const bpf_program* program, pid_t pid, const std::string& path,
+                                      const std::vector<AttachPoint>& points)
 {
     std::vector<Link> links;
     for (const auto& point : points) {
@@ -106,7 +108,8 @@ void prepare(bpf_program* program, AttachRung rung)
     if (rung == AttachRung::multi) bpf_program__set_expected_attach_type(program, trace_uprobe_multi);
 }
 
-Result<std::vector<Link>> attach(const bpf_program* program, AttachRung rung, pid_t pid, int file, const std::vector<AttachPoint>& points)
+Result<std::vector<Link>> attach(const bpf_program* program, AttachRung rung, pid_t pid, int file,
+                                 const std::vector<AttachPoint>& points)
 {
     if (points.empty() || rung == AttachRung::none) return std::vector<Link>{};
     const std::string path = fmt::format("/proc/self/fd/{}", file);

@@ -7,19 +7,25 @@ namespace loopwatch {
 
 namespace {
 
-bool worth_reporting(const DispatchBundle& bundle) { return !bundle.long_blocks.empty() || !bundle.calls.empty(); }
+bool worth_reporting(const DispatchBundle& bundle)
+{
+    return !bundle.long_blocks.empty() || !bundle.calls.empty();
+}
 
 }  // namespace
 
-// A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended. Either they were neither slow nor held a
-// long block, or the record that closes them was lost or, without probes, never comes.
+// A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended. Either they were
+// neither slow nor held a long block, or the record that closes them was lost or, without probes, never comes.
 DispatchBundle& DispatchBook::open(const lw_event& event)
 {
     const Key key{event.tid, event.seq};
-    for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key; older = open_.erase(older))
+    for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key;
+         older = open_.erase(older))
         if (worth_reporting(older->second)) superseded_.push_back(std::move(older->second));
     if (open_.size() >= max_open && !open_.contains(key)) {
-        const auto oldest = std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) { return a.second.last_ns < b.second.last_ns; });
+        const auto oldest = std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
+            return a.second.last_ns < b.second.last_ns;
+        });
         open_.erase(oldest);
         ++overflow_;
     }
@@ -79,7 +85,8 @@ DispatchBundle DispatchBook::close(const lw_dispatch& closing)
 std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
 {
     std::vector<DispatchBundle> abandoned;
-    for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid; bundle = open_.erase(bundle))
+    for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid;
+         bundle = open_.erase(bundle))
         if (worth_reporting(bundle->second)) abandoned.push_back(std::move(bundle->second));
     return abandoned;
 }
@@ -93,7 +100,10 @@ std::vector<DispatchBundle> DispatchBook::abandon_all()
     return abandoned;
 }
 
-std::vector<DispatchBundle> DispatchBook::take_superseded() { return std::exchange(superseded_, {}); }
+std::vector<DispatchBundle> DispatchBook::take_superseded()
+{
+    return std::exchange(superseded_, {});
+}
 
 std::size_t DispatchBook::samples_of(std::uint32_t tid, std::uint64_t seq) const
 {

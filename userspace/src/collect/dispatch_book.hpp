@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DispatchBook: gathers what arrives about one dispatch (blocks while it runs, samples, the shim's calls) until the record that closes it.
-// Bounded: what never gets closed is dropped or, if it holds long blocks, handed out as incomplete.
+// DispatchBook: gathers what arrives about one dispatch (blocks while it runs, samples, the shim's calls) until the
+// record that closes it. Bounded: what never gets closed is dropped or, if it holds long blocks, handed out as
+// incomplete.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ public:
     void add(SampleEvent event);
     void add(CallEvent event);
     DispatchBundle close(const lw_dispatch& closing);
-    // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call is known.
+    // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call
+    // is known.
     std::vector<DispatchBundle> take_superseded();
     // Dispatches of a thread that has ended, of which at least a long block or a call is known.
     std::vector<DispatchBundle> abandon(std::uint32_t tid);

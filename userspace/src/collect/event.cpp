@@ -50,8 +50,7 @@ std::optional<Event> decode(std::span<const std::uint8_t> bytes)
     if (!copy(bytes, head) || head.size != bytes.size()) return std::nullopt;
     switch (head.kind) {
         case LW_EVENT_LOOP_START:
-        case LW_EVENT_LOOP_STOP:
-            return plain<lw_loop_started>(bytes);
+        case LW_EVENT_LOOP_STOP: return plain<lw_loop_started>(bytes);
         case LW_EVENT_DISPATCH: {
             auto event = plain<lw_dispatch>(bytes);
             if (event) terminate(std::get<lw_dispatch>(*event).task.name);
@@ -62,8 +61,7 @@ std::optional<Event> decode(std::span<const std::uint8_t> bytes)
             if (event) terminate(std::get<SourceEvent>(*event).head.waker.comm);
             return event;
         }
-        case LW_EVENT_SAMPLE:
-            return with_stack<SampleEvent>(bytes);
+        case LW_EVENT_SAMPLE: return with_stack<SampleEvent>(bytes);
         case LW_EVENT_CALL: {
             auto event = with_stack<CallEvent>(bytes);
             if (event) {
@@ -77,12 +75,9 @@ std::optional<Event> decode(std::span<const std::uint8_t> bytes)
             if (event) terminate(std::get<lw_trace>(*event).text);
             return event;
         }
-        case LW_EVENT_WAKE:
-            return plain<WakeEvent>(bytes);
-        case LW_EVENT_EXIT:
-            return plain<ExitEvent>(bytes);
-        default:
-            return std::nullopt;
+        case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
+        case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
+        default: return std::nullopt;
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Typed events: what the ring's bytes mean. A record that is too short for its kind, or claims more bytes than it has, is no event.
+// Typed events: what the ring's bytes mean. A record that is too short for its kind, or claims more bytes than it has,
+// is no event.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ struct ExitEvent {
     lw_event head;
 };
 
-using Event = std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, lw_trace, WakeEvent, ExitEvent>;
+using Event =
+    std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, lw_trace, WakeEvent, ExitEvent>;
 
 std::optional<Event> decode(std::span<const std::uint8_t> bytes);
 

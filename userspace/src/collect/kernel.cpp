@@ -19,7 +19,8 @@ namespace loopwatch {
 
 namespace {
 
-constexpr std::uint32_t buffers_per_loop = LW_SOURCES + 2;  // LW_BUFFERS in lw_maps.bpf.h, asserted when the map is sized
+constexpr std::uint32_t buffers_per_loop =
+    LW_SOURCES + 2;  // LW_BUFFERS in lw_maps.bpf.h, asserted when the map is sized
 
 // struct lw_loop of lw_maps.bpf.h begins so; the rest starts as zeros.
 struct LoopEntry {
@@ -47,8 +48,10 @@ Error load_error(const char* what, int error)
     errno = error < 0 ? -error : error;
     const bool denied = errno == EPERM || errno == EACCES;
     auto failure = errno_error(denied ? ExitCode::not_permitted : ExitCode::failed, what,
-                               denied ? "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" : "loopwatch doctor tells what is missing");
-    if (!last_complaint.empty() && !denied) failure.what += fmt::format(" ({})", last_complaint.substr(0, last_complaint.find('\n')));
+                               denied ? "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
+                                      : "loopwatch doctor tells what is missing");
+    if (!last_complaint.empty() && !denied)
+        failure.what += fmt::format(" ({})", last_complaint.substr(0, last_complaint.find('\n')));
     return failure;
 }
 
@@ -104,7 +107,9 @@ struct Kernel::Parts {
     }
 };
 
-Kernel::Kernel() : parts_(std::make_unique<Parts>()) {}
+Kernel::Kernel() : parts_(std::make_unique<Parts>())
+{
+}
 Kernel::~Kernel() = default;
 
 Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
@@ -125,7 +130,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
     bpf_map__set_max_entries(maps.places, options.max_loops * buffers_per_loop);
     auto& programs = parts.skeleton->progs;
-    for (auto* program : {programs.on_loop_start, programs.on_loop_stop, programs.on_slow_dispatch, programs.on_blocking_call, programs.on_trace})
+    for (auto* program : {programs.on_loop_start, programs.on_loop_stop, programs.on_slow_dispatch,
+                          programs.on_blocking_call, programs.on_trace})
         prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
@@ -159,7 +165,8 @@ void Kernel::dismiss(pid_t pid)
 Result<std::vector<Link>> Kernel::attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites)
 {
     std::map<bpf_program*, std::vector<AttachPoint>> by_program;
-    for (const auto& site : sites) by_program[parts_->program_of(site.probe)].push_back({site.offset, site.semaphore_offset, site.probe});
+    for (const auto& site : sites)
+        by_program[parts_->program_of(site.probe)].push_back({site.offset, site.semaphore_offset, site.probe});
     std::vector<Link> links;
     for (const auto& [program, points] : by_program) {
         auto attached = attach(program, rung_, pid, file, points);
@@ -206,7 +213,10 @@ Result<Fd> Kernel::sample(std::uint32_t tid, std::uint64_t period_ns)
     return event;
 }
 
-int Kernel::ring_descriptor() const { return ring_buffer__epoll_fd(parts_->ring); }
+int Kernel::ring_descriptor() const
+{
+    return ring_buffer__epoll_fd(parts_->ring);
+}
 
 bool Kernel::drain(std::size_t budget, const std::function<void(const Event&)>& handle)
 {
@@ -215,7 +225,10 @@ bool Kernel::drain(std::size_t budget, const std::function<void(const Event&)>& 
     return ring_buffer__consume(parts_->ring) == -EAGAIN;
 }
 
-void Kernel::set_watchdog_asleep(bool asleep) { parts_->skeleton->bss->watchdog_asleep = asleep; }
+void Kernel::set_watchdog_asleep(bool asleep)
+{
+    parts_->skeleton->bss->watchdog_asleep = asleep;
+}
 
 std::map<std::string, std::uint64_t> Kernel::losses() const
 {
@@ -252,7 +265,10 @@ Kernel::Cost Kernel::cost() const
     return cost;
 }
 
-void Kernel::start_calibration() { parts_->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME)); }
+void Kernel::start_calibration()
+{
+    parts_->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+}
 
 void Kernel::finish_calibration()
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Kernel: the BPF side as an object with a life cycle: open (load, attach the scheduler's view) → watch a module's probes, enter loops →
-// drain events → counters → destroy (detaches everything; nothing is ever pinned).
+// Kernel: the BPF side as an object with a life cycle: open (load, attach the scheduler's view) → watch a module's
+// probes, enter loops → drain events → counters → destroy (detaches everything; nothing is ever pinned).
 #pragma once
 
 #include <sys/types.h>
@@ -45,7 +45,8 @@ public:
     Result<void> admit(pid_t pid);
     void dismiss(pid_t pid);
     Result<std::vector<Link>> attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites);
-    // Enters a loop that ran before the attach. No error if it is known; not_supported beyond max_loops (counted as a loss).
+    // Enters a loop that ran before the attach. No error if it is known; not_supported beyond max_loops (counted as a
+    // loss).
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
     Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns);
@@ -62,7 +63,8 @@ public:
         std::uint64_t trace_runs = 0;
     };
     Cost cost() const;
-    // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by finish_calibration().
+    // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by
+    // finish_calibration().
     void start_calibration();
     void finish_calibration();
     AttachRung rung() const noexcept { return rung_; }

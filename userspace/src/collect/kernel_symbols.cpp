@@ -12,15 +12,18 @@ namespace loopwatch {
 
 namespace {
 
-// Names of x86-64 kernels 6.1 to 6.18. A timer's wake passes through an interrupt as well, so the more telling origin wins.
+// Names of x86-64 kernels 6.1 to 6.18. A timer's wake passes through an interrupt as well, so the more telling origin
+// wins.
 WakeOrigin meaning(std::string_view name)
 {
     using std::string_view;
-    for (const string_view timer : {"hrtimer_interrupt", "__hrtimer_run_queues", "run_timer_softirq", "hrtimer_wakeup", "tick_nohz_handler"})
+    for (const string_view timer :
+         {"hrtimer_interrupt", "__hrtimer_run_queues", "run_timer_softirq", "hrtimer_wakeup", "tick_nohz_handler"})
         if (name == timer) return WakeOrigin::timer;
     for (const string_view signal : {"signal_wake_up_state", "__send_signal_locked", "complete_signal"})
         if (name == signal) return WakeOrigin::signal;
-    for (const string_view interrupt : {"handle_softirqs", "__do_softirq", "asm_common_interrupt", "common_interrupt", "__irq_exit_rcu"})
+    for (const string_view interrupt :
+         {"handle_softirqs", "__do_softirq", "asm_common_interrupt", "common_interrupt", "__irq_exit_rcu"})
         if (name == interrupt) return WakeOrigin::irq;
     if (name.starts_with("asm_sysvec_") || name.starts_with("sysvec_")) return WakeOrigin::irq;
     return WakeOrigin::unknown;
@@ -38,7 +41,8 @@ int rank(WakeOrigin origin)
 
 }  // namespace
 
-// 120,000 lines "address type name [module]" at each start: scanf took a third of the time from exec to session_start (30 ms).
+// 120,000 lines "address type name [module]" at each start: scanf took a third of the time from exec to session_start
+// (30 ms).
 KernelSymbols::KernelSymbols()
 {
     std::ifstream symbols("/proc/kallsyms");

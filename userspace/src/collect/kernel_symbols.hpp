@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names of kernel addresses, and how a wake-up came about, told from the kernel stack it was made on: by the thread that was running, or by an interrupt that merely hit
-// it (a timer that expired, a packet that arrived, a signal).
+// Names of kernel addresses, and how a wake-up came about, told from the kernel stack it was made on: by the thread
+// that was running, or by an interrupt that merely hit it (a timer that expired, a packet that arrived, a signal).
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ enum class WakeOrigin { unknown, thread, timer, irq, signal };
 
 class KernelSymbols {
 public:
-    // Reads /proc/kallsyms once and keeps only the ranges of the functions that tell. Without the right to see addresses every origin is
-    // unknown.
+    // Reads /proc/kallsyms once and keeps only the ranges of the functions that tell. Without the right to see
+    // addresses every origin is unknown.
     KernelSymbols();
     ~KernelSymbols();
     KernelSymbols(const KernelSymbols&) = delete;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One table a struct says how it is written as JSON; the encoder and the schema both walk it, so they cannot drift apart. A row
-// names a member (or a function of the struct), and the C++ type of what it yields decides the JSON type in both.
+// One table a struct says how it is written as JSON; the encoder and the schema both walk it, so they cannot drift
+// apart. A row names a member (or a function of the struct), and the C++ type of what it yields decides the JSON type
+// in both.
 #pragma once
 
 #include <cmath>
@@ -67,7 +68,7 @@ struct Value<bool> {
 };
 
 template <class T>
-    requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 struct Value<T> {
     static Json encode(T value) { return value; }
     static Json schema()
@@ -135,8 +136,12 @@ template <class T, auto member>
 constexpr Field<T> field(const char* name, const char* description, const char* constraint = "{}")
 {
     using Type = std::decay_t<std::invoke_result_t<decltype(member), const T&>>;
-    return {name, description, [](const T& object) { return Value<Type>::encode(std::invoke(member, object)); },
-            &Value<Type>::schema, constraint, true};
+    return {name,
+            description,
+            [](const T& object) { return Value<Type>::encode(std::invoke(member, object)); },
+            &Value<Type>::schema,
+            constraint,
+            true};
 }
 
 // A row that is left out where it is null.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many findings may travel: a loop that stalls on every request must not fill the disk. What is over a limit is counted by
-// type, never dropped in silence.
+// How many findings may travel: a loop that stalls on every request must not fill the disk. What is over a limit is
+// counted by type, never dropped in silence.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Limits {
     std::uint64_t total = 1'000;          // a second
 };
 
-// Counts in windows of one second, which begin with the first finding after the last window's end. Memory: at most `total`
-// fingerprints.
+// Counts in windows of one second, which begin with the first finding after the last window's end. Memory: at most
+// `total` fingerprints.
 class Limiter {
 public:
     explicit Limiter(Limits limits = {}) : limits_(limits) {}

@@ -82,7 +82,8 @@ Result<void> check_file(int fd, int directory, const std::string& path)
         return errno_error(ExitCode::failed, "cannot inspect " + path);
     }
     if (!S_ISREG(file.st_mode)) return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
-    if (file.st_nlink != 1) return refusal(path, "it has other names (hard links)", "remove it, or choose another file");
+    if (file.st_nlink != 1)
+        return refusal(path, "it has other names (hard links)", "remove it, or choose another file");
     const auto caller = sudo_caller();
     const bool ours = file.st_uid == ::geteuid() || (caller && file.st_uid == caller->uid);
     if ((parent.st_mode & S_IWOTH) != 0 && !ours) {
@@ -101,8 +102,8 @@ struct OpenedFile {
 
 Result<OpenedFile> open_or_create(int directory, const std::string& path, const std::string& file)
 {
-    // O_CREAT alone would be refused on existing files in sticky directories (fs.protected_regular), and would not tell whether
-    // the file is ours to give to the caller of sudo. Twice, for a file that goes or comes in between.
+    // O_CREAT alone would be refused on existing files in sticky directories (fs.protected_regular), and would not tell
+    // whether the file is ours to give to the caller of sudo. Twice, for a file that goes or comes in between.
     for (int attempt = 0; attempt < 2; ++attempt) {
         Fd created(openat2(directory, file.c_str(), open_flags | O_CREAT | O_EXCL, 0600));
         if (created) return OpenedFile{std::move(created), true};
@@ -141,11 +142,12 @@ Result<Fd> open_file(const std::string& path)
 std::string hint_for(int error)
 {
     switch (error) {
-    case ENOSPC: case EDQUOT: return "free some space, or write elsewhere with -o";
-    case EFBIG: return "raise the file size limit (ulimit -f)";
-    case EPIPE: return "the reader of the output ended before loopwatch";
-    case EBADF: return "stdout is closed; give a file with -o";
-    default: return "write elsewhere with -o";
+        case ENOSPC:
+        case EDQUOT: return "free some space, or write elsewhere with -o";
+        case EFBIG: return "raise the file size limit (ulimit -f)";
+        case EPIPE: return "the reader of the output ended before loopwatch";
+        case EBADF: return "stdout is closed; give a file with -o";
+        default: return "write elsewhere with -o";
     }
 }
 
@@ -188,7 +190,10 @@ Result<void> Output::write_lines(std::string_view lines)
     return {};
 }
 
-bool Output::is_terminal() const { return ::isatty(fd_.raw()) == 1; }
+bool Output::is_terminal() const
+{
+    return ::isatty(fd_.raw()) == 1;
+}
 
 Error Output::write_error() const
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Output: where the bytes of a report go, a regular file or stdout, a whole line at a time. Root opens a path that a user may have
-// prepared, so links, hard links, FIFOs, devices and other people's files in shared directories are refused.
+// Output: where the bytes of a report go, a regular file or stdout, a whole line at a time. Root opens a path that a
+// user may have prepared, so links, hard links, FIFOs, devices and other people's files in shared directories are
+// refused.
 #pragma once
 
 #include <string>
@@ -14,13 +15,13 @@ namespace loopwatch {
 
 class Output {
 public:
-    // `path` "-": stdout. A file is created with mode 0600 (under sudo, for the user who called it) or overwritten. From the
-    // first open on, SIGPIPE and SIGXFSZ are ignored in this process: a vanished reader is an error of write_lines().
-    // Fails with ExitCode::failed.
+    // `path` "-": stdout. A file is created with mode 0600 (under sudo, for the user who called it) or overwritten.
+    // From the first open on, SIGPIPE and SIGXFSZ are ignored in this process: a vanished reader is an error of
+    // write_lines(). Fails with ExitCode::failed.
     static Result<Output> open(const std::string& path);
 
-    // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it short, a
-    // regular file is cut back. Waits for a slow reader. Fails with ExitCode::failed.
+    // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it
+    // short, a regular file is cut back. Waits for a slow reader. Fails with ExitCode::failed.
     Result<void> write_lines(std::string_view lines);
 
     bool is_terminal() const;

@@ -42,8 +42,7 @@ struct Value<Arguments> {
         const bool named = std::ranges::find(names, name) != std::end(names) || name.ends_with("_ns");
         // 18 digits fit 64 bits.
         const std::string_view digits = std::string_view(value).substr(value.starts_with('-') ? 1 : 0);
-        return named && !digits.empty() && digits.size() <= 18 &&
-               digits.find_first_not_of("0123456789") == digits.npos;
+        return named && !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == digits.npos;
     }
     static Json encode(const Arguments& arguments)
     {
@@ -65,10 +64,20 @@ constexpr const char* hash_pattern = R"({"pattern":"^[0-9a-f]*$"})";
 constexpr const char* address_pattern = R"({"pattern":"^0x[0-9a-f]+$"})";
 constexpr const char* at_least_one = R"({"minimum":1})";
 
-// The target may live in our own PID namespace, and a record may concern the process as a whole, that is its main thread.
-std::uint32_t tid_of(const Subject& s) { return s.tid != 0 ? s.tid : s.pid; }
-std::uint32_t ns_pid_of(const Subject& s) { return s.ns_pid != 0 ? s.ns_pid : s.pid; }
-std::uint32_t ns_tid_of(const Subject& s) { return s.ns_tid != 0 ? s.ns_tid : s.tid != 0 ? s.tid : ns_pid_of(s); }
+// The target may live in our own PID namespace, and a record may concern the process as a whole, that is its main
+// thread.
+std::uint32_t tid_of(const Subject& s)
+{
+    return s.tid != 0 ? s.tid : s.pid;
+}
+std::uint32_t ns_pid_of(const Subject& s)
+{
+    return s.ns_pid != 0 ? s.ns_pid : s.pid;
+}
+std::uint32_t ns_tid_of(const Subject& s)
+{
+    return s.ns_tid != 0 ? s.ns_tid : s.tid != 0 ? s.tid : ns_pid_of(s);
+}
 
 std::optional<std::string> known(const std::string& text)
 {
@@ -77,13 +86,13 @@ std::optional<std::string> known(const std::string& text)
 
 }  // namespace
 
-#define LW_TABLE(type, name, ...)                          \
-    template <>                                            \
-    const Table<type>& table_of<type>()                    \
-    {                                                      \
+#define LW_TABLE(type, name, ...)                              \
+    template <>                                                \
+    const Table<type>& table_of<type>()                        \
+    {                                                          \
         static constexpr Field<type> fields[] = {__VA_ARGS__}; \
-        static constexpr Table<type> table{name, fields};  \
-        return table;                                      \
+        static constexpr Table<type> table{name, fields};      \
+        return table;                                          \
     }
 
 // clang-format off

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// THE tables of the JSON output, schema loopwatch/1: which fields each record has. Fields may be added; those that are here keep
-// their names and meaning.
+// THE tables of the JSON output, schema loopwatch/1: which fields each record has. Fields may be added; those that are
+// here keep their names and meaning.
 #pragma once
 
 #include <span>
@@ -20,28 +20,49 @@ struct Envelope {
     std::string host;
 };
 
-template <> const Table<Envelope>& table_of<Envelope>();
-template <> const Table<Subject>& table_of<Subject>();
-template <> const Table<Frame>& table_of<Frame>();
-template <> const Table<Location>& table_of<Location>();
-template <> const Table<Waker>& table_of<Waker>();
-template <> const Table<Source>& table_of<Source>();
-template <> const Table<TaskInfo>& table_of<TaskInfo>();
-template <> const Table<LoopInfo>& table_of<LoopInfo>();
-template <> const Table<Breakdown>& table_of<Breakdown>();
-template <> const Table<Impact>& table_of<Impact>();
-template <> const Table<Quantiles>& table_of<Quantiles>();
-template <> const Table<Overhead>& table_of<Overhead>();
+template <>
+const Table<Envelope>& table_of<Envelope>();
+template <>
+const Table<Subject>& table_of<Subject>();
+template <>
+const Table<Frame>& table_of<Frame>();
+template <>
+const Table<Location>& table_of<Location>();
+template <>
+const Table<Waker>& table_of<Waker>();
+template <>
+const Table<Source>& table_of<Source>();
+template <>
+const Table<TaskInfo>& table_of<TaskInfo>();
+template <>
+const Table<LoopInfo>& table_of<LoopInfo>();
+template <>
+const Table<Breakdown>& table_of<Breakdown>();
+template <>
+const Table<Impact>& table_of<Impact>();
+template <>
+const Table<Quantiles>& table_of<Quantiles>();
+template <>
+const Table<Overhead>& table_of<Overhead>();
 
-template <> const Table<SessionStart>& table_of<SessionStart>();
-template <> const Table<TargetStart>& table_of<TargetStart>();
-template <> const Table<SlowCallback>& table_of<SlowCallback>();
-template <> const Table<BlockingCall>& table_of<BlockingCall>();
-template <> const Table<TaskEvent>& table_of<TaskEvent>();
-template <> const Table<LoopStats>& table_of<LoopStats>();
-template <> const Table<SessionStats>& table_of<SessionStats>();
-template <> const Table<TargetEnd>& table_of<TargetEnd>();
-template <> const Table<SessionEnd>& table_of<SessionEnd>();
+template <>
+const Table<SessionStart>& table_of<SessionStart>();
+template <>
+const Table<TargetStart>& table_of<TargetStart>();
+template <>
+const Table<SlowCallback>& table_of<SlowCallback>();
+template <>
+const Table<BlockingCall>& table_of<BlockingCall>();
+template <>
+const Table<TaskEvent>& table_of<TaskEvent>();
+template <>
+const Table<LoopStats>& table_of<LoopStats>();
+template <>
+const Table<SessionStats>& table_of<SessionStats>();
+template <>
+const Table<TargetEnd>& table_of<TargetEnd>();
+template <>
+const Table<SessionEnd>& table_of<SessionEnd>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {

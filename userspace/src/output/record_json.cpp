@@ -80,8 +80,10 @@ std::string_view type_of(const Record& record)
 {
     return std::visit(
         []<class T>(const T& r) -> std::string_view {
-            if constexpr (std::is_same_v<T, TaskEvent>) return r.type;
-            else return json::table_of<T>().name;
+            if constexpr (std::is_same_v<T, TaskEvent>)
+                return r.type;
+            else
+                return json::table_of<T>().name;
         },
         record);
 }
@@ -90,8 +92,10 @@ std::uint64_t time_of(const Record& record)
 {
     return std::visit(
         [](const auto& r) {
-            if constexpr (requires { r.end_ns; }) return r.end_ns;
-            else return r.at_ns;
+            if constexpr (requires { r.end_ns; })
+                return r.end_ns;
+            else
+                return r.at_ns;
         },
         record);
 }

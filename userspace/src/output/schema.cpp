@@ -55,8 +55,9 @@ public:
     {
         Json result{{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                     {"title", "loopwatch/1"},
-                    {"description", "One line of loopwatch --format ndjson. Names ending in _ns are nanoseconds. Fields "
-                                    "may be added within loopwatch/1; known ones keep their meaning."},
+                    {"description",
+                     "One line of loopwatch --format ndjson. Names ending in _ns are nanoseconds. Fields "
+                     "may be added within loopwatch/1; known ones keep their meaning."},
                     {"type", "object"},
                     {"required", {"type"}},
                     {"properties", {{"type", {{"enum", types_}}}}},
@@ -107,8 +108,8 @@ private:
         const std::string name(type);
         definitions_[name] = std::move(definition);
         types_.push_back(name);
-        cases_.push_back({{"if", {{"properties", {{"type", {{"const", name}}}}}}},
-                          {"then", {{"$ref", "#/$defs/" + name}}}});
+        cases_.push_back(
+            {{"if", {{"properties", {{"type", {{"const", name}}}}}}}, {"then", {{"$ref", "#/$defs/" + name}}}});
     }
 
     bool strict_;
@@ -123,7 +124,8 @@ json::Json output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
     builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, Breakdown, Impact, Quantiles, Overhead>();
-    builder.add_records<SessionStart, TargetStart, SlowCallback, BlockingCall, LoopStats, SessionStats, TargetEnd, SessionEnd>();
+    builder.add_records<SessionStart, TargetStart, SlowCallback, BlockingCall, LoopStats, SessionStats, TargetEnd,
+                        SessionEnd>();
     builder.add_task_events();
     return builder.finish();
 }

@@ -10,7 +10,8 @@
 
 namespace loopwatch {
 
-// Published form: fields that it does not know are allowed, as later versions may add some. `strict` refuses them; for tests.
+// Published form: fields that it does not know are allowed, as later versions may add some. `strict` refuses them; for
+// tests.
 json::Json output_schema(bool strict = false);
 
 // JSON types of what --fail-on may name: findings, not steps of tasks or statistics.

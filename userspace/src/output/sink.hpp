@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where records go. One sink a file; several may stand side by side. A sink formats, an Output (output.hpp) writes bytes.
+// Where records go. One sink a file; several may stand side by side. A sink formats, an Output (output.hpp) writes
+// bytes.
 #pragma once
 
 #include "analysis/finding.hpp"

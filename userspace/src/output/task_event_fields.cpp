@@ -89,6 +89,9 @@ constexpr TaskEventType types[] = {
 
 }  // namespace
 
-std::span<const TaskEventType> task_event_types() { return types; }
+std::span<const TaskEventType> task_event_types()
+{
+    return types;
+}
 
 }  // namespace loopwatch::json

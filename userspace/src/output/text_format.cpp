@@ -49,7 +49,8 @@ std::string place(const Location& location)
     return location.function.empty() ? line : fmt::format("{} ({})", escape_terminal(location.function), line);
 }
 
-std::string headline(std::uint64_t number, std::uint64_t time_ns, const std::string& verdict, const TextContext& context)
+std::string headline(std::uint64_t number, std::uint64_t time_ns, const std::string& verdict,
+                     const TextContext& context)
 {
     return fmt::format("{} {}  {}\n", context.style.alarm(fmt::format("#{}", number)),
                        context.style.faint(context.anchor.time_of_day(time_ns)),
@@ -59,9 +60,12 @@ std::string headline(std::uint64_t number, std::uint64_t time_ns, const std::str
 void add_breakdown(Sections& out, const Breakdown& breakdown)
 {
     const std::pair<std::uint64_t, std::string_view> parts[] = {
-        {breakdown.blocked_ns, "blocked"},          {breakdown.cpu_ns, "on CPU"},
-        {breakdown.runq_ns, "waiting for a CPU"},   {breakdown.throttled_ns, "throttled by its cgroup"},
-        {breakdown.stopped_ns, "stopped by a signal"}, {breakdown.other_ns, "unaccounted for"},
+        {breakdown.blocked_ns, "blocked"},
+        {breakdown.cpu_ns, "on CPU"},
+        {breakdown.runq_ns, "waiting for a CPU"},
+        {breakdown.throttled_ns, "throttled by its cgroup"},
+        {breakdown.stopped_ns, "stopped by a signal"},
+        {breakdown.other_ns, "unaccounted for"},
     };
     std::vector<std::string> shown;
     for (const auto& [ns, what] : parts) {
@@ -99,7 +103,8 @@ std::string waker_text(const Source& source)
         return fmt::format(", woken by {} (tid {})", escape_terminal(source.waker->comm), source.waker->tid);
     }
     if (source.woken_by == WokenBy::unknown || source.woken_by == WokenBy::thread) return {};
-    return fmt::format(", woken by {}", source.woken_by == WokenBy::irq ? "an interrupt" : woken_by_name(source.woken_by));
+    return fmt::format(", woken by {}",
+                       source.woken_by == WokenBy::irq ? "an interrupt" : woken_by_name(source.woken_by));
 }
 
 std::string source_text(const Source& source, bool with_place)
@@ -175,7 +180,8 @@ void add_stack(Sections& out, const std::vector<Frame>& stack)
 
 void add_task(Sections& out, const TaskInfo& task)
 {
-    std::string text = fmt::format("{}#{}", escape_terminal(task.name.empty() ? "task" : task.name), escape_terminal(task.id));
+    std::string text =
+        fmt::format("{}#{}", escape_terminal(task.name.empty() ? "task" : task.name), escape_terminal(task.id));
     for (const auto& [name, value] : task.labels) {
         text += fmt::format(", {}={}", escape_terminal(name), escape_terminal(value));
     }
@@ -200,8 +206,8 @@ std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextCo
     if (slow.impact && slow.impact->tasks_delayed != 0) {
         out.begin("impact");
         out.line(fmt::format("{} {} waited up to {}, {} in all", slow.impact->tasks_delayed,
-                             slow.impact->tasks_delayed == 1 ? "task" : "tasks", format_duration(slow.impact->max_delay_ns),
-                             format_duration(slow.impact->total_delay_ns)));
+                             slow.impact->tasks_delayed == 1 ? "task" : "tasks",
+                             format_duration(slow.impact->max_delay_ns), format_duration(slow.impact->total_delay_ns)));
     }
     out.begin("thread");
     out.line(fmt::format("{}, pid {} tid {}", escape_terminal(slow.subject.comm), slow.subject.pid, slow.subject.tid));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Findings as lines for a person at 3 a.m.: what happened first, then where the time went, then the code, then who was concerned.
-// Every string of the target is escaped. Each result ends in a line end.
+// Findings as lines for a person at 3 a.m.: what happened first, then where the time went, then the code, then who was
+// concerned. Every string of the target is escaped. Each result ends in a line end.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,8 @@
 namespace loopwatch {
 namespace {
 
-// Repeats are told at most so often; also how long a blocking call waits for its slow callback (both are made at the dispatch's end).
+// Repeats are told at most so often; also how long a blocking call waits for its slow callback (both are made at the
+// dispatch's end).
 constexpr std::uint64_t period_ns = 1'000'000'000;
 constexpr std::size_t most_fingerprints = 10'000;
 constexpr std::size_t most_held = 1'024;
@@ -38,11 +39,26 @@ Result<void> TextSink::write(const Record& record)
     return output_.write_lines(lines);
 }
 
-void TextSink::add(const SessionStart& start) { tell(text_of(start, context_)); }
-void TextSink::add(const TargetStart& start) { tell(text_of(start, context_)); }
-void TextSink::add(const TargetEnd& end) { tell(text_of(end, context_)); }
-void TextSink::add(const TaskEvent& event) { pending_ += text_of(event, context_); }
-void TextSink::add(const LoopStats& stats) { loops_.add(stats); }
+void TextSink::add(const SessionStart& start)
+{
+    tell(text_of(start, context_));
+}
+void TextSink::add(const TargetStart& start)
+{
+    tell(text_of(start, context_));
+}
+void TextSink::add(const TargetEnd& end)
+{
+    tell(text_of(end, context_));
+}
+void TextSink::add(const TaskEvent& event)
+{
+    pending_ += text_of(event, context_);
+}
+void TextSink::add(const LoopStats& stats)
+{
+    loops_.add(stats);
+}
 
 void TextSink::add(const SlowCallback& slow)
 {
@@ -103,7 +119,8 @@ void TextSink::show_repeats()
     repeats_shown_ns_ = now_ns_;
     for (const std::string& fingerprint : repeated_) {
         Fold& fold = folds_[fingerprint];
-        pending_ += fmt::format("×{} more like #{}, longest {}\n", fold.repeats, fold.number, format_duration(fold.longest_ns));
+        pending_ +=
+            fmt::format("×{} more like #{}, longest {}\n", fold.repeats, fold.number, format_duration(fold.longest_ns));
         fold.repeats = 0;
         fold.longest_ns = 0;
     }

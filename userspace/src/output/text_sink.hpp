@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The report for people. Repeats of a fingerprint are folded: the first in full, later ones as a count. A blocking call is part of
-// its slow callback and stands alone only when its dispatch was not slow.
+// The report for people. Repeats of a fingerprint are folded: the first in full, later ones as a count. A blocking call
+// is part of its slow callback and stands alone only when its dispatch was not slow.
 #pragma once
 
 #include <deque>
@@ -70,9 +70,9 @@ private:
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
     std::unordered_map<std::string, Fold> folds_;
-    std::deque<std::string> repeated_;     // fingerprints with repeats, in order of the first one
-    std::deque<Held> held_;                // calls whose slow callback may still come
-    std::deque<DispatchKey> slow_;         // dispatches whose blocking calls may still come
+    std::deque<std::string> repeated_;  // fingerprints with repeats, in order of the first one
+    std::deque<Held> held_;             // calls whose slow callback may still come
+    std::deque<DispatchKey> slow_;      // dispatches whose blocking calls may still come
     LoopTotals loops_;
 };
 

@@ -80,9 +80,9 @@ std::string LoopTotals::text() const
 std::string text_of(const SessionStart& start, const TextContext& context)
 {
     return fmt::format("loopwatch {} on Linux {}, {}: slow callbacks from {}, blocking calls from {}; tiers {}\n",
-                       escape_terminal(start.version), escape_terminal(start.kernel), context.anchor.rfc3339(start.at_ns),
-                       format_duration(start.threshold_ns), format_duration(start.block_threshold_ns),
-                       fmt::join(start.tiers, ", ")) +
+                       escape_terminal(start.version), escape_terminal(start.kernel),
+                       context.anchor.rfc3339(start.at_ns), format_duration(start.threshold_ns),
+                       format_duration(start.block_threshold_ns), fmt::join(start.tiers, ", ")) +
            warning_lines(start.warnings, context);
 }
 
@@ -99,8 +99,10 @@ std::string text_of(const TargetStart& start, const TextContext& context)
 std::string text_of(const TargetEnd& end, const TextContext&)
 {
     std::string status;
-    if (end.exit_status && WIFEXITED(*end.exit_status)) status = fmt::format(", status {}", WEXITSTATUS(*end.exit_status));
-    if (end.exit_status && WIFSIGNALED(*end.exit_status)) status = fmt::format(", signal {}", WTERMSIG(*end.exit_status));
+    if (end.exit_status && WIFEXITED(*end.exit_status))
+        status = fmt::format(", status {}", WEXITSTATUS(*end.exit_status));
+    if (end.exit_status && WIFSIGNALED(*end.exit_status))
+        status = fmt::format(", signal {}", WTERMSIG(*end.exit_status));
     return fmt::format("{}: {}{}\n", process(end.subject), escape_terminal(end.reason), status);
 }
 

@@ -17,7 +17,10 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_warnings = 32;
 
-std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string base_name(const std::string& path)
+{
+    return path.substr(path.rfind('/') + 1);
+}
 
 // How probe.hpp's thunks take their arguments; the BPF side reads these registers and no others.
 std::string calling_convention(unsigned arguments)
@@ -49,7 +52,8 @@ Attachment::~Attachment()
     (void)worker_.map_process(pid(), {});
 }
 
-Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
+Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
+                                                       const AttachmentOptions& options)
 {
     auto process = Process::open(pid);
     if (!process) return process.error();
@@ -61,7 +65,8 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
         return refreshed.error();
     }
     if (!attachment->carries_probes_)
-        return Error{ExitCode::not_permitted, fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
+        return Error{ExitCode::not_permitted,
+                     fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
                      "build it with loopwatch::rt, or fire the probes of <loopwatch/probe.hpp> in its event loop"};
     return attachment;
 }
@@ -77,7 +82,8 @@ Result<void> Attachment::refresh()
     auto modules = process_.modules(&unreadable);
     if (!modules) return modules.error();
     modules_hash_ = hash;
-    if (unreadable) warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
+    if (unreadable)
+        warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
     for (const auto& module : *modules)
         if (auto attached = attach_module(module); !attached) return attached;
     scan_registries();
@@ -100,7 +106,8 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     }
     if (base_name(module.path) == shim_name) shim_ = true;
     if (scan->registry_vaddr != 0)
-        registries_.push_back(scan->registry_vaddr + module.start - (scan->exec_vaddr + module.file_offset - scan->exec_offset));
+        registries_.push_back(scan->registry_vaddr + module.start -
+                              (scan->exec_vaddr + module.file_offset - scan->exec_offset));
 
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
@@ -120,12 +127,14 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
     for (const auto& site : sites) {
         const auto* row = find_probe(site.name);
         if (!row || row->gate == ProbeGate::debug || (row->gate == ProbeGate::trace && !options_.trace)) continue;
-        const bool mapped = site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
+        const bool mapped =
+            site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
         std::uint8_t byte = 0;
         if (!mapped || ::pread(module.file.raw(), &byte, 1, static_cast<off_t>(site.offset)) != 1 || byte != 0x90) {
             warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
         } else if (site.arguments != calling_convention(row->arguments)) {
-            warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name, site.arguments));
+            warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name,
+                             site.arguments));
         } else {
             checked.push_back({row->id, site.offset, site.semaphore_offset});
             carries_probes_ = true;
@@ -144,7 +153,10 @@ void Attachment::scan_registries()
             if (loop.tid) kernel_.enter_loop(process_.pid(), loop.tid, loop.slot, loop.id);
             known_loops_.push_back(std::move(loop));
         }
-        if (newer) warn("the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update loopwatch");
+        if (newer)
+            warn(
+                "the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update "
+                "loopwatch");
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Attachment: one target that is being watched. attach() → refresh() whenever it may have loaded a module → destroyed: detached.
+// Attachment: one target that is being watched. attach() → refresh() whenever it may have loaded a module → destroyed:
+// detached.
 #pragma once
 
 #include <memory>
@@ -23,7 +24,8 @@ struct AttachmentOptions {
 class Attachment {
 public:
     // Fails as Process::open does, or not_permitted when the process carries nothing that could be watched.
-    static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
+    static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
+                                                      const AttachmentOptions& options);
     ~Attachment();
     Attachment(const Attachment&) = delete;
     Attachment& operator=(const Attachment&) = delete;

@@ -79,13 +79,15 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const K
         block.kernel_stack.push_back(std::move(frame));
     }
     if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
-        set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]), attachment.process().pid());
+        set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]),
+                       attachment.process().pid());
     return block;
 }
 
 void set_waker(const lw_waker& raw, const KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
 {
-    // Not seen: depth 0. Thread 0 is seen: on an idle CPU, which an interrupt hit, it is the current one (12 of 23 sleeps).
+    // Not seen: depth 0. Thread 0 is seen: on an idle CPU, which an interrupt hit, it is the current one (12 of 23
+    // sleeps).
     if (raw.depth == 0) return;
     origin = woken_by(symbols.origin({raw.kernel_stack, std::min<std::size_t>(raw.depth, LW_WAKER_DEPTH)}));
     if (origin != WokenBy::thread) return;
@@ -190,24 +192,27 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     task.resumed_at = location_info(resume, loops);
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i) {
         auto where = location_info(view.chain_suspended[i] ? view.chain_suspended[i] : view.chain_created[i], loops);
-        if (const auto& coroutine = loops.location(view.chain_created[i]); !coroutine.function.empty()) where.function = coroutine.function;
+        if (const auto& coroutine = loops.location(view.chain_created[i]); !coroutine.function.empty())
+            where.function = coroutine.function;
         task.await_chain.push_back(std::move(where));
     }
     return task;
 }
 
-void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, const KernelSymbols& kernel_symbols,
-                 std::function<void(DispatchFacts)> done)
+void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker,
+                 const KernelSymbols& kernel_symbols, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
-    facts->subject = {attachment.pid(), bundle.tid, attachment.ns_pid(), attachment.process().ns_id(static_cast<pid_t>(bundle.tid)),
+    facts->subject = {attachment.pid(), bundle.tid, attachment.ns_pid(),
+                      attachment.process().ns_id(static_cast<pid_t>(bundle.tid)),
                       attachment.process().comm(static_cast<pid_t>(bundle.tid))};
     facts->loop.id = std::to_string(bundle.loop_id);
     if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) facts->loop.name = loop->name;
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
     if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());
-    for (const auto& place : bundle.places) facts->blocks_by_place.push_back(block_facts(place, attachment, kernel_symbols));
+    for (const auto& place : bundle.places)
+        facts->blocks_by_place.push_back(block_facts(place, attachment, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
     for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, attachment));
     facts->samples.resize(bundle.samples.size());
@@ -229,10 +234,11 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     const auto ask = [&](const auto& event, std::vector<Frame>& to) {
         if (event.stack.empty()) return;
         ++*outstanding;
-        worker.unwind(captured(event.head.event, event.head.stack, event.stack), [&to, finish](std::vector<Frame> frames) {
-            to = std::move(frames);
-            finish();
-        });
+        worker.unwind(captured(event.head.event, event.head.stack, event.stack),
+                      [&to, finish](std::vector<Frame> frames) {
+                          to = std::move(frames);
+                          finish();
+                      });
     };
     for (std::size_t i = 0; i < bundle.places.size(); ++i) ask(bundle.places[i], facts->blocks_by_place[i].stack);
     for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask(bundle.calls[i], facts->calls[i].stack);

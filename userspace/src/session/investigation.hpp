@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From what the kernel side sent about a dispatch to DispatchFacts: stacks unwound, descriptors looked up, addresses turned into text.
-// The stacks are asked for at once and come later; `done` runs when all are there.
+// From what the kernel side sent about a dispatch to DispatchFacts: stacks unwound, descriptors looked up, addresses
+// turned into text. The stacks are asked for at once and come later; `done` runs when all are there.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ const char* task_state_name(std::uint32_t state);
 TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops);
 Location location_info(std::uint64_t address, Loops& loops);
 
-void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, const KernelSymbols& kernel_symbols,
-                 std::function<void(DispatchFacts)> done);
+void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker,
+                 const KernelSymbols& kernel_symbols, std::function<void(DispatchFacts)> done);
 
 }  // namespace loopwatch

@@ -33,9 +33,11 @@ Check check_privileges()
     const bool admin = has(CAP_SYS_ADMIN);
     std::string lacking;
     for (const auto& [capability, name] : {std::pair(CAP_BPF, "CAP_BPF"), std::pair(CAP_PERFMON, "CAP_PERFMON")})
-        if (!admin && !has(static_cast<unsigned>(capability))) lacking += fmt::format("{}{}", lacking.empty() ? "" : ", ", name);
+        if (!admin && !has(static_cast<unsigned>(capability)))
+            lacking += fmt::format("{}{}", lacking.empty() ? "" : ", ", name);
     if (!has(CAP_SYS_PTRACE)) lacking += fmt::format("{}CAP_SYS_PTRACE", lacking.empty() ? "" : ", ");
-    if (lacking.empty()) return {"privileges", Verdict::ok, admin ? "CAP_SYS_ADMIN" : "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", ""};
+    if (lacking.empty())
+        return {"privileges", Verdict::ok, admin ? "CAP_SYS_ADMIN" : "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", ""};
     return {"privileges", Verdict::missing, "no " + lacking, "run as root: sudo loopwatch …"};
 }
 
@@ -45,23 +47,28 @@ Check check_kernel()
     int major = 0, minor = 0;
     ::uname(&name);
     std::sscanf(name.release, "%d.%d", &major, &minor);
-    if (major > oldest_major || (major == oldest_major && minor >= oldest_minor)) return {"kernel", Verdict::ok, name.release, ""};
-    return {"kernel", Verdict::missing, fmt::format("{} is older than {}.{}", name.release, oldest_major, oldest_minor), "boot a newer kernel"};
+    if (major > oldest_major || (major == oldest_major && minor >= oldest_minor))
+        return {"kernel", Verdict::ok, name.release, ""};
+    return {"kernel", Verdict::missing, fmt::format("{} is older than {}.{}", name.release, oldest_major, oldest_minor),
+            "boot a newer kernel"};
 }
 
 Check check_btf()
 {
     if (::access(btf_path, R_OK) == 0) return {"BTF", Verdict::ok, btf_path, ""};
-    return {"BTF", Verdict::missing, fmt::format("no {}", btf_path), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every Debian kernel is)"};
+    return {"BTF", Verdict::missing, fmt::format("no {}", btf_path),
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every Debian kernel is)"};
 }
 
 // The kernel side speaks the initial namespace's ids.
 Check check_namespace()
 {
     struct stat info = {};
-    if (::stat("/proc/self/ns/pid", &info) != 0) return {"/proc", Verdict::missing, "not mounted", "mount -t proc proc /proc"};
+    if (::stat("/proc/self/ns/pid", &info) != 0)
+        return {"/proc", Verdict::missing, "not mounted", "mount -t proc proc /proc"};
     if (info.st_ino == initial_pid_namespace) return {"PID namespace", Verdict::ok, "the initial one", ""};
-    return {"PID namespace", Verdict::missing, "loopwatch runs in a container's", "run it on the host, or with docker run --pid=host"};
+    return {"PID namespace", Verdict::missing, "loopwatch runs in a container's",
+            "run it on the host, or with docker run --pid=host"};
 }
 
 // How this kernel treats a probed nop, asked as the uprobe system call answers from outside a trampoline.
@@ -71,7 +78,9 @@ Check check_uprobe_generation()
     const long answer = ::syscall(sys_uprobe);
     const int error = answer < 0 ? errno : 0;
     if (error == ENXIO)
-        return {"uprobes", Verdict::ok, "rewrites probed 5-byte nops into calls, which harms programs; ours are 1-byte nops, which are safe", ""};
+        return {"uprobes", Verdict::ok,
+                "rewrites probed 5-byte nops into calls, which harms programs; ours are 1-byte nops, which are safe",
+                ""};
     if (error == EPROTO) return {"uprobes", Verdict::ok, "fast (nop10)", ""};
     return {"uprobes", Verdict::ok, "by breakpoint", ""};
 }
@@ -80,7 +89,8 @@ Check check_attach()
 {
     const auto rung = best_rung();
     if (rung == AttachRung::multi) return {"attach", Verdict::ok, "uprobe_multi links", ""};
-    return {"attach", Verdict::degraded, fmt::format("{}: other processes that run the same file pay for the probes too", rung_name(rung)),
+    return {"attach", Verdict::degraded,
+            fmt::format("{}: other processes that run the same file pay for the probes too", rung_name(rung)),
             "kernel 6.10 or newer attaches to one process only"};
 }
 
@@ -129,12 +139,16 @@ ExitCode examine_process(pid_t pid)
 
 }  // namespace
 
-std::vector<Check> check_machine() { return {check_privileges(), check_kernel(), check_btf(), check_namespace()}; }
+std::vector<Check> check_machine()
+{
+    return {check_privileges(), check_kernel(), check_btf(), check_namespace()};
+}
 
 Result<void> preflight()
 {
     for (auto& check : check_machine())
-        if (check.verdict == Verdict::missing) return Error{ExitCode::not_permitted, check.name + ": " + check.finding, check.cure};
+        if (check.verdict == Verdict::missing)
+            return Error{ExitCode::not_permitted, check.name + ": " + check.finding, check.cure};
     return {};
 }
 

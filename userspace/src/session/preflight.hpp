@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What must hold on this machine before anything is loaded, each with the command that mends it. `watch` stops at the first that fails,
-// `doctor` shows all.
+// What must hold on this machine before anything is loaded, each with the command that mends it. `watch` stops at the
+// first that fails, `doctor` shows all.
 #pragma once
 
 #include <sys/types.h>
@@ -27,8 +27,8 @@ std::vector<Check> check_machine();
 // The first check that is missing, as an error with exit code not_permitted.
 Result<void> preflight();
 
-// `loopwatch doctor`: the machine, the attach ladder, loading for real, and each process given. Prints a table to stdout.
-// Returns done if a session would work, else not_permitted or what attaching to the process says.
+// `loopwatch doctor`: the machine, the attach ladder, loading for real, and each process given. Prints a table to
+// stdout. Returns done if a session would work, else not_permitted or what attaching to the process says.
 ExitCode doctor(const std::vector<pid_t>& pids);
 
 }  // namespace loopwatch

@@ -24,7 +24,10 @@ void Reporter::publish(Findings findings)
     publish_finding("slow_callback", slow.fingerprint, slow.end_ns, slow);
 }
 
-void Reporter::publish(const TaskEvent& misuse) { publish_finding(misuse.type, misuse.type, misuse.at_ns, misuse); }
+void Reporter::publish(const TaskEvent& misuse)
+{
+    publish_finding(misuse.type, misuse.type, misuse.at_ns, misuse);
+}
 
 void Reporter::publish_step(const TaskEvent& step)
 {
@@ -32,7 +35,8 @@ void Reporter::publish_step(const TaskEvent& step)
     publish(Record(step));
 }
 
-void Reporter::publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record)
+void Reporter::publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns,
+                               const Record& record)
 {
     ++counts_[type];
     if (limiter_.admit(type, fingerprint, at_ns)) publish(record);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reporter: the way of every record to the sink. Findings are counted, numbered within their fingerprint and held to the rate limits here;
-// what is over a limit is counted as suppressed.
+// Reporter: the way of every record to the sink. Findings are counted, numbered within their fingerprint and held to
+// the rate limits here; what is over a limit is counted as suppressed.
 #pragma once
 
 #include <optional>
@@ -34,7 +34,8 @@ public:
     const std::optional<Error>& failure() const noexcept { return failure_; }
 
 private:
-    void publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns, const Record& record);
+    void publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns,
+                         const Record& record);
 
     Sink& sink_;
     Limiter limiter_;

@@ -41,7 +41,9 @@ Result<Fd> open_signals()
 
 }  // namespace
 
-Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink) {}
+Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
+{
+}
 Session::~Session() = default;
 
 Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
@@ -57,12 +59,15 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
     session->worker_ = std::move(*worker);
-    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks, wish.rung.value_or(best_rung())});
+    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks,
+                                wish.rung.value_or(best_rung())});
     if (!kernel) return kernel.error();
     session->kernel_ = std::move(*kernel);
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();
-    session->watchdog_.emplace(WatchdogOptions{wish.threshold_ns / 2, std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
-                               *session->kernel_, session->book_);
+    session->watchdog_.emplace(
+        WatchdogOptions{wish.threshold_ns / 2, std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000),
+                        50},
+        *session->kernel_, session->book_);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
     if (auto floor = session->check_floor(); !floor) return floor.error();
     return session;
@@ -75,9 +80,11 @@ Result<void> Session::attach_targets()
         if (!attachment) return attachment.error();
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
-    if (kernel_->rung() == AttachRung::none) warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
+    if (kernel_->rung() == AttachRung::none)
+        warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
     if (kernel_->rung() == AttachRung::perf_pid)
-        warnings_.push_back("probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
+        warnings_.push_back(
+            "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
     return {};
 }
 
@@ -89,8 +96,8 @@ Result<void> Session::check_floor()
             lw_loop_slot slot;
             if (!target->loops().read(loop.slot, slot) || slot.floor_ns <= options_.threshold_ns) continue;
             return Error{ExitCode::usage,
-                         fmt::format("threshold {} is below the floor of process {} ({})", format_duration(options_.threshold_ns), pid,
-                                     format_duration(slot.floor_ns)),
+                         fmt::format("threshold {} is below the floor of process {} ({})",
+                                     format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns)),
                          fmt::format("start the program with LOOPWATCH_FLOOR={}us, or let it call Loop::set_floor",
                                      std::max<std::uint64_t>(1, options_.threshold_ns / 1000))};
         }
@@ -132,7 +139,8 @@ Result<ExitCode> Session::run()
 
 void Session::wait()
 {
-    std::vector<pollfd> waits = {{kernel_->ring_descriptor(), POLLIN, 0}, {worker_->descriptor(), POLLIN, 0}, {signals_.raw(), POLLIN, 0}};
+    std::vector<pollfd> waits = {
+        {kernel_->ring_descriptor(), POLLIN, 0}, {worker_->descriptor(), POLLIN, 0}, {signals_.raw(), POLLIN, 0}};
     for (const auto& [pid, target] : targets_) waits.push_back({target->process().pidfd(), POLLIN, 0});
     const auto now = monotonic_ns();
     std::uint64_t until = next_interval_ns_;
@@ -152,8 +160,11 @@ void Session::wait()
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;
-        while (drain()) {}
-        const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) { return entry.second->process().pidfd() == waits[i].fd; });
+        while (drain()) {
+        }
+        const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) {
+            return entry.second->process().pidfd() == waits[i].fd;
+        });
         if (ended != targets_.end()) end_target(ended->first, "exited");
         if (targets_.empty() && !interrupted_) end_reason_ = "target_end";
     }
@@ -234,8 +245,9 @@ void Session::explain_bundle(DispatchBundle bundle)
 {
     auto* target = find(bundle.pid);
     if (!target) return;
-    investigate(std::move(bundle), *target, *worker_, kernel_symbols_,
-                [this](DispatchFacts facts) { reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns})); });
+    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
+        reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
+    });
 }
 
 void Session::tick(std::uint64_t now_ns)
@@ -262,7 +274,8 @@ void Session::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto& [pid, target] : targets_) {
-        if (auto refreshed = target->refresh(); !refreshed && target->process().alive()) print_warning(refreshed.error().what);
+        if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
+            print_warning(refreshed.error().what);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (options_.trace && !trace_stepped_down_) limit_trace_overhead(now_ns);
@@ -273,14 +286,16 @@ void Session::limit_trace_overhead(std::uint64_t now_ns)
 {
     const auto runs = kernel_->cost().trace_runs;
     const auto since = trace_checked_ns_ ? trace_checked_ns_ : started_ns_;
-    const double percent = 100.0 * static_cast<double>((runs - trace_runs_) * trap_ns) / static_cast<double>(std::max<std::uint64_t>(1, now_ns - since));
+    const double percent = 100.0 * static_cast<double>((runs - trace_runs_) * trap_ns) /
+                           static_cast<double>(std::max<std::uint64_t>(1, now_ns - since));
     trace_runs_ = runs;
     trace_checked_ns_ = now_ns;
     if (percent <= options_.max_overhead_percent) return;
     for (auto& [pid, target] : targets_) target->detach_trace();
     trace_stepped_down_ = true;
-    print_warning(fmt::format("--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on", percent,
-                              options_.max_overhead_percent));
+    print_warning(fmt::format(
+        "--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on",
+        percent, options_.max_overhead_percent));
 }
 
 void Session::end_target(std::uint32_t pid, const char* reason)
@@ -303,7 +318,8 @@ void Session::finish()
     for (auto& [pid, target] : targets_) statistics_.look(*target, now);
     // Steps under --trace can come faster than they are written: without an end to them the draining has none.
     for (auto& [pid, target] : targets_) target->detach_trace();
-    while (drain()) {}
+    while (drain()) {
+    }
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     if (calibrating_) kernel_->finish_calibration();
     SessionEnd end;
@@ -335,6 +351,9 @@ Counts Session::losses() const
     return lost;
 }
 
-Overhead Session::overhead() const { return own_overhead(kernel_->cost(), worker_->pid()); }
+Overhead Session::overhead() const
+{
+    return own_overhead(kernel_->cost(), worker_->pid());
+}
 
 }  // namespace loopwatch

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Session: the order of things. open (worker, kernel side, targets) → run (until the targets end, the time is up or a signal comes) →
-// summary. Owns nothing of how a finding is made (analysis) or shown (output).
+// Session: the order of things. open (worker, kernel side, targets) → run (until the targets end, the time is up or a
+// signal comes) → summary. Owns nothing of how a finding is made (analysis) or shown (output).
 #pragma once
 
 #include <sys/types.h>

@@ -28,7 +28,8 @@ Result<SessionOptions> session_options_of(const Options& options)
     SessionOptions wish;
     wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
     if (wish.pids.empty())
-        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name), "list processes with: ps -e"};
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
+                     "list processes with: ps -e"};
     wish.tids.insert(options.tids.begin(), options.tids.end());
     wish.threshold_ns = options.threshold_ns;
     wish.block_threshold_ns = options.block_threshold_ns;

@@ -32,7 +32,8 @@ struct SessionOptions {
     std::set<std::string> fail_on;   // finding types
 };
 
-// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has the name.
+// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has
+// the name.
 Result<SessionOptions> session_options_of(const Options& options);
 
 }  // namespace loopwatch

@@ -39,7 +39,8 @@ std::uint64_t floor_of(Attachment& target)
 
 }  // namespace
 
-SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings, const Targets& targets)
+SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
+                           const Targets& targets)
 {
     SessionStart start;
     start.at_ns = monotonic_ns();
@@ -55,7 +56,8 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     for (const auto& [pid, target] : targets) {
         probes.insert(target->probes().begin(), target->probes().end());
         for (const int tier : target->tiers()) tiers.insert(tier);
-        for (const auto& warning : target->warnings()) start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
+        for (const auto& warning : target->warnings())
+            start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
         start.limits["floor_ns"] = std::max(start.limits["floor_ns"], floor_of(*target));
     }
     start.probes.assign(probes.begin(), probes.end());
@@ -82,7 +84,8 @@ Overhead own_overhead(const Kernel::Cost& cost, pid_t worker)
     rusage usage = {};
     ::getrusage(RUSAGE_SELF, &usage);
     const auto nanoseconds = [](const timeval& time) {
-        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_usec) * 1000;
+        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+               static_cast<std::uint64_t>(time.tv_usec) * 1000;
     };
     Overhead overhead;
     overhead.bpf_runs = cost.runs;

@@ -17,7 +17,8 @@ namespace loopwatch {
 
 using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid
 
-SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings, const Targets& targets);
+SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
+                           const Targets& targets);
 TargetStart target_start(Attachment& target);
 Overhead own_overhead(const Kernel::Cost& cost, pid_t worker);
 

@@ -13,7 +13,9 @@ constexpr std::size_t max_loops = 4096;
 
 double ns_per_tick(const lw_loop_slot& slot)
 {
-    return slot.clock == LW_CLOCK_TSC ? static_cast<double>(slot.clock_mult) / static_cast<double>(1ull << slot.clock_shift) : 1.0;
+    return slot.clock == LW_CLOCK_TSC
+               ? static_cast<double>(slot.clock_mult) / static_cast<double>(1ull << slot.clock_shift)
+               : 1.0;
 }
 
 using Buckets = std::vector<std::uint64_t>;
@@ -27,7 +29,10 @@ Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&bef
 }
 
 // max_ticks is the longest since the slot exists: of this interval only if it grew in it.
-std::uint64_t interval_max(const lw_loop_slot& now, const lw_loop_slot& before) { return now.max_ticks > before.max_ticks ? now.max_ticks : 0; }
+std::uint64_t interval_max(const lw_loop_slot& now, const lw_loop_slot& before)
+{
+    return now.max_ticks > before.max_ticks ? now.max_ticks : 0;
+}
 
 }  // namespace
 
@@ -53,7 +58,8 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.dispatches = (slot.seq - before.seq + 1) / 2;
         stats.busy_ns = std::min(ticks_to_ns(slot, slot.busy_ticks - before.busy_ticks), stats.interval_ns);
         stats.idle_ns = std::min(ticks_to_ns(slot, slot.idle_ticks - before.idle_ticks), stats.interval_ns);
-        stats.utilization = stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
+        stats.utilization =
+            stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
         const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
         const auto max_ticks = interval_max(slot, before);
         ns_per_tick_ = ns_per_tick(slot);
@@ -76,6 +82,9 @@ void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t no
     if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns});
 }
 
-Quantiles Statistics::dispatch_ns() const { return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_); }
+Quantiles Statistics::dispatch_ns() const
+{
+    return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_);
+}
 
 }  // namespace loopwatch

@@ -25,14 +25,24 @@ struct Row {
 
 // text: carried by the record itself; name: a string of the target, read here.
 constexpr Row rows[] = {
-    {"task_destroyed_pending", "task_destroyed_pending", {{Meaning::task}, {Meaning::location, "created_at"}, {Meaning::location, "suspended_at"}}},
+    {"task_destroyed_pending",
+     "task_destroyed_pending",
+     {{Meaning::task}, {Meaning::location, "created_at"}, {Meaning::location, "suspended_at"}}},
     {"coroutine_never_awaited", "coroutine_never_awaited", {{Meaning::location, "created_at"}}},
-    {"exception_unretrieved", "exception_unretrieved", {{Meaning::task}, {Meaning::name, "exception"}, {Meaning::text, "what"}, {Meaning::location, "created_at"}}},
-    {"task_cancelled", "task_cancelled", {{Meaning::task}, {Meaning::number, "by"}, {Meaning::text, "reason"}, {Meaning::outcome, "outcome"}}},
+    {"exception_unretrieved",
+     "exception_unretrieved",
+     {{Meaning::task}, {Meaning::name, "exception"}, {Meaning::text, "what"}, {Meaning::location, "created_at"}}},
+    {"task_cancelled",
+     "task_cancelled",
+     {{Meaning::task}, {Meaning::number, "by"}, {Meaning::text, "reason"}, {Meaning::outcome, "outcome"}}},
     {"deadlock", "deadlock", {{Meaning::task}, {Meaning::number, "awaited"}, {Meaning::number, "length"}}},
-    {"task_create", "task_created", {{Meaning::task}, {Meaning::number, "parent_id"}, {Meaning::text, "name"}, {Meaning::location, "created_at"}}},
+    {"task_create",
+     "task_created",
+     {{Meaning::task}, {Meaning::number, "parent_id"}, {Meaning::text, "name"}, {Meaning::location, "created_at"}}},
     {"task_start", "task_started", {{Meaning::task}}},
-    {"task_suspend", "task_suspended", {{Meaning::task}, {Meaning::number, "awaited"}, {Meaning::location, "suspended_at"}}},
+    {"task_suspend",
+     "task_suspended",
+     {{Meaning::task}, {Meaning::number, "awaited"}, {Meaning::location, "suspended_at"}}},
     {"task_resume", "task_resumed", {{Meaning::task}}},
     {"task_finish", "task_finished", {{Meaning::task}, {Meaning::outcome, "outcome"}}},
     {"task_destroy", "task_destroyed", {{Meaning::task}, {Meaning::state, "state"}}},
@@ -51,17 +61,24 @@ const char* outcome_name(std::uint64_t outcome)
     }
 }
 
-void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const lw_trace& event, Attachment& attachment)
+void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const lw_trace& event,
+         Attachment& attachment)
 {
     switch (argument.meaning) {
         case Meaning::none: break;
         case Meaning::task: record.task_id = std::to_string(value); break;
         case Meaning::loop: record.loop_id = std::to_string(value); break;
-        case Meaning::location: record.locations.emplace_back(argument.field, location_info(value, attachment.loops())); break;
+        case Meaning::location:
+            record.locations.emplace_back(argument.field, location_info(value, attachment.loops()));
+            break;
         case Meaning::text: record.fields.emplace_back(argument.field, event.text); break;
-        case Meaning::name: record.fields.emplace_back(argument.field, attachment.loops().memory().text(value, 256)); break;
+        case Meaning::name:
+            record.fields.emplace_back(argument.field, attachment.loops().memory().text(value, 256));
+            break;
         case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(value)); break;
-        case Meaning::state: record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value))); break;
+        case Meaning::state:
+            record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value)));
+            break;
         case Meaning::number:
             if (value) record.fields.emplace_back(argument.field, std::to_string(value));
             break;
@@ -79,9 +96,11 @@ std::optional<TaskEvent> task_event(const lw_trace& event, Attachment& attachmen
         TaskEvent record;
         record.type = row.type;
         record.at_ns = event.event.time_ns;
-        record.subject = {attachment.pid(), event.event.tid, attachment.ns_pid(), attachment.process().ns_id(static_cast<pid_t>(event.event.tid)),
+        record.subject = {attachment.pid(), event.event.tid, attachment.ns_pid(),
+                          attachment.process().ns_id(static_cast<pid_t>(event.event.tid)),
                           attachment.process().comm(static_cast<pid_t>(event.event.tid))};
-        for (std::size_t i = 0; i < std::size(row.arguments); ++i) add(record, row.arguments[i], event.args[i], event, attachment);
+        for (std::size_t i = 0; i < std::size(row.arguments); ++i)
+            add(record, row.arguments[i], event.args[i], event, attachment);
         return record;
     }
     return std::nullopt;

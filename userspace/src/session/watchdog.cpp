@@ -3,7 +3,8 @@
 
 namespace loopwatch {
 
-// Only seq is needed each time: eight bytes a loop. The dispatch's own start is read once it looks old, as a look may come late.
+// Only seq is needed each time: eight bytes a loop. The dispatch's own start is read once it looks old, as a look may
+// come late.
 bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     bool active = false;
@@ -21,7 +22,8 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         active = true;
         lw_loop_slot slot;
         std::uint64_t since = seen.since_ns;
-        if (attachment.loops().read(loop.slot, slot) && slot.seq == *seq && slot.start) since = moment_ns(slot, slot.start);
+        if (attachment.loops().read(loop.slot, slot) && slot.seq == *seq && slot.start)
+            since = moment_ns(slot, slot.start);
         sample(seen, loop.tid, now_ns > since ? now_ns - since : 0);
     }
     return active;

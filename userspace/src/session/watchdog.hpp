@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old and samples the CPU of their threads until they
-// end. While all loops are idle it asks to be stopped; the kernel side wakes the session when one runs again.
+// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old and samples the CPU of their
+// threads until they end. While all loops are idle it asks to be stopped; the kernel side wakes the session when one
+// runs again.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,10 @@ class Watchdog {
 public:
     static constexpr std::uint64_t tick_ns = 10'000'000;
 
-    Watchdog(const WatchdogOptions& options, Kernel& kernel, const DispatchBook& book) : options_(options), kernel_(kernel), book_(book) {}
+    Watchdog(const WatchdogOptions& options, Kernel& kernel, const DispatchBook& book)
+        : options_(options), kernel_(kernel), book_(book)
+    {
+    }
 
     // One look at one target. Returns whether any of its loops did something since the last look.
     bool look(Attachment& attachment, std::uint64_t now_ns);

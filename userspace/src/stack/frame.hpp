@@ -9,9 +9,9 @@
 namespace loopwatch {
 
 struct Frame {
-    std::string function;  // demangled and tidied; empty: unknown
-    std::string module;    // path as the target sees it
-    std::string build_id;  // hex
+    std::string function;      // demangled and tidied; empty: unknown
+    std::string module;        // path as the target sees it
+    std::string build_id;      // hex
     std::uint64_t offset = 0;  // what `addr2line -e module` takes
     std::string file;
     std::uint32_t line = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/module_scan.hpp"
 
-#include <algorithm>
 #include <bcc/bcc_usdt.h>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include <cstring>
 #include <memory>
@@ -145,7 +145,8 @@ void parse_notes(std::span<const std::uint8_t> bytes, std::size_t alignment,
         const std::uint64_t descriptor = at + padded(sizeof header + header.n_namesz);
         const std::uint64_t end = descriptor + header.n_descsz;
         if (owner + header.n_namesz > bytes.size() || descriptor > bytes.size() || end > bytes.size()) return;
-        std::string_view name(static_cast<const char*>(static_cast<const void*>(bytes.data() + owner)), header.n_namesz);
+        std::string_view name(static_cast<const char*>(static_cast<const void*>(bytes.data() + owner)),
+                              header.n_namesz);
         if (!name.empty() && name.back() == '\0') name.remove_suffix(1);
         each({name, header.n_type, bytes.subspan(descriptor, header.n_descsz), descriptor});
         const std::uint64_t next = at + padded(descriptor - at + header.n_descsz);

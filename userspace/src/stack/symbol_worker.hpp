@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one place that touches the target's files: a forked worker parses ELF, DWARF, notes and mangled names, the core only sends
-// it descriptors and stack bytes and validates what comes back. start() before BPF is loaded, so that the worker inherits no BPF
-// descriptor. Requests are asynchronous and answered in order; a worker that dies or hangs costs symbols, never the session.
+// The one place that touches the target's files: a forked worker parses ELF, DWARF, notes and mangled names, the core
+// only sends it descriptors and stack bytes and validates what comes back. start() before BPF is loaded, so that the
+// worker inherits no BPF descriptor. Requests are asynchronous and answered in order; a worker that dies or hangs costs
+// symbols, never the session.
 #pragma once
 
 #include <sys/types.h>
@@ -32,8 +33,8 @@ struct ModuleScan {
     std::vector<ProbeSite> sites;
     std::uint64_t registry_vaddr = 0;  // link-time address of struct lw_registry; 0: no loopwatch note
     std::uint32_t registry_abi = 0;
-    // The first executable PT_LOAD (p_vaddr, p_offset): a mapping that starts at `start` with `file_offset` is biased by
-    // start - (exec_vaddr + file_offset - exec_offset).
+    // The first executable PT_LOAD (p_vaddr, p_offset): a mapping that starts at `start` with `file_offset` is biased
+    // by start - (exec_vaddr + file_offset - exec_offset).
     std::uint64_t exec_vaddr = 0, exec_offset = 0;
     std::string build_id;
     std::vector<std::string> warnings;  // refused sites, with the reason

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loops: what the loops of a target publish (loop_state.h), read from outside: which loops there are, their counters, and the text
-// behind the addresses that events carry. Tolerates torn and hostile values: every list is bounded, every pointer may be wild.
+// Loops: what the loops of a target publish (loop_state.h), read from outside: which loops there are, their counters,
+// and the text behind the addresses that events carry. Tolerates torn and hostile values: every list is bounded, every
+// pointer may be wild.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,8 @@ class Loops {
 public:
     explicit Loops(const Process& process) : process_(process), memory_(process.pid()) {}
 
-    // All loops of a registry (address of struct lw_registry). `newer_abi` is set if it speaks a version we do not know.
+    // All loops of a registry (address of struct lw_registry). `newer_abi` is set if it speaks a version we do not
+    // know.
     std::vector<LoopView> list(std::uint64_t registry, bool& newer_abi) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
     bool read(std::uint64_t slot, lw_loop_slot& to) const;

@@ -34,7 +34,8 @@ std::string Memory::text(std::uint64_t address, std::size_t limit) const
     std::string text;
     char buffer[256];
     while (text.size() < limit) {
-        const std::size_t step = std::min({sizeof buffer, limit - text.size(), static_cast<std::size_t>(page - address % page)});
+        const std::size_t step =
+            std::min({sizeof buffer, limit - text.size(), static_cast<std::size_t>(page - address % page)});
         if (!read(address, buffer, step)) break;
         const std::size_t length = ::strnlen(buffer, step);
         text.append(buffer, length);

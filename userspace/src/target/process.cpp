@@ -23,7 +23,10 @@ namespace {
 constexpr std::uint64_t kernel_thread_flag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
 constexpr std::size_t max_modules = 4096;
 
-std::string proc_path(pid_t pid, const std::string& name) { return fmt::format("/proc/{}/{}", pid, name); }
+std::string proc_path(pid_t pid, const std::string& name)
+{
+    return fmt::format("/proc/{}/{}", pid, name);
+}
 
 std::string link_target(const std::string& path)
 {
@@ -63,18 +66,23 @@ std::optional<Stat> read_stat(pid_t pid)
     return Stat{fields[0].empty() ? '?' : fields[0][0], number(fields[6]), number(fields[19])};
 }
 
-Error gone(pid_t pid) { return {ExitCode::no_such_target, fmt::format("no process with pid {}", pid), "list processes with: ps -ef"}; }
+Error gone(pid_t pid)
+{
+    return {ExitCode::no_such_target, fmt::format("no process with pid {}", pid), "list processes with: ps -ef"};
+}
 
 Result<void> check_executable(pid_t pid)
 {
     Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC));
     if (!exe) {
         if (errno == EACCES || errno == EPERM)
-            return Error{ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
+            return Error{ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid),
+                         "run loopwatch with sudo"};
         return gone(pid);
     }
     unsigned char ident[20] = {};
-    if (::pread(exe.raw(), ident, sizeof ident, 0) != sizeof ident) return Error{ExitCode::failed, "cannot read the executable", ""};
+    if (::pread(exe.raw(), ident, sizeof ident, 0) != sizeof ident)
+        return Error{ExitCode::failed, "cannot read the executable", ""};
     if (ident[EI_CLASS] != ELFCLASS64 || ident[18] != EM_X86_64)
         return Error{ExitCode::not_permitted, fmt::format("process {} is not a 64-bit x86 program", pid),
                      "loopwatch supports x86-64 targets only"};
@@ -105,20 +113,23 @@ Result<Process> Process::open(pid_t pid)
     process.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!process.pidfd_) {
         if (read_proc(pid, "stat", 16))
-            return Error{ExitCode::no_such_target, fmt::format("{} is a thread, not a process", pid), "pass the pid of its process"};
+            return Error{ExitCode::no_such_target, fmt::format("{} is a thread, not a process", pid),
+                         "pass the pid of its process"};
         return gone(pid);
     }
     const auto stat = read_stat(pid);
     if (!stat) return gone(pid);
     if (stat->flags & kernel_thread_flag)
-        return Error{ExitCode::no_such_target, fmt::format("{} is a kernel thread", pid), "pass the pid of a user program"};
+        return Error{ExitCode::no_such_target, fmt::format("{} is a kernel thread", pid),
+                     "pass the pid of a user program"};
     if (stat->state == 'Z' || stat->state == 'X')
         return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
     process.start_time_ = stat->start_time;
     if (auto executable = check_executable(pid); !executable) return executable.error();
     if (!read_proc(pid, "maps", 16)) {
         if (!process.alive()) return gone(pid);
-        return Error{ExitCode::not_permitted, fmt::format("not permitted to read process {}", pid), "run loopwatch with sudo"};
+        return Error{ExitCode::not_permitted, fmt::format("not permitted to read process {}", pid),
+                     "run loopwatch with sudo"};
     }
     if (!process.alive()) return gone(pid);
     return process;
@@ -131,7 +142,8 @@ std::vector<pid_t> Process::find(const std::string& name)
     while (const dirent* entry = proc ? ::readdir(proc.get()) : nullptr) {
         pid_t pid = 0;
         const std::string_view text = entry->d_name;
-        if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid == ::getpid()) continue;
+        if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid == ::getpid())
+            continue;
         auto comm = read_proc(pid, "comm", 64).value_or("");
         if (!comm.empty() && comm.back() == '\n') comm.pop_back();
         const auto exe = link_target(proc_path(pid, "exe"));
@@ -148,7 +160,10 @@ bool Process::alive() const
     return stat && (start_time_ == 0 || stat->start_time == start_time_);
 }
 
-std::string Process::comm() const { return comm(pid_); }
+std::string Process::comm() const
+{
+    return comm(pid_);
+}
 
 std::string Process::comm(pid_t tid) const
 {
@@ -157,7 +172,10 @@ std::string Process::comm(pid_t tid) const
     return text;
 }
 
-std::string Process::exe() const { return link_target(proc_path(pid_, "exe")); }
+std::string Process::exe() const
+{
+    return link_target(proc_path(pid_, "exe"));
+}
 
 std::vector<std::string> Process::cmdline() const
 {
@@ -222,8 +240,9 @@ std::optional<MapLine> parse_map_line(std::string_view line)
     const auto dash = map.range.find('-'), colon = device.find(':');
     if (dash == std::string_view::npos || colon == std::string_view::npos || flags.size() < 4) return std::nullopt;
     map.executable = flags[2] == 'x';
-    if (!hex(map.range.substr(0, dash), map.start) || !hex(map.range.substr(dash + 1), map.end) || !hex(offset, map.offset) ||
-        !hex(device.substr(0, colon), map.major_id) || !hex(device.substr(colon + 1), map.minor_id))
+    if (!hex(map.range.substr(0, dash), map.start) || !hex(map.range.substr(dash + 1), map.end) ||
+        !hex(offset, map.offset) || !hex(device.substr(0, colon), map.major_id) ||
+        !hex(device.substr(colon + 1), map.minor_id))
         return std::nullopt;
     std::from_chars(inode.data(), inode.data() + inode.size(), map.inode);
     const auto path = line.find_first_not_of(' ');
@@ -231,13 +250,16 @@ std::optional<MapLine> parse_map_line(std::string_view line)
     return map;
 }
 
-// map_files leads to the very file that is mapped, also if it was deleted or replaced or lies in another mount namespace. It needs
-// CAP_CHECKPOINT_RESTORE; without, the path is tried through the target's root and compared with device and inode.
+// map_files leads to the very file that is mapped, also if it was deleted or replaced or lies in another mount
+// namespace. It needs CAP_CHECKPOINT_RESTORE; without, the path is tried through the target's root and compared with
+// device and inode.
 Fd open_mapped(pid_t pid, const MapLine& map)
 {
-    Fd file(::open(proc_path(pid, fmt::format("map_files/{:x}-{:x}", map.start, map.end)).c_str(), O_RDONLY | O_CLOEXEC));
+    Fd file(
+        ::open(proc_path(pid, fmt::format("map_files/{:x}-{:x}", map.start, map.end)).c_str(), O_RDONLY | O_CLOEXEC));
     if (file) return file;
-    file.reset(::open(proc_path(pid, "root" + std::string(map.path)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    file.reset(
+        ::open(proc_path(pid, "root" + std::string(map.path)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     struct stat info = {};
     if (file && ::fstat(file.raw(), &info) == 0 && info.st_ino == map.inode && ::major(info.st_dev) == map.major_id &&
         ::minor(info.st_dev) == map.minor_id && S_ISREG(info.st_mode))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Process: one target, identified by (pidfd, start time) and not by its pid, and what /proc says of it. Everything read here was written
-// by a process that may be hostile and may end at any moment: reads are bounded, a vanished process is an Error, never a crash.
+// Process: one target, identified by (pidfd, start time) and not by its pid, and what /proc says of it. Everything read
+// here was written by a process that may be hostile and may end at any moment: reads are bounded, a vanished process is
+// an Error, never a crash.
 #pragma once
 
 #include <sys/types.h>
@@ -19,8 +20,8 @@ namespace loopwatch {
 
 class Process {
 public:
-    // Fails with no_such_target (no process, a thread id, a kernel thread, a zombie, gone meanwhile) or not_permitted (another user's, or
-    // not 64-bit x86).
+    // Fails with no_such_target (no process, a thread id, a kernel thread, a zombie, gone meanwhile) or not_permitted
+    // (another user's, or not 64-bit x86).
     static Result<Process> open(pid_t pid);
     // Pids of all processes whose comm or executable's base name is `name`.
     static std::vector<pid_t> find(const std::string& name);
@@ -36,7 +37,8 @@ public:
     std::vector<pid_t> threads() const;
     // The same id as the innermost PID namespace of the target sees it.
     std::uint32_t ns_id(pid_t tid) const;
-    // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in `unreadable`.
+    // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in
+    // `unreadable`.
     Result<std::vector<ModuleMapping>> modules(std::size_t* unreadable = nullptr) const;
     // Changes whenever a module is loaded or unloaded.
     std::uint64_t modules_hash() const;

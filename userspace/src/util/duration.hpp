@@ -15,7 +15,8 @@ namespace loopwatch {
 // Fails with ExitCode::usage: no unit, zero, negative, not a number, longer than 292 years.
 Result<std::uint64_t> parse_duration(std::string_view text);
 
-// Three significant digits: "85 us", "312 ms", "1.24 s"; from two minutes on "2 min 5 s", from two hours on "2 h 5 min".
+// Three significant digits: "85 us", "312 ms", "1.24 s"; from two minutes on "2 min 5 s", from two hours on "2 h 5
+// min".
 std::string format_duration(std::uint64_t ns);
 
 }  // namespace loopwatch

@@ -11,7 +11,10 @@ namespace loopwatch {
 namespace {
 
 // One fwrite on an unbuffered stream is one write: lines of several processes do not mix.
-void print_line(const std::string& line) { std::fwrite(line.data(), 1, line.size(), stderr); }
+void print_line(const std::string& line)
+{
+    std::fwrite(line.data(), 1, line.size(), stderr);
+}
 
 }  // namespace
 
@@ -22,7 +25,10 @@ std::string error_line(const Error& error)
     return fmt::format("loopwatch: {} (hint: {})", what, escape_terminal(error.hint));
 }
 
-void print_error(const Error& error) { print_line(error_line(error) + "\n"); }
+void print_error(const Error& error)
+{
+    print_line(error_line(error) + "\n");
+}
 
 void print_warning(std::string_view warning)
 {

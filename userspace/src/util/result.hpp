@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Result<T>: what can fail at run time returns one. std::expected's vocabulary (g++ 12 has none); exceptions are for bugs.
-// An Error carries what a person reads (`what`: one line, `hint`: the command or setting that mends it) and the exit code.
+// Result<T>: what can fail at run time returns one. std::expected's vocabulary (g++ 12 has none); exceptions are for
+// bugs. An Error carries what a person reads (`what`: one line, `hint`: the command or setting that mends it) and the
+// exit code.
 #pragma once
 
 #include <cerrno>

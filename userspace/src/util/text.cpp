@@ -19,7 +19,8 @@ struct Character {
     std::size_t size = 1;
 };
 
-// The first character of a text that is not empty, after RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+// The first character of a text that is not empty, after RFC 3629: no overlong forms, no surrogates, nothing above
+// U+10FFFF.
 Character decode(std::string_view text)
 {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -43,8 +44,8 @@ struct Range {
 
 // Unicode 15: Cc, the Bidi_Control property, zero-width and tag characters, line and paragraph separators.
 constexpr std::array harmful{
-    Range{0x00, 0x1f},     Range{0x7f, 0x9f},     Range{0xad, 0xad},     Range{0x61c, 0x61c},
-    Range{0x180e, 0x180e}, Range{0x200b, 0x200f}, Range{0x2028, 0x202e}, Range{0x2060, 0x206f},
+    Range{0x00, 0x1f},     Range{0x7f, 0x9f},     Range{0xad, 0xad},       Range{0x61c, 0x61c},
+    Range{0x180e, 0x180e}, Range{0x200b, 0x200f}, Range{0x2028, 0x202e},   Range{0x2060, 0x206f},
     Range{0xfeff, 0xfeff}, Range{0xfff9, 0xfffb}, Range{0xe0000, 0xe007f},
 };
 
@@ -82,15 +83,15 @@ std::string escape_terminal(std::string_view text)
     return rewrite(text, [](char32_t code, std::string& out) {
         if (!is_harmful(code)) return false;
         switch (code) {
-        case '\n': out += "\\n"; break;
-        case '\t': out += "\\t"; break;
-        case '\r': out += "\\r"; break;
-        default:
-            if (code < 0x80) {
-                fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<std::uint32_t>(code));
-            } else {
-                fmt::format_to(std::back_inserter(out), "\\u{{{:x}}}", static_cast<std::uint32_t>(code));
-            }
+            case '\n': out += "\\n"; break;
+            case '\t': out += "\\t"; break;
+            case '\r': out += "\\r"; break;
+            default:
+                if (code < 0x80) {
+                    fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<std::uint32_t>(code));
+                } else {
+                    fmt::format_to(std::back_inserter(out), "\\u{{{:x}}}", static_cast<std::uint32_t>(code));
+                }
         }
         return true;
     });
@@ -100,9 +101,7 @@ std::string escape_json(std::string_view json)
 {
     return rewrite(json, [](char32_t code, std::string& out) {
         if (!is_harmful(code)) return false;
-        const auto unit = [&](std::uint32_t value) {
-            fmt::format_to(std::back_inserter(out), "\\u{:04x}", value);
-        };
+        const auto unit = [&](std::uint32_t value) { fmt::format_to(std::back_inserter(out), "\\u{:04x}", value); };
         if (code < 0x10000) {
             unit(code);
         } else {

@@ -58,6 +58,9 @@ std::string ClockAnchor::time_of_day(std::uint64_t mono_ns) const
                        c.fraction_ns / 1'000'000);
 }
 
-std::uint64_t monotonic_ns() { return read_clock(CLOCK_MONOTONIC); }
+std::uint64_t monotonic_ns()
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
 
 }  // namespace loopwatch

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Records carry CLOCK_MONOTONIC; people and other machines' logs carry the date. An anchor is one reading of both clocks at once.
+// Records carry CLOCK_MONOTONIC; people and other machines' logs carry the date. An anchor is one reading of both
+// clocks at once.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 
 namespace loopwatch {
 
-// Taken once a session: both clocks are slewed alike, so they part only when somebody sets the date, and that must not reorder a
-// report. (A machine that is suspended in between falls behind by the time it slept.)
+// Taken once a session: both clocks are slewed alike, so they part only when somebody sets the date, and that must not
+// reorder a report. (A machine that is suspended in between falls behind by the time it slept.)
 struct ClockAnchor {
     std::uint64_t mono_ns = 0;
     std::uint64_t realtime_ns = 0;  // since 1970, UTC

@@ -8,8 +8,9 @@
 
 namespace loopwatch {
 
-// Not a std::exception, so that `catch (const std::exception&)` around a request does not swallow a cancellation by accident
-// (asyncio moved CancelledError out of Exception for the same reason). May be caught; a task that goes on is not cancelled.
+// Not a std::exception, so that `catch (const std::exception&)` around a request does not swallow a cancellation by
+// accident (asyncio moved CancelledError out of Exception for the same reason). May be caught; a task that goes on is
+// not cancelled.
 class Cancelled {
 public:
     explicit Cancelled(std::string reason) : reason_(std::move(reason)) {}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock of one loop: the TSC where the kernel itself trusts it (clock source tsc), else CLOCK_MONOTONIC. Nothing waits for a
-// calibration: two anchors, an instant on both clocks, give the TSC's rate, the first taken when the loop is made, the second at
-// the earliest 100 us later. Later anchors make the rate good. Which clock it is, and how its ticks become nanoseconds, stands in
-// the slot. Changes happen in maintain() only, which the loop calls between two dispatches: no dispatch spans one.
+// The clock of one loop: the TSC where the kernel itself trusts it (clock source tsc), else CLOCK_MONOTONIC. Nothing
+// waits for a calibration: two anchors, an instant on both clocks, give the TSC's rate, the first taken when the loop
+// is made, the second at the earliest 100 us later. Later anchors make the rate good. Which clock it is, and how its
+// ticks become nanoseconds, stands in the slot. Changes happen in maintain() only, which the loop calls between two
+// dispatches: no dispatch spans one.
 //
 // The turn to the TSC comes that early since it changes the unit of all counters, under the eyes of whoever reads them.
 #pragma once

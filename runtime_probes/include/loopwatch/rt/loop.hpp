@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine goes through the
-// ready queue and Loop::dispatch, the only place that runs user code; completion handlers only push to the queue. What the loop
-// publishes about itself stands in its slot (loop_state.h).
+// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine goes
+// through the ready queue and Loop::dispatch, the only place that runs user code; completion handlers only push to the
+// queue. What the loop publishes about itself stands in its slot (loop_state.h).
 #pragma once
 
 #include <atomic>
@@ -51,18 +51,19 @@ struct PostedFunction final : PostedCallback {
 
 class alignas(64) Loop {
 public:
-    // Asio handlers given to the context directly (not through use_task) run while the loop polls: they are no dispatches and
-    // nobody sees them being slow.
+    // Asio handlers given to the context directly (not through use_task) run while the loop polls: they are no
+    // dispatches and nobody sees them being slow.
     explicit Loop(std::string name = "loop");
     // Destroys the tasks still alive (probe task_destroyed_pending); the loop must not be running.
     ~Loop();
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
 
-    // Runs until no task is alive and no callback posted, or until stop(). An exception of a posted callback passes through; the
-    // loop can be run again. Errors: std::logic_error if it is running already.
+    // Runs until no task is alive and no callback posted, or until stop(). An exception of a posted callback passes
+    // through; the loop can be run again. Errors: std::logic_error if it is running already.
     void run();
-    // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once. Any thread.
+    // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once.
+    // Any thread.
     void stop() noexcept;
     // Calls `callback` in a dispatch of its own. Any thread.
     template <class F>
@@ -79,7 +80,8 @@ public:
     // Id of the task in whose dispatch this is called on the loop's thread; 0: none, or the probes are compiled out.
     lw_u64 running_task() const noexcept;
     const lw_loop_slot& slot() const noexcept { return slot_; }
-    // A dispatch longer than this fires `slow_dispatch` when somebody is attached. 100 µs, or LOOPWATCH_FLOOR ("50us", "1ms").
+    // A dispatch longer than this fires `slow_dispatch` when somebody is attached. 100 µs, or LOOPWATCH_FLOOR ("50us",
+    // "1ms").
     void set_floor(std::chrono::nanoseconds floor) noexcept;
 
     // Dispatches after which the loop polls although more are ready, as Tokio does after 61.
@@ -118,9 +120,9 @@ private:
 
     lw_loop_slot slot_{};  // first: on its own cache lines, and it does not move
     detail::ReadyQueue ready_;
-    lw_u64 batch_end_ = 0;     // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
-    lw_u64 floor_ticks_ = 0;   // of slot_.floor_ns
-    std::size_t alive_ = 0;    // tasks not yet finished
+    lw_u64 batch_end_ = 0;    // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
+    lw_u64 floor_ticks_ = 0;  // of slot_.floor_ns
+    std::size_t alive_ = 0;   // tasks not yet finished
     detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
     LoopClock clock_{slot_};
     std::atomic<bool> stopping_{false};  // set by stop(), cleared at the end of run()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Work that blocks belongs on another thread: run_in_executor(fn) runs it on a pool and brings back what it returned or threw.
+// Work that blocks belongs on another thread: run_in_executor(fn) runs it on a pool and brings back what it returned or
+// threw.
 #pragma once
 
 #include <coroutine>
@@ -25,7 +26,9 @@ namespace detail {
 template <class F>
 class Job final : public Inbound {
 public:
-    Job(F function, TaskControl& waiter) : function_(std::move(function)), waiter_(&waiter), mailbox_(waiter.mailbox()) {}
+    Job(F function, TaskControl& waiter) : function_(std::move(function)), waiter_(&waiter), mailbox_(waiter.mailbox())
+    {
+    }
 
     static void run(std::shared_ptr<Job> job) noexcept
     {
@@ -105,8 +108,8 @@ private:
 
 }  // namespace detail
 
-// Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Cancelling ends the wait at
-// once; the function itself runs to its end, its outcome is dropped.
+// Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Cancelling ends
+// the wait at once; the function itself runs to its end, its outcome is dropped.
 template <class F>
 auto run_in_executor(asio::thread_pool& pool, F function)
 {

@@ -83,7 +83,8 @@ struct SpawnOptions {
     std::string_view name = {};  // copied; shown in every report, as name#id
 };
 
-// Dropping the handle detaches the task: it runs on, and an exception it ends with is reported (probe exception_unretrieved).
+// Dropping the handle detaches the task: it runs on, and an exception it ends with is reported (probe
+// exception_unretrieved).
 template <class T>
 class JoinHandle {
 public:
@@ -95,13 +96,14 @@ public:
     }
     ~JoinHandle() { detach(); }
 
-    // Waits for the task's result, once, and rethrows its exception; Cancelled if it was cancelled. Cancelling the waiter ends
-    // the wait, not the task waited for. Only one task may wait, and one of the same loop. Errors: std::logic_error otherwise;
-    // std::system_error (resource_deadlock_would_occur) if the tasks would wait for each other.
+    // Waits for the task's result, once, and rethrows its exception; Cancelled if it was cancelled. Cancelling the
+    // waiter ends the wait, not the task waited for. Only one task may wait, and one of the same loop. Errors:
+    // std::logic_error otherwise; std::system_error (resource_deadlock_would_occur) if the tasks would wait for each
+    // other.
     auto operator co_await() const { return detail::JoinAwaiter<T>(*control_); }
 
-    // Asks the task to stop: it sees Cancelled at the co_await it stands at, or at its next. An operation that has succeeded by
-    // then gives its result first. Any thread; does nothing once the task is done.
+    // Asks the task to stop: it sees Cancelled at the co_await it stands at, or at its next. An operation that has
+    // succeeded by then gives its result first. Any thread; does nothing once the task is done.
     void cancel(std::string_view reason = {}) const { control_->cancel_from(reason); }
     // Ids count from 1 and are never reused within a process.
     TaskId id() const noexcept { return control_->id(); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Task<T>: a lazy coroutine. `co_await` on it runs it as a part of the awaiting task (one more activation in the chain that
-// `loopwatch ps` prints), spawn() makes it a task of its own. Exceptions pass through to whoever awaits it.
+// Task<T>: a lazy coroutine. `co_await` on it runs it as a part of the awaiting task (one more activation in the chain
+// that `loopwatch ps` prints), spawn() makes it a task of its own. Exceptions pass through to whoever awaits it.
 #pragma once
 
 #include <concepts>
@@ -23,8 +23,11 @@ class Task;
 namespace detail {
 
 template <class A, class Promise>
-concept LoopAwaitable = requires(A& awaitable, std::coroutine_handle<Promise> handle) {
-    { awaitable.await_ready() } -> std::convertible_to<bool>;
+concept LoopAwaitable = requires(A& awaitable, std::coroutine_handle<Promise> handle)
+{
+    {
+        awaitable.await_ready()
+        } -> std::convertible_to<bool>;
     awaitable.await_suspend(handle);
     awaitable.await_resume();
     typename std::remove_cvref_t<A>::loop_awaitable;
@@ -140,10 +143,11 @@ public:
         awaits(where);
         return ChildAwaiter<U>(child.handle());
     }
-    // A task can wait for what the runtime provides only: everything else would resume it past the loop's dispatch, unseen.
-    // Bridge callbacks with asio::async_initiate and use_task.
+    // A task can wait for what the runtime provides only: everything else would resume it past the loop's dispatch,
+    // unseen. Bridge callbacks with asio::async_initiate and use_task.
     template <LoopAwaitable<Promise<T>> A>
-    AwaitInPlace<std::remove_reference_t<A>> await_transform(A&& awaitable, const std::source_location where = std::source_location::current())
+    AwaitInPlace<std::remove_reference_t<A>> await_transform(
+        A&& awaitable, const std::source_location where = std::source_location::current())
     {
         awaits(where);
         if (task().cancel_pending()) [[unlikely]]
@@ -151,9 +155,12 @@ public:
         return AwaitInPlace<std::remove_reference_t<A>>(awaitable);
     }
     template <class A>
-        requires requires(A&& handle) {
-            { static_cast<A&&>(handle).operator co_await() } -> LoopAwaitable<Promise<T>>;
-        }
+    requires requires(A&& handle)
+    {
+        {
+            static_cast<A&&>(handle).operator co_await()
+            } -> LoopAwaitable<Promise<T>>;
+    }
     auto await_transform(A&& handle, const std::source_location where = std::source_location::current())
     {
         awaits(where);
@@ -170,11 +177,8 @@ template <class T>
 class Promise : public PromiseOf<T> {
 public:
     template <class V>
-        requires std::convertible_to<V&&, T>
-    void return_value(V&& value)
-    {
-        this->outcome_.set_value(std::forward<V>(value));
-    }
+    requires std::convertible_to<V&&, T>
+    void return_value(V&& value) { this->outcome_.set_value(std::forward<V>(value)); }
 };
 
 template <>

@@ -5,9 +5,9 @@
 //   std::size_t n = co_await socket.async_read_some(buffer, use_task);             throws std::system_error
 //   auto [error, n] = co_await socket.async_read_some(buffer, use_task_nothrow);   the error_code comes first
 //
-// The operation starts at the co_await. Cancelling the task cancels the operation through its cancellation slot, where the
-// operation has one; else the task waits for it. An operation that has succeeded in spite of that gives its result, and Cancelled
-// comes at the next await: nothing read is lost.
+// The operation starts at the co_await. Cancelling the task cancels the operation through its cancellation slot, where
+// the operation has one; else the task waits for it. An operation that has succeeded in spite of that gives its result,
+// and Cancelled comes at the next await: nothing read is lost.
 #pragma once
 
 #include <coroutine>
@@ -30,7 +30,8 @@ namespace loopwatch {
 
 // What `use_task` and `use_task_nothrow` are.
 template <bool Throws>
-struct UseTask {};
+struct UseTask {
+};
 
 // Results without a leading error_code or exception_ptr; throws std::system_error, or the exception.
 inline constexpr UseTask<true> use_task{};
@@ -54,8 +55,8 @@ auto without_first(std::tuple<First, Rest...>&& results)
     return unpack(std::apply([](First&, Rest&... rest) { return std::tuple<Rest...>(std::move(rest)...); }, results));
 }
 
-// One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O object of
-// another context) come through the mailbox; such an operation must end before the loop is destroyed.
+// One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O
+// object of another context) come through the mailbox; such an operation must end before the loop is destroyed.
 template <bool Throws, class Initiation, class Arguments, class... Args>
 class [[nodiscard]] AsioOperation final : public Suspension, public Inbound {
     using Results = std::tuple<std::decay_t<Args>...>;
@@ -84,7 +85,9 @@ public:
         task_->suspend(handle, *this);
         try {
             std::apply(
-                [this](auto&&... args) { std::move(initiation_)(Handler{this}, std::forward<decltype(args)>(args)...); },
+                [this](auto&&... args) {
+                    std::move(initiation_)(Handler{this}, std::forward<decltype(args)>(args)...);
+                },
                 std::move(arguments_));
         } catch (...) {
             task_->resume_at_once();

@@ -26,6 +26,9 @@ public:
 }  // namespace detail
 
 // Puts the task at the end of the ready queue.
-inline detail::YieldAwaiter yield() noexcept { return {}; }
+inline detail::YieldAwaiter yield() noexcept
+{
+    return {};
+}
 
 }  // namespace loopwatch

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How other threads reach a loop: a lock-free list with many producers and one consumer. Shared by all who may still send when
-// the loop is gone; what arrives then is discarded.
+// How other threads reach a loop: a lock-free list with many producers and one consumer. Shared by all who may still
+// send when the loop is gone; what arrives then is discarded.
 #pragma once
 
 #include <atomic>
@@ -49,8 +49,9 @@ private:
     void discard() noexcept;
 
     std::atomic<Inbound*> head_{nullptr};
-    // running ↔ waiting and → closed by the loop; waiting → running by whoever wakes it. Sequentially consistent against head_:
-    // a producer links, then looks whether the loop waits; the loop says that it waits, then looks whether something is linked.
+    // running ↔ waiting and → closed by the loop; waiting → running by whoever wakes it. Sequentially consistent
+    // against head_: a producer links, then looks whether the loop waits; the loop says that it waits, then looks
+    // whether something is linked.
     std::atomic<State> state_{State::running};
     std::mutex gate_;  // between a wake-up and the end of the context
     asio::io_context* context_;

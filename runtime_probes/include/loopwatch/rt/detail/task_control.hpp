@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task as its loop sees it: the published record, its place in the ready queue, how to interrupt its wait. All but `cancel_from`,
-// `done` and the reference count belongs to the loop's thread.
+// A task as its loop sees it: the published record, its place in the ready queue, how to interrupt its wait. All but
+// `cancel_from`, `done` and the reference count belongs to the loop's thread.
 #pragma once
 
 #include <atomic>
@@ -105,8 +105,8 @@ public:
 
     // Of the root coroutine, at its final suspension.
     void finish() noexcept;
-    // `joiner` is woken when this task ends. Errors: std::logic_error if another one waits or it is a task of another loop;
-    // std::system_error (resource_deadlock_would_occur) if this task waits for `joiner`.
+    // `joiner` is woken when this task ends. Errors: std::logic_error if another one waits or it is a task of another
+    // loop; std::system_error (resource_deadlock_would_occur) if this task waits for `joiner`.
     void add_joiner(TaskControl& joiner);
     void drop_joiner() noexcept;
     // Somebody takes the outcome. Errors: std::logic_error if it was taken before.
@@ -137,8 +137,8 @@ private:
     std::coroutine_handle<> root_;
     std::shared_ptr<Mailbox> mailbox_;
     Suspension* wait_ = nullptr;
-    TaskControl* joiner_ = nullptr;    // who waits for this one
-    TaskControl* awaiting_ = nullptr;  // for whom this one waits
+    TaskControl* joiner_ = nullptr;        // who waits for this one
+    TaskControl* awaiting_ = nullptr;      // for whom this one waits
     std::atomic<unsigned> references_{1};  // the loop's, the JoinHandle's, those of requests under way
     std::atomic<bool> done_{false};        // set once by the loop, after which the outcome is there
     bool cancel_pending_ = false;          // requested, not yet thrown
