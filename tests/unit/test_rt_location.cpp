@@ -19,7 +19,7 @@ Task<> save(int)
     co_await yield();
 }
 
-constexpr unsigned order_await = __LINE__ + 4;
+constexpr unsigned order_await = __LINE__ + 3;
 Task<> order(int n)
 {
     if (n > 0) co_await save(n);

@@ -152,7 +152,7 @@ TEST_CASE("in a dispatch the slot tells its task, its start, its resume point an
     Session session;
     Loop loop("test");
     const lw_loop_slot& slot = loop.slot();
-    const unsigned line = __LINE__ + 2;
+    const unsigned line = __LINE__ + 4;
     auto handle = spawn(
         loop,
         [](const lw_loop_slot& published, unsigned await_line) -> Task<> {
