@@ -194,7 +194,7 @@ struct lw_trace {
     __lw_u32 probe; /* id in probes.def */
     __lw_u32 reserved;
     __lw_u64 args[LW_TRACE_ARGS];
-    char text[LW_NAME_BYTES]; /* name or reason, where the probe has one */
+    char text[LW_NAME_BYTES]; /* name or reason; the record ends before it where the probe has none */
 };
 
 #ifdef __cplusplus

@@ -80,6 +80,11 @@ struct {
     __type(value, __u32);
 } targets __weak SEC(".maps");
 
+static __always_inline bool is_target(__u32 pid)
+{
+    return !cfg_filter_pids || bpf_map_lookup_elem(&targets, &pid);
+}
+
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 8 << 20);

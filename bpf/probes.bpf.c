@@ -9,6 +9,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lw_blocks.bpf.h"
+#include "lw_trace.bpf.h"
 
 #define ARG1(ctx) ((ctx)->di)
 #define ARG2(ctx) ((ctx)->si)
@@ -16,19 +17,13 @@
 #define ARG4(ctx) ((ctx)->cx)
 #define ARG5(ctx) ((ctx)->r8)
 
-static __always_inline bool is_target(__u32 pid)
-{
-    return bpf_map_lookup_elem(&targets, &pid);
-}
-
 static __always_inline struct lw_loop *current_loop(void)
 {
     const __u32 tid = bpf_get_current_pid_tgid();
     return bpf_map_lookup_elem(&loops, &tid);
 }
 
-SEC("uprobe")
-int on_loop_start(struct pt_regs *ctx)
+static __noinline int loop_start(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     const __u32 pid = id >> 32, tid = id;
@@ -49,8 +44,7 @@ int on_loop_start(struct pt_regs *ctx)
     return 0;
 }
 
-SEC("uprobe")
-int on_loop_stop(struct pt_regs *ctx)
+static __noinline int loop_stop(struct pt_regs *ctx)
 {
     const __u32 tid = bpf_get_current_pid_tgid();
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
@@ -94,8 +88,7 @@ static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 n
     }
 }
 
-SEC("uprobe")
-int on_slow_dispatch(struct pt_regs *ctx)
+static __noinline int slow_dispatch(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     const __u64 now = bpf_ktime_get_ns(), start = ARG4(ctx), end = ARG5(ctx);
@@ -143,8 +136,7 @@ int on_slow_dispatch(struct pt_regs *ctx)
     return 0;
 }
 
-SEC("uprobe")
-int on_blocking_call(struct pt_regs *ctx)
+static __noinline int blocking_call(struct pt_regs *ctx)
 {
     struct lw_loop *loop = current_loop();
     const __u64 start = ARG2(ctx), end = ARG3(ctx);
@@ -180,4 +172,19 @@ int on_blocking_call(struct pt_regs *ctx)
     if (loop->seq == call->event.seq) loop->long_blocks++;
     emit_with_stack(buffer, &call->event, &call->stack, sizeof(*call), true, now);
     return 0;
+}
+
+/* One program for all probes, told apart by the attach cookie: one link a module, so that detaching waits for one grace
+ * period. */
+SEC("uprobe")
+int on_probe(struct pt_regs *ctx)
+{
+    const __u64 probe = bpf_get_attach_cookie(ctx);
+    switch (probe) {
+        case PROBE_loop_start: return loop_start(ctx);
+        case PROBE_loop_stop: return loop_stop(ctx);
+        case PROBE_slow_dispatch: return slow_dispatch(ctx);
+        case PROBE_blocking_call: return blocking_call(ctx);
+        default: return tell(ctx, probe);
+    }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/event.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 namespace loopwatch {
@@ -71,8 +73,10 @@ std::optional<Event> decode(std::span<const std::uint8_t> bytes)
             return event;
         }
         case LW_EVENT_TRACE: {
-            auto event = plain<lw_trace>(bytes);
-            if (event) terminate(std::get<lw_trace>(*event).text);
+            lw_trace event = {};
+            if (bytes.size() < offsetof(lw_trace, text)) return std::nullopt;
+            std::memcpy(&event, bytes.data(), std::min(bytes.size(), sizeof event));
+            terminate(event.text);
             return event;
         }
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);

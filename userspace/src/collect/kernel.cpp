@@ -85,17 +85,6 @@ struct Kernel::Parts {
         loopwatch_bpf__destroy(skeleton);
     }
 
-    bpf_program* program_of(std::uint32_t probe) const
-    {
-        switch (probe) {
-            case 1: return skeleton->progs.on_loop_start;
-            case 2: return skeleton->progs.on_loop_stop;
-            case 3: return skeleton->progs.on_slow_dispatch;
-            case 4: return skeleton->progs.on_blocking_call;
-            default: return skeleton->progs.on_trace;
-        }
-    }
-
     static int on_record(void* context, void* data, std::size_t size)
     {
         auto& parts = *static_cast<Parts*>(context);
@@ -124,15 +113,14 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
 
     parts.skeleton->rodata->cfg_threshold_ns = options.threshold_ns;
     parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
+    parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
     bpf_map__set_max_entries(maps.places, options.max_loops * buffers_per_loop);
     auto& programs = parts.skeleton->progs;
-    for (auto* program : {programs.on_loop_start, programs.on_loop_stop, programs.on_slow_dispatch,
-                          programs.on_blocking_call, programs.on_trace})
-        prepare(program, options.rung);
+    prepare(programs.on_probe, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
@@ -164,16 +152,9 @@ void Kernel::dismiss(pid_t pid)
 
 Result<std::vector<Link>> Kernel::attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites)
 {
-    std::map<bpf_program*, std::vector<AttachPoint>> by_program;
-    for (const auto& site : sites)
-        by_program[parts_->program_of(site.probe)].push_back({site.offset, site.semaphore_offset, site.probe});
-    std::vector<Link> links;
-    for (const auto& [program, points] : by_program) {
-        auto attached = attach(program, rung_, pid, file, points);
-        if (!attached) return attached.error();
-        for (auto& link : *attached) links.push_back(std::move(link));
-    }
-    return links;
+    std::vector<AttachPoint> points;
+    for (const auto& site : sites) points.push_back({site.offset, site.semaphore_offset, site.probe});
+    return attach(parts_->skeleton->progs.on_probe, rung_, pid, file, points);
 }
 
 void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
@@ -284,8 +265,8 @@ void Kernel::finish_calibration()
     const auto switching = average(programs.on_sched_switch, typical_cost_ns[LW_RUN_switch_other]);
     parts_->cost_ns[LW_RUN_switch_other] = parts_->cost_ns[LW_RUN_switch_loop] = switching;
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
-    parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_slow_dispatch, typical_cost_ns[LW_RUN_slow_probe]);
-    parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace, typical_cost_ns[LW_RUN_trace_probe]);
+    parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
+    parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_trace_probe]);
     parts_->statistics.reset();
 }
 

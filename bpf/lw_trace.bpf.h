@@ -1,12 +1,8 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-//
-// Every other probe of probes.def: misuse (rare, always attached) and the life of each task (--trace). One program for
-// all, told apart by the attach cookie.
-#include "vmlinux.h"
-
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Every probe that is only told of: misuse (rare, always attached) and the life of each task (--trace). */
+#ifndef LW_TRACE_BPF_H
+#define LW_TRACE_BPF_H
 
 #include "lw_target.bpf.h"
 
@@ -30,16 +26,16 @@ static __always_inline __u64 text_argument(struct pt_regs *ctx, __u64 probe)
     }
 }
 
-SEC("uprobe")
-int on_trace(struct pt_regs *ctx)
+static __noinline int tell(struct pt_regs *ctx, __u64 probe)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     const __u32 pid = id >> 32, tid = id;
-    struct lw_trace record = {};
+    struct lw_trace record;
 
-    if (!bpf_map_lookup_elem(&targets, &pid)) return 0;
+    if (!is_target(pid)) return 0;
+    __builtin_memset(&record, 0, offsetof(struct lw_trace, text));
     count_run(LW_RUN_trace_probe);
-    record.probe = bpf_get_attach_cookie(ctx);
+    record.probe = probe;
     record.event.kind = LW_EVENT_TRACE;
     record.event.size = sizeof(record);
     record.event.time_ns = bpf_ktime_get_ns();
@@ -50,8 +46,17 @@ int on_trace(struct pt_regs *ctx)
     record.args[2] = ctx->dx;
     record.args[3] = ctx->cx;
     record.args[4] = ctx->r8;
-    const __u64 text = text_argument(ctx, record.probe);
-    if (text && bpf_probe_read_user_str(record.text, sizeof(record.text), (void *)text) < 0) record.text[0] = 0;
-    emit(&record, sizeof(record), record.probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0);
+    const __u64 flags = probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0;
+    const __u64 text = text_argument(ctx, probe);
+    if (!text) {
+        record.event.size = offsetof(struct lw_trace, text);
+        emit(&record, offsetof(struct lw_trace, text), flags);
+        return 0;
+    }
+    __builtin_memset(record.text, 0, sizeof(record.text));
+    if (bpf_probe_read_user_str(record.text, sizeof(record.text), (void *)text) < 0) record.text[0] = 0;
+    emit(&record, sizeof(record), flags);
     return 0;
 }
+
+#endif
