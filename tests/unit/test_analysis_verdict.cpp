@@ -56,6 +56,7 @@ TaskInfo save17()
 std::string verdict(std::uint64_t duration_ns, std::vector<Source> sources, std::optional<Impact> impact = std::nullopt)
 {
     SlowCallback slow;
+    slow.subject.pid = 4000;
     slow.duration_ns = duration_ns;
     slow.loop = {"1", "main"};
     slow.task = save17();
@@ -249,4 +250,13 @@ TEST_CASE("without a stack the place of the resume keeps endpoints apart")
     task.resumed_at.function = "load(int)";
     CHECK(fingerprint("slow_callback", starved, task) != resumed);
     CHECK(fingerprint_exact("slow_callback", starved, task) != fingerprint_exact("slow_callback", starved, save17()));
+}
+
+TEST_CASE("a lock that another process held names the process")
+{
+    auto held = source(Kind::file_lock, 60 * ms, "flock");
+    held.woken_by = WokenBy::thread;
+    held.waker = Waker{4001, 4002, "cron", {}};
+    CHECK(verdict(150 * ms, {held}) ==
+          "save#17 held loop main for 150 ms: 60 ms in flock, released by process cron (pid 4001).");
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "cli.hpp"
 #include "output/ndjson_sink.hpp"
@@ -59,10 +62,15 @@ Result<ExitCode> run(int argc, char** argv)
 
 int main(int argc, char** argv)
 {
+    loopwatch::block_ending_signals();
     try {
         const auto code = loopwatch::run(argc, argv);
         if (!code) loopwatch::print_error(code.error());
+        if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "cannot write to stdout");
         return static_cast<int>(code ? *code : code.error().code);
+    } catch (const std::system_error& error) {
+        loopwatch::print_error({loopwatch::ExitCode::failed, error.what(), "is the disk full, or the reader gone?"});
+        return static_cast<int>(loopwatch::ExitCode::failed);
     } catch (const std::exception& bug) {
         loopwatch::print_error(
             {loopwatch::ExitCode::failed, fmt::format("unexpected: {}", bug.what()), "please report this as a bug"});

@@ -6,6 +6,7 @@
 
 #include "analysis/calls.hpp"
 #include "analysis/fingerprint.hpp"
+#include "analysis/kind.hpp"
 #include "analysis/parts.hpp"
 #include "analysis/verdict.hpp"
 
@@ -124,8 +125,12 @@ SlowCallback slow_callback(const DispatchFacts& facts, const Thresholds& thresho
     if (facts.scheduler_seen) slow.seen_by.emplace_back("sched");
     if (!facts.calls.empty()) slow.seen_by.emplace_back("preload");
     const Source costliest = slow.sources.empty() ? Source{} : slow.sources.front();
-    slow.fingerprint = fingerprint("slow_callback", costliest, slow.task);
-    slow.fingerprint_exact = fingerprint_exact("slow_callback", costliest, slow.task);
+    // What the code does tells findings apart; that it also waited for a CPU is the machine's doing.
+    const auto own =
+        std::ranges::find_if(slow.sources, [](const Source& source) { return is_the_codes_doing(source.kind); });
+    const auto& telling = own == slow.sources.end() ? costliest : *own;
+    slow.fingerprint = fingerprint("slow_callback", telling, slow.task);
+    slow.fingerprint_exact = fingerprint_exact("slow_callback", telling, slow.task);
     slow.verdict = verdict_of(slow);
     return slow;
 }

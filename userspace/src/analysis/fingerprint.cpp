@@ -50,10 +50,14 @@ std::string fingerprint(std::string_view type, const Source& source, const std::
 {
     auto hash = begin(type, source);
     int functions = 0;
+    std::string last;
     for (const auto& frame : user_part(source.stack).frames) {
         if (functions == own_functions) break;
         if (frame.function.empty() || owner_of(frame) != FrameOwner::user) continue;
-        hash << plain_name(frame.function);
+        auto name = plain_name(frame.function);
+        if (name == last) continue;  // a recursion's depth is chance
+        hash << name;
+        last = std::move(name);
         ++functions;
     }
     if (functions == 0) hash << standing_in(task);

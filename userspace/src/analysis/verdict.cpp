@@ -58,10 +58,12 @@ std::string at_place(const Source& source)
     return place.empty() ? place : " " + place;
 }
 
-std::string released_by(const Source& source)
+std::string released_by(const Source& source, std::uint32_t own_pid)
 {
     const bool lock = source.kind == Kind::lock || source.kind == Kind::file_lock;
     if (!lock || source.woken_by != WokenBy::thread || !source.waker || source.waker->comm.empty()) return {};
+    if (source.waker->pid != own_pid)
+        return fmt::format(", released by process {} (pid {})", source.waker->comm, source.waker->pid);
     return fmt::format(", released by thread {} (tid {})", source.waker->comm, source.waker->tid);
 }
 
@@ -78,7 +80,7 @@ std::string on_cpu(const Source& source)
     return fmt::format("on CPU, {} in {} {}", often, function, place.substr(0, name));
 }
 
-std::string doing(const Source& source)
+std::string doing(const Source& source, std::uint32_t own_pid)
 {
     switch (source.kind) {
         case Kind::cpu: return on_cpu(source);
@@ -90,7 +92,7 @@ std::string doing(const Source& source)
         case Kind::other:
             if (source.call.empty()) return "blocked elsewhere";
             [[fallthrough]];
-        default: return fmt::format("in {}{}{}", call_text(source), at_place(source), released_by(source));
+        default: return fmt::format("in {}{}{}", call_text(source), at_place(source), released_by(source, own_pid));
     }
 }
 
@@ -115,10 +117,10 @@ std::string opening(const SlowCallback& slow, bool blameless)
     return fmt::format("{} {} and so {}", who(slow.task), what, held);
 }
 
-std::string clause(const Source& source, std::uint64_t whole_ns)
+std::string clause(const Source& source, std::uint64_t whole_ns, std::uint32_t own_pid)
 {
     const bool all = source.duration_ns >= whole_ns - whole_ns / 100;
-    return fmt::format("{} {}", all ? "all of it" : format_duration(source.duration_ns), doing(source));
+    return fmt::format("{} {}", all ? "all of it" : format_duration(source.duration_ns), doing(source, own_pid));
 }
 
 }  // namespace
@@ -153,7 +155,7 @@ std::string verdict_of(const SlowCallback& slow)
     for (std::size_t i = blameless ? 1 : 0; i < slow.sources.size(); ++i) {
         const bool tells = slow.sources[i].duration_ns >= slow.duration_ns / 100 || clauses.empty();
         if (tells && clauses.size() < most_clauses)
-            clauses.push_back(clause(slow.sources[i], slow.duration_ns));
+            clauses.push_back(clause(slow.sources[i], slow.duration_ns, slow.subject.pid));
         else
             more_ns += slow.sources[i].duration_ns;
     }
@@ -171,7 +173,8 @@ std::string verdict_of(const BlockingCall& blocking)
     const auto& source = blocking.source;
     const bool nameless = source.kind == Kind::other && source.call.empty();
     return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop),
-                       format_duration(source.duration_ns), nameless ? ", where is not known" : " " + doing(source));
+                       format_duration(source.duration_ns),
+                       nameless ? ", where is not known" : " " + doing(source, blocking.subject.pid));
 }
 
 }  // namespace loopwatch

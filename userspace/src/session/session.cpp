@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
@@ -30,16 +31,26 @@ constexpr std::uint64_t trap_ns = 540;
 
 Result<Fd> open_signals()
 {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM}) sigaddset(&set, signal);
-    if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return errno_error(ExitCode::failed, "blocking signals");
+    const auto set = block_ending_signals();
     Fd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals) return errno_error(ExitCode::failed, "signalfd");
     return signals;
 }
 
 }  // namespace
+
+sigset_t block_ending_signals()
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        // A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: the latter is a wish.
+        if (signal != SIGHUP) std::signal(signal, SIG_DFL);
+        sigaddset(&set, signal);
+    }
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return set;
+}
 
 Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
 {
@@ -69,6 +80,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
                         50},
         *session->kernel_, session->book_);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
+    if (auto threads = session->check_threads(); !threads) return threads.error();
     if (auto floor = session->check_floor(); !floor) return floor.error();
     return session;
 }
@@ -85,6 +97,20 @@ Result<void> Session::attach_targets()
     if (kernel_->rung() == AttachRung::perf_pid)
         warnings_.push_back(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
+    return {};
+}
+
+Result<void> Session::check_threads()
+{
+    for (const auto tid : options_.tids) {
+        const auto has = [&](const auto& target) {
+            const auto threads = target.second->process().threads();
+            return std::find(threads.begin(), threads.end(), static_cast<pid_t>(tid)) != threads.end();
+        };
+        if (std::none_of(targets_.begin(), targets_.end(), has))
+            return Error{ExitCode::no_such_target, fmt::format("no watched process has a thread {}", tid),
+                         "list its threads with: ps -T -p PID"};
+    }
     return {};
 }
 
@@ -156,7 +182,7 @@ void Session::wait()
     signalfd_siginfo signal;
     if (::read(signals_.raw(), &signal, sizeof signal) == sizeof signal) {
         interrupted_ = true;
-        end_reason_ = signal.ssi_signo == SIGINT ? "interrupted" : "terminated";
+        end_reason_ = signal.ssi_signo == SIGINT ? "interrupted" : signal.ssi_signo == SIGHUP ? "hangup" : "terminated";
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;
@@ -198,7 +224,9 @@ void Session::on(const lw_loop_started& event)
 
 void Session::on(const lw_dispatch& event)
 {
-    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+    if (!wanted(event.event.tid)) return;
+    statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
+    explain_bundle(book_.close(event));
 }
 
 void Session::on(const SourceEvent& event)
@@ -315,7 +343,8 @@ void Session::end_target(std::uint32_t pid, const char* reason)
 void Session::finish()
 {
     const auto now = monotonic_ns();
-    for (auto& [pid, target] : targets_) statistics_.look(*target, now);
+    for (auto& [pid, target] : targets_)
+        for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);
     // Steps under --trace can come faster than they are written: without an end to them the draining has none.
     for (auto& [pid, target] : targets_) target->detach_trace();
     while (drain()) {

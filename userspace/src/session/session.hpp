@@ -4,6 +4,7 @@
 // signal comes) → summary. Owns nothing of how a finding is made (analysis) or shown (output).
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -27,6 +28,10 @@
 
 namespace loopwatch {
 
+// SIGINT, SIGTERM and SIGHUP end a session with its summary. Blocked from the first line of main on, so that one that
+// comes while the kernel side is being loaded is not lost and does not kill; the session reads them.
+sigset_t block_ending_signals();
+
 class Session {
 public:
     // Everything that can go wrong before detection is live goes wrong here. `sink` outlives the session.
@@ -38,6 +43,7 @@ public:
 private:
     Session(SessionOptions options, Sink& sink);
     Result<void> attach_targets();
+    Result<void> check_threads();
     Result<void> check_floor();
     void publish_start();
 

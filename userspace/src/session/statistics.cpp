@@ -28,13 +28,37 @@ Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&bef
     return buckets;
 }
 
-// max_ticks is the longest since the slot exists: of this interval only if it grew in it.
-std::uint64_t interval_max(const lw_loop_slot& now, const lw_loop_slot& before)
+// The histogram's last bucket may reach above the longest dispatch, if that is known.
+void set_longest(Quantiles& quantiles, std::uint64_t longest_ns)
 {
-    return now.max_ticks > before.max_ticks ? now.max_ticks : 0;
+    const auto last = quantiles.buckets.rbegin();
+    if (last != quantiles.buckets.rend() && longest_ns >= last->first) quantiles.max = longest_ns;
 }
 
 }  // namespace
+
+// A dispatch that is still running has not been added by the loop yet, and may never be.
+std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+{
+    auto busy_ns = ticks_to_ns(slot, slot.busy_ticks - last.slot.busy_ticks);
+    const bool same = slot.seq == last.slot.seq;
+    std::uint64_t open_ns = 0;
+    if ((slot.seq & 1) && slot.start) {
+        const auto start_ns = moment_ns(slot, slot.start);
+        open_ns = now_ns > start_ns ? now_ns - start_ns : 0;
+    }
+    busy_ns += open_ns;
+    busy_ns -= std::min(busy_ns, last.credited_ns);
+    last.credited_ns = same || open_ns ? open_ns : 0;
+    return busy_ns;
+}
+
+void Statistics::reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns)
+{
+    longest_ns_ = std::max(longest_ns_, duration_ns);
+    if (const auto known = last_.find({tid, loop_id}); known != last_.end())
+        known->second.longest_ns = std::max(known->second.longest_ns, duration_ns);
+}
 
 std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t now_ns)
 {
@@ -45,7 +69,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         const auto key = std::pair(loop.tid, loop.id);
         const auto known = last_.find(key);
         if (known == last_.end()) {
-            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
+            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns, 0, 0});
             continue;
         }
         const auto& before = known->second.slot;
@@ -56,22 +80,21 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.interval_ns = now_ns - known->second.at_ns;
         stats.iterations = slot.iterations - before.iterations;
         stats.dispatches = (slot.seq - before.seq + 1) / 2;
-        stats.busy_ns = std::min(ticks_to_ns(slot, slot.busy_ticks - before.busy_ticks), stats.interval_ns);
+        stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
         stats.idle_ns = std::min(ticks_to_ns(slot, slot.idle_ticks - before.idle_ticks), stats.interval_ns);
         stats.utilization =
             stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
         const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
-        const auto max_ticks = interval_max(slot, before);
         ns_per_tick_ = ns_per_tick(slot);
-        max_ticks_ = std::max(max_ticks_, max_ticks);
-        stats.dispatch_ns = quantiles(buckets, ns_per_tick_, max_ticks);
+        stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
+        set_longest(stats.dispatch_ns, known->second.longest_ns);
         stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
         stats.tasks_created = slot.tasks_created - before.tasks_created;
         stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
         stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
         dispatches_ += stats.dispatches;
         for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
-        known->second = {slot, now_ns};
+        known->second = {slot, now_ns, known->second.credited_ns, 0};
         records.push_back(std::move(stats));
     }
     return records;
@@ -79,12 +102,14 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
 
 void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
 {
-    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns});
+    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns, 0, 0});
 }
 
 Quantiles Statistics::dispatch_ns() const
 {
-    return quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_, max_ticks_);
+    auto all = quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_);
+    set_longest(all, longest_ns_);
+    return all;
 }
 
 }  // namespace loopwatch

@@ -18,6 +18,8 @@ public:
     std::vector<LoopStats> look(Attachment& attachment, std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
+    // A dispatch whose exact length is known: histograms know it to a quarter only.
+    void reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns);
     // Over all loops since their first look.
     std::uint64_t dispatches() const noexcept { return dispatches_; }
     Quantiles dispatch_ns() const;
@@ -26,12 +28,15 @@ private:
     struct Last {
         lw_loop_slot slot;
         std::uint64_t at_ns;
+        std::uint64_t credited_ns = 0;  // of a dispatch still running: counted as busy already
+        std::uint64_t longest_ns = 0;   // of the dispatches reported since then
     };
+    std::uint64_t busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // tid, loop id
     std::uint64_t dispatches_ = 0;
     std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
     double ns_per_tick_ = 1;
-    std::uint64_t max_ticks_ = 0;
+    std::uint64_t longest_ns_ = 0;
 };
 
 }  // namespace loopwatch

@@ -71,13 +71,19 @@ Error gone(pid_t pid)
     return {ExitCode::no_such_target, fmt::format("no process with pid {}", pid), "list processes with: ps -ef"};
 }
 
+Error not_permitted(pid_t pid)
+{
+    if (::geteuid() == 0)
+        return {ExitCode::not_permitted, fmt::format("the kernel refuses access to process {}", pid),
+                "it has capabilities or a user namespace beyond loopwatch's own"};
+    return {ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
+}
+
 Result<void> check_executable(pid_t pid)
 {
     Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC));
     if (!exe) {
-        if (errno == EACCES || errno == EPERM)
-            return Error{ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid),
-                         "run loopwatch with sudo"};
+        if (errno == EACCES || errno == EPERM) return not_permitted(pid);
         return gone(pid);
     }
     unsigned char ident[20] = {};
@@ -128,8 +134,7 @@ Result<Process> Process::open(pid_t pid)
     if (auto executable = check_executable(pid); !executable) return executable.error();
     if (!read_proc(pid, "maps", 16)) {
         if (!process.alive()) return gone(pid);
-        return Error{ExitCode::not_permitted, fmt::format("not permitted to read process {}", pid),
-                     "run loopwatch with sudo"};
+        return not_permitted(pid);
     }
     if (!process.alive()) return gone(pid);
     return process;
