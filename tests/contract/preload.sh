@@ -87,5 +87,5 @@ else
     start_background rows env LD_PRELOAD="$shim" "$programs/rows" live
     timeout 60 bpftrace -p "$started" -e "${reports/\*/$shim}" >"$work/live" 2>"$work/live.err" || quote_ "$work/live.err"
     check_equal "bpftrace sees each call live" "$(table call | sort -u)" "$(sed -n 's/^@\([a-z0-9_]*\) .*/\1/p' "$work/live" | sort -u)"
-    check "with its duration" awk '$1 == "@recvmsg" && $2 >= 2000000 && $2 < 2000000000 { n++ } END { exit n != 1 }' "$work/live"
+    check "with its duration" awk '$1 == "@recvmsg" && $2 >= 2000000 && $2 < 2000000000 { n++ } END { exit n < 1 }' "$work/live"
 fi

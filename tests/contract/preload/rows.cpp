@@ -81,7 +81,10 @@ int main(int argc, char** argv)
     if (argc == 2 && std::strcmp(argv[1], "live") == 0) {
         tap::await_tracer();
         tap::enter();
-        for (const auto& [symbol, provocation] : provocations()) provocation();
+        // Twice: a tracer raises the semaphore a moment before it hears (bpftrace enables the event, then attaches its
+        // program).
+        for (int round = 0; round < 2; ++round)
+            for (const auto& [symbol, provocation] : provocations()) provocation();
         return 0;
     }
     tap::attach();
