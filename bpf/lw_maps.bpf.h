@@ -10,10 +10,6 @@
 #include "lw_config.h"
 #include "lw_event.h"
 
-/* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample. */
-#define LW_BUFFER_PROBE LW_SOURCES
-#define LW_BUFFER_SAMPLE (LW_SOURCES + 1)
-#define LW_BUFFERS (LW_SOURCES + 2)
 #define LW_NO_PLACE 0xffffffffu
 
 enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };

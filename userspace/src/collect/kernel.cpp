@@ -19,9 +19,6 @@ namespace loopwatch {
 
 namespace {
 
-constexpr std::uint32_t buffers_per_loop =
-    LW_SOURCES + 2;  // LW_BUFFERS in lw_maps.bpf.h, asserted when the map is sized
-
 // struct lw_loop of lw_maps.bpf.h begins so; the rest starts as zeros.
 struct LoopEntry {
     std::uint64_t slot, loop_id;
@@ -118,7 +115,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
-    bpf_map__set_max_entries(maps.places, options.max_loops * buffers_per_loop);
+    bpf_map__set_max_entries(maps.places, options.max_loops * LW_BUFFERS);
     auto& programs = parts.skeleton->progs;
     prepare(programs.on_probe, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);

@@ -45,8 +45,7 @@ public:
     Result<void> admit(pid_t pid);
     void dismiss(pid_t pid);
     Result<std::vector<Link>> attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites);
-    // Enters a loop that ran before the attach. No error if it is known; not_supported beyond max_loops (counted as a
-    // loss).
+    // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
     Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns);
