@@ -23,8 +23,8 @@ typedef __s32 __lw_s32;
 #define LW_BUFFER_PROBE LW_SOURCES
 #define LW_BUFFER_SAMPLE (LW_SOURCES + 1)
 #define LW_BUFFERS (LW_SOURCES + 2)
-#define LW_RED_ZONE 128      /* bytes below SP that a leaf function may use (x86-64 psABI) */
-#define LW_CHAIN 8           /* frames of an await chain */
+#define LW_RED_ZONE 128 /* bytes below SP that a leaf function may use (x86-64 psABI) */
+#define LW_CHAIN 8      /* frames of an await chain */
 #define LW_NAME_BYTES 64
 #define LW_COMM_BYTES 16
 #define LW_WAKER_DEPTH 16
@@ -53,7 +53,7 @@ enum lw_event_kind {
     X(sources_overflow, "a dispatch blocked in more than 4 places")           \
     X(stack_unreadable, "not one byte of a user stack could be read")         \
     X(stack_truncated, "a user stack was longer than 16 KiB or not resident") \
-    X(stack_budget, "stacks beyond the budget of 2,000 a second")               \
+    X(stack_budget, "stacks beyond the budget of 2,000 a second")             \
     X(task_unreadable, "a task record was not resident or wild")              \
     X(detail_unreadable, "the shim's call detail was not resident")           \
     X(dispatch_stateless, "a slow dispatch of a loop that was not known")     \
