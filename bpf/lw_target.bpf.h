@@ -12,8 +12,8 @@
 /* Cache line 0 of struct lw_loop_slot: all that a context switch needs, in one read. */
 struct lw_slot_head {
     __u64 seq, task, start, resume, stack_top, loop_id;
-    __u32 ready, tid;
-    __u64 task_id;
+    __u32 queued, tid;
+    __u64 busy_ticks;
 };
 
 static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw_loop *loop)

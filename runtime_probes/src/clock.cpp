@@ -15,6 +15,7 @@ constexpr lw_u64 first_period_ns = 100'000;
 constexpr lw_u64 second_period_ns = 50'000'000;
 constexpr lw_u64 period_ns = 1'000'000'000;
 constexpr lw_u64 longest_period_ns = 10 * period_ns;  // beyond, the machine may have slept, which only the TSC counts
+constexpr lw_u64 never = ~0ull;
 constexpr lw_u32 shift = 32;
 
 // The kernel watches the TSC of every CPU against another clock and gives it up where it errs.
@@ -59,28 +60,28 @@ LoopClock::Anchor read_anchor()
 
 }  // namespace
 
-LoopClock::LoopClock(lw_loop_slot& slot) noexcept : slot_(slot), anchor_(read_anchor()), period_ns_(first_period_ns)
+LoopClock::LoopClock(lw_loop_slot& slot) noexcept
+    : slot_(slot), anchor_(read_anchor()), due_(tsc_trusted() ? anchor_.ns + first_period_ns : never)
 {
-    if (!tsc_trusted()) anchor_ = {};
 }
 
-bool LoopClock::maintain() noexcept
+bool LoopClock::maintain(lw_u64 now) noexcept
 {
-    if (anchor_.ns == 0) return false;
+    if (now < due_) return false;
     const bool first = slot_.clock != LW_CLOCK_TSC;
-    if (moment_ns(ticks()) - anchor_.ns < period_ns_) return false;
-
     const Anchor before = std::exchange(anchor_, read_anchor());
     const lw_u64 elapsed_ns = anchor_.ns - before.ns;
-    if (elapsed_ns > longest_period_ns && first) return false;
-    if (elapsed_ns <= longest_period_ns) {
-        slot_.clock_mult = static_cast<lw_u64>((static_cast<Wide>(elapsed_ns) << shift) / (anchor_.tsc - before.tsc));
-        period_ns_ = elapsed_ns < second_period_ns ? second_period_ns : period_ns;
+    if (elapsed_ns > longest_period_ns && first) {
+        due_ = anchor_.ns + first_period_ns;
+        return false;
     }
+    if (elapsed_ns <= longest_period_ns)
+        slot_.clock_mult = static_cast<lw_u64>((static_cast<Wide>(elapsed_ns) << shift) / (anchor_.tsc - before.tsc));
     slot_.clock_shift = shift;
     slot_.anchor_ticks = anchor_.tsc;
     slot_.anchor_ns = anchor_.ns;
     slot_.clock = LW_CLOCK_TSC;
+    due_ = anchor_.tsc + to_ticks(elapsed_ns < second_period_ns ? second_period_ns : period_ns);
     return first;
 }
 

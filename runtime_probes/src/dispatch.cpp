@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/registry.hpp>
@@ -18,7 +19,7 @@ constexpr int impact_entries = 1024;  // looked at one by one in a slow dispatch
 
 bool attached() noexcept
 {
-    return (probe::watched() || probe::traced()) && !detail::forked;
+    return probe::attached() && !detail::forked;
 }
 
 // Orders the slot's stores for readers on this CPU (the kernel side); x86 keeps the order for all others.
@@ -38,43 +39,53 @@ void Loop::receive() noexcept
     }
 }
 
+// Out of line: Asio's own code is inlined here or not by what stands around the call, which costs more than all our
+// probes (51 instructions of 1,107 for a post and its resume).
+[[gnu::noinline]] std::size_t Loop::run_next()
+{
+    return context_.run_one();
+}
+
+[[gnu::noinline]] std::size_t Loop::run_ready()
+{
+    return context_.poll();
+}
+
 void Loop::poll(bool may_wait)
 {
-    if (attached()) [[unlikely]]
+    const bool followed = batch_end_ != 0;
+    if (followed) [[unlikely]]
         begin_poll(may_wait);
     std::size_t events = 0;
     if (may_wait && mailbox_->begin_wait()) {
-        if (!stopping_) events = context_.run_one();
+        if (!stopping_) events = run_next();
         mailbox_->end_wait();
     }
-    events += context_.poll();
+    events += run_ready();
     if (context_.stopped()) stopping_ = true;
     receive();
-    if (attached()) [[unlikely]] {
-        batch_end_ = end_poll(events);
-    } else {
-        batch_end_ = 0;
-        slot_.poll_since = 0;
-    }
+    if (attached() || followed) [[unlikely]]
+        end_poll(events);
 }
 
 [[gnu::cold]] void Loop::begin_poll(bool may_wait) noexcept
 {
-    slot_.poll_since = batch_end_ != 0 ? batch_end_ : clock_.ticks();
+    slot_.poll_since = batch_end_;
     probe::poll_begin(slot_.loop_id, may_wait ? no_timeout : 0);
 }
 
-[[gnu::cold]] lw_u64 Loop::end_poll(std::size_t events) noexcept
+[[gnu::cold]] void Loop::end_poll(std::size_t events) noexcept
 {
-    const lw_u64 now = clock_.ticks();
-    if (slot_.poll_since != 0) slot_.idle_ticks += now - slot_.poll_since;
-    slot_.poll_since = 0;
+    const lw_u64 since = std::exchange(slot_.poll_since, 0);
+    batch_end_ = attached() ? clock_.ticks() : 0;
+    if (batch_end_ == 0) return;
+    if (since != 0) slot_.idle_ticks += batch_end_ - since;
     ++slot_.iterations;
     probe::poll_end(slot_.loop_id, events);
     // After the wait, which may have been long, and before the first dispatch: moments are fresh.
-    if (!clock_.maintain()) return now;
+    if (!clock_.maintain(batch_end_)) return;
     clock_changed();
-    return clock_.ticks();
+    batch_end_ = clock_.ticks();
 }
 
 // From nanoseconds to the TSC's ticks, once in a loop's life: what was counted so far is counted in the unit it was.
@@ -82,7 +93,7 @@ void Loop::poll(bool may_wait)
 {
     for (lw_u64* counter : {&slot_.busy_ticks, &slot_.idle_ticks, &slot_.max_ticks})
         *counter = clock_.to_ticks(*counter);
-    floor_ticks_ = clock_.to_ticks(slot_.floor_ns);
+    mark_noteworthy();
     for (lw_u32* histogram : {slot_.dispatch_histogram, slot_.lag_histogram}) {
         lw_u32 scaled[LW_HISTOGRAM_BUCKETS] = {};
         for (lw_u32 bucket = 0; bucket < LW_HISTOGRAM_BUCKETS; ++bucket) {
@@ -98,16 +109,13 @@ void Loop::drain(lw_u64 now)
     // Counted in a register: two increments in memory a dispatch would be the longest chain of dependencies in this
     // loop (1 ns).
     lw_u64 seq = slot_.seq;
-    const bool traced = probe::traced();
     for (unsigned left = poll_interval; left != 0; --left, seq += 2) {
         detail::ReadyNode* const node = ready_.pop();
         if (node == nullptr) break;
-        if (probe::watched() || traced) [[unlikely]] {
-            now = dispatch_watched(*node, seq, now);
-        } else {
-            dispatch(*node, seq);
-            now = 0;
-        }
+        if (attached()) [[unlikely]]
+            return drain_watched(node, left, now);
+        now = 0;
+        dispatch(*node, seq);
     }
     batch_end_ = now;
 }
@@ -147,47 +155,55 @@ void Loop::call(detail::PostedCallback& callback)
     }
 }
 
-[[gnu::always_inline]] inline lw_u64 Loop::account(const lw_task* task, const lw_location* resume, lw_u64 start,
-                                                   lw_u64 end)
+// The rest of a batch, to its end even if the last session leaves meanwhile. `now`: the poll's end, 0 if it was not
+// taken. One clock read a dispatch, its end, which is the next one's start.
+[[gnu::noinline]] void Loop::drain_watched(detail::ReadyNode* node, unsigned left, lw_u64 now)
 {
-    const lw_u64 lasted = end - start;
-    slot_.busy_ticks += lasted;
-    ++slot_.dispatch_histogram[lw_bucket_of(lasted)];
-    if (lasted > slot_.max_ticks) slot_.max_ticks = lasted;
-    if (lasted <= floor_ticks_) [[likely]]
-        return end;
-    slow_path(task, resume, start, end);
-    // What the report itself cost is nobody's dispatch.
-    return clock_.ticks();
+    const bool tsc = slot_.clock == LW_CLOCK_TSC;  // changes between batches only
+    const bool traced = probe::traced();
+    lw_u64 seq = slot_.seq, busy = slot_.busy_ticks;
+    if (now == 0) now = LoopClock::ticks(tsc);
+    for (; node != nullptr; node = --left != 0 ? ready_.pop() : nullptr, seq += 2) {
+        const lw_task* const task = node->task;
+        const lw_location* const resume = task != nullptr ? task->leaf->suspended_at : nullptr;
+        const lw_u32 queued = slot_.queued;
+        if (task != nullptr && node->due_ns != 0) [[unlikely]]
+            count_lag(now, node->due_ns);
+        slot_.start = now;
+        slot_.resume = resume;
+        if (traced) [[unlikely]]
+            trace_begin(task, resume);
+        dispatch(*node, seq);
+        if (detail::forked) [[unlikely]] {
+            now = 0;
+            break;
+        }
+        const lw_u64 end = LoopClock::ticks(tsc);
+        if (traced) [[unlikely]]
+            trace_end(task);
+        const lw_u64 lasted = end - now;
+        slot_.busy_ticks = busy += lasted;
+        ++slot_.dispatch_histogram[lw_bucket_of(lasted)];
+        now = lasted <= noteworthy_ticks_ ? end : note({task, resume, now, end, queued});
+    }
+    slot_.start = 0;
+    batch_end_ = now;
 }
 
-// `now`: the end of the dispatch before, if somebody was attached then and no poll came between; else 0. Out of line,
-// but not cold: cold code is compiled for size, with calls for the clock and the accounts (13.5 ns a dispatch attached,
-// not 10).
-[[gnu::noinline]] lw_u64 Loop::dispatch_watched(detail::ReadyNode& node, lw_u64 seq, lw_u64 now)
+void Loop::mark_noteworthy() noexcept
 {
-    if (detail::forked) {
-        dispatch(node, seq);
-        return 0;
-    }
-    const lw_u64 start = now != 0 ? now : clock_.ticks();
-    const lw_task* const task = node.task;
-    const lw_u64 task_id = task != nullptr ? task->id : 0;
-    const lw_location* const resume = task != nullptr ? task->leaf->suspended_at : nullptr;
-    if (task != nullptr && node.due_ns != 0) count_lag(start, node.due_ns);
-    slot_.start = start;
-    slot_.resume = resume;
-    slot_.task_id = task_id;
-    slot_.ready = ready_.pushed() - static_cast<lw_u32>(seq / 2) - 1;
-    if (probe::traced()) [[unlikely]]
-        trace_begin(task, resume);
-    dispatch(node, seq);
-    slot_.start = 0;
-    if (detail::forked) return 0;
-    const lw_u64 end = clock_.ticks();
-    if (probe::traced()) [[unlikely]]
-        trace_end(task);
-    return account(task, resume, start, end);
+    noteworthy_ticks_ = std::min(clock_.to_ticks(slot_.floor_ns), slot_.max_ticks);
+}
+
+// When the next dispatch begins: what the report itself cost is nobody's.
+[[gnu::cold, gnu::noinline]] lw_u64 Loop::note(const Dispatch& dispatch)
+{
+    const lw_u64 lasted = dispatch.end - dispatch.start;
+    slot_.max_ticks = std::max(slot_.max_ticks, lasted);
+    mark_noteworthy();
+    if (lasted <= clock_.to_ticks(slot_.floor_ns)) return dispatch.end;
+    slow_path(dispatch);
+    return clock_.ticks();
 }
 
 void Loop::trace_begin(const lw_task* task, const lw_location* resume) noexcept
@@ -210,29 +226,30 @@ void Loop::trace_end(const lw_task* task) noexcept
 
 // Fires slow_dispatch. slot_.seq is even again by then (scheduling and shim attribute nothing of this to the dispatch);
 // impact_seq is the dispatch's odd one.
-[[gnu::cold, gnu::noinline]] void Loop::slow_path(const lw_task* task, const lw_location* resume, lw_u64 start,
-                                                  lw_u64 end)
+void Loop::slow_path(const Dispatch& dispatch)
 {
-    const lw_u64 start_ns = clock_.moment_ns(start);
-    const lw_u64 end_ns = clock_.moment_ns(end);
+    const lw_u64 start_ns = clock_.moment_ns(dispatch.start);
+    const lw_u64 end_ns = clock_.moment_ns(dispatch.end);
     // What became ready meanwhile waited too: bring it into the queue.
-    const auto length = ready_length();
-    context_.poll();
+    const lw_u32 behind = dispatch.queued - static_cast<lw_u32>(slot_.seq / 2);
+    const lw_u32 own_end = ready_length();
+    run_ready();
     receive();
-    measure_impact(start_ns, end_ns, length);
-    probe::slow_dispatch(slot_.loop_id, task != nullptr ? task->id : 0, resume, start_ns, end_ns);
+    measure_impact(start_ns, end_ns, behind, own_end);
+    const lw_task* const task = dispatch.task;
+    probe::slow_dispatch(slot_.loop_id, task != nullptr ? task->id : 0, dispatch.resume, start_ns, end_ns);
 }
 
 // Entries in the ready queue, modulo 2³².
 lw_u32 Loop::ready_length() const noexcept
 {
-    return ready_.pushed() - static_cast<lw_u32>(slot_.seq / 2);
+    return slot_.queued - static_cast<lw_u32>((slot_.seq + 1) / 2);
 }
 
-// Who waited. What was queued when the dispatch began waited all of it. What the dispatch queued itself (entries up to
-// `own_end`), such as whoever joins the task that it finished, waited for none of it that could be told. What arrived
+// Who waited. What was queued when the dispatch began (the first `behind` entries) waited all of it. What the dispatch
+// queued itself (entries up to `own_end`), such as whoever joins the task that it finished, waited for none of it that could be told. What arrived
 // meanwhile waited from the dispatch's start on, an upper bound; of timers the moment is known.
-void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 own_end) noexcept
+void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept
 {
     lw_u64 tasks = 0, longest_ns = 0, total_ns = 0;
     const auto count = [&](lw_u64 since_ns, lw_u64 entries) {
@@ -243,7 +260,7 @@ void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 own_end) noexce
     const detail::ReadyNode* node = ready_.front();
     lw_u32 entry = 0;
     for (; node != nullptr && entry < impact_entries; ++entry, node = node->next) {
-        if (entry >= slot_.ready && entry < own_end) continue;
+        if (entry >= behind && entry < own_end) continue;
         const lw_u64 since_ns = std::max(start_ns, node->due_ns);
         if (since_ns < end_ns) count(since_ns, 1);
     }

@@ -69,7 +69,7 @@ Loop::~Loop()
 void Loop::set_floor(std::chrono::nanoseconds floor) noexcept
 {
     slot_.floor_ns = static_cast<lw_u64>(floor.count());
-    floor_ticks_ = clock_.to_ticks(slot_.floor_ns);
+    mark_noteworthy();
 }
 
 // What holds while a thread runs the loop.
@@ -80,7 +80,7 @@ public:
         detail::forked = false;
         loop_.slot_.tid = static_cast<lw_u32>(gettid());
         loop_.slot_.stack_top = reinterpret_cast<lw_u64>(frame);
-        if (loop_.clock_.maintain()) loop_.clock_changed();
+        if (loop_.clock_.maintain(loop_.clock_.ticks())) loop_.clock_changed();
         loop_.context_.restart();
         if constexpr (detail::published) registry_add(loop_.slot_);
         tell_shim(&loop_.slot_);
@@ -128,7 +128,7 @@ void Loop::stop() noexcept
 void Loop::post_node(detail::PostedCallback& callback) noexcept
 {
     if (current_ == this)
-        ready_.push(callback);
+        make_ready(callback);
     else
         mailbox_->push(callback);
 }
@@ -136,7 +136,7 @@ void Loop::post_node(detail::PostedCallback& callback) noexcept
 void detail::PostedCallback::arrive(Loop* loop) noexcept
 {
     if (loop != nullptr)
-        loop->ready_.push(*this);
+        loop->make_ready(*this);
     else
         discard();
 }
@@ -153,7 +153,7 @@ void Loop::adopt(detail::TaskControl& task) noexcept
     slot_.tasks = &task.record_;
     ++slot_.tasks_created;
     ++alive_;
-    ready_.push(task);
+    make_ready(task);
 }
 
 void Loop::end(detail::TaskControl& task) noexcept

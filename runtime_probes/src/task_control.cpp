@@ -94,7 +94,7 @@ void TaskControl::wake() noexcept
 void TaskControl::push_ready() noexcept
 {
     publish(LW_TASK_READY);
-    loop_->ready_.push(*this);
+    loop_->make_ready(*this);
 }
 
 void TaskControl::cancel_from(std::string_view reason)

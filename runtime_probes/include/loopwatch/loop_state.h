@@ -88,9 +88,9 @@ struct lw_loop_slot {
     LW_PTR(const struct lw_location) resume; /* the await at which the task goes on; 0: its first resume */
     lw_u64 stack_top;                        /* frame of the loop function: callbacks live below it */
     lw_u64 loop_id;
-    lw_u32 ready; /* entries behind the current one in the ready queue */
-    lw_u32 tid;   /* as the target's own PID namespace sees it */
-    lw_u64 task_id;
+    lw_u32 queued;     /* entries ever put into the ready queue, modulo 2^32; all but (seq + 1) / 2 of them wait in it */
+    lw_u32 tid;        /* as the target's own PID namespace sees it */
+    lw_u64 busy_ticks; /* in dispatches (a, see below) */
 
     /* cache line 1: identity, written at loop start; clock, rewritten when re-anchored */
     lw_u64 magic;
@@ -105,10 +105,10 @@ struct lw_loop_slot {
     lw_u64 anchor_ns;
 
     /* cache line 2 and on: counters. Those marked (a) are kept only while somebody is attached. */
-    lw_u64 iterations;  /* polls (a) */
-    lw_u64 busy_ticks;  /* in dispatches (a) */
-    lw_u64 idle_ticks;  /* in polls (a) */
-    lw_u64 poll_since;  /* start of the wait in progress, 0: none (a) */
+    lw_u64 iterations; /* polls (a) */
+    lw_u64 idle_ticks; /* in polls (a) */
+    lw_u64 poll_since; /* start of the wait in progress, 0: none (a) */
+    lw_u64 max_ticks;  /* longest dispatch seen (a) */
     lw_u64 tasks_created;
     lw_u64 tasks_finished;
     lw_u64 tasks_cancelled;
@@ -120,8 +120,7 @@ struct lw_loop_slot {
     lw_u64 impact_max_ns;
     lw_u64 impact_total_ns;
     lw_u64 floor_ns; /* the slow path's floor */
-    lw_u64 max_ticks; /* longest dispatch seen (a) */
-    lw_u64 reserved[2];
+    lw_u64 reserved[3];
 
     /* dispatch times in ticks, log2 with 4 sub-buckets (lw_bucket_of); timer lag in ticks (a) */
     lw_u32 dispatch_histogram[LW_HISTOGRAM_BUCKETS];

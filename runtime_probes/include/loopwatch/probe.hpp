@@ -12,7 +12,7 @@
 //     them, so every note reads "8@%rdi 8@%rsi …" and a tracer needs no operand decoder and touches no memory.
 //   - behind the nops a 7-byte nop that carries the probe's id: without it `--icf=all` folds all thunks into one.
 //   - semaphores in .probes.loopwatch, not .probes, where they would clash with a user's own sdt semaphores; hidden, so that each
-//     DSO has its own.
+//     DSO has its own; `used`, as without it LTO clones thunks and loses semaphores.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,17 @@
 
 #ifndef LOOPWATCH_NO_PROBES
 
-// The attribute order matters to nobody; `used` keeps LTO from cloning a thunk and folding its arguments into constants.
-#define LW_SEMAPHORE inline __attribute__((section(".probes.loopwatch"), visibility("hidden"), used)) volatile unsigned short
+// The semaphores, each counted by the kernel; side by side, so that one load tells whether anybody is attached at all.
+#define LW_GATE_watch 0
+#define LW_GATE_trace 1
+#define LW_GATE_debug 2
 extern "C" {
-LW_SEMAPHORE loopwatch_watch_semaphore = 0;
-LW_SEMAPHORE loopwatch_trace_semaphore = 0;
-LW_SEMAPHORE loopwatch_debug_semaphore = 0;
+union loopwatch_semaphore_set {
+    volatile unsigned short count[4];
+    volatile std::uint64_t any;
+};
+inline __attribute__((section(".probes.loopwatch"), visibility("hidden"), used)) loopwatch_semaphore_set loopwatch_semaphores = {};
 }
-#undef LW_SEMAPHORE
 
 #define LW_STRING_(x) #x
 #define LW_STRING(x) LW_STRING_(x)
@@ -49,7 +52,7 @@ LW_SEMAPHORE loopwatch_debug_semaphore = 0;
     ".pushsection .note.stapsdt,\"?\",\"note\"\n"                                                        \
     ".balign 4\n .4byte 992f-991f, 994f-993f, 3\n"                                                       \
     "991: .asciz \"stapsdt\"\n 992: .balign 4\n"                                                         \
-    "993: .8byte 990b, _.stapsdt.base, loopwatch_" #gate "_semaphore\n"                                  \
+    "993: .8byte 990b, _.stapsdt.base, loopwatch_semaphores+2*" LW_STRING(LW_GATE_##gate) "\n"            \
     ".asciz \"loopwatch\"\n .asciz \"" #name "\"\n .asciz \"" operands "\"\n"                            \
     "994: .balign 4\n"                                                                                   \
     ".popsection\n"                                                                                      \
@@ -119,9 +122,10 @@ namespace site {
 #endif
 }  // namespace site
 
-#define LW_GATE(gate) __builtin_expect(loopwatch_##gate##_semaphore, 0)
+#define LW_GATE(gate) __builtin_expect(loopwatch_semaphores.count[LW_GATE_##gate], 0)
 
-// Is a session attached? The one test that a loop makes on each dispatch.
+// Is anybody attached? The one test that a loop makes on each dispatch.
+inline bool attached() noexcept { return __builtin_expect(loopwatch_semaphores.any != 0, 0); }
 inline bool watched() noexcept { return LW_GATE(watch); }
 inline bool traced() noexcept { return LW_GATE(trace); }
 inline bool debugged() noexcept { return LW_GATE(debug); }
@@ -129,6 +133,7 @@ inline bool debugged() noexcept { return LW_GATE(debug); }
 #else
 
 #define LW_GATE(gate) false
+constexpr bool attached() noexcept { return false; }
 constexpr bool watched() noexcept { return false; }
 constexpr bool traced() noexcept { return false; }
 constexpr bool debugged() noexcept { return false; }

@@ -38,17 +38,20 @@ public:
     }
 
     // The time in ticks of the slot's clock.
-    lw_u64 ticks() const noexcept
+    lw_u64 ticks() const noexcept { return ticks(slot_.clock == LW_CLOCK_TSC); }
+    // The same where the clock is known already.
+    static lw_u64 ticks([[maybe_unused]] bool tsc) noexcept
     {
 #ifdef __x86_64__
-        if (slot_.clock == LW_CLOCK_TSC) [[likely]]
+        if (tsc) [[likely]]
             return __rdtsc();
 #endif
         return monotonic_ns();
     }
 
-    // Takes an anchor if one is due (after 100 us, 50 ms, then every second). True: the unit of ticks changed.
-    bool maintain() noexcept;
+    // Takes an anchor if one is due at `now`, in ticks (after 100 us, 50 ms, then every second). True: the unit of ticks
+    // changed.
+    bool maintain(lw_u64 now) noexcept;
 
     // A length: ticks → ns and back.
     lw_u64 to_ns(lw_u64 ticks) const noexcept;
@@ -59,7 +62,7 @@ public:
 private:
     lw_loop_slot& slot_;
     Anchor anchor_;     // the last; zero: the TSC is not trusted
-    lw_u64 period_ns_;  // until the next is due
+    lw_u64 due_;        // when to take the next, in ticks
 };
 
 }  // namespace loopwatch

@@ -100,28 +100,43 @@ private:
 
     void receive() noexcept;
     void poll(bool may_wait);
+    std::size_t run_next();
+    std::size_t run_ready();
     void begin_poll(bool may_wait) noexcept;
-    lw_u64 end_poll(std::size_t events) noexcept;
+    void end_poll(std::size_t events) noexcept;
     void clock_changed() noexcept;
 
+    void make_ready(detail::ReadyNode& node) noexcept
+    {
+        ready_.push(node);
+        if constexpr (detail::published) ++slot_.queued;
+    }
     void drain(lw_u64 now);
+    void drain_watched(detail::ReadyNode* node, unsigned left, lw_u64 now);
     void dispatch(detail::ReadyNode& node, lw_u64 seq);
     void call(detail::PostedCallback& callback);
-    lw_u64 dispatch_watched(detail::ReadyNode& node, lw_u64 seq, lw_u64 now);
     void trace_begin(const lw_task* task, const lw_location* resume) noexcept;
     void trace_end(const lw_task* task) noexcept;
-    lw_u64 account(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
-    void slow_path(const lw_task* task, const lw_location* resume, lw_u64 start, lw_u64 end);
+    // A dispatch that has ended.
+    struct Dispatch {
+        const lw_task* task;
+        const lw_location* resume;
+        lw_u64 start, end;  // ticks
+        lw_u32 queued;      // slot_.queued when it began
+    };
+    void mark_noteworthy() noexcept;
+    lw_u64 note(const Dispatch& dispatch);
+    void slow_path(const Dispatch& dispatch);
     void count_lag(lw_u64 start, lw_u64 due_ns) noexcept;
     lw_u32 ready_length() const noexcept;
-    void measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 own_end) noexcept;
+    void measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept;
 
     static thread_local constinit Loop* current_;
 
     lw_loop_slot slot_{};  // first: on its own cache lines, and it does not move
     detail::ReadyQueue ready_;
     lw_u64 batch_end_ = 0;    // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
-    lw_u64 floor_ticks_ = 0;  // of slot_.floor_ns
+    lw_u64 noteworthy_ticks_ = 0;  // a dispatch longer than this is the longest yet, or exceeds the floor
     std::size_t alive_ = 0;   // tasks not yet finished
     detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
     LoopClock clock_{slot_};

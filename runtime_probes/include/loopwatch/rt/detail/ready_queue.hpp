@@ -38,7 +38,6 @@ public:
         node.next = nullptr;
         *tail_ = &node;
         tail_ = &node.next;
-        if constexpr (published) ++pushed_;
     }
 
     // The oldest entry, null if there is none.
@@ -51,13 +50,9 @@ public:
         return node;
     }
 
-    // How many entries were ever pushed, modulo 2³²: together with the number of dispatches it tells the length.
-    lw_u32 pushed() const noexcept { return pushed_; }
-
 private:
     ReadyNode* head_ = nullptr;
     ReadyNode** tail_ = &head_;
-    lw_u32 pushed_ = 0;
 };
 
 }  // namespace loopwatch::detail
