@@ -22,18 +22,18 @@ class Strace(Attached):
 
 def server(bench):
     """order_server under wrk, attached and not; strace beside it"""
-    seconds = 1 if bench.quick else 3
-    with Server(bench) as target:
+    rounds = 15 if bench.quick else 40
+    with Server(bench) as target, target.loaded():
         def attached(attach):
             with attach:
                 time.sleep(0.3)  # its own calibration, which is not what goes on
-                return target.load(seconds)
+                return target.look(bench.phase_s)
 
-        target.load(1)
-        alone, watched = [target.load(seconds)], []
-        for _ in range(bench.rounds):
+        alone, watched = [target.look(bench.phase_s)], []
+        for _ in range(rounds):
             watched.append(attached(Loopwatch(bench, target.pid)))
-            alone.append(target.load(seconds))
+            time.sleep(0.1)
+            alone.append(target.look(bench.phase_s))
         throughput, cpu = (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
         yield Line("server", "order_server, GET /order, nobody attached", throughput.a, "req/s", noise=throughput.noise)
         yield Line("server", "attached: throughput", 100 + throughput.percent, "%", 99, least=True, noise=throughput.noise_percent)

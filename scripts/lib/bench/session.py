@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is attached while something is measured: loopwatch, bpftrace, a raw link; and the server with its load."""
+import contextlib
 import json
+import os
 import pathlib
-import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,10 @@ from .measure import OTHER_CPU, TARGET_CPU, Skip, end, pinned, run, running_ns, 
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INSPECT = ROOT / "tests/contract/probes/inspect_sites.py"
+sys.path.insert(0, str(INSPECT.parent))
+import find_loops  # noqa: E402
+
+TASKS_CREATED = 160  # offset in struct lw_loop_slot, third counter of its cache line 2
 TRACE_HITS = ("dispatch_begin", "dispatch_end", "task_resume", "task_suspend")  # of one resume
 
 
@@ -131,11 +137,27 @@ class Server:
         end(self.process)
         self._folder.cleanup()
 
-    def load(self, seconds, path="/order", connections=16):
-        """(requests a second, ns of the server's CPU a request)"""
-        before = running_ns(self.pid)
-        report = run(*pinned(OTHER_CPU, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", self.url + path))
-        if "Non-2xx" in report:
-            raise RuntimeError(report)
-        requests = int(re.search(r"(\d+) requests in", report)[1])
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]), (running_ns(self.pid) - before) / requests
+    @contextlib.contextmanager
+    def loaded(self, path="/order", connections=16):
+        """wrk beside it for as long as the block runs: connections that come and go would be half of what one measures."""
+        wrk = subprocess.Popen(pinned(OTHER_CPU, "wrk", "-t1", f"-c{connections}", "-d3600s", self.url + path), stdout=subprocess.DEVNULL)
+        try:
+            self._slots = [slot for *_, slot in find_loops.loops(self.pid)]
+            self.look(1)
+            yield self
+        finally:
+            end(wrk)
+
+    def _requests(self):
+        """Each request is a task: counted by its loop, whoever watches or not."""
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            return sum(struct.unpack("<Q", os.pread(memory.fileno(), 8, slot + TASKS_CREATED))[0] for slot in self._slots)
+
+    def look(self, seconds):
+        """(requests a second, ns of the server's CPU a request) of the next `seconds`."""
+        began, requests, running = time.monotonic(), self._requests(), running_ns(self.pid)
+        time.sleep(seconds)
+        requests, running, took = self._requests() - requests, running_ns(self.pid) - running, time.monotonic() - began
+        if requests == 0:
+            raise RuntimeError("the load has ended")
+        return requests / took, running / requests

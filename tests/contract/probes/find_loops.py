@@ -56,9 +56,10 @@ def loops(pid):
                 assert abi == registry_abi == ABI, f"abi {abi}, {registry_abi}"
                 assert magic.to_bytes(8, "little") == b"lwslot1\0", f"magic {magic:#x}"
                 while slot:
-                    yield pathlib.Path(path).name, *read(slot + LOOP_ID, "<Q"), text(*read(slot + NAME, "<Q"))
+                    yield pathlib.Path(path).name, *read(slot + LOOP_ID, "<Q"), text(*read(slot + NAME, "<Q")), slot
                     slot, = read(slot + NEXT, "<Q")
 
 
-for loop in loops(int(sys.argv[1])):
-    print(*loop)
+if __name__ == "__main__":
+    for module, loop_id, name, _ in loops(int(sys.argv[1])):
+        print(module, loop_id, name)
