@@ -7,16 +7,26 @@
 
 #include "lw_maps.bpf.h"
 
-static __always_inline void lose(__u32 loss)
+static __always_inline void lose_many(__u32 loss, __u64 many)
 {
     __u64 *count = bpf_map_lookup_elem(&losses, &loss);
-    if (count) (*count)++;
+    if (count) *count += many;
+}
+
+static __always_inline void lose(__u32 loss)
+{
+    lose_many(loss, 1);
+}
+
+static __always_inline void count_runs(__u32 program, __u64 many)
+{
+    __u64 *count = bpf_map_lookup_elem(&runs, &program);
+    if (count) *count += many;
 }
 
 static __always_inline void count_run(__u32 program)
 {
-    __u64 *count = bpf_map_lookup_elem(&runs, &program);
-    if (count) (*count)++;
+    count_runs(program, 1);
 }
 
 static __always_inline void begin_event(struct lw_event *event, __u32 kind, __u32 size, const struct lw_loop *loop,
@@ -29,6 +39,22 @@ static __always_inline void begin_event(struct lw_event *event, __u32 kind, __u3
     event->tid = tid;
     event->loop_id = loop->loop_id;
     event->seq = loop->seq;
+}
+
+static __always_inline __u64 *hint_of(__u32 tid)
+{
+    const __u32 key = tid % LW_HINTS;
+    return bpf_map_lookup_elem(&hints, &key);
+}
+
+/* The thread runs this loop no longer. */
+static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
+{
+    const __u32 buffer = loop->buffer;
+    __u64 *hint = hint_of(tid);
+    if (hint && *hint >> 32 == tid) *hint = 0;
+    bpf_map_delete_elem(&loops, &tid);
+    bpf_map_push_elem(&free_buffers, &buffer, 0);
 }
 
 static __always_inline void emit(void *record, __u64 size, __u64 flags)

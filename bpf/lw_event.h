@@ -11,10 +11,12 @@
 typedef uint64_t __lw_u64;
 typedef uint32_t __lw_u32;
 typedef int32_t __lw_s32;
+typedef uint8_t __lw_u8;
 #else
 typedef __u64 __lw_u64;
 typedef __u32 __lw_u32;
 typedef __s32 __lw_s32;
+typedef __u8 __lw_u8;
 #endif
 
 #define LW_SOURCES 4         /* distinct blocking places kept per dispatch; the rest is summed and counted */
@@ -31,7 +33,7 @@ typedef __s32 __lw_s32;
 #define LW_KERNEL_DEPTH 32
 #define LW_PATH_PARTS 6
 #define LW_PATH_PART_BYTES 40
-#define LW_TRACE_ARGS 5
+#define LW_STEP_ARGS 4
 
 enum lw_event_kind {
     LW_EVENT_LOOP_START = 1,
@@ -40,7 +42,7 @@ enum lw_event_kind {
     LW_EVENT_SOURCE = 4,   /* one place in which a dispatch blocked */
     LW_EVENT_SAMPLE = 5,   /* the CPU was found in an overdue dispatch */
     LW_EVENT_CALL = 6,     /* the shim timed a libc call */
-    LW_EVENT_TRACE = 7,    /* a trace probe, a misuse probe */
+    LW_EVENT_STEPS = 7,    /* trace probes, one misuse probe: struct lw_step after struct lw_step */
     LW_EVENT_WAKE = 8,     /* a loop runs again while the watchdog sleeps */
     LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
 };
@@ -84,7 +86,7 @@ struct lw_event {
     __lw_u32 pid;
     __lw_u32 tid;
     __lw_u64 loop_id;
-    __lw_u64 seq; /* of the dispatch (odd), 0 outside of one */
+    __lw_u64 seq; /* of the dispatch (odd), 0 outside of one; of LW_EVENT_STEPS: how many, 0: one */
 };
 
 /* A task as it was while it ran; addresses lead to struct lw_location in the target. */
@@ -193,12 +195,13 @@ struct lw_call {
     struct lw_stack stack;
 };
 
-struct lw_trace {
-    struct lw_event event;
+/* A probe that is only told of. Time and thread of a batch's lw_event are its first step's. */
+struct lw_step {
+    __lw_u64 time_ns;
     __lw_u32 probe; /* id in probes.def */
-    __lw_u32 reserved;
-    __lw_u64 args[LW_TRACE_ARGS];
-    char text[LW_NAME_BYTES]; /* name or reason; the record ends before it where the probe has none */
+    __lw_u32 size;  /* up to `text`, or all of it */
+    __lw_u64 args[LW_STEP_ARGS];
+    char text[LW_NAME_BYTES]; /* name or reason, where the probe has one */
 };
 
 #ifdef __cplusplus
@@ -214,6 +217,6 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),
                 "layout of lw_source");
-LW_EVENT_ASSERT(sizeof(struct lw_trace) == 152, "layout of lw_trace");
+LW_EVENT_ASSERT(sizeof(struct lw_step) == 112, "layout of lw_step");
 
 #endif

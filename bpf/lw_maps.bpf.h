@@ -8,31 +8,11 @@
 #define LW_MAPS_BPF_H
 
 #include "lw_config.h"
-#include "lw_event.h"
+#include "lw_state.h"
 
 #define LW_NO_PLACE 0xffffffffu
 
 enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };
-
-struct lw_loop {
-    __u64 slot;
-    __u64 loop_id;
-    __u32 pid;
-    __u32 buffer; /* index of its LW_BUFFERS buffers in `places`, divided by LW_BUFFERS */
-
-    /* the dispatch that the sums below belong to */
-    __u64 seq;
-    __u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;
-    __u32 blocks, preemptions;
-    __u32 places;
-    __u32 long_blocks; /* blocks of at least the block threshold: announced already, so the dispatch must be closed */
-
-    /* off the CPU since */
-    __u64 off_ns, wake_ns;
-    __u32 off;   /* enum lw_off */
-    __u32 place; /* where it is blocked; LW_NO_PLACE */
-    struct lw_waker waker;
-};
 
 /* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
  * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
@@ -61,7 +41,25 @@ struct {
     __type(value, struct lw_buffer);
 } places __weak SEC(".maps");
 
-/* Free indexes of `places`, filled by the collector. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 64);
+    __type(key, __u32);
+    __type(value, struct lw_batch);
+} batches __weak SEC(".maps");
+
+/* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17 ns,
+ * here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */
+#define LW_HINTS 1024
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, LW_HINTS);
+    __type(key, __u32);
+    __type(value, __u64);
+} hints __weak SEC(".maps");
+
+/* Free indexes of `places` and `batches`, filled by the collector. */
 struct {
     __uint(type, BPF_MAP_TYPE_QUEUE);
     __uint(max_entries, 64);

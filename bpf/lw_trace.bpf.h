@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Every probe that is only told of: misuse (rare, always attached) and the life of each task (--trace). */
+ * Every probe that is only told of: misuse (rare, always attached) and each step of each task (--trace). Steps of a loop's
+ * thread go through its batch (lw_state.h), all else goes into the ring at once. */
 #ifndef LW_TRACE_BPF_H
 #define LW_TRACE_BPF_H
 
@@ -10,9 +11,10 @@ enum { /* ids of probes.def */
 #define LW_PROBE(id, gate, name, count, doc) PROBE_##name = id,
 #include <loopwatch/probes.def>
 };
-
-/* Trace records come by the hundred thousand: the collector looks at the ring on a timer, no record wakes it. */
 #define FIRST_TRACE_PROBE PROBE_poll_begin
+
+#define LW_BATCH_NS 20000000 /* a step waits no longer for the next one; the collector looks as often */
+#define LW_BATCH_MOST (LW_BATCH_BYTES - sizeof(struct lw_step))
 
 /* Which argument of a probe is a string worth carrying. */
 static __always_inline __u64 text_argument(struct pt_regs *ctx, __u64 probe)
@@ -26,36 +28,60 @@ static __always_inline __u64 text_argument(struct pt_regs *ctx, __u64 probe)
     }
 }
 
+static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx, __u64 probe, __u64 now)
+{
+    step->time_ns = now;
+    step->probe = probe;
+    step->size = offsetof(struct lw_step, text);
+    step->args[0] = ctx->di;
+    step->args[1] = ctx->si;
+    step->args[2] = ctx->dx;
+    step->args[3] = ctx->cx;
+    const __u64 text = text_argument(ctx, probe);
+    if (!text) return;
+    step->size = sizeof(*step);
+    __builtin_memset(step->text, 0, sizeof(step->text));
+    if (bpf_probe_read_user_str(step->text, sizeof(step->text), (void *)text) < 0) step->text[0] = 0;
+}
+
+/* Trace records come by the hundred thousand: the collector looks at the ring on a timer, no record wakes it. */
+static __always_inline void send_batch(struct lw_batch *batch)
+{
+    const __u32 used = __sync_lock_test_and_set(&batch->used, 0);
+    if (!used || used > LW_BATCH_BYTES) return;
+    count_runs(LW_RUN_trace_probe, batch->event.seq);
+    const __u32 size = sizeof(batch->event) + used;
+    batch->event.size = size;
+    if (bpf_ringbuf_output(&events, batch, size, BPF_RB_NO_WAKEUP)) lose_many(LW_LOSS_ring_full, batch->event.seq);
+}
+
+/* What a loop's thread traced comes before what it does next. */
+static __always_inline void send_batch_of(const struct lw_loop *loop)
+{
+    if (!cfg_trace) return;
+    struct lw_batch *batch = bpf_map_lookup_elem(&batches, &loop->buffer);
+    if (batch && batch->used && !batch->busy) send_batch(batch);
+}
+
 static __noinline int tell(struct pt_regs *ctx, __u64 probe)
 {
     const __u64 id = bpf_get_current_pid_tgid();
-    const __u32 pid = id >> 32, tid = id;
-    struct lw_trace record;
+    struct {
+        struct lw_event event;
+        struct lw_step step;
+    } record = {};
 
-    if (!is_target(pid)) return 0;
-    __builtin_memset(&record, 0, offsetof(struct lw_trace, text));
+    if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_trace_probe);
-    record.probe = probe;
-    record.event.kind = LW_EVENT_TRACE;
-    record.event.size = sizeof(record);
-    record.event.time_ns = bpf_ktime_get_ns();
-    record.event.pid = pid;
-    record.event.tid = tid;
-    record.args[0] = ctx->di;
-    record.args[1] = ctx->si;
-    record.args[2] = ctx->dx;
-    record.args[3] = ctx->cx;
-    record.args[4] = ctx->r8;
-    const __u64 flags = probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0;
-    const __u64 text = text_argument(ctx, probe);
-    if (!text) {
-        record.event.size = offsetof(struct lw_trace, text);
-        emit(&record, offsetof(struct lw_trace, text), flags);
-        return 0;
-    }
-    __builtin_memset(record.text, 0, sizeof(record.text));
-    if (bpf_probe_read_user_str(record.text, sizeof(record.text), (void *)text) < 0) record.text[0] = 0;
-    emit(&record, sizeof(record), flags);
+    fill_step(&record.step, ctx, probe, bpf_ktime_get_ns());
+    record.event.kind = LW_EVENT_STEPS;
+    record.event.size = sizeof(record.event) + record.step.size;
+    record.event.time_ns = record.step.time_ns;
+    record.event.pid = id >> 32;
+    record.event.tid = id;
+    const bool text = record.step.size == sizeof(record.step);
+    emit(&record, text ? sizeof(record) : sizeof(record) - sizeof(record.step.text),
+         probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0);
     return 0;
 }
 

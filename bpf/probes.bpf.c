@@ -52,9 +52,7 @@ static __noinline int loop_stop(struct pt_regs *ctx)
     count_run(LW_RUN_slow_probe);
     struct lw_loop_started record = {.slot = loop->slot, .abi = LW_ABI};
     begin_event(&record.event, LW_EVENT_LOOP_STOP, sizeof(record), loop, tid, bpf_ktime_get_ns());
-    const __u32 buffer = loop->buffer;
-    bpf_map_delete_elem(&loops, &tid);
-    bpf_map_push_elem(&free_buffers, &buffer, 0);
+    forget_loop(loop, tid);
     emit(&record, sizeof(record), 0);
     return 0;
 }
@@ -174,12 +172,14 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     return 0;
 }
 
-/* One program for all probes, told apart by the attach cookie: one link a module, so that detaching waits for one grace
- * period. */
+/* One program for all probes but the trace probes, told apart by the attach cookie: one link a module, so that detaching
+ * waits for one grace period. */
 SEC("uprobe")
 int on_probe(struct pt_regs *ctx)
 {
     const __u64 probe = bpf_get_attach_cookie(ctx);
+    const struct lw_loop *loop = current_loop();
+    if (loop) send_batch_of(loop);
     switch (probe) {
         case PROBE_loop_start: return loop_start(ctx);
         case PROBE_loop_stop: return loop_stop(ctx);

@@ -10,6 +10,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lw_blocks.bpf.h"
+#include "lw_trace.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -158,6 +159,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *out = bpf_map_lookup_elem(&loops, &prev_tid);
     if (out) {
         program = LW_RUN_switch_loop;
+        send_batch_of(out);
         switched_out(ctx, out, prev_tid, prev, preempted, prev_state, bpf_ktime_get_ns());
     }
     struct lw_loop *in = bpf_map_lookup_elem(&loops, &next_tid);
@@ -199,9 +201,8 @@ int BPF_PROG(on_sched_process_exit, struct task_struct *task)
     if (!loop) return 0;
     struct lw_event event = {};
     begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());
-    const __u32 buffer = loop->buffer;
-    bpf_map_delete_elem(&loops, &tid);
-    bpf_map_push_elem(&free_buffers, &buffer, 0);
+    send_batch_of(loop);
+    forget_loop(loop, tid);
     emit(&event, sizeof(event), 0);
     return 0;
 }

@@ -28,6 +28,7 @@ std::string text(const std::vector<Record>& records)
     REQUIRE(output);
     TextSink sink(*output, {false, false, samples::context().anchor});
     for (const Record& record : records) REQUIRE(sink.write(record));
+    REQUIRE(sink.flush());
     return content(directory / "report");
 }
 

@@ -19,7 +19,11 @@ public:
         : output_(std::move(*Output::open(directory_ / "report"))), sink_(output_, {false, quiet, ClockAnchor{0, 0}})
     {
     }
-    void write(const Record& record) { REQUIRE(sink_.write(record)); }
+    void write(const Record& record)
+    {
+        REQUIRE(sink_.write(record));
+        REQUIRE(sink_.flush());
+    }
     // What was written since the last call.
     std::string take()
     {
@@ -219,6 +223,7 @@ TEST_CASE("a report that cannot be written is an error")
     REQUIRE(output);
     TextSink sink(*output, {});
     REQUIRE(sink.write(slow(1, second, 100 * ms, "a")));
+    REQUIRE(sink.flush());
     // The disk is full from here on.
     const int full = ::open("/dev/full", O_WRONLY);
     REQUIRE(full >= 0);
@@ -229,7 +234,8 @@ TEST_CASE("a report that cannot be written is an error")
         }
     }
     ::close(full);
-    const auto written = sink.write(slow(3, second, 100 * ms, "b"));
+    REQUIRE(sink.write(slow(3, second, 100 * ms, "b")));
+    const auto written = sink.flush();
     REQUIRE_FALSE(written);
     CHECK_THAT(written.error().what, Catch::Contains("No space left"));
 }

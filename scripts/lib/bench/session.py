@@ -90,15 +90,15 @@ class RawLink(Attached):
 
 
 class Bpftrace(Attached):
-    """bpftrace counting the same probes. It raises semaphores in a section .probes only, and ours stand in one of their own beside a
+    """bpftrace doing `action` on the same probes. It raises semaphores in a section .probes only, and ours stand in one of their own beside a
     user's: a link on a probe of the same gate that is never hit raises them instead."""
     ready = "Attaching"
     never_hit = ("cancel_request",)
 
-    def __init__(self, bench, pid, program, names):
+    def __init__(self, bench, pid, program, names, action):
         need_command("bpftrace")
         points = ",\n".join(f"usdt:{program}:loopwatch:{name}" for name in names)
-        super().__init__(*pinned(OTHER_CPU, "bpftrace", "-p", pid, "-e", points + " { @ = count(); }"))
+        super().__init__(*pinned(OTHER_CPU, "bpftrace", "-p", pid, "-e", points + " { " + action + " }"))
         self._pid, self._gate = pid, RawLink(bench, pid, program, self.never_hit)
 
     def wait_ready(self):

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 
 namespace loopwatch {
 
@@ -44,12 +45,8 @@ std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
     return event;
 }
 
-}  // namespace
-
-std::optional<Event> decode(std::span<const std::uint8_t> bytes)
+std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8_t> bytes)
 {
-    lw_event head;
-    if (!copy(bytes, head) || head.size != bytes.size()) return std::nullopt;
     switch (head.kind) {
         case LW_EVENT_LOOP_START:
         case LW_EVENT_LOOP_STOP: return plain<lw_loop_started>(bytes);
@@ -72,17 +69,50 @@ std::optional<Event> decode(std::span<const std::uint8_t> bytes)
             }
             return event;
         }
-        case LW_EVENT_TRACE: {
-            lw_trace event = {};
-            if (bytes.size() < offsetof(lw_trace, text)) return std::nullopt;
-            std::memcpy(&event, bytes.data(), std::min(bytes.size(), sizeof event));
-            terminate(event.text);
-            return event;
-        }
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
         default: return std::nullopt;
     }
+}
+
+// The step at the beginning of `bytes`; false: there is none.
+bool first_step(std::span<const std::uint8_t> bytes, lw_step& step)
+{
+    constexpr auto without_text = offsetof(lw_step, text);
+    if (bytes.size() < without_text) return false;
+    std::memcpy(&step, bytes.data(), without_text);
+    if (step.size < without_text || step.size > std::min(bytes.size(), sizeof step)) return false;
+    std::memcpy(&step, bytes.data(), step.size);
+    std::memset(reinterpret_cast<std::uint8_t*>(&step) + step.size, 0, sizeof step - step.size);
+    terminate(step.text);
+    return true;
+}
+
+std::size_t decode_steps(const lw_event& head, std::span<const std::uint8_t> bytes,
+                         const std::function<void(const Event&)>& handle)
+{
+    std::size_t steps = 0;
+    Event event = StepEvent{head, {}};
+    auto& [own, step] = std::get<StepEvent>(event);
+    for (; first_step(bytes, step); ++steps) {
+        bytes = bytes.subspan(step.size);
+        own.time_ns = step.time_ns;
+        handle(event);
+    }
+    return bytes.empty() ? steps : 0;
+}
+
+}  // namespace
+
+std::size_t decode(std::span<const std::uint8_t> bytes, const std::function<void(const Event&)>& handle)
+{
+    lw_event head;
+    if (!copy(bytes, head) || head.size != bytes.size()) return 0;
+    if (head.kind == LW_EVENT_STEPS) return decode_steps(head, bytes.subspan(sizeof head), handle);
+    const auto event = decode_one(head, bytes);
+    if (!event) return 0;
+    handle(*event);
+    return 1;
 }
 
 }  // namespace loopwatch

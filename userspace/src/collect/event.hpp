@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <span>
 #include <variant>
 #include <vector>
@@ -32,10 +32,17 @@ struct WakeEvent {
 struct ExitEvent {
     lw_event head;
 };
+// One of the steps of a record; `event` is the record's, with the step's own time.
+struct StepEvent {
+    lw_event event;
+    lw_step step;
+};
 
 using Event =
-    std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, lw_trace, WakeEvent, ExitEvent>;
+    std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, StepEvent, WakeEvent, ExitEvent>;
 
-std::optional<Event> decode(std::span<const std::uint8_t> bytes);
+// Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
+// size is not so.
+std::size_t decode(std::span<const std::uint8_t> bytes, const std::function<void(const Event&)>& handle);
 
 }  // namespace loopwatch

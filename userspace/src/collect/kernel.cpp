@@ -5,10 +5,13 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <linux/perf_event.h>
+#include <lw_state.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <array>
+#include <atomic>
 #include <cstdarg>
 #include <cstring>
 
@@ -19,14 +22,8 @@ namespace loopwatch {
 
 namespace {
 
-// struct lw_loop of lw_maps.bpf.h begins so; the rest starts as zeros.
-struct LoopEntry {
-    std::uint64_t slot, loop_id;
-    std::uint32_t pid, buffer;
-};
-
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 700, 3000};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000};
 
 // libbpf speaks up only when something fails; the last line is kept as the reason.
 std::string last_complaint;
@@ -67,7 +64,8 @@ struct Kernel::Parts {
     loopwatch_bpf* skeleton = nullptr;
     std::vector<bpf_link*> links;
     ring_buffer* ring = nullptr;
-    Fd statistics;  // open while calibrating
+    std::span<lw_batch> batches;  // shared with the kernel
+    Fd statistics;                // open while calibrating
     std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
 
     // What drain() works for.
@@ -77,6 +75,7 @@ struct Kernel::Parts {
 
     ~Parts()
     {
+        if (!batches.empty()) ::munmap(batches.data(), batches.size_bytes());
         ring_buffer__free(ring);
         for (auto* link : links) bpf_link__destroy(link);
         loopwatch_bpf__destroy(skeleton);
@@ -85,11 +84,10 @@ struct Kernel::Parts {
     static int on_record(void* context, void* data, std::size_t size)
     {
         auto& parts = *static_cast<Parts*>(context);
-        if (const auto event = decode({static_cast<const std::uint8_t*>(data), size}))
-            (*parts.handle)(*event);
-        else
-            ++parts.undecodable;
-        return --parts.budget == 0 ? -EAGAIN : 0;
+        const auto events = decode({static_cast<const std::uint8_t*>(data), size}, *parts.handle);
+        if (events == 0) ++parts.undecodable;
+        parts.budget -= std::min(parts.budget, std::max<std::size_t>(1, events));
+        return parts.budget == 0 ? -EAGAIN : 0;
     }
 };
 
@@ -112,12 +110,14 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
     parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
+    parts.skeleton->rodata->cfg_trace = options.trace;
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
     bpf_map__set_max_entries(maps.places, options.max_loops * LW_BUFFERS);
+    bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
     auto& programs = parts.skeleton->progs;
-    prepare(programs.on_probe, options.rung);
+    for (auto* program : {programs.on_probe, programs.on_trace_probe}) prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
@@ -126,6 +126,12 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         bpf_link* link = bpf_program__attach(program);
         if (!link) return load_error("attaching to the scheduler's tracepoints", errno);
         parts.links.push_back(link);
+    }
+    if (options.trace) {
+        void* const memory = ::mmap(nullptr, options.max_loops * sizeof(lw_batch), PROT_READ | PROT_WRITE, MAP_SHARED,
+                                    bpf_map__fd(maps.batches), 0);
+        if (memory == MAP_FAILED) return load_error("mapping the batches of traced steps", errno);
+        parts.batches = {static_cast<lw_batch*>(memory), options.max_loops};
     }
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
     if (!parts.ring) return load_error("opening the ring buffer", errno);
@@ -147,19 +153,23 @@ void Kernel::dismiss(pid_t pid)
     bpf_map_delete_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key);
 }
 
-Result<std::vector<Link>> Kernel::attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites)
+Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int file,
+                                               const std::vector<CheckedSite>& sites)
 {
+    const auto& programs = parts_->skeleton->progs;
     std::vector<AttachPoint> points;
     for (const auto& site : sites) points.push_back({site.offset, site.semaphore_offset, site.probe});
-    return attach(parts_->skeleton->progs.on_probe, rung_, pid, file, points);
+    return attach(gate == ProbeGate::trace ? programs.on_trace_probe : programs.on_probe, rung_, pid, file, points);
 }
 
 void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
 {
     auto& maps = parts_->skeleton->maps;
-    std::vector<std::uint8_t> value(bpf_map__value_size(maps.loops));
-    if (bpf_map_lookup_elem(bpf_map__fd(maps.loops), &tid, value.data()) == 0) return;
-    LoopEntry entry{slot, loop_id, static_cast<std::uint32_t>(pid), 0};
+    lw_loop entry = {};
+    if (bpf_map_lookup_elem(bpf_map__fd(maps.loops), &tid, &entry) == 0) return;
+    entry.slot = slot;
+    entry.loop_id = loop_id;
+    entry.pid = static_cast<std::uint32_t>(pid);
     if (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer) != 0) {
         const std::uint32_t loss = LW_LOSS_loops_untracked;
         std::vector<std::uint64_t> counts(static_cast<std::size_t>(libbpf_num_possible_cpus()));
@@ -169,9 +179,7 @@ void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::u
         }
         return;
     }
-    std::memcpy(value.data(), &entry, sizeof entry);
-    std::memset(value.data() + sizeof entry, 0, value.size() - sizeof entry);
-    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, value.data(), BPF_NOEXIST) != 0)
+    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, &entry, BPF_NOEXIST) != 0)
         bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
 }
 
@@ -201,6 +209,17 @@ bool Kernel::drain(std::size_t budget, const std::function<void(const Event&)>& 
     parts_->handle = &handle;
     parts_->budget = budget;
     return ring_buffer__consume(parts_->ring) == -EAGAIN;
+}
+
+void Kernel::drain_batches(const std::function<void(const Event&)>& handle)
+{
+    for (auto& batch : parts_->batches) {
+        // A loop going to sleep sends its batch itself: whoever takes `used` has it.
+        const auto used = std::atomic_ref(batch.used).exchange(0);
+        if (used == 0 || used > LW_BATCH_BYTES) continue;
+        batch.event.size = sizeof batch.event + used;
+        decode({reinterpret_cast<const std::uint8_t*>(&batch), batch.event.size}, handle);
+    }
 }
 
 void Kernel::set_watchdog_asleep(bool asleep)
@@ -263,7 +282,7 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_switch_other] = parts_->cost_ns[LW_RUN_switch_loop] = switching;
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
-    parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_trace_probe]);
+    parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
     parts_->statistics.reset();
 }
 

@@ -15,6 +15,7 @@
 
 #include "collect/attach.hpp"
 #include "collect/event.hpp"
+#include "collect/probe_table.hpp"
 #include "util/fd.hpp"
 #include "util/result.hpp"
 
@@ -25,6 +26,7 @@ struct KernelOptions {
     std::uint64_t block_threshold_ns = 10'000'000;
     std::uint32_t max_loops = 64;  // 6 x 38 KiB of kernel memory each
     bool kernel_stacks = false;
+    bool trace = false;  // 8 KiB more a loop
     AttachRung rung = AttachRung::multi;
 };
 
@@ -44,7 +46,8 @@ public:
     // From here on probes of this process are heard (perf_all hears every process).
     Result<void> admit(pid_t pid);
     void dismiss(pid_t pid);
-    Result<std::vector<Link>> attach_sites(pid_t pid, int file, const std::vector<CheckedSite>& sites);
+    // Sites of one gate, all in one file.
+    Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
@@ -53,6 +56,8 @@ public:
     int ring_descriptor() const;
     // Hands over at most `budget` records; true if more may wait.
     bool drain(std::size_t budget, const std::function<void(const Event&)>& handle);
+    // What traced steps are still on their way to the ring: to be called once the trace probes are detached.
+    void drain_batches(const std::function<void(const Event&)>& handle);
     void set_watchdog_asleep(bool asleep);
 
     std::map<std::string, std::uint64_t> losses() const;  // exact, by name; those that are zero included

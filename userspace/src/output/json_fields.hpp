@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -43,14 +44,27 @@ struct Table {
 template <class T>
 const Table<T>& table_of();
 
+// Appends a field. Names within a record are distinct: an ordered object would look each one up among all before it.
+inline void add_field(Json& to, std::string_view name, Json value)
+{
+    auto& object = to.get_ref<Json::object_t&>();
+    object.Json::object_t::Container::emplace_back(std::string(name), std::move(value));
+}
+
+template <class T>
+void add_fields(Json& to, const T& object)
+{
+    for (const Field<T>& field : table_of<T>().fields) {
+        Json value = field.encode(object);
+        if (field.required || !value.is_null()) add_field(to, field.name, std::move(value));
+    }
+}
+
 template <class T>
 Json encode_fields(const T& object)
 {
     Json result = Json::object();
-    for (const Field<T>& field : table_of<T>().fields) {
-        Json value = field.encode(object);
-        if (field.required || !value.is_null()) result[field.name] = std::move(value);
-    }
+    add_fields(result, object);
     return result;
 }
 

@@ -11,16 +11,16 @@ namespace loopwatch {
 
 class NdjsonSink : public Sink {
 public:
-    // `output` must outlive the sink.
-    NdjsonSink(Output& output, JsonContext context) : output_(output), context_(std::move(context)) {}
+    NdjsonSink(Output& output, JsonContext context) : Sink(output), context_(std::move(context)) {}
 
-    Result<void> write(const Record& record) override
+protected:
+    void add(const Record& record) override
     {
-        return output_.write_lines(to_line(to_json(record, context_)) + "\n");
+        pending_ += to_line(to_json(record, context_));
+        pending_ += '\n';
     }
 
 private:
-    Output& output_;
     JsonContext context_;
 };
 

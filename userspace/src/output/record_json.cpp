@@ -45,23 +45,29 @@ void add_task_fields(const TaskEvent& event, Json& result)
 {
     const auto types = json::task_event_types();
     const auto row = std::ranges::find(types, event.type, &json::TaskEventType::type);
-    if (row != types.end()) {
-        for (const TaskField& field : row->fields) result[std::string(field.name)] = task_field(event, field);
-    }
+    const auto fields = row == types.end() ? std::span<const TaskField>() : row->fields;
+    for (const TaskField& field : fields) json::add_field(result, field.name, task_field(event, field));
+    const auto in_table = [&](std::string_view name) {
+        return std::ranges::find(fields, name, &TaskField::name) != fields.end();
+    };
     for (const auto& [name, text] : event.fields) {
-        if (!result.contains(name)) result[name] = text;
+        if (!in_table(name)) json::add_field(result, name, text);
     }
     for (const auto& [name, location] : event.locations) {
-        if (!result.contains(name)) result[name] = json::encode_fields(location);
+        if (!in_table(name)) json::add_field(result, name, json::encode_fields(location));
     }
 }
 
+constexpr std::size_t usual_fields = 24;
+
 template <class T>
-Json encode(const T& record, json::Envelope envelope)
+Json encode(const T& record, const json::Envelope& envelope)
 {
-    Json result = json::encode_fields(envelope);
-    if constexpr (requires { record.subject; }) result.update(json::encode_fields(record.subject));
-    result.update(json::encode_fields(record));
+    Json result = Json::object();
+    result.get_ref<Json::object_t&>().reserve(usual_fields);
+    json::add_fields(result, envelope);
+    if constexpr (requires { record.subject; }) json::add_fields(result, record.subject);
+    json::add_fields(result, record);
     if constexpr (std::is_same_v<T, TaskEvent>) add_task_fields(record, result);
     return result;
 }
@@ -103,8 +109,8 @@ std::uint64_t time_of(const Record& record)
 Json to_json(const Record& record, const JsonContext& context)
 {
     const std::uint64_t mono_ns = time_of(record);
-    json::Envelope envelope{std::string(type_of(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host};
-    return std::visit([&](const auto& r) { return encode(r, std::move(envelope)); }, record);
+    const json::Envelope envelope{std::string(type_of(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host};
+    return std::visit([&](const auto& r) { return encode(r, envelope); }, record);
 }
 
 std::string to_line(const Json& object)

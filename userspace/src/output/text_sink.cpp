@@ -26,7 +26,7 @@ auto key_of(const Finding& finding)
 
 }  // namespace
 
-Result<void> TextSink::write(const Record& record)
+void TextSink::add(const Record& record)
 {
     // Records of several loops come slightly out of order.
     now_ns_ = std::max(now_ns_, time_of(record));
@@ -34,9 +34,6 @@ Result<void> TextSink::write(const Record& record)
     // After the record itself: it may be the slow callback that a held call belongs to.
     if (now_ns_ > period_ns) release_held(now_ns_ - period_ns);
     if (now_ns_ >= repeats_shown_ns_ + period_ns) show_repeats();
-    if (pending_.empty()) return {};
-    const std::string lines = std::exchange(pending_, {});
-    return output_.write_lines(lines);
 }
 
 void TextSink::add(const SessionStart& start)

@@ -24,13 +24,13 @@ struct TextOptions {
 // Time comes from the records; those of loop_stats keep it going when nothing is found.
 class TextSink : public Sink {
 public:
-    // `output` must outlive the sink.
     TextSink(Output& output, const TextOptions& options)
-        : output_(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet)
+        : Sink(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet)
     {
     }
 
-    Result<void> write(const Record& record) override;
+protected:
+    void add(const Record& record) override;
 
 private:
     struct Fold {
@@ -61,11 +61,9 @@ private:
     void show_repeats();
     void forget_folds();
 
-    Output& output_;
     TextContext context_;
     bool quiet_;
 
-    std::string pending_;  // lines of the record being written
     std::uint64_t now_ns_ = 0;
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;

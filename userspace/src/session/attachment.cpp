@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
+#include <tuple>
 
 #include "collect/probe_table.hpp"
 
@@ -16,6 +18,7 @@ namespace {
 
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_warnings = 32;
+constexpr std::size_t max_subjects = 4096;
 
 std::string base_name(const std::string& path)
 {
@@ -46,10 +49,16 @@ Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, co
 
 Attachment::~Attachment()
 {
-    std::move(trace_links_.begin(), trace_links_.end(), std::back_inserter(links_));
-    detach(std::move(links_));
+    detach();
     kernel_.dismiss(process_.pid());
     (void)worker_.map_process(pid(), {});
+}
+
+void Attachment::detach()
+{
+    std::move(trace_links_.begin(), trace_links_.end(), std::back_inserter(links_));
+    trace_links_.clear();
+    loopwatch::detach(std::exchange(links_, {}));
 }
 
 Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
@@ -73,6 +82,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 
 Result<void> Attachment::refresh()
 {
+    subjects_.clear();
     const auto hash = process_.modules_hash();
     if (hash == modules_hash_) {
         scan_registries();
@@ -112,10 +122,11 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::watch ? watch : trace).push_back(site);
-    for (auto [chosen, links] : {std::pair(&watch, &links_), std::pair(&trace, &trace_links_)}) {
-        auto attached = kernel_.attach_sites(process_.pid(), module.file.raw(), *chosen);
+    for (const auto& [gate, chosen, links] : {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
+                                              std::tuple(ProbeGate::trace, std::cref(trace), std::ref(trace_links_))}) {
+        auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
         if (!attached) return attached.error();
-        std::move(attached->begin(), attached->end(), std::back_inserter(*links));
+        std::move(attached->begin(), attached->end(), std::back_inserter(links.get()));
     }
     return {};
 }
@@ -177,6 +188,15 @@ const LoopView* Attachment::find_loop(std::uint32_t tid, std::uint64_t loop_id) 
     const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
                                     [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
     return found == known_loops_.end() ? nullptr : &*found;
+}
+
+const Subject& Attachment::subject(std::uint32_t tid)
+{
+    const auto known = subjects_.find(tid);
+    if (known != subjects_.end()) return known->second;
+    if (subjects_.size() >= max_subjects) subjects_.clear();
+    const auto thread = static_cast<pid_t>(tid);
+    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
 }
 
 std::vector<int> Attachment::tiers() const

@@ -7,9 +7,11 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "analysis/finding.hpp"
 #include "collect/kernel.hpp"
 #include "stack/symbol_worker.hpp"
 #include "target/loops.hpp"
@@ -32,7 +34,9 @@ public:
 
     // Attaches to modules and enters loops that are new since the last time.
     Result<void> refresh();
-    void detach_trace() { detach(std::exchange(trace_links_, {})); }
+    void detach_trace() { loopwatch::detach(std::exchange(trace_links_, {})); }
+    // From all probes: the target is as it was.
+    void detach();
 
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
@@ -49,6 +53,8 @@ public:
     std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
     std::uint32_t ns_pid() const noexcept { return ns_pid_; }
     const std::string& comm() const noexcept { return comm_; }
+    // A thread as records name it; looked up once an interval, since threads rename themselves.
+    const Subject& subject(std::uint32_t tid);
 
 private:
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
@@ -64,6 +70,7 @@ private:
     AttachmentOptions options_;
     std::uint32_t ns_pid_ = 0;
     std::string comm_;
+    std::unordered_map<std::uint32_t, Subject> subjects_;
 
     std::uint64_t modules_hash_ = 0;
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode

@@ -203,9 +203,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
                  const KernelSymbols& kernel_symbols, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
-    facts->subject = {attachment.pid(), bundle.tid, attachment.ns_pid(),
-                      attachment.process().ns_id(static_cast<pid_t>(bundle.tid)),
-                      attachment.process().comm(static_cast<pid_t>(bundle.tid))};
+    facts->subject = attachment.subject(bundle.tid);
     facts->loop.id = std::to_string(bundle.loop_id);
     if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) facts->loop.name = loop->name;
     facts->seq = bundle.seq;

@@ -11,6 +11,12 @@ void Reporter::publish(const Record& record)
     if (auto written = sink_.write(record); !written) failure_ = written.error();
 }
 
+void Reporter::flush()
+{
+    if (failure_) return;
+    if (auto written = sink_.flush(); !written) failure_ = written.error();
+}
+
 // A call before its dispatch: a reader that folds them knows the call when the dispatch comes.
 void Reporter::publish(Findings findings)
 {

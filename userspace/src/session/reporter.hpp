@@ -24,6 +24,8 @@ public:
     void publish(const TaskEvent& misuse);
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
     void publish_step(const TaskEvent& step);
+    // What was published becomes visible to readers.
+    void flush();
 
     // Findings by JSON type, suppressed ones included.
     const Counts& counts() const noexcept { return counts_; }

@@ -71,7 +71,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     if (!worker) return worker.error();
     session->worker_ = std::move(*worker);
     auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks,
-                                wish.rung.value_or(best_rung())});
+                                wish.trace, wish.rung.value_or(best_rung())});
     if (!kernel) return kernel.error();
     session->kernel_ = std::move(*kernel);
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();
@@ -143,12 +143,13 @@ Result<ExitCode> Session::run()
     next_interval_ns_ = started_ns_ + options_.interval_ns;
     publish_start();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
+    reporter_.flush();
     kernel_->start_calibration();
     calibrating_ = true;
 
     while (!interrupted_ && !reporter_.failure() && !targets_.empty()) {
         wait();
-        drain();
+        backlog_ = drain();
         const auto now = monotonic_ns();
         if (next_tick_ns_ && now >= next_tick_ns_) tick(now);
         if (now >= next_interval_ns_) interval(now);
@@ -156,9 +157,11 @@ Result<ExitCode> Session::run()
             kernel_->finish_calibration();
             calibrating_ = false;
         }
+        reporter_.flush();
         if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
     }
     finish();
+    reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
     return reporter_.found_any(options_.fail_on) ? ExitCode::fail_on_matched : ExitCode::done;
 }
@@ -174,7 +177,7 @@ void Session::wait()
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
     if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
-    const std::uint64_t left = until > now ? until - now : 0;
+    const std::uint64_t left = until > now && !backlog_ ? until - now : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
     ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
 
@@ -244,13 +247,13 @@ void Session::on(const CallEvent& event)
     if (wanted(event.head.event.tid)) book_.add(event);
 }
 
-void Session::on(const lw_trace& event)
+void Session::on(const StepEvent& event)
 {
     auto* target = find(event.event.pid);
     if (!target || !wanted(event.event.tid)) return;
     const auto record = task_event(event, *target);
     if (!record) return;
-    if (find_probe(event.probe)->gate == ProbeGate::trace)
+    if (find_probe(event.step.probe)->gate == ProbeGate::trace)
         reporter_.publish_step(*record);
     else
         reporter_.publish(*record);
@@ -320,10 +323,19 @@ void Session::limit_trace_overhead(std::uint64_t now_ns)
     trace_checked_ns_ = now_ns;
     if (percent <= options_.max_overhead_percent) return;
     for (auto& [pid, target] : targets_) target->detach_trace();
+    drain_all();
     trace_stepped_down_ = true;
     print_warning(fmt::format(
         "--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on",
         percent, options_.max_overhead_percent));
+}
+
+// Once nothing more comes.
+void Session::drain_all()
+{
+    while (drain()) {
+    }
+    kernel_->drain_batches([this](const Event& event) { on_event(event); });
 }
 
 void Session::end_target(std::uint32_t pid, const char* reason)
@@ -343,12 +355,12 @@ void Session::end_target(std::uint32_t pid, const char* reason)
 void Session::finish()
 {
     const auto now = monotonic_ns();
+    // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster than
+    // they are written.
+    for (auto& [pid, target] : targets_) target->detach();
+    drain_all();
     for (auto& [pid, target] : targets_)
         for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);
-    // Steps under --trace can come faster than they are written: without an end to them the draining has none.
-    for (auto& [pid, target] : targets_) target->detach_trace();
-    while (drain()) {
-    }
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     if (calibrating_) kernel_->finish_calibration();
     SessionEnd end;

@@ -50,13 +50,14 @@ private:
     // One round of the event loop.
     void wait();
     bool drain();
+    void drain_all();
     void on_event(const Event& event);
     void on(const lw_loop_started& event);
     void on(const lw_dispatch& event);
     void on(const SourceEvent& event);
     void on(const SampleEvent& event);
     void on(const CallEvent& event);
-    void on(const lw_trace& event);
+    void on(const StepEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void explain_bundle(DispatchBundle bundle);
@@ -88,6 +89,7 @@ private:
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_tick_ns_ = 0, next_interval_ns_ = 0, trace_checked_ns_ = 0, trace_runs_ = 0;
     unsigned idle_ticks_ = 0;
+    bool backlog_ = false;  // records wait; trace records do not wake us
     bool calibrating_ = false, trace_stepped_down_ = false;
 };
 

@@ -10,7 +10,7 @@ namespace loopwatch {
 
 namespace {
 
-enum class Meaning { none, task, loop, location, text, outcome, state, number, name };
+enum class Meaning { none, task, loop, location, text, outcome, state, id, number, name };
 
 struct Argument {
     Meaning meaning = Meaning::none;
@@ -23,7 +23,7 @@ struct Row {
     Argument arguments[4];
 };
 
-// text: carried by the record itself; name: a string of the target, read here.
+// text: carried by the record itself; name: a string of the target, read here; id: 0 is none; number: all ones is none.
 constexpr Row rows[] = {
     {"task_destroyed_pending",
      "task_destroyed_pending",
@@ -34,20 +34,24 @@ constexpr Row rows[] = {
      {{Meaning::task}, {Meaning::name, "exception"}, {Meaning::text, "what"}, {Meaning::location, "created_at"}}},
     {"task_cancelled",
      "task_cancelled",
-     {{Meaning::task}, {Meaning::number, "by"}, {Meaning::text, "reason"}, {Meaning::outcome, "outcome"}}},
-    {"deadlock", "deadlock", {{Meaning::task}, {Meaning::number, "awaited"}, {Meaning::number, "length"}}},
+     {{Meaning::task}, {Meaning::id, "by"}, {Meaning::text, "reason"}, {Meaning::outcome, "outcome"}}},
+    {"deadlock", "deadlock", {{Meaning::task}, {Meaning::id, "awaited"}, {Meaning::number, "length"}}},
     {"task_create",
      "task_created",
-     {{Meaning::task}, {Meaning::number, "parent_id"}, {Meaning::text, "name"}, {Meaning::location, "created_at"}}},
+     {{Meaning::task}, {Meaning::id, "parent_id"}, {Meaning::text, "name"}, {Meaning::location, "created_at"}}},
     {"task_start", "task_started", {{Meaning::task}}},
     {"task_suspend",
      "task_suspended",
-     {{Meaning::task}, {Meaning::number, "awaited"}, {Meaning::location, "suspended_at"}}},
+     {{Meaning::task}, {Meaning::id, "awaited"}, {Meaning::location, "suspended_at"}}},
     {"task_resume", "task_resumed", {{Meaning::task}}},
     {"task_finish", "task_finished", {{Meaning::task}, {Meaning::outcome, "outcome"}}},
     {"task_destroy", "task_destroyed", {{Meaning::task}, {Meaning::state, "state"}}},
-    {"cancel_request", "cancel_requested", {{Meaning::task}, {Meaning::number, "by"}, {Meaning::text, "reason"}}},
+    {"cancel_request", "cancel_requested", {{Meaning::task}, {Meaning::id, "by"}, {Meaning::text, "reason"}}},
     {"cancel_delivered", "cancel_delivered", {{Meaning::task}, {Meaning::outcome, "outcome"}}},
+    {"dispatch_begin", "dispatch_begin", {{Meaning::loop}, {Meaning::task}, {Meaning::location, "resumed_at"}}},
+    {"dispatch_end", "dispatch_end", {{Meaning::loop}, {Meaning::task}}},
+    {"poll_begin", "poll_begin", {{Meaning::loop}, {Meaning::number, "timeout_ns"}}},
+    {"poll_end", "poll_end", {{Meaning::loop}, {Meaning::number, "events"}}},
 };
 
 const char* outcome_name(std::uint64_t outcome)
@@ -61,17 +65,19 @@ const char* outcome_name(std::uint64_t outcome)
     }
 }
 
-void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const lw_trace& event,
+void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const StepEvent& event,
          Attachment& attachment)
 {
     switch (argument.meaning) {
         case Meaning::none: break;
-        case Meaning::task: record.task_id = std::to_string(value); break;
+        case Meaning::task:
+            if (value) record.task_id = std::to_string(value);
+            break;
         case Meaning::loop: record.loop_id = std::to_string(value); break;
         case Meaning::location:
             record.locations.emplace_back(argument.field, location_info(value, attachment.loops()));
             break;
-        case Meaning::text: record.fields.emplace_back(argument.field, event.text); break;
+        case Meaning::text: record.fields.emplace_back(argument.field, event.step.text); break;
         case Meaning::name:
             record.fields.emplace_back(argument.field, attachment.loops().memory().text(value, 256));
             break;
@@ -79,28 +85,29 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
         case Meaning::state:
             record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value)));
             break;
-        case Meaning::number:
+        case Meaning::id:
             if (value) record.fields.emplace_back(argument.field, std::to_string(value));
+            break;
+        case Meaning::number:
+            if (value != ~0ull) record.fields.emplace_back(argument.field, std::to_string(value));
             break;
     }
 }
 
 }  // namespace
 
-std::optional<TaskEvent> task_event(const lw_trace& event, Attachment& attachment)
+std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment)
 {
-    const auto* probe = find_probe(event.probe);
+    const auto* probe = find_probe(event.step.probe);
     if (!probe) return std::nullopt;
     for (const auto& row : rows) {
         if (row.probe != probe->name) continue;
         TaskEvent record;
         record.type = row.type;
         record.at_ns = event.event.time_ns;
-        record.subject = {attachment.pid(), event.event.tid, attachment.ns_pid(),
-                          attachment.process().ns_id(static_cast<pid_t>(event.event.tid)),
-                          attachment.process().comm(static_cast<pid_t>(event.event.tid))};
+        record.subject = attachment.subject(event.event.tid);
         for (std::size_t i = 0; i < std::size(row.arguments); ++i)
-            add(record, row.arguments[i], event.args[i], event, attachment);
+            add(record, row.arguments[i], event.step.args[i], event, attachment);
         return record;
     }
     return std::nullopt;

@@ -11,7 +11,7 @@
 
 namespace loopwatch {
 
-// nullopt for probes that are only counted (each poll and dispatch).
-std::optional<TaskEvent> task_event(const lw_trace& event, Attachment& attachment);
+// nullopt for a probe that is not one of these.
+std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment);
 
 }  // namespace loopwatch

@@ -60,6 +60,11 @@ std::string rewrite(std::string_view text, Escape escape)
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
+        // Nearly all of nearly every text: what needs no look at all.
+        const auto plain = std::find_if(text.begin(), text.end(), [](char c) { return c < 0x20 || c == 0x7f; });
+        out.append(text.begin(), plain);
+        text.remove_prefix(static_cast<std::size_t>(plain - text.begin()));
+        if (text.empty()) break;
         const Character character = decode(text);
         if (character.code == invalid) {
             out += replacement;
