@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real server under load, and a session's beginning and end."""
 import re
+import signal
 import statistics
 import tempfile
 import time
 
 from .measure import TARGET_CPU, Rounds, paired, pinned, run
-from .session import Attached, Loopwatch, Server, need_command
+from .session import Attached, Loopwatch, Server, need_command, site_memory, until_untouched
 from .table import Line
 
 RUNGS = ("multi", "perf-all", "perf-pid")
@@ -57,27 +58,34 @@ def kernel_ms(bench, pid, rung):
     return 1000 * sum(map(float, attaching))
 
 
+def attach_once(bench, pid, probes, rung, options):
+    """ms from exec to session_start, from SIGINT until the target is as before, from SIGINT to exit."""
+    with Loopwatch(bench, pid, f"--attach={rung}", *options) as session:
+        time.sleep(0.3)
+        began = time.monotonic_ns()
+        session.process.send_signal(signal.SIGINT)
+        until_untouched(pid, probes)
+        free = time.monotonic_ns()
+        session.process.wait(20)
+        return session.start_ms, (free - began) / 1e6, (time.monotonic_ns() - began) / 1e6
+
+
 def attach(bench):
     """attaching and detaching all sites, on each rung"""
     program = bench.program("bench/dispatch_bench")
     for rung in RUNGS:
-        starts, stops = [], []
+        budget = 100 if rung == "multi" else None
         # A program at work, with pauses for nobody. 50 us a dispatch: 80,000 hits a second under --trace, twice of what it goes on
-        # with by default; faster ones leave more steps to be written at the end than fit into 100 ms.
+        # with by default.
         with Rounds(pinned(TARGET_CPU, program, 1000, 1, 0, 50_000)) as rounds:
+            probes = list(site_memory.addresses(rounds.pid))
             for options in ((), ("--trace", "--max-overhead", 100)):
-                for _ in range(3 if bench.quick else 7):
-                    with Loopwatch(bench, rounds.pid, f"--attach={rung}", *options) as session:
-                        time.sleep(0.3)
-                        session.stop()
-                    starts.append(session.start_ms)
-                    stops.append(session.stop_ms)
+                starts, free, stops = zip(*(attach_once(bench, rounds.pid, probes, rung, options) for _ in range(3 if bench.quick else 7)))
                 sites = "all sites" if options else "without --trace"
-                budget = 100 if rung == "multi" else None
-                yield Line("attach", f"{rung}, {sites}: from exec to session_start", statistics.median(starts), "ms", budget,
-                           noise=statistics.pstdev(starts))
-                yield Line("attach", f"{rung}, {sites}: from SIGINT to exit", statistics.median(stops), "ms", budget, noise=statistics.pstdev(stops))
-                starts.clear(), stops.clear()
+                for what, values, limit in (("from exec to session_start", starts, budget),
+                                            ("from SIGINT until the target is as before", free, budget),
+                                            ("from SIGINT to exit", stops, None)):
+                    yield Line("attach", f"{rung}, {sites}: {what}", statistics.median(values), "ms", limit, noise=statistics.pstdev(values))
             try:
                 need_command("strace")
                 yield Line("attach", f"{rung}: of it in the kernel, making links", kernel_ms(bench, rounds.pid, rung), "ms")

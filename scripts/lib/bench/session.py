@@ -16,8 +16,9 @@ from .measure import OTHER_CPU, TARGET_CPU, Skip, end, pinned, run, running_ns, 
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 INSPECT = ROOT / "tests/contract/probes/inspect_sites.py"
-sys.path.insert(0, str(INSPECT.parent))
+sys.path[:0] = [str(INSPECT.parent), str(ROOT / "tests/privileged/lib")]
 import find_loops  # noqa: E402
+import site_memory  # noqa: E402
 
 TASKS_CREATED = 160  # offset in struct lw_loop_slot, third counter of its cache line 2
 TRACE_HITS = ("dispatch_begin", "dispatch_end", "task_resume", "task_suspend")  # of one resume
@@ -76,6 +77,15 @@ class Loopwatch(Attached):
 
     def records(self):
         return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+
+
+def until_untouched(pid, probes, seconds=20):
+    """Waits until the target is as if nobody had ever been attached."""
+    deadline = time.monotonic() + seconds
+    while site_memory.state(pid, probes) != ({"90"}, {0}):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the probes stay")
+        time.sleep(0.0005)
 
 
 class RawLink(Attached):

@@ -28,14 +28,11 @@ def load_offset(path):
     return None
 
 
-def main():
-    pid = int(sys.argv[1])
-    sites, semaphores, trampoline = set(), set(), False
-    count = 0
-    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+def addresses(pid):
+    """(site, semaphore) of each probe in the process's memory."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
         for line in maps:
             fields = line.split(None, 5)
-            trampoline |= "uprobes-trampoline" in line
             if len(fields) < 6 or "x" not in fields[1] or not fields[5].startswith("/"):
                 continue
             start = int(fields[0].split("-")[0], 16)
@@ -45,13 +42,26 @@ def main():
                 continue
             bias = start - int(fields[2], 16) + segment[0] - segment[1]
             for site, _, semaphore, _ in notes(path):
-                count += 1
-                memory.seek(bias + site)
-                sites.add(memory.read(1).hex())
-                memory.seek(bias + semaphore)
-                semaphores.add(struct.unpack("<H", memory.read(2))[0])
-    if count == 0:
+                yield bias + site, bias + semaphore
+
+
+def state(pid, probes):
+    """(first bytes of the sites, values of the semaphores), as sets."""
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        def read(address, count):
+            memory.seek(address)
+            return memory.read(count)
+        return {read(site, 1).hex() for site, _ in probes}, {struct.unpack("<H", read(semaphore, 2))[0] for _, semaphore in probes}
+
+
+def main():
+    pid = int(sys.argv[1])
+    probes = list(addresses(pid))
+    if not probes:
         sys.exit(f"no probe sites in process {pid}")
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+        trampoline = "uprobes-trampoline" in maps.read()
+    sites, semaphores = state(pid, probes)
     print("sites", *sorted(sites), "semaphores", *sorted(semaphores), "trampoline", "yes" if trampoline else "no")
 
 

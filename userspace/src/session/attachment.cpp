@@ -159,7 +159,12 @@ void Attachment::scan_registries()
 {
     for (const auto registry : registries_) {
         bool newer = false;
-        for (auto& loop : loops_.list(registry, newer)) {
+        for (const auto& [address, slot] : loops_.list(registry, newer)) {
+            const auto same = [&](const LoopView& loop) {
+                return loop.slot == address && loop.id == slot.loop_id && loop.ns_tid == slot.tid;
+            };
+            if (std::any_of(known_loops_.begin(), known_loops_.end(), same)) continue;
+            auto loop = loops_.view(address, slot);
             if (find_loop(loop.tid, loop.id)) continue;
             if (loop.tid) kernel_.enter_loop(process_.pid(), loop.tid, loop.slot, loop.id);
             known_loops_.push_back(std::move(loop));

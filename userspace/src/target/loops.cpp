@@ -35,9 +35,9 @@ std::string short_function(const std::string& pretty)
 
 }  // namespace
 
-std::vector<LoopView> Loops::list(std::uint64_t registry, bool& newer_abi) const
+std::vector<std::pair<std::uint64_t, lw_loop_slot>> Loops::list(std::uint64_t registry, bool& newer_abi) const
 {
-    std::vector<LoopView> loops;
+    std::vector<std::pair<std::uint64_t, lw_loop_slot>> loops;
     const auto head = memory_.object<lw_registry>(registry);
     if (!head || head->magic != LW_SLOT_MAGIC) return loops;
     newer_abi = head->abi != LW_ABI;
@@ -46,7 +46,7 @@ std::vector<LoopView> Loops::list(std::uint64_t registry, bool& newer_abi) const
     while (next != 0 && loops.size() < max_loops) {
         lw_loop_slot slot;
         if (!read(next, slot)) break;
-        loops.push_back(view(next, slot));
+        loops.emplace_back(next, slot);
         next = address_of(slot.next);
     }
     return loops;

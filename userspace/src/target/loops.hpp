@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <loopwatch/loop_state.h>
@@ -36,11 +37,12 @@ class Loops {
 public:
     explicit Loops(const Process& process) : process_(process), memory_(process.pid()) {}
 
-    // All loops of a registry (address of struct lw_registry). `newer_abi` is set if it speaks a version we do not
-    // know.
-    std::vector<LoopView> list(std::uint64_t registry, bool& newer_abi) const;
+    // All loops of a registry (address of struct lw_registry), by the addresses of their slots. `newer_abi` is set if it
+    // speaks a version we do not know.
+    std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, bool& newer_abi) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
     bool read(std::uint64_t slot, lw_loop_slot& to) const;
+    // Looks through all threads for the loop's: not for each second of each loop.
     LoopView view(std::uint64_t address, const lw_loop_slot& slot) const;
     // Resolved once per address: locations are constants of the target.
     const TargetLocation& location(std::uint64_t address);
