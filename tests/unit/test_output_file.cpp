@@ -53,6 +53,16 @@ void check_refused(const std::string& path, const std::string& why)
 
 }  // namespace
 
+TEST_CASE("a file that another session writes is refused")
+{
+    const TemporaryDirectory directory;
+    const auto first = Output::open(directory / "report");
+    REQUIRE(first);
+    const auto second = Output::open(directory / "report");
+    REQUIRE_FALSE(second);
+    CHECK(second.error().what.find("another loopwatch is writing it") != std::string::npos);
+}
+
 TEST_CASE("a file is created for its owner alone, and overwritten the next time")
 {
     const TemporaryDirectory directory;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -132,6 +133,8 @@ Result<Fd> open_file(const std::string& path)
     auto opened = open_or_create(directory.raw(), path, file);
     if (!opened) return opened.error();
     if (auto checked = check_file(opened->fd.raw(), directory.raw(), path); !checked) return checked.error();
+    if (::flock(opened->fd.raw(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return refusal(path, "another loopwatch is writing it", "choose another file with -o");
     if (const auto caller = sudo_caller(); caller && opened->created) {
         // A file that stays root's is still a report: no reason to fail.
         [[maybe_unused]] const int given = ::fchown(opened->fd.raw(), caller->uid, caller->gid);

@@ -178,6 +178,14 @@ void add_stack(Sections& out, const std::vector<Frame>& stack)
     if (!stack.empty() && stack.back().truncated) out.line("… truncated: the rest of the stack could not be read");
 }
 
+// With --kernel-stacks: where in the kernel the first source slept.
+void add_kernel_stack(Sections& out, const SlowCallback& slow)
+{
+    out.begin("kernel");
+    if (slow.sources.empty()) return;
+    for (const Frame& frame : slow.sources.front().kernel_stack) out.line(frame_function(frame));
+}
+
 void add_task(Sections& out, const TaskInfo& task)
 {
     std::string text =
@@ -202,6 +210,7 @@ std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextCo
     add_breakdown(out, slow.breakdown);
     add_sources(out, slow);
     add_stack(out, slow.stack);
+    add_kernel_stack(out, slow);
     if (slow.task) add_task(out, *slow.task);
     if (slow.impact && slow.impact->tasks_delayed != 0) {
         out.begin("impact");

@@ -77,6 +77,8 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
         return Error{ExitCode::not_permitted,
                      fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
                      "build it with loopwatch::rt, or fire the probes of <loopwatch/probe.hpp> in its event loop"};
+    if (attachment->process_.stopped())
+        attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");
     return attachment;
 }
 

@@ -53,6 +53,17 @@ std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64
     return busy_ns;
 }
 
+// A wait that goes on: most loops of most servers are in one most of the time.
+std::uint64_t Statistics::idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+{
+    const auto since_ns = slot.poll_since ? moment_ns(slot, slot.poll_since) : 0;
+    const std::uint64_t open_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
+    auto idle_ns = ticks_to_ns(slot, slot.idle_ticks - last.slot.idle_ticks) + open_ns;
+    idle_ns -= std::min(idle_ns, last.waited_ns);
+    last.waited_ns = open_ns;
+    return idle_ns;
+}
+
 void Statistics::reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns)
 {
     longest_ns_ = std::max(longest_ns_, duration_ns);
@@ -69,7 +80,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         const auto key = std::pair(loop.tid, loop.id);
         const auto known = last_.find(key);
         if (known == last_.end()) {
-            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns, 0, 0});
+            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
             continue;
         }
         const auto& before = known->second.slot;
@@ -81,7 +92,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.iterations = slot.iterations - before.iterations;
         stats.dispatches = (slot.seq - before.seq + 1) / 2;
         stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
-        stats.idle_ns = std::min(ticks_to_ns(slot, slot.idle_ticks - before.idle_ticks), stats.interval_ns);
+        stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
         stats.utilization =
             stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
         const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
@@ -94,7 +105,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
         dispatches_ += stats.dispatches;
         for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
-        known->second = {slot, now_ns, known->second.credited_ns, 0};
+        known->second = {slot, now_ns, known->second.credited_ns, known->second.waited_ns};
         records.push_back(std::move(stats));
     }
     return records;
@@ -102,7 +113,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
 
 void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
 {
-    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns, 0, 0});
+    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns});
 }
 
 Quantiles Statistics::dispatch_ns() const

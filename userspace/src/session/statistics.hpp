@@ -26,11 +26,13 @@ public:
 
 private:
     struct Last {
-        lw_loop_slot slot;
-        std::uint64_t at_ns;
+        lw_loop_slot slot = {};
+        std::uint64_t at_ns = 0;
         std::uint64_t credited_ns = 0;  // of a dispatch still running: counted as busy already
+        std::uint64_t waited_ns = 0;    // of a poll still waiting: counted as idle already
         std::uint64_t longest_ns = 0;   // of the dispatches reported since then
     };
+    std::uint64_t idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::uint64_t busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // tid, loop id
     std::uint64_t dispatches_ = 0;

@@ -165,6 +165,12 @@ bool Process::alive() const
     return stat && (start_time_ == 0 || stat->start_time == start_time_);
 }
 
+bool Process::stopped() const
+{
+    const auto stat = read_stat(pid_);
+    return stat && (stat->state == 'T' || stat->state == 't');
+}
+
 std::string Process::comm() const
 {
     return comm(pid_);
