@@ -49,8 +49,8 @@ struct {
     __type(value, struct lw_batch);
 } batches __weak SEC(".maps");
 
-/* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17 ns,
- * here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */
+/* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17
+ * ns, here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */
 #define LW_HINTS 1024
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Map values that both sides write: the collector enters loops that ran before the attach, and takes what is left in the
- * batches when the trace probes are gone. Compiles as BPF C, C11 and C++20. */
+ * Map values that both sides write: the collector enters loops that ran before the attach, and takes what is left in
+ * the batches when the trace probes are gone. Compiles as BPF C, C11 and C++20. */
 #ifndef LW_STATE_H
 #define LW_STATE_H
 
@@ -19,7 +19,8 @@ struct lw_loop {
     __lw_u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;
     __lw_u32 blocks, preemptions;
     __lw_u32 places;
-    __lw_u32 long_blocks; /* blocks of at least the block threshold: announced already, so the dispatch must be closed */
+    __lw_u32
+        long_blocks; /* blocks of at least the block threshold: announced already, so the dispatch must be closed */
 
     /* off the CPU since */
     __lw_u64 off_ns, wake_ns;
@@ -28,9 +29,9 @@ struct lw_loop {
     struct lw_waker waker;
 };
 
-/* Steps that a loop's thread has traced and the ring has not yet. A step costs a third of what its own way into the ring
- * would (a hit under --trace: 671 → 510 ns, where an empty program costs 450). One per thread, not per CPU: a handler
- * can be preempted, and the next thread on that CPU would write into the middle of its step. */
+/* Steps that a loop's thread has traced and the ring has not yet. A step costs a third of what its own way into the
+ * ring would (a hit under --trace: 671 → 510 ns, where an empty program costs 450). One per thread, not per CPU: a
+ * handler can be preempted, and the next thread on that CPU would write into the middle of its step. */
 #define LW_BATCH_BYTES 8192
 struct lw_batch {
     struct lw_event event; /* ready to be sent, but for its size */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Every probe that is only told of: misuse (rare, always attached) and each step of each task (--trace). Steps of a loop's
- * thread go through its batch (lw_state.h), all else goes into the ring at once. */
+ * Every probe that is only told of: misuse (rare, always attached) and each step of each task (--trace). Steps of a
+ * loop's thread go through its batch (lw_state.h), all else goes into the ring at once. */
 #ifndef LW_TRACE_BPF_H
 #define LW_TRACE_BPF_H
 

@@ -172,8 +172,8 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     return 0;
 }
 
-/* One program for all probes but the trace probes, told apart by the attach cookie: one link a module, so that detaching
- * waits for one grace period. */
+/* One program for all probes but the trace probes, told apart by the attach cookie: one link a module, so that
+ * detaching waits for one grace period. */
 SEC("uprobe")
 int on_probe(struct pt_regs *ctx)
 {

@@ -247,8 +247,9 @@ lw_u32 Loop::ready_length() const noexcept
 }
 
 // Who waited. What was queued when the dispatch began (the first `behind` entries) waited all of it. What the dispatch
-// queued itself (entries up to `own_end`), such as whoever joins the task that it finished, waited for none of it that could be told. What arrived
-// meanwhile waited from the dispatch's start on, an upper bound; of timers the moment is known.
+// queued itself (entries up to `own_end`), such as whoever joins the task that it finished, waited for none of it that
+// could be told. What arrived meanwhile waited from the dispatch's start on, an upper bound; of timers the moment is
+// known.
 void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept
 {
     lw_u64 tasks = 0, longest_ns = 0, total_ns = 0;

@@ -2,10 +2,10 @@
 //
 // dispatch_bench [RESUMES [TASKS [ROUNDS [WORK_NS [POST]]]]]
 //
-// The empty post-and-resume loop: TASKS tasks that do nothing (or WORK_NS of work) but go to the end of the ready queue. One line
-// a round of RESUMES (rounds.hpp); ROUNDS = 0: until it is ended. POST = 1: the first task goes through Asio each time, as every
-// socket's completion does, not only to the end of the ready queue. Run it interleaved with dispatch_bench_noprobes, or attach and
-// detach a tracer while it runs; scripts/bench does.
+// The empty post-and-resume loop: TASKS tasks that do nothing (or WORK_NS of work) but go to the end of the ready
+// queue. One line a round of RESUMES (rounds.hpp); ROUNDS = 0: until it is ended. POST = 1: the first task goes through
+// Asio each time, as every socket's completion does, not only to the end of the ready queue. Run it interleaved with
+// dispatch_bench_noprobes, or attach and detach a tracer while it runs; scripts/bench does.
 #include <cstdio>
 #include <cstdlib>
 #include <utility>

@@ -2,8 +2,9 @@
 //
 // finding_bench FINDINGS_A_SECOND SECONDS BUSY_US
 //
-// Slow dispatches at a steady rate: each burns BUSY_US of CPU. Says "ready PID" from within its loop; begins with the first line on
-// stdin; says "provoked N MS" after its loop has ended. From "ready" on no dispatch but the provoked ones is slow.
+// Slow dispatches at a steady rate: each burns BUSY_US of CPU. Says "ready PID" from within its loop; begins with the
+// first line on stdin; says "provoked N MS" after its loop has ended. From "ready" on no dispatch but the provoked ones
+// is slow.
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,7 +32,8 @@ struct Plan {
 [[gnu::noinline]] void burn(unsigned long us)
 {
     const auto until_ns = bench::now_ns() + us * 1000;
-    while (bench::now_ns() < until_ns) {}
+    while (bench::now_ns() < until_ns) {
+    }
 }
 
 // Behind its time it goes on without a rest, but never without a dispatch of its own for each finding.
@@ -64,7 +66,8 @@ int main(int argc, char** argv)
         std::fputs("usage: finding_bench FINDINGS_A_SECOND SECONDS BUSY_US\n", stderr);
         return 2;
     }
-    Plan plan{std::strtoul(argv[1], nullptr, 10), std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10)};
+    Plan plan{std::strtoul(argv[1], nullptr, 10), std::strtoul(argv[2], nullptr, 10),
+              std::strtoul(argv[3], nullptr, 10)};
     Loop loop("bench");
     asio::posix::stream_descriptor input(loop.context(), ::dup(STDIN_FILENO));
     spawn(loop, provoke(input, plan), "provoke");

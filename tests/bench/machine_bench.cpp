@@ -2,7 +2,8 @@
 //
 // machine_bench tsc|clock|switch|syscall [ROUNDS]
 //
-// What the machine charges, and what a program that nobody watches pays while another one is watched; lines as in rounds.hpp.
+// What the machine charges, and what a program that nobody watches pays while another one is watched; lines as in
+// rounds.hpp.
 //   tsc, clock   one read of the TSC, one clock_gettime(CLOCK_MONOTONIC)
 //   switch       one context switch: two processes on one CPU hand a byte to and fro (pin it: taskset -c 0)
 //   syscall      one getppid(2)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What scripts/bench reads from its programs: one line a round, "BEGIN_NS END_NS NS_PER_STEP", the times of CLOCK_MONOTONIC, so that a
-// round can be told to lie before, in or after the time somebody was attached.
+// What scripts/bench reads from its programs: one line a round, "BEGIN_NS END_NS NS_PER_STEP", the times of
+// CLOCK_MONOTONIC, so that a round can be told to lie before, in or after the time somebody was attached.
 #pragma once
 
 #include <time.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
  *
- * C ABI of the state that a loop publishes and that others read from outside: the kernel side with bpf_probe_read_user, the
- * collector with process_vm_readv. One writer (the loop's thread), plain stores, no reader in the process itself. Readers must
- * expect torn and hostile values: every pointer may be wild, every list may be a cycle.
+ * C ABI of the state that a loop publishes and that others read from outside: the kernel side with bpf_probe_read_user,
+ * the collector with process_vm_readv. One writer (the loop's thread), plain stores, no reader in the process itself.
+ * Readers must expect torn and hostile values: every pointer may be wild, every list may be a cycle.
  *
- * Compiles as C11, C++20 and BPF C. Layouts are asserted at the end of this file; a change of meaning is a new LW_ABI. */
+ * Compiles as C11, C++20 and BPF C. Layouts are asserted at the end of this file; a change of meaning is a new LW_ABI.
+ */
 #ifndef LOOPWATCH_LOOP_STATE_H
 #define LOOPWATCH_LOOP_STATE_H
 
@@ -15,7 +16,7 @@ typedef __u32 lw_u32;
 typedef __s32 lw_s32;
 #else
 #include <stdint.h>
-#define LW_PTR(type) type *
+#define LW_PTR(type) type*
 typedef uint64_t lw_u64;
 typedef uint32_t lw_u32;
 typedef int32_t lw_s32;
@@ -43,11 +44,12 @@ enum lw_outcome {
     LW_OUTCOME_RESULT = 0,
     LW_OUTCOME_EXCEPTION = 1,
     LW_OUTCOME_CANCELLED = 2,
-    LW_OUTCOME_SWALLOWED = 3, /* cancel_delivered and task_cancelled only: the task caught the cancellation and went on */
+    LW_OUTCOME_SWALLOWED =
+        3, /* cancel_delivered and task_cancelled only: the task caught the cancellation and went on */
 };
 
-/* Same layout as what std::source_location points to in libstdc++ and libc++ (`__builtin_source_location`), so that a location
- * costs one pointer store. */
+/* Same layout as what std::source_location points to in libstdc++ and libc++ (`__builtin_source_location`), so that a
+ * location costs one pointer store. */
 struct lw_location {
     LW_PTR(const char) file;
     LW_PTR(const char) function;
@@ -55,7 +57,8 @@ struct lw_location {
     lw_u32 column;
 };
 
-/* One activation of a coroutine; lives in its promise. The chain leaf → awaiter → … ends at the task's own coroutine. */
+/* One activation of a coroutine; lives in its promise. The chain leaf → awaiter → … ends at the task's own coroutine.
+ */
 struct lw_frame {
     LW_PTR(const struct lw_frame) awaiter;         /* who co_awaits this coroutine; 0 for the task's own */
     LW_PTR(const struct lw_location) created_at;   /* the coroutine's function */
@@ -88,8 +91,8 @@ struct lw_loop_slot {
     LW_PTR(const struct lw_location) resume; /* the await at which the task goes on; 0: its first resume */
     lw_u64 stack_top;                        /* frame of the loop function: callbacks live below it */
     lw_u64 loop_id;
-    lw_u32 queued;     /* entries ever put into the ready queue, modulo 2^32; all but (seq + 1) / 2 of them wait in it */
-    lw_u32 tid;        /* as the target's own PID namespace sees it */
+    lw_u32 queued; /* entries ever put into the ready queue, modulo 2^32; all but (seq + 1) / 2 of them wait in it */
+    lw_u32 tid;    /* as the target's own PID namespace sees it */
     lw_u64 busy_ticks; /* in dispatches (a, see below) */
 
     /* cache line 1: identity, written at loop start; clock, rewritten when re-anchored */
@@ -127,9 +130,9 @@ struct lw_loop_slot {
     lw_u32 lag_histogram[LW_HISTOGRAM_BUCKETS];
 };
 
-/* What an allocated ELF note (section .note.loopwatch, owner "loopwatch", type 1) leads to, so that the loops are found in
- * stripped programs and in every DSO. The note's descriptor: u32 abi, u32 reserved, s64 distance from the s64 itself to the
- * registry. */
+/* What an allocated ELF note (section .note.loopwatch, owner "loopwatch", type 1) leads to, so that the loops are found
+ * in stripped programs and in every DSO. The note's descriptor: u32 abi, u32 reserved, s64 distance from the s64 itself
+ * to the registry. */
 struct lw_registry {
     lw_u64 magic; /* LW_SLOT_MAGIC */
     lw_u32 abi;
@@ -139,17 +142,18 @@ struct lw_registry {
 
 /* What the shim knows of a libc call; argument of the blocking_call probe, valid during the probe. */
 struct lw_call_detail {
-    lw_u32 size;   /* sizeof(struct lw_call_detail) of the writer */
-    lw_s32 fd;     /* -1: none */
-    lw_u64 caller; /* return address into the code that called libc */
-    lw_u64 arg;    /* call-specific: requested ns, lock address, child pid, byte count */
+    lw_u32 size;    /* sizeof(struct lw_call_detail) of the writer */
+    lw_s32 fd;      /* -1: none */
+    lw_u64 caller;  /* return address into the code that called libc */
+    lw_u64 arg;     /* call-specific: requested ns, lock address, child pid, byte count */
     char text[104]; /* path, host or command line; NUL-terminated, cut if longer */
 };
 
 #define LW_REGISTER_SYMBOL "loopwatch_shim_register"
-/* Exported by the shim; called by a loop with its slot when a thread begins to run it and with 0 when it ends. The runtime
- * finds it with dlsym(RTLD_DEFAULT): a weak reference is NULL in non-PIE executables even with the shim loaded. */
-typedef void lw_shim_register_fn(const struct lw_loop_slot *slot);
+/* Exported by the shim; called by a loop with its slot when a thread begins to run it and with 0 when it ends. The
+ * runtime finds it with dlsym(RTLD_DEFAULT): a weak reference is NULL in non-PIE executables even with the shim loaded.
+ */
+typedef void lw_shim_register_fn(const struct lw_loop_slot* slot);
 
 #ifndef __bpf__
 /* Bucket of a value: exact below 4, then 4 sub-buckets an octave (width ≤ 25 %). Bucket b ≥ 4 covers

@@ -355,8 +355,8 @@ void Session::end_target(std::uint32_t pid, const char* reason)
 void Session::finish()
 {
     const auto now = monotonic_ns();
-    // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster than
-    // they are written.
+    // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster
+    // than they are written.
     for (auto& [pid, target] : targets_) target->detach();
     drain_all();
     for (auto& [pid, target] : targets_)

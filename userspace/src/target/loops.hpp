@@ -37,8 +37,8 @@ class Loops {
 public:
     explicit Loops(const Process& process) : process_(process), memory_(process.pid()) {}
 
-    // All loops of a registry (address of struct lw_registry), by the addresses of their slots. `newer_abi` is set if it
-    // speaks a version we do not know.
+    // All loops of a registry (address of struct lw_registry), by the addresses of their slots. `newer_abi` is set if
+    // it speaks a version we do not know.
     std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, bool& newer_abi) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
     bool read(std::uint64_t slot, lw_loop_slot& to) const;

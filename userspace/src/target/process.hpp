@@ -28,7 +28,7 @@ public:
 
     pid_t pid() const noexcept { return pid_; }
     int pidfd() const noexcept { return pidfd_.raw(); }
-    bool alive() const;  // the very process that was opened
+    bool alive() const;    // the very process that was opened
     bool stopped() const;  // by a signal or a debugger
 
     std::string comm() const;

@@ -49,8 +49,8 @@ public:
         return monotonic_ns();
     }
 
-    // Takes an anchor if one is due at `now`, in ticks (after 100 us, 50 ms, then every second). True: the unit of ticks
-    // changed.
+    // Takes an anchor if one is due at `now`, in ticks (after 100 us, 50 ms, then every second). True: the unit of
+    // ticks changed.
     bool maintain(lw_u64 now) noexcept;
 
     // A length: ticks → ns and back.
@@ -61,8 +61,8 @@ public:
 
 private:
     lw_loop_slot& slot_;
-    Anchor anchor_;     // the last; zero: the TSC is not trusted
-    lw_u64 due_;        // when to take the next, in ticks
+    Anchor anchor_;  // the last; zero: the TSC is not trusted
+    lw_u64 due_;     // when to take the next, in ticks
 };
 
 }  // namespace loopwatch

@@ -135,9 +135,9 @@ private:
 
     lw_loop_slot slot_{};  // first: on its own cache lines, and it does not move
     detail::ReadyQueue ready_;
-    lw_u64 batch_end_ = 0;    // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
-    lw_u64 noteworthy_ticks_ = 0;  // a dispatch longer than this is the longest yet, or exceeds the floor
-    std::size_t alive_ = 0;   // tasks not yet finished
+    lw_u64 batch_end_ = 0;  // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
+    lw_u64 noteworthy_ticks_ = 0;              // a dispatch longer than this is the longest yet, or exceeds the floor
+    std::size_t alive_ = 0;                    // tasks not yet finished
     detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
     LoopClock clock_{slot_};
     std::atomic<bool> stopping_{false};  // set by stop(), cleared at the end of run()
