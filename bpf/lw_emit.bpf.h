@@ -94,4 +94,15 @@ static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_
     stack->bytes = kept;
 }
 
+/* Trace records come by the hundred thousand: the collector looks at the ring on a timer, no record wakes it. */
+static __always_inline void send_batch(struct lw_batch *batch)
+{
+    const __u32 used = __sync_lock_test_and_set(&batch->used, 0);
+    if (!used || used > LW_BATCH_BYTES) return;
+    count_runs(LW_RUN_trace_probe, batch->event.seq);
+    const __u32 size = sizeof(batch->event) + used;
+    batch->event.size = size;
+    if (bpf_ringbuf_output(&events, batch, size, BPF_RB_NO_WAKEUP)) lose_many(LW_LOSS_ring_full, batch->event.seq);
+}
+
 #endif

@@ -44,17 +44,6 @@ static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx,
     if (bpf_probe_read_user_str(step->text, sizeof(step->text), (void *)text) < 0) step->text[0] = 0;
 }
 
-/* Trace records come by the hundred thousand: the collector looks at the ring on a timer, no record wakes it. */
-static __always_inline void send_batch(struct lw_batch *batch)
-{
-    const __u32 used = __sync_lock_test_and_set(&batch->used, 0);
-    if (!used || used > LW_BATCH_BYTES) return;
-    count_runs(LW_RUN_trace_probe, batch->event.seq);
-    const __u32 size = sizeof(batch->event) + used;
-    batch->event.size = size;
-    if (bpf_ringbuf_output(&events, batch, size, BPF_RB_NO_WAKEUP)) lose_many(LW_LOSS_ring_full, batch->event.seq);
-}
-
 /* What a loop's thread traced comes before what it does next. */
 static __always_inline void send_batch_of(const struct lw_loop *loop)
 {
