@@ -20,11 +20,13 @@ for rung in multi perf-all perf-pid; do
     check "$rung: nothing stays" wait_until 5 is_untouched "$target"
 done
 
-# perf-all fires in every process that runs the file: only the chosen one is reported.
+# perf-all fires in every process that runs the file, its loop_start too: only the chosen one is reported.
+start_fixture chosen "$fixtures/stall" --dir "$work" sleep 1 40
+chosen=$target
+watch apart "$chosen" --attach=perf-all "${options[@]}"
 start_fixture bystander "$fixtures/stall" --dir "$work" sleep 3 40
 bystander=$target
-start_fixture chosen "$fixtures/stall" --dir "$work" sleep 1 40
-watch apart "$target" --attach=perf-all "${options[@]}"
+target=$chosen
 ask bystander go '^done' || fail "not done"
 ask chosen go '^done' || fail "not done"
 end_session
