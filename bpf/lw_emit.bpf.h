@@ -53,6 +53,7 @@ static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
     const __u32 buffer = loop->buffer;
     __u64 *hint = hint_of(tid);
     if (hint && *hint >> 32 == tid) *hint = 0;
+    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
     bpf_map_delete_elem(&loops, &tid);
     bpf_map_push_elem(&free_buffers, &buffer, 0);
 }

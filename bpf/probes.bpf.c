@@ -37,6 +37,8 @@ static __noinline int loop_start(struct pt_regs *ctx)
             lose(LW_LOSS_loops_untracked);
         else if (bpf_map_update_elem(&loops, &tid, &loop, BPF_NOEXIST))
             bpf_map_push_elem(&free_buffers, &loop.buffer, 0);
+        else
+            __sync_fetch_and_add(&crowd[tid % LW_CROWD], 1);
     }
     struct lw_loop_started record = {.slot = loop.slot, .abi = abi, .started = 1};
     begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, bpf_ktime_get_ns());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
 // The scheduler's view of loop threads: what part of a dispatch was spent blocked, and in what, and what part waiting
-// for a CPU. Runs on every context switch of the machine, so the way out for threads that are no loops is two hash
-// look-ups.
+// for a CPU. Runs on every context switch of the machine, so the way out for threads that are no loops is two
+// loads.
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
@@ -107,13 +107,22 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     return LW_NO_PLACE;
 }
 
+/* The loop of a thread, if it runs one. */
+static __always_inline struct lw_loop *loop_of(__u32 tid)
+{
+    return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
+}
+
+/* A loop between two dispatches goes to sleep up to a hundred thousand times a second: until it proves to be in one, not
+ * even the clock is read. */
 static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task,
-                                         bool preempted, __u32 state, __u64 now)
+                                         bool preempted, __u32 state)
 {
     struct lw_slot_head head;
 
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
+    const __u64 now = bpf_ktime_get_ns();
     if (loop->seq != head.seq) begin_dispatch(loop, head.seq);
     loop->off_ns = now;
     loop->wake_ns = 0;
@@ -128,8 +137,10 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     }
 }
 
-static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, __u64 now)
+static __always_inline void switched_in(struct lw_loop *loop, __u32 tid)
 {
+    if (loop->off == LW_OFF_NOT && !watchdog_asleep) return;
+    const __u64 now = bpf_ktime_get_ns();
     if (watchdog_asleep) {
         struct lw_event event = {};
         watchdog_asleep = 0;
@@ -156,16 +167,16 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     const __u32 prev_tid = prev->pid, next_tid = next->pid;
     __u32 program = LW_RUN_switch_other;
 
-    struct lw_loop *out = bpf_map_lookup_elem(&loops, &prev_tid);
+    struct lw_loop *out = loop_of(prev_tid);
     if (out) {
         program = LW_RUN_switch_loop;
         send_batch_of(out);
-        switched_out(ctx, out, prev_tid, prev, preempted, prev_state, bpf_ktime_get_ns());
+        switched_out(ctx, out, prev_tid, prev, preempted, prev_state);
     }
-    struct lw_loop *in = bpf_map_lookup_elem(&loops, &next_tid);
+    struct lw_loop *in = loop_of(next_tid);
     if (in) {
         program = LW_RUN_switch_loop;
-        switched_in(in, next_tid, bpf_ktime_get_ns());
+        switched_in(in, next_tid);
     }
     count_run(program);
     return 0;
@@ -178,7 +189,7 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_sched_waking, struct task_struct *task)
 {
     const __u32 tid = task->pid;
-    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    struct lw_loop *loop = loop_of(tid);
     if (!loop || loop->off != LW_OFF_BLOCKED || loop->wake_ns) return 0;
     count_run(LW_RUN_waking);
     loop->wake_ns = bpf_ktime_get_ns();
@@ -197,7 +208,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
     const __u32 tid = task->pid;
-    struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    struct lw_loop *loop = loop_of(tid);
     if (!loop) return 0;
     struct lw_event event = {};
     begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());

@@ -179,8 +179,13 @@ void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::u
         }
         return;
     }
-    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, &entry, BPF_NOEXIST) != 0)
-        bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
+    // Counted before it is there: a zero must never hide a loop.
+    auto& crowd = parts_->skeleton->bss->crowd;
+    const std::atomic_ref count(crowd[tid % std::size(crowd)]);
+    count.fetch_add(1);
+    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, &entry, BPF_NOEXIST) == 0) return;
+    count.fetch_sub(1);
+    bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
 }
 
 Result<Fd> Kernel::sample(std::uint32_t tid, std::uint64_t period_ns)
