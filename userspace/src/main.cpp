@@ -9,10 +9,8 @@
 #include <system_error>
 
 #include "cli.hpp"
-#include "output/ndjson_sink.hpp"
 #include "output/schema.hpp"
-#include "output/text_sink.hpp"
-#include "output/text_style.hpp"
+#include "session/ending_signals.hpp"
 #include "session/preflight.hpp"
 #include "session/session.hpp"
 #include "util/log.hpp"
@@ -28,13 +26,7 @@ Result<ExitCode> watch(Options options)
     if (auto machine = preflight(); !machine) return machine.error();
     auto output = Output::open(options.output);
     if (!output) return output.error();
-    std::unique_ptr<Sink> sink;
-    if (options.format == Format::text || (options.format == Format::automatic && output->is_terminal()))
-        sink = std::make_unique<TextSink>(
-            *output,
-            TextOptions{.colours = wants_colours(output->is_terminal(), options.no_color), .quiet = options.quiet});
-    else
-        sink = std::make_unique<NdjsonSink>(*output, JsonContext::of_this_machine());
+    const auto sink = sink_of(options, *output);
     auto session = Session::open(std::move(*session_options), *sink);
     if (!session) return session.error();
     return (*session)->run();

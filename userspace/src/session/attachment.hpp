@@ -4,6 +4,7 @@
 // detached.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -83,5 +84,7 @@ private:
     bool shim_ = false;
     std::vector<std::string> warnings_;
 };
+
+using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid
 
 }  // namespace loopwatch

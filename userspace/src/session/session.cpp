@@ -3,12 +3,8 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
@@ -26,31 +22,8 @@ constexpr std::size_t records_a_round = 4096;
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t farewell_ns = 2'000'000'000;  // how long the summary waits for stacks still being explained
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
-// A uprobe's trap, beside the program it runs: 511-560 ns on 6.18 (nop, int3).
-constexpr std::uint64_t trap_ns = 540;
-
-Result<Fd> open_signals()
-{
-    const auto set = block_ending_signals();
-    Fd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!signals) return errno_error(ExitCode::failed, "signalfd");
-    return signals;
-}
 
 }  // namespace
-
-sigset_t block_ending_signals()
-{
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        // A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: the latter is a wish.
-        if (signal != SIGHUP) std::signal(signal, SIG_DFL);
-        sigaddset(&set, signal);
-    }
-    ::sigprocmask(SIG_BLOCK, &set, nullptr);
-    return set;
-}
 
 Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
 {
@@ -61,7 +34,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
 {
     std::unique_ptr<Session> session(new Session(std::move(options), sink));
     auto& wish = session->options_;
-    auto signals = open_signals();
+    auto signals = EndingSignals::open();
     if (!signals) return signals.error();
     session->signals_ = std::move(*signals);
     for (const pid_t pid : wish.pids)
@@ -139,8 +112,8 @@ void Session::publish_start()
 Result<ExitCode> Session::run()
 {
     started_ns_ = monotonic_ns();
-    next_tick_ns_ = started_ns_ + Watchdog::tick_ns;
     next_interval_ns_ = started_ns_ + options_.interval_ns;
+    trace_limit_ = {options_.max_overhead_percent, started_ns_};
     publish_start();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
     reporter_.flush();
@@ -151,7 +124,7 @@ Result<ExitCode> Session::run()
         wait();
         backlog_ = drain();
         const auto now = monotonic_ns();
-        if (next_tick_ns_ && now >= next_tick_ns_) tick(now);
+        if (watchdog_->next_ns() && now >= watchdog_->next_ns()) watchdog_->tick(targets_, now);
         if (now >= next_interval_ns_) interval(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
@@ -168,12 +141,13 @@ Result<ExitCode> Session::run()
 
 void Session::wait()
 {
-    std::vector<pollfd> waits = {
-        {kernel_->ring_descriptor(), POLLIN, 0}, {worker_->descriptor(), POLLIN, 0}, {signals_.raw(), POLLIN, 0}};
+    std::vector<pollfd> waits = {{kernel_->ring_descriptor(), POLLIN, 0},
+                                 {worker_->descriptor(), POLLIN, 0},
+                                 {signals_.descriptor(), POLLIN, 0}};
     for (const auto& [pid, target] : targets_) waits.push_back({target->process().pidfd(), POLLIN, 0});
     const auto now = monotonic_ns();
     std::uint64_t until = next_interval_ns_;
-    if (next_tick_ns_) until = std::min(until, next_tick_ns_);
+    if (watchdog_->next_ns()) until = std::min(until, watchdog_->next_ns());
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
     if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
@@ -182,10 +156,9 @@ void Session::wait()
     ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
 
     worker_->poll();
-    signalfd_siginfo signal;
-    if (::read(signals_.raw(), &signal, sizeof signal) == sizeof signal) {
+    if (auto reason = signals_.take()) {
         interrupted_ = true;
-        end_reason_ = signal.ssi_signo == SIGINT ? "interrupted" : signal.ssi_signo == SIGHUP ? "hangup" : "terminated";
+        end_reason_ = std::move(*reason);
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;
@@ -261,8 +234,7 @@ void Session::on(const StepEvent& event)
 
 void Session::on(const WakeEvent&)
 {
-    idle_ticks_ = 0;
-    if (!next_tick_ns_) next_tick_ns_ = monotonic_ns() + Watchdog::tick_ns;
+    watchdog_->wake(monotonic_ns());
 }
 
 void Session::on(const ExitEvent& event)
@@ -281,26 +253,6 @@ void Session::explain_bundle(DispatchBundle bundle)
     });
 }
 
-void Session::tick(std::uint64_t now_ns)
-{
-    const auto look = [&] {
-        bool active = false;
-        for (auto& [pid, target] : targets_) active |= watchdog_->look(*target, now_ns);
-        return active;
-    };
-    next_tick_ns_ = now_ns + Watchdog::tick_ns;
-    idle_ticks_ = look() ? 0 : idle_ticks_ + 1;
-    if (idle_ticks_ < 2) return;
-    // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
-    kernel_->set_watchdog_asleep(true);
-    if (look()) {
-        kernel_->set_watchdog_asleep(false);
-        idle_ticks_ = 0;
-    } else {
-        next_tick_ns_ = 0;
-    }
-}
-
 void Session::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
@@ -315,19 +267,14 @@ void Session::interval(std::uint64_t now_ns)
 
 void Session::limit_trace_overhead(std::uint64_t now_ns)
 {
-    const auto runs = kernel_->cost().trace_runs;
-    const auto since = trace_checked_ns_ ? trace_checked_ns_ : started_ns_;
-    const double percent = 100.0 * static_cast<double>((runs - trace_runs_) * trap_ns) /
-                           static_cast<double>(std::max<std::uint64_t>(1, now_ns - since));
-    trace_runs_ = runs;
-    trace_checked_ns_ = now_ns;
-    if (percent <= options_.max_overhead_percent) return;
+    const auto percent = trace_limit_.exceeded(kernel_->cost().trace_runs, now_ns);
+    if (!percent) return;
     for (auto& [pid, target] : targets_) target->detach_trace();
     drain_all();
     trace_stepped_down_ = true;
     print_warning(fmt::format(
         "--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on",
-        percent, options_.max_overhead_percent));
+        *percent, options_.max_overhead_percent));
 }
 
 // Once nothing more comes.

@@ -4,7 +4,6 @@
 // signal comes) → summary. Owns nothing of how a finding is made (analysis) or shown (output).
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -19,18 +18,16 @@
 #include "collect/kernel.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/attachment.hpp"
+#include "session/ending_signals.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
 #include "session/session_records.hpp"
 #include "session/statistics.hpp"
+#include "session/trace_limit.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
-
-// SIGINT, SIGTERM and SIGHUP end a session with its summary. Blocked from the first line of main on, so that one that
-// comes while the kernel side is being loaded is not lost and does not kill; the session reads them.
-sigset_t block_ending_signals();
 
 class Session {
 public:
@@ -61,7 +58,6 @@ private:
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void explain_bundle(DispatchBundle bundle);
-    void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit_trace_overhead(std::uint64_t now_ns);
     void end_target(std::uint32_t pid, const char* reason);
@@ -84,11 +80,11 @@ private:
     std::optional<Watchdog> watchdog_;
     Statistics statistics_;
 
-    Fd signals_;
+    EndingSignals signals_;
     bool interrupted_ = false;
     std::string end_reason_ = "duration";
-    std::uint64_t started_ns_ = 0, next_tick_ns_ = 0, next_interval_ns_ = 0, trace_checked_ns_ = 0, trace_runs_ = 0;
-    unsigned idle_ticks_ = 0;
+    std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
+    TraceLimit trace_limit_;
     bool backlog_ = false;  // records wait; trace records do not wake us
     bool calibrating_ = false, trace_stepped_down_ = false;
 };

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "output/ndjson_sink.hpp"
+#include "output/text_sink.hpp"
+#include "output/text_style.hpp"
 #include "target/process.hpp"
 
 namespace loopwatch {
@@ -42,6 +45,15 @@ Result<SessionOptions> session_options_of(const Options& options)
     wish.rung = forced_rung(options.attach);
     wish.fail_on.insert(options.fail_on.begin(), options.fail_on.end());
     return wish;
+}
+
+std::unique_ptr<Sink> sink_of(const Options& options, Output& output)
+{
+    const bool terminal = output.is_terminal();
+    if (options.format == Format::ndjson || (options.format == Format::automatic && !terminal))
+        return std::make_unique<NdjsonSink>(output, JsonContext::of_this_machine());
+    return std::make_unique<TextSink>(
+        output, TextOptions{.colours = wants_colours(terminal, options.no_color), .quiet = options.quiet});
 }
 
 }  // namespace loopwatch

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "cli.hpp"
 #include "collect/attach.hpp"
+#include "output/sink.hpp"
 #include "util/result.hpp"
 
 namespace loopwatch {
@@ -35,5 +37,7 @@ struct SessionOptions {
 // What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has
 // the name.
 Result<SessionOptions> session_options_of(const Options& options);
+// And in what form. `output` outlives the sink.
+std::unique_ptr<Sink> sink_of(const Options& options, Output& output);
 
 }  // namespace loopwatch

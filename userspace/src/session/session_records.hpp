@@ -15,8 +15,6 @@
 
 namespace loopwatch {
 
-using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid
-
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
                            const Targets& targets);
 TargetStart target_start(Attachment& target);

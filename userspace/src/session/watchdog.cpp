@@ -3,8 +3,36 @@
 
 namespace loopwatch {
 
-// Only seq is needed each time: eight bytes a loop. The dispatch's own start is read once it looks old, as a look may
-// come late.
+void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
+{
+    next_ns_ = now_ns + tick_ns;
+    idle_ticks_ = look(targets, now_ns) ? 0 : idle_ticks_ + 1;
+    if (idle_ticks_ < 2) return;
+    // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
+    kernel_.set_watchdog_asleep(true);
+    if (look(targets, now_ns)) {
+        kernel_.set_watchdog_asleep(false);
+        idle_ticks_ = 0;
+    } else {
+        next_ns_ = 0;
+    }
+}
+
+void Watchdog::wake(std::uint64_t now_ns)
+{
+    idle_ticks_ = 0;
+    if (!next_ns_) next_ns_ = now_ns + tick_ns;
+}
+
+bool Watchdog::look(const Targets& targets, std::uint64_t now_ns)
+{
+    bool active = false;
+    for (const auto& [pid, target] : targets) active |= look(*target, now_ns);
+    return active;
+}
+
+// Whether any of the target's loops did something since the last look. Only seq is needed each time: eight bytes a
+// loop. The dispatch's own start is read once it looks old, as a look may come late.
 bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     bool active = false;

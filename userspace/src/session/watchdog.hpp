@@ -29,8 +29,10 @@ public:
     {
     }
 
-    // One look at one target. Returns whether any of its loops did something since the last look.
-    bool look(Attachment& attachment, std::uint64_t now_ns);
+    // When to tick next; 0: all loops are idle, and the first that runs again wakes the session.
+    std::uint64_t next_ns() const noexcept { return next_ns_; }
+    void tick(const Targets& targets, std::uint64_t now_ns);
+    void wake(std::uint64_t now_ns);
     void forget(std::uint32_t tid) { seen_.erase(tid); }
     std::uint64_t failures() const noexcept { return failures_; }  // threads that could not be sampled
 
@@ -40,6 +42,8 @@ private:
         std::uint64_t since_ns = 0;  // first look at this seq
         Fd sampling;
     };
+    bool look(const Targets& targets, std::uint64_t now_ns);
+    bool look(Attachment& attachment, std::uint64_t now_ns);
     void sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns);
 
     WatchdogOptions options_;
@@ -47,6 +51,8 @@ private:
     const DispatchBook& book_;
     std::map<std::uint32_t, Seen> seen_;  // by tid
     std::uint64_t failures_ = 0;
+    std::uint64_t next_ns_ = 1;  // at once
+    unsigned idle_ticks_ = 0;
 };
 
 }  // namespace loopwatch

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/ending_signals.hpp"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace loopwatch {
+
+sigset_t block_ending_signals()
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        // A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: the latter is a wish.
+        if (signal != SIGHUP) std::signal(signal, SIG_DFL);
+        sigaddset(&set, signal);
+    }
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return set;
+}
+
+Result<EndingSignals> EndingSignals::open()
+{
+    const auto set = block_ending_signals();
+    EndingSignals signals;
+    signals.signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals.signals_) return errno_error(ExitCode::failed, "signalfd");
+    return signals;
+}
+
+std::optional<std::string> EndingSignals::take()
+{
+    signalfd_siginfo signal;
+    if (::read(signals_.raw(), &signal, sizeof signal) != sizeof signal) return std::nullopt;
+    return signal.ssi_signo == SIGINT ? "interrupted" : signal.ssi_signo == SIGHUP ? "hangup" : "terminated";
+}
+
+}  // namespace loopwatch

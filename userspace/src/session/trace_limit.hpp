@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TraceLimit: holds what --trace costs the target against --max-overhead.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+namespace loopwatch {
+
+class TraceLimit {
+public:
+    // A uprobe's trap, beside the program it runs: 511-560 ns on 6.18 (nop, int3).
+    static constexpr std::uint64_t trap_ns = 540;
+
+    TraceLimit() = default;
+    TraceLimit(double most_percent, std::uint64_t started_ns) : most_percent_(most_percent), checked_ns_(started_ns) {}
+
+    // `hits`: of all trace probes since the start. Percent of a CPU since the last call, if that is too much.
+    std::optional<double> exceeded(std::uint64_t hits, std::uint64_t now_ns)
+    {
+        const double percent = 100.0 * static_cast<double>((hits - hits_) * trap_ns) /
+                               static_cast<double>(std::max<std::uint64_t>(1, now_ns - checked_ns_));
+        hits_ = hits;
+        checked_ns_ = now_ns;
+        return percent > most_percent_ ? std::optional(percent) : std::nullopt;
+    }
+
+private:
+    double most_percent_ = 100;
+    std::uint64_t checked_ns_ = 0, hits_ = 0;
+};
+
+}  // namespace loopwatch
