@@ -152,9 +152,11 @@ def with_and_without(bench, rounds, attach):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process, threads included, children not."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process and its children, those that have ended too."""
+    def of(process, fields):
+        stat = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(stat[field]) for field in fields) / os.sysconf("SC_CLK_TCK")
+    return of(pid, (11, 12, 13, 14)) + sum(of(child, (11, 12)) for child in children(pid))
 
 
 def running_ns(pid):

@@ -24,7 +24,7 @@ def neighbours(bench):
 
                 pair = in_turn(bench.rounds, lambda: rounds.look(bench.phase_s), attached)
             if budget == 0:
-                budget = pair.noise  # nothing is attached to system calls: what is measured is the machine
+                budget = max(1, pair.noise)  # nothing is attached to system calls: what is measured is the machine
             yield Line("neighbours", f"{name} of a program not watched", pair.a, "ns", noise=pair.noise)
             yield Line("neighbours", "attached to another one: added", pair.difference, "ns", budget, noise=pair.noise)
 
