@@ -10,23 +10,6 @@
 #include "lw_config.h"
 #include "lw_state.h"
 
-#define LW_NO_PLACE 0xffffffffu
-
-enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };
-
-/* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
- * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
-struct lw_buffer {
-    union {
-        struct lw_source source;
-        struct lw_call call;
-        struct lw_sample sample;
-        struct lw_dispatch dispatch;
-        __u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
-    };
-    __u64 sent; /* the stack went out with a single block */
-};
-
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 64);

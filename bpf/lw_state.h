@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * Map values that both sides write: the collector enters loops that ran before the attach, and takes what is left in
- * the batches when the trace probes are gone. Compiles as BPF C, C11 and C++20. */
+ * Map values that both sides know: the collector enters loops that ran before the attach, looks at dispatches that do
+ * not return, and takes what is left in the batches when the trace probes are gone. Compiles as BPF C, C11 and C++20.
+ */
 #ifndef LW_STATE_H
 #define LW_STATE_H
 
 #include "lw_event.h"
+
+#define LW_NO_PLACE 0xffffffffu
+
+enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };
 
 /* Of one loop thread; keyed by tid. All zeros but the head when it is entered. */
 struct lw_loop {
@@ -19,14 +24,26 @@ struct lw_loop {
     __lw_u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;
     __lw_u32 blocks, preemptions;
     __lw_u32 places;
-    __lw_u32
-        long_blocks; /* blocks of at least the block threshold: announced already, so the dispatch must be closed */
+    __lw_u32 long_blocks; /* of at least the block threshold: announced already, so the dispatch must be closed */
 
     /* off the CPU since */
     __lw_u64 off_ns, wake_ns;
     __lw_u32 off;   /* enum lw_off */
     __lw_u32 place; /* where it is blocked; LW_NO_PLACE */
     struct lw_waker waker;
+};
+
+/* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
+ * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
+struct lw_buffer {
+    union {
+        struct lw_source source;
+        struct lw_call call;
+        struct lw_sample sample;
+        struct lw_dispatch dispatch;
+        __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
+    };
+    __lw_u64 sent; /* the stack went out with a single block */
 };
 
 /* Steps that a loop's thread has traced and the ring has not yet. A step costs a third of what its own way into the

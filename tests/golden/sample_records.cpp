@@ -190,6 +190,15 @@ std::vector<Record> session()
                                   {0, 3},
                                   {loop()},
                                   {}});
+    for (const auto elapsed_ns : {100 * ms, 200 * ms}) {
+        Stall stall{slow_callback(8'811, now, 1)};
+        stall.duration_ns = elapsed_ns;
+        stall.impact.reset();
+        stall.verdict = "save#17 has been holding loop main for a while.";
+        stall.fingerprint = "5bd1e995a1b2c3d5";
+        stall.occurrence = elapsed_ns / (100 * ms);
+        records.push_back(stall);
+    }
     records.push_back(blocking_call(8'811, now += ms));
     records.push_back(slow_callback(8'811, now, 1));
     records.push_back(plain_callback(now += 100 * ms));

@@ -146,6 +146,24 @@ TEST_CASE("a dispatch is split into blocked, on CPU and waiting for a CPU")
     CHECK(slow.seen_by == Names{"usdt", "sched"});
 }
 
+TEST_CASE("a dispatch that goes on is a stall, and nothing else yet")
+{
+    auto facts = dispatch();
+    facts.in_progress = true;
+    facts.blocked_ns = 250 * ms;
+    const auto findings = explain(facts, {});
+    REQUIRE(findings.stall);
+    CHECK_FALSE(findings.slow);
+    CHECK(findings.blocking.empty());
+    CHECK(findings.stall->duration_ns == 312 * ms);
+    CHECK(findings.stall->verdict.starts_with("save#17 has been holding loop main for 312 ms: "));
+    facts.in_progress = false;
+    const auto ended = explain(facts, {});
+    CHECK_FALSE(ended.stall);
+    REQUIRE(ended.slow);
+    CHECK(ended.slow->fingerprint != findings.stall->fingerprint);
+}
+
 TEST_CASE("a breakdown always sums to the duration")
 {
     auto facts = dispatch();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 
 #include "analysis/calls.hpp"
 #include "analysis/fingerprint.hpp"
@@ -106,9 +107,11 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
     return found;
 }
 
-SlowCallback slow_callback(const DispatchFacts& facts, const Thresholds& thresholds)
+// T: SlowCallback or Stall.
+template <class T>
+T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresholds& thresholds)
 {
-    SlowCallback slow;
+    T slow;
     slow.subject = facts.subject;
     slow.end_ns = facts.end_ns;
     slow.duration_ns = facts.end_ns > facts.start_ns ? facts.end_ns - facts.start_ns : 0;
@@ -129,8 +132,9 @@ SlowCallback slow_callback(const DispatchFacts& facts, const Thresholds& thresho
     const auto own =
         std::ranges::find_if(slow.sources, [](const Source& source) { return is_the_codes_doing(source.kind); });
     const auto& telling = own == slow.sources.end() ? costliest : *own;
-    slow.fingerprint = fingerprint("slow_callback", telling, slow.task);
-    slow.fingerprint_exact = fingerprint_exact("slow_callback", telling, slow.task);
+    slow.fingerprint = fingerprint(type, telling, slow.task);
+    slow.fingerprint_exact = fingerprint_exact(type, telling, slow.task);
+    if constexpr (std::is_same_v<T, Stall>) slow.start_known = facts.start_known;
     slow.verdict = verdict_of(slow);
     return slow;
 }
@@ -140,7 +144,11 @@ SlowCallback slow_callback(const DispatchFacts& facts, const Thresholds& thresho
 Findings explain(const DispatchFacts& facts, const Thresholds& thresholds)
 {
     Findings findings;
-    if (facts.slow && facts.complete) findings.slow = slow_callback(facts, thresholds);
+    if (facts.in_progress) {
+        findings.stall = slow_callback<Stall>("stall", facts, thresholds);
+        return findings;
+    }
+    if (facts.slow && facts.complete) findings.slow = slow_callback<SlowCallback>("slow_callback", facts, thresholds);
     findings.blocking = blocking_calls(facts, thresholds);
     return findings;
 }

@@ -13,6 +13,7 @@ namespace loopwatch {
 
 struct Findings {
     std::optional<SlowCallback> slow;    // if the dispatch was slow and has ended
+    std::optional<Stall> stall;          // if it goes on; nothing else is told of it then
     std::vector<BlockingCall> blocking;  // by their end: each call of at least the block threshold, seen by whomever
 };
 

@@ -68,7 +68,9 @@ struct DispatchFacts {
     std::uint64_t blocks = 0, preemptions = 0;
     bool slow = false;  // the kernel side says: reached the threshold
     bool scheduler_seen =
-        true;              // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
+        true;  // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
+    bool in_progress = false;  // the dispatch goes on: all of this is as of end_ns
+    bool start_known = true;   // false: start_ns is when it was first seen
     bool complete = true;  // false: the dispatch never ended (the target died); only its blocking calls are reported
     std::vector<BlockFacts> blocks_by_place;
     std::vector<SingleBlock> long_blocks;

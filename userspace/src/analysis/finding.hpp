@@ -123,6 +123,11 @@ struct SlowCallback {
     std::vector<std::string> seen_by;
 };
 
+// A dispatch past the threshold that has not returned: what would be said of it if it ended now.
+struct Stall : SlowCallback {
+    bool start_known = true;  // false: it went on already when the session began, so it is older than duration_ns
+};
+
 struct BlockingCall {
     Subject subject;
     std::uint64_t end_ns = 0;
@@ -218,7 +223,7 @@ struct SessionEnd {
     std::string reason;
 };
 
-using Record = std::variant<SessionStart, TargetStart, SlowCallback, BlockingCall, TaskEvent, LoopStats, SessionStats,
-                            TargetEnd, SessionEnd>;
+using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,
+                            SessionStats, TargetEnd, SessionEnd>;
 
 }  // namespace loopwatch

@@ -105,9 +105,10 @@ std::string impact_text(const std::optional<Impact>& impact)
 }
 
 // "save#17 waited 118 ms for a CPU and so held loop main for 130 ms", when most of it was not the code's doing.
-std::string opening(const SlowCallback& slow, bool blameless)
+// `held_format`: one of ours, for the loop's name and how long.
+std::string opening(const SlowCallback& slow, std::string_view held_format, bool blameless)
 {
-    const auto held = fmt::format("held {} for {}", which(slow.loop), format_duration(slow.duration_ns));
+    const auto held = fmt::format(fmt::runtime(held_format), which(slow.loop), format_duration(slow.duration_ns));
     if (!blameless) return fmt::format("{} {}", who(slow.task), held);
     const auto& cause = slow.sources.front();
     const auto lost = format_duration(cause.duration_ns);
@@ -146,7 +147,9 @@ std::string call_text(const Source& source)
     return inside.empty() ? source.call : fmt::format("{}({})", source.call, inside);
 }
 
-std::string verdict_of(const SlowCallback& slow)
+namespace {
+
+std::string verdict_of_dispatch(const SlowCallback& slow, std::string_view held_format)
 {
     const bool blameless = !slow.sources.empty() && !is_the_codes_doing(slow.sources.front().kind) &&
                            slow.sources.front().duration_ns >= slow.duration_ns / 2;
@@ -164,8 +167,21 @@ std::string verdict_of(const SlowCallback& slow)
     if (slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
         clauses.push_back(format_duration(slow.breakdown.other_ns) + " unknown");
     const auto* colon = clauses.empty() ? "" : ": ";
-    return fmt::format("{}{}{}{}.", opening(slow, blameless), colon, fmt::join(clauses, ", "),
+    return fmt::format("{}{}{}{}.", opening(slow, held_format, blameless), colon, fmt::join(clauses, ", "),
                        impact_text(slow.impact));
+}
+
+}  // namespace
+
+std::string verdict_of(const SlowCallback& slow)
+{
+    return verdict_of_dispatch(slow, "held {} for {}");
+}
+
+std::string verdict_of(const Stall& stall)
+{
+    return verdict_of_dispatch(
+        stall, stall.start_known ? "has been holding {} for {}" : "has been holding {} for at least {}");
 }
 
 std::string verdict_of(const BlockingCall& blocking)

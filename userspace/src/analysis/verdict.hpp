@@ -13,6 +13,8 @@ namespace loopwatch {
 // "save#17 held loop main for 312 ms: 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush), 40 ms on CPU;
 // 14 tasks waited up to 310 ms." Needs everything of the record but verdict, fingerprints and occurrence.
 std::string verdict_of(const SlowCallback& slow);
+// "save#17 has been holding loop main for [at least] 312 ms: …"
+std::string verdict_of(const Stall& stall);
 // "save#17 blocked loop main for 250 ms in fsync(7 → /var/lib/x.db) at store.cpp:42 (Store::flush)."
 std::string verdict_of(const BlockingCall& blocking);
 

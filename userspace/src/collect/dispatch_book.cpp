@@ -105,6 +105,16 @@ std::vector<DispatchBundle> DispatchBook::take_superseded()
     return std::exchange(superseded_, {});
 }
 
+DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
+{
+    const auto found = open_.find({tid, seq});
+    if (found != open_.end()) return found->second;
+    DispatchBundle bundle;
+    bundle.tid = tid;
+    bundle.seq = seq;
+    return bundle;
+}
+
 std::size_t DispatchBook::samples_of(std::uint32_t tid, std::uint64_t seq) const
 {
     const auto found = open_.find({tid, seq});

@@ -22,6 +22,8 @@ struct LongBlock {
 };
 
 struct DispatchBundle {
+    bool in_progress = false;  // `closing` tells how things stand, not how they ended
+    bool start_known = true;   // false: closing's start is when it was first seen
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
     std::optional<lw_dispatch> closing;
@@ -45,6 +47,8 @@ public:
     // Dispatches of a thread that has ended, of which at least a long block or a call is known.
     std::vector<DispatchBundle> abandon(std::uint32_t tid);
     std::vector<DispatchBundle> abandon_all();
+    // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is.
+    DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
     std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;
     // Dispatches, blocks or calls beyond the caps.
     std::uint64_t overflow() const noexcept { return overflow_; }

@@ -188,6 +188,27 @@ void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::u
     bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
 }
 
+std::optional<OngoingDispatch> Kernel::ongoing(std::uint32_t tid) const
+{
+    const int loops = bpf_map__fd(parts_->skeleton->maps.loops), places = bpf_map__fd(parts_->skeleton->maps.places);
+    const auto buffer = std::make_unique<lw_buffer>();
+    for (int attempt = 0; attempt < 4; ++attempt) {
+        OngoingDispatch found = {};
+        if (bpf_map_lookup_elem(loops, &tid, &found.loop) != 0) return std::nullopt;
+        for (std::uint32_t place = 0; place < std::min<std::uint32_t>(found.loop.places, LW_SOURCES); ++place) {
+            const std::uint32_t key = found.loop.buffer * LW_BUFFERS + place;
+            if (bpf_map_lookup_elem(places, &key, buffer.get()) != 0) return std::nullopt;
+            const auto bytes = std::min<std::uint32_t>(buffer->source.stack.bytes, LW_STACK_BYTES);
+            const auto* stack = buffer->raw + sizeof(lw_source);
+            found.places.push_back({buffer->source, {stack, stack + bytes}});
+        }
+        lw_loop again = {};
+        if (bpf_map_lookup_elem(loops, &tid, &again) != 0) return std::nullopt;
+        if (std::memcmp(&again, &found.loop, sizeof again) == 0) return found;
+    }
+    return std::nullopt;
+}
+
 Result<Fd> Kernel::sample(std::uint32_t tid, std::uint64_t period_ns)
 {
     perf_event_attr attr = {};

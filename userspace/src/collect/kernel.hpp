@@ -10,8 +10,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include <lw_state.h>
 
 #include "collect/attach.hpp"
 #include "collect/event.hpp"
@@ -28,6 +31,12 @@ struct KernelOptions {
     bool kernel_stacks = false;
     bool trace = false;  // 8 KiB more a loop
     AttachRung rung = AttachRung::multi;
+};
+
+// A dispatch as the scheduler sees it while it goes on.
+struct OngoingDispatch {
+    lw_loop loop;                     // times of what has ended
+    std::vector<SourceEvent> places;  // where it blocked so far, with its stack there
 };
 
 // A probe site the collector has checked.
@@ -52,6 +61,9 @@ public:
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
     Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns);
+
+    // Of a loop thread; nullopt if it is not known, or is in a hurry: it went on while it was looked at, four times.
+    std::optional<OngoingDispatch> ongoing(std::uint32_t tid) const;
 
     int ring_descriptor() const;
     // Hands over at most `budget` records; true if more may wait.

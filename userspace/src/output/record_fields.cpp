@@ -203,23 +203,31 @@ LW_TABLE(TargetStart, "target_start",
     field<TargetStart, &TargetStart::loops>("loops", "that run"),
     field<TargetStart, &TargetStart::warnings>("warnings", "what cannot be seen, and why"))
 
-LW_TABLE(SlowCallback, "slow_callback",
-    field<SlowCallback, &SlowCallback::scope>("scope", "one callback or resume, or a whole iteration of the loop", R"({"enum":["dispatch","iteration"]})"),
-    field<SlowCallback, &SlowCallback::duration_ns>("duration_ns", "how long it held the loop"),
-    field<SlowCallback, &SlowCallback::threshold_ns>("threshold_ns", "that it reached"),
-    field<SlowCallback, &SlowCallback::dispatch_seq>("dispatch_seq", "joins it with its blocking calls"),
-    field<SlowCallback, &SlowCallback::loop>("loop", "that was held"),
-    field<SlowCallback, &SlowCallback::task>("task", "that held it; null: a plain callback, or not known"),
-    field<SlowCallback, &SlowCallback::breakdown>("breakdown", "sums to duration_ns"),
-    field<SlowCallback, &SlowCallback::sources>("sources", "where the time went, by cost"),
-    field<SlowCallback, &SlowCallback::impact>("impact", "who waited; null: not known"),
-    field<SlowCallback, &SlowCallback::stack>("stack", "of the costliest source, innermost first"),
-    field<SlowCallback, &SlowCallback::verdict>("verdict", "what happened, in a sentence"),
-    field<SlowCallback, &SlowCallback::fingerprint>("fingerprint", "equal for the same cause on all hosts and builds", hash_pattern),
-    field<SlowCallback, &SlowCallback::fingerprint_exact>("fingerprint_exact", "equal for the same instructions", hash_pattern),
-    field<SlowCallback, &SlowCallback::occurrence>("occurrence", "of this fingerprint in this session", at_least_one),
-    field<SlowCallback, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload"]})"),
-    field<SlowCallback, &SlowCallback::seen_by>("seen_by", "who saw it"))
+#define LW_SLOW_CALLBACK_FIELDS(T) \
+    field<T, &SlowCallback::scope>("scope", "one callback or resume, or a whole iteration of the loop", R"({"enum":["dispatch","iteration"]})"), \
+    field<T, &SlowCallback::duration_ns>("duration_ns", "how long it held the loop"), \
+    field<T, &SlowCallback::threshold_ns>("threshold_ns", "that it reached"), \
+    field<T, &SlowCallback::dispatch_seq>("dispatch_seq", "joins it with its blocking calls"), \
+    field<T, &SlowCallback::loop>("loop", "that was held"), \
+    field<T, &SlowCallback::task>("task", "that held it; null: a plain callback, or not known"), \
+    field<T, &SlowCallback::breakdown>("breakdown", "sums to duration_ns"), \
+    field<T, &SlowCallback::sources>("sources", "where the time went, by cost"), \
+    field<T, &SlowCallback::impact>("impact", "who waited; null: not known"), \
+    field<T, &SlowCallback::stack>("stack", "of the costliest source, innermost first"), \
+    field<T, &SlowCallback::verdict>("verdict", "what happened, in a sentence"), \
+    field<T, &SlowCallback::fingerprint>("fingerprint", "equal for the same cause on all hosts and builds", hash_pattern), \
+    field<T, &SlowCallback::fingerprint_exact>("fingerprint_exact", "equal for the same instructions", hash_pattern), \
+    field<T, &SlowCallback::occurrence>("occurrence", "of this fingerprint in this session", at_least_one), \
+    field<T, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload"]})"), \
+    field<T, &SlowCallback::seen_by>("seen_by", "who saw it")
+
+LW_TABLE(SlowCallback, "slow_callback", LW_SLOW_CALLBACK_FIELDS(SlowCallback))
+
+LW_TABLE(Stall, "stall", LW_SLOW_CALLBACK_FIELDS(Stall),
+    field<Stall, &SlowCallback::duration_ns>("elapsed_ns", "since the dispatch began: what duration_ns says too"),
+    field<Stall, &Stall::start_known>("start_known", "false: it is older, the session found it going on"),
+    field<Stall, [](const Stall&) { return true; }>("in_progress", "it has not returned yet", R"({"const":true})"))
+#undef LW_SLOW_CALLBACK_FIELDS
 
 LW_TABLE(BlockingCall, "blocking_call",
     field<BlockingCall, [](const BlockingCall& b) { return b.source.call; }>("call", "libc function or system call; empty: none"),

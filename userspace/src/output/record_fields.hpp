@@ -52,6 +52,8 @@ const Table<TargetStart>& table_of<TargetStart>();
 template <>
 const Table<SlowCallback>& table_of<SlowCallback>();
 template <>
+const Table<Stall>& table_of<Stall>();
+template <>
 const Table<BlockingCall>& table_of<BlockingCall>();
 template <>
 const Table<TaskEvent>& table_of<TaskEvent>();

@@ -124,15 +124,16 @@ json::Json output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
     builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, Breakdown, Impact, Quantiles, Overhead>();
-    builder.add_records<SessionStart, TargetStart, SlowCallback, BlockingCall, LoopStats, SessionStats, TargetEnd,
-                        SessionEnd>();
+    builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
+                        TargetEnd, SessionEnd>();
     builder.add_task_events();
     return builder.finish();
 }
 
 std::vector<std::string_view> finding_types()
 {
-    std::vector<std::string_view> types{json::table_of<SlowCallback>().name, json::table_of<BlockingCall>().name};
+    std::vector<std::string_view> types{json::table_of<SlowCallback>().name, json::table_of<BlockingCall>().name,
+                                        json::table_of<Stall>().name};
     for (const json::TaskEventType& row : json::task_event_types()) {
         if (row.is_finding) types.push_back(row.type);
     }

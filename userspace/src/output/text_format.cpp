@@ -204,6 +204,11 @@ void add_task(Sections& out, const TaskInfo& task)
 
 }  // namespace
 
+std::string headline_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
+{
+    return headline(number, slow.end_ns, slow.verdict, context);
+}
+
 std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
 {
     Sections out(context.style);

@@ -20,6 +20,8 @@ struct TextContext {
 
 // `number`: by which later lines refer to it.
 std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context);
+// Its first line alone.
+std::string headline_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context);
 // One line: the verdict names the call and the place.
 std::string text_of(const BlockingCall& call, std::uint64_t number, const TextContext& context);
 std::string text_of(const TaskEvent& event, const TextContext& context);

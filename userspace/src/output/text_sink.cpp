@@ -66,6 +66,20 @@ void TextSink::add(const SlowCallback& slow)
     fold(slow, slow.duration_ns);
 }
 
+// Told in full at first, then in a line for as long as it goes on: when it ends, the slow callback has the rest.
+void TextSink::add(const Stall& stall)
+{
+    const DispatchKey key = key_of(stall);
+    const auto told = std::ranges::find(stalled_, key, &std::pair<DispatchKey, std::uint64_t>::first);
+    if (told != stalled_.end()) {
+        pending_ += headline_of(stall, told->second, context_);
+        return;
+    }
+    stalled_.emplace_back(key, ++findings_);
+    if (stalled_.size() > most_slow) stalled_.pop_front();
+    pending_ += text_of(stall, findings_, context_);
+}
+
 void TextSink::add(const BlockingCall& call)
 {
     if (std::ranges::find(slow_, DispatchKey(key_of(call))) != slow_.end()) return;

@@ -47,6 +47,7 @@ private:
     void add(const SessionStart& start);
     void add(const TargetStart& start);
     void add(const SlowCallback& slow);
+    void add(const Stall& stall);
     void add(const BlockingCall& call);
     void add(const TaskEvent& event);
     void add(const LoopStats& stats);
@@ -68,9 +69,10 @@ private:
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
     std::unordered_map<std::string, Fold> folds_;
-    std::deque<std::string> repeated_;  // fingerprints with repeats, in order of the first one
-    std::deque<Held> held_;             // calls whose slow callback may still come
-    std::deque<DispatchKey> slow_;      // dispatches whose blocking calls may still come
+    std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
+    std::deque<Held> held_;                                      // calls whose slow callback may still come
+    std::deque<DispatchKey> slow_;                               // dispatches whose blocking calls may still come
+    std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // told, and their numbers
     LoopTotals loops_;
 };
 

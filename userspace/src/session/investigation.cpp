@@ -219,6 +219,8 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
         place.waker = single.waker;
         place.woken_by = single.woken_by;
     }
+    facts->in_progress = bundle.in_progress;
+    facts->start_known = bundle.start_known;
     if (bundle.closing)
         add_closing(*facts, *bundle.closing);
     else

@@ -24,6 +24,10 @@ void Reporter::publish(Findings findings)
         call.occurrence = occurrences_.add(call.fingerprint);
         publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
     }
+    if (auto& stall = findings.stall) {
+        stall->occurrence = occurrences_.add(stall->fingerprint);
+        publish_finding("stall", stall->fingerprint, stall->end_ns, *stall);
+    }
     if (!findings.slow) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);

@@ -42,7 +42,7 @@ private:
     Sink& sink_;
     Limiter limiter_;
     Occurrences occurrences_;
-    Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}};
+    Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
     std::optional<Error> failure_;
 };
 

@@ -9,6 +9,7 @@
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
 #include "session/investigation.hpp"
+#include "session/stall.hpp"
 #include "session/trace_events.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
@@ -49,8 +50,8 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     session->kernel_ = std::move(*kernel);
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();
     session->watchdog_.emplace(
-        WatchdogOptions{wish.threshold_ns / 2, std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000),
-                        50},
+        WatchdogOptions{wish.threshold_ns, wish.threshold_ns / 2,
+                        std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
         *session->kernel_, session->book_);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
     if (auto threads = session->check_threads(); !threads) return threads.error();
@@ -124,7 +125,7 @@ Result<ExitCode> Session::run()
         wait();
         backlog_ = drain();
         const auto now = monotonic_ns();
-        if (watchdog_->next_ns() && now >= watchdog_->next_ns()) watchdog_->tick(targets_, now);
+        if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
@@ -251,6 +252,18 @@ void Session::explain_bundle(DispatchBundle bundle)
     investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     });
+}
+
+void Session::tick(std::uint64_t now_ns)
+{
+    watchdog_->tick(targets_, now_ns);
+    for (const auto& overdue : watchdog_->take_overdue()) {
+        auto* target = find(overdue.pid);
+        if (!target || !wanted(overdue.tid)) continue;
+        auto ongoing = kernel_->ongoing(overdue.tid);
+        if (!ongoing || ongoing->loop.seq != overdue.slot.seq) ongoing = found_asleep(overdue, target->loops());
+        explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
+    }
 }
 
 void Session::interval(std::uint64_t now_ns)

@@ -58,6 +58,7 @@ private:
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void explain_bundle(DispatchBundle bundle);
+    void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit_trace_overhead(std::uint64_t now_ns);
     void end_target(std::uint32_t pid, const char* reason);

@@ -43,16 +43,21 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         if (seen.seq != *seq) {
             seen.seq = *seq;
             seen.since_ns = now_ns;
+            seen.told_ns = options_.threshold_ns;
             seen.sampling.reset();
             active = true;
         }
         if (!(*seq & 1)) continue;
         active = true;
-        lw_loop_slot slot;
+        lw_loop_slot slot = {};
         std::uint64_t since = seen.since_ns;
         if (attachment.loops().read(loop.slot, slot) && slot.seq == *seq && slot.start)
             since = moment_ns(slot, slot.start);
-        sample(seen, loop.tid, now_ns > since ? now_ns - since : 0);
+        const auto age_ns = now_ns > since ? now_ns - since : 0;
+        sample(seen, loop.tid, age_ns);
+        if (age_ns < seen.told_ns || slot.seq != *seq) continue;
+        while (age_ns >= seen.told_ns) seen.told_ns *= 2;
+        overdue_.push_back({attachment.pid(), loop.tid, since, now_ns, loop.slot, slot});
     }
     return active;
 }

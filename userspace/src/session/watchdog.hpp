@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old and samples the CPU of their
-// threads until they end. While all loops are idle it asks to be stopped; the kernel side wakes the session when one
-// runs again.
+// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old, samples the CPU of their threads
+// until they end, and tells those past the threshold: then, and at twice, four times … its age. While all loops are
+// idle it asks to be stopped; the kernel side wakes the session when one runs again.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel.hpp"
@@ -15,9 +17,18 @@
 namespace loopwatch {
 
 struct WatchdogOptions {
+    std::uint64_t threshold_ns = 100'000'000;    // age from which on a dispatch is a stall
     std::uint64_t overdue_ns = 50'000'000;       // age from which on a dispatch is sampled: half the threshold
     std::uint64_t sample_period_ns = 2'000'000;  // at least 1 ms
     std::size_t samples = 50;                    // per dispatch
+};
+
+// A dispatch that has not returned.
+struct OverdueDispatch {
+    std::uint32_t pid = 0, tid = 0;
+    std::uint64_t start_ns = 0, now_ns = 0;
+    std::uint64_t slot_address = 0;
+    lw_loop_slot slot = {};
 };
 
 class Watchdog {
@@ -33,6 +44,7 @@ public:
     std::uint64_t next_ns() const noexcept { return next_ns_; }
     void tick(const Targets& targets, std::uint64_t now_ns);
     void wake(std::uint64_t now_ns);
+    std::vector<OverdueDispatch> take_overdue() { return std::exchange(overdue_, {}); }
     void forget(std::uint32_t tid) { seen_.erase(tid); }
     std::uint64_t failures() const noexcept { return failures_; }  // threads that could not be sampled
 
@@ -40,6 +52,7 @@ private:
     struct Seen {
         std::uint64_t seq = 0;
         std::uint64_t since_ns = 0;  // first look at this seq
+        std::uint64_t told_ns = 0;   // age at which it is told next
         Fd sampling;
     };
     bool look(const Targets& targets, std::uint64_t now_ns);
@@ -50,6 +63,7 @@ private:
     Kernel& kernel_;
     const DispatchBook& book_;
     std::map<std::uint32_t, Seen> seen_;  // by tid
+    std::vector<OverdueDispatch> overdue_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
     unsigned idle_ticks_ = 0;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/stall.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "target/sleeper.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+// The block that the thread is in, as if it ended now.
+void end_block(OngoingDispatch& ongoing, lw_dispatch& closing, std::uint64_t now_ns)
+{
+    auto& loop = ongoing.loop;
+    const auto off_ns = std::min(loop.off_ns, now_ns);
+    const auto woken_ns = loop.wake_ns ? std::clamp(loop.wake_ns, off_ns, now_ns) : now_ns;
+    closing.blocked_ns += woken_ns - off_ns;
+    closing.runq_ns += now_ns - woken_ns;
+    ++closing.blocks;
+    if (loop.place >= ongoing.places.size()) {
+        closing.other_blocked_ns += woken_ns - off_ns;
+        return;
+    }
+    auto& place = ongoing.places[loop.place].head;
+    ++place.count;
+    place.total_ns += woken_ns - off_ns;
+    place.longest_ns = std::max(place.longest_ns, woken_ns - off_ns);
+    place.block_start_ns = off_ns;
+    place.block_end_ns = woken_ns;
+}
+
+void add_scheduling(lw_dispatch& closing, OngoingDispatch& ongoing, std::uint64_t now_ns)
+{
+    const auto& loop = ongoing.loop;
+    closing.blocked_ns = loop.blocked_ns;
+    closing.runq_ns = loop.runq_ns;
+    closing.stopped_ns = loop.stopped_ns;
+    closing.other_blocked_ns = loop.other_blocked_ns;
+    closing.blocks = loop.blocks;
+    closing.preemptions = loop.preemptions;
+    const auto off_for_ns = now_ns - std::min(loop.off_ns, now_ns);
+    switch (loop.off) {
+        case LW_OFF_BLOCKED: end_block(ongoing, closing, now_ns); break;
+        case LW_OFF_PREEMPTED: closing.runq_ns += off_for_ns; break;
+        case LW_OFF_STOPPED: closing.stopped_ns += off_for_ns; break;
+        default: break;
+    }
+}
+
+// What is ready now has waited at most since the dispatch began; what else is waiting for the loop to poll is not seen.
+void add_impact(lw_dispatch& closing, const lw_loop_slot& slot)
+{
+    const auto ready = static_cast<lw_u32>(slot.queued - static_cast<lw_u32>((slot.seq + 1) / 2));
+    const auto elapsed_ns = closing.end_ns - closing.start_ns;
+    // More can hardly be true: the target's memory is not to be trusted.
+    if (ready == 0 || ready > 1u << 30) return;
+    closing.impact_tasks = ready;
+    closing.impact_max_ns = elapsed_ns;
+    closing.impact_total_ns = elapsed_ns * ready;
+}
+
+// As read_task of bpf/lw_target.bpf.h, from here.
+lw_task_view view_task(std::uint64_t address, const Memory& memory)
+{
+    lw_task_view view = {};
+    const auto task = memory.object<lw_task>(address);
+    if (!task) return view;
+    view.id = task->id;
+    view.parent_id = task->parent_id;
+    view.created_at = std::bit_cast<std::uint64_t>(task->created_at);
+    view.cancelled_by = task->cancelled_by;
+    view.state = task->state;
+    const auto name = memory.text(std::bit_cast<std::uint64_t>(task->name), sizeof view.name - 1);
+    std::memcpy(view.name, name.data(), std::min(name.size(), sizeof view.name - 1));
+    auto next = std::bit_cast<std::uint64_t>(task->leaf);
+    for (int i = 0; i < LW_CHAIN && next; ++i) {
+        const auto frame = memory.object<lw_frame>(next);
+        if (!frame) break;
+        view.chain_created[i] = std::bit_cast<std::uint64_t>(frame->created_at);
+        view.chain_suspended[i] = std::bit_cast<std::uint64_t>(frame->suspended_at);
+        view.chain_length = static_cast<std::uint32_t>(i + 1);
+        next = std::bit_cast<std::uint64_t>(frame->awaiter);
+    }
+    return view;
+}
+
+constexpr std::uint64_t page = 4096;
+
+// The stack from `sp` to just above the loop's own frame, page by page, as the kernel side copies it.
+std::vector<std::uint8_t> copy_stack(lw_stack& stack, std::uint64_t sp, std::uint64_t top, const Memory& memory)
+{
+    constexpr std::uint64_t above_loop = 2048;
+    stack.base = sp;
+    const auto want = top > sp ? std::min<std::uint64_t>(top + above_loop - sp, LW_STACK_BYTES) : LW_STACK_BYTES;
+    std::vector<std::uint8_t> bytes(want);
+    std::uint64_t done = 0;
+    while (done < want) {
+        const auto step = std::min(page - (sp + done) % page, want - done);
+        if (!memory.read(sp + done, bytes.data() + done, step)) break;
+        done += step;
+    }
+    bytes.resize(done);
+    stack.bytes = static_cast<std::uint32_t>(done);
+    stack.truncated = sp + done < top;
+    return bytes;
+}
+
+}  // namespace
+
+DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<OngoingDispatch> ongoing,
+                            const DispatchBook& book)
+{
+    auto bundle = book.so_far(overdue.tid, overdue.slot.seq);
+    bundle.in_progress = true;
+    bundle.start_known = overdue.slot.start != 0;
+    bundle.pid = overdue.pid;
+    bundle.loop_id = overdue.slot.loop_id;
+    lw_dispatch closing = {};
+    closing.event.seq = bundle.seq;
+    closing.start_ns = overdue.start_ns;
+    closing.end_ns = overdue.now_ns;
+    closing.resume = std::bit_cast<std::uint64_t>(overdue.slot.resume);
+    closing.slow = 1;
+    if (ongoing && ongoing->loop.seq == bundle.seq) {
+        add_scheduling(closing, *ongoing, overdue.now_ns);
+        for (auto& place : ongoing->places) {
+            place.head.event.pid = bundle.pid;
+            place.head.event.tid = bundle.tid;
+        }
+        bundle.places = std::move(ongoing->places);
+    }
+    add_impact(closing, overdue.slot);
+    bundle.closing = closing;
+    return bundle;
+}
+
+std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, const Loops& loops)
+{
+    const auto found = sleeper(static_cast<pid_t>(overdue.pid), overdue.tid);
+    if (!found) return std::nullopt;
+    OngoingDispatch ongoing = {};
+    ongoing.loop.seq = overdue.slot.seq;
+    ongoing.loop.places = 1;
+    ongoing.loop.off = LW_OFF_BLOCKED;
+    ongoing.loop.off_ns = overdue.start_ns;
+    SourceEvent place = {};
+    place.head.syscall = static_cast<std::int32_t>(found->syscall);
+    std::copy(std::begin(found->args), std::end(found->args), place.head.args);
+    place.head.state = 1;
+    place.head.task = view_task(std::bit_cast<std::uint64_t>(overdue.slot.task), loops.memory());
+    place.head.stack.registers.dwarf[LW_REG_RSP] = found->sp;
+    place.head.stack.registers.dwarf[LW_REG_RIP] = found->pc;
+    place.stack = copy_stack(place.head.stack, found->sp, overdue.slot.stack_top, loops.memory());
+    ongoing.places.push_back(std::move(place));
+    // It may have gone on meanwhile: then this is of another dispatch, or of none.
+    const auto still = loops.memory().object<std::uint64_t>(overdue.slot_address);
+    if (!still || *still != overdue.slot.seq) return std::nullopt;
+    return ongoing;
+}
+
+}  // namespace loopwatch

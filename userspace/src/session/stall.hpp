@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A dispatch that has not returned, as if it ended now. What of it began before the session, the scheduler's view does
+// not know: a thread that slept by then is looked at from outside.
+#pragma once
+
+#include <optional>
+
+#include "collect/dispatch_book.hpp"
+#include "collect/kernel.hpp"
+#include "session/attachment.hpp"
+#include "session/watchdog.hpp"
+
+namespace loopwatch {
+
+// `ongoing`: what the scheduler's view has of the thread; of another dispatch, or nullopt: nothing, so that the whole
+// time counts as running. What `book` holds is kept there for the dispatch's end.
+DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<OngoingDispatch> ongoing,
+                            const DispatchBook& book);
+
+// Where the thread sleeps, with its task and stack, if the scheduler's view has nothing of the dispatch and it sleeps
+// at all. Of its registers two are known: unwinding may end early.
+std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, const Loops& loops);
+
+}  // namespace loopwatch
