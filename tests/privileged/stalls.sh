@@ -41,11 +41,14 @@ check_equal "the session ends with 0" 0 "$stopped_status"
 check_equal "and claims no slow callback: it has not ended" 0 "$(records forever 'len(of("slow_callback"))')"
 check "nothing stays" wait_until 5 is_untouched "$target"
 
+check_status "--fail-on stall is met by it" 3 "$loopwatch" -p "$target" --threshold 50ms --duration 300ms --fail-on stall -o "$work/fail"
+
 # --- attached when it hangs already: nobody saw it go to sleep ---
+start_fixture unseen "$fixtures/stall" --dir "$work" sleep 1 3600000
+tell unseen go
+wait_until 10 grep -q '^230 ' "/proc/$target/task/$target/syscall" || fail "it does not sleep in clock_nanosleep"
 watch late "$target" --threshold 50ms
 check "it is told to a session that came later" wait_until 10 has_record late 'of("stall")'
 end_session
 check "as what it is, where, and whose" has_record late "all(x['sources'][0]['kind'] == 'sleep' and x['task']['name'] == 'sleep-0'
     and not x['start_known'] and 'for at least' in x['verdict'] and any('kinds.cpp' in f['file'] for f in x['stack']) for x in of('stall'))"
-
-check_status "--fail-on stall is met by it" 3 "$loopwatch" -p "$target" --threshold 50ms --duration 300ms --fail-on stall -o "$work/fail"
