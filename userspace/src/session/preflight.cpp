@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "session/session.hpp"
+#include "stack/confinement.hpp"
 #include "util/text.hpp"
 
 namespace loopwatch {
@@ -94,6 +95,16 @@ Check check_attach()
             "kernel 6.10 or newer attaches to one process only"};
 }
 
+// Who parses the target's files gives up all it can.
+Check check_confinement()
+{
+    if (can_filter_system_calls())
+        return {"symbol worker", Verdict::ok, "confined: nobody, no system call that opens anything", ""};
+    return {"symbol worker", Verdict::degraded,
+            "runs as nobody, but may make any system call: this kernel has no seccomp",
+            "boot a kernel built with CONFIG_SECCOMP_FILTER=y (every Debian kernel is)"};
+}
+
 Check check_load()
 {
     KernelOptions options;
@@ -160,6 +171,7 @@ ExitCode doctor(const std::vector<pid_t>& pids)
         works = works && check.verdict != Verdict::missing;
     }
     print(check_uprobe_generation());
+    print(check_confinement());
     if (works) {
         for (const auto& check : {check_attach(), check_load()}) {
             print(check);

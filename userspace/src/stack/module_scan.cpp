@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/module_scan.hpp"
 
-#include <bcc/bcc_usdt.h>
 #include <fmt/format.h>
-#include <algorithm>
+#include <libelf.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 
+#include "stack/answers.hpp"
 #include "stack/image.hpp"
 
 namespace loopwatch {
@@ -16,72 +18,86 @@ namespace {
 constexpr std::size_t max_note_bytes = 16u << 20;
 constexpr std::size_t max_warnings = 64;
 
-struct SiteList {
-    void* usdt = nullptr;
-    int elf = -1;
-    const Segments* segments = nullptr;
-    ModuleScan* scan = nullptr;
-};
-
-// BCC's callbacks carry no context.
-SiteList* current = nullptr;
-
 void warn(ModuleScan& scan, std::string text)
 {
     if (scan.warnings.size() < max_warnings) scan.warnings.push_back(std::move(text));
 }
 
-// BCC leaves out tombstones of functions that the linker dropped. It keeps one semaphore a probe, of whichever note it
-// saw last: the sites of a probe share theirs (probes.def gives each probe a gate). It decodes operands; what is not a
-// plain 8-byte register comes back as "?", and is refused.
-std::string arguments_of(const bcc_usdt& probe, int location)
+// A stapsdt note, version 3: the site, where .stapsdt.base was linked to, the semaphore; provider, name, arguments.
+struct SiteNote {
+    std::uint64_t location = 0, base = 0, semaphore = 0;
+    std::string_view provider, name, arguments;
+};
+
+std::optional<SiteNote> site_note(const Note& note)
 {
-    static constexpr std::string_view registers[] = {"di", "si", "dx", "cx", "r8", "r9"};
-    const auto count = static_cast<std::size_t>(probe.num_arguments);
-    if (probe.num_arguments < 0 || count > std::size(registers)) return "?@";
-    for (std::size_t i = 0; i < count; ++i) {
-        bcc_usdt_argument argument = {};
-        if (bcc_usdt_get_argument(current->usdt, probe.provider, probe.name, location, static_cast<int>(i),
-                                  &argument) != 0)
-            return "?@";
-        if (argument.size != 8 || argument.valid != BCC_USDT_ARGUMENT_BASE_REGISTER_NAME) return "?@";
-        if (argument.base_register_name != registers[i]) return "?@";
+    if (note.owner != "stapsdt" || note.type != 3) return std::nullopt;
+    SiteNote site;
+    auto rest = note.descriptor;
+    for (auto* word : {&site.location, &site.base, &site.semaphore}) {
+        if (rest.size() < sizeof *word) return std::nullopt;
+        std::memcpy(word, rest.data(), sizeof *word);
+        rest = rest.subspan(sizeof *word);
     }
-    return std::string(convention_arguments(count));
+    std::string_view text(static_cast<const char*>(static_cast<const void*>(rest.data())), rest.size());
+    for (auto* part : {&site.provider, &site.name, &site.arguments}) {
+        const auto end = text.find('\0');
+        if (end == text.npos) return std::nullopt;
+        *part = text.substr(0, end);
+        text.remove_prefix(end + 1);
+    }
+    return site;
 }
 
-void add_site(const bcc_usdt& probe, int index)
+// `moved`: how far prelink moved the file since the notes were written.
+void add_site(int elf, const Segments& segments, const SiteNote& note, std::uint64_t moved, ModuleScan& scan)
 {
-    const Segments& segments = *current->segments;
-    ModuleScan& scan = *current->scan;
-    bcc_usdt_location location = {};
-    if (bcc_usdt_get_location(current->usdt, probe.provider, probe.name, index, &location) != 0) return;
     if (scan.sites.size() >= max_sites)
         return warn(scan, fmt::format("more than {} probe sites: the rest is left out", max_sites));
+    const auto location = note.location + moved;
     const auto refuse = [&](std::string_view why) {
-        warn(scan, fmt::format("{} at 0x{:x} left out: {}", probe.name, location.address, why));
+        warn(scan, fmt::format("{} at 0x{:x} left out: {}", clean_text(std::string(note.name)), location, why));
     };
-    const auto offset = segments.offset_of(location.address, PF_X);
-    const auto semaphore = segments.offset_of(probe.semaphore, PF_R | PF_W, PF_X);
+    // The tombstone of a function that the linker dropped: 0 or 1, by the linker.
+    if (note.location < 2) return;
+    const auto offset = segments.offset_of(location, PF_X);
+    const auto semaphore = note.semaphore ? segments.offset_of(note.semaphore + moved, PF_R | PF_W, PF_X)
+                                          : std::optional(std::uint64_t{0});
     if (!offset) return refuse("outside the executable segments");
-    if (probe.semaphore != 0 && !semaphore) return refuse("semaphore outside the data segments");
-    ProbeSite site{probe.name, *offset, semaphore.value_or(0), arguments_of(probe, index)};
-    if (const auto why = refuse_site(current->elf, segments, site); !why.empty()) return refuse(why);
+    if (!semaphore) return refuse("semaphore outside the data segments");
+    ProbeSite site{std::string(note.name), *offset, *semaphore, std::string(note.arguments)};
+    if (const auto why = refuse_site(elf, segments, site); !why.empty()) return refuse(why);
     scan.sites.push_back(std::move(site));
 }
 
-void list_sites(int elf, const Segments& segments, ModuleScan& scan)
+std::optional<Elf64_Shdr> find_section(Elf* elf, std::string_view wanted)
 {
-    const auto path = fmt::format("/proc/self/fd/{}", elf);
-    const std::unique_ptr<void, decltype(&bcc_usdt_close)> usdt(bcc_usdt_new_frompath(path.c_str()), &bcc_usdt_close);
-    if (!usdt) return;
-    SiteList list{usdt.get(), elf, &segments, &scan};
-    current = &list;
-    bcc_usdt_foreach(usdt.get(), [](bcc_usdt* probe) {
-        if (std::string_view(probe->provider) != "loopwatch") return;
-        for (int i = 0; i < probe->num_locations; ++i) add_site(*probe, i);
+    std::size_t names = 0;
+    if (elf_getshdrstrndx(elf, &names) != 0) return std::nullopt;
+    for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
+        const Elf64_Shdr* header = elf64_getshdr(section);
+        const char* name = header != nullptr ? elf_strptr(elf, names, header->sh_name) : nullptr;
+        if (name != nullptr && wanted == name) return *header;
+    }
+    return std::nullopt;
+}
+
+// From the descriptor alone: BCC and libbpf open files by path, which this process may not.
+void list_sites(int file, const Segments& segments, ModuleScan& scan)
+{
+    elf_version(EV_CURRENT);
+    const std::unique_ptr<Elf, decltype(&elf_end)> elf(elf_begin(file, ELF_C_READ, nullptr), &elf_end);
+    const auto notes = elf ? find_section(elf.get(), ".note.stapsdt") : std::nullopt;
+    if (!notes || notes->sh_size > max_note_bytes) return;
+    const auto base = find_section(elf.get(), ".stapsdt.base");
+    std::vector<std::uint8_t> bytes(notes->sh_size);
+    const ssize_t got = ::pread(file, bytes.data(), bytes.size(), static_cast<off_t>(notes->sh_offset));
+    if (got != static_cast<ssize_t>(bytes.size())) return;
+    parse_notes(bytes, 4, [&](const Note& note) {
+        const auto site = site_note(note);
+        if (!site || site->provider != "loopwatch") return;
+        add_site(file, segments, *site, base && site->base ? base->sh_addr - site->base : 0, scan);
     });
-    current = nullptr;
 }
 
 // loop_state.h: u32 abi, u32 reserved, s64 distance from itself to the registry.

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -13,6 +12,7 @@
 #include <new>
 
 #include "stack/answers.hpp"
+#include "stack/confinement.hpp"
 #include "stack/module_scan.hpp"
 
 namespace loopwatch {
@@ -21,7 +21,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int idle_ms = 30'000;
-constexpr rlim_t address_space_bytes = 1ull << 30;
 
 std::uint32_t id_of(const json& body, const char* key)
 {
@@ -173,8 +172,6 @@ void WorkerLoop::send(json body)
 
 void become_worker(int socket, Progress& progress, pid_t core)
 {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != core) ::_exit(0);  // died before the line above
     ::prctl(PR_SET_NAME, "loopwatch-sym");
     // A terminal's ^C reaches the whole group; the core ends this process when it is done with it.
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}) std::signal(number, SIG_IGN);
@@ -190,18 +187,9 @@ void become_worker(int socket, Progress& progress, pid_t core)
     if (socket != kept) ::dup2(socket, kept);
     ::close_range(kept + 1, ~0u, 0);
 
-    const rlimit no_core = {0, 0};
-    ::setrlimit(RLIMIT_CORE, &no_core);
-    rlimit files = {};
-    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        ::setrlimit(RLIMIT_NOFILE, &files);
-    }
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    const rlimit memory = {address_space_bytes, address_space_bytes};
-    ::setrlimit(RLIMIT_AS, &memory);
-#endif
-    ::unsetenv("DEBUGINFOD_URLS");  // root must not ask the network for what a hostile build-id names
+    ::unsetenv("DEBUGINFOD_URLS");  // nobody is to ask the network for what a hostile build-id names
+
+    if (!confine(core)) ::_exit(1);
 
     try {
         WorkerLoop(Fd(kept), progress).run();

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack/confinement.hpp"
+
+#include <grp.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <initializer_list>
+
+namespace loopwatch {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;  // their runtimes open files, and reserve address space by the terabyte
+#else
+constexpr bool sanitized = false;
+#endif
+
+constexpr rlim_t address_space_bytes = 1ull << 30;
+constexpr uid_t nobody = 65534;
+
+// What the worker's work comes down to: reading descriptors it was sent, talking on its socket, memory, and ending.
+constexpr int allowed[] = {
+    SCMP_SYS(read),          SCMP_SYS(pread64),    SCMP_SYS(readv),
+    SCMP_SYS(preadv),        SCMP_SYS(lseek),      SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),    SCMP_SYS(statx),  // of a descriptor
+    SCMP_SYS(sendmsg),       SCMP_SYS(recvmsg),    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),         SCMP_SYS(close),      SCMP_SYS(fcntl),
+    SCMP_SYS(dup),  // libelf's
+    SCMP_SYS(munmap),        SCMP_SYS(mremap),     SCMP_SYS(brk),
+    SCMP_SYS(madvise),       SCMP_SYS(futex),      SCMP_SYS(getpid),
+    SCMP_SYS(gettid),        SCMP_SYS(tgkill),     SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),  // abort
+    SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),  SCMP_SYS(restart_syscall),
+    SCMP_SYS(exit),          SCMP_SYS(exit_group),
+};
+
+void limit(__rlimit_resource resource, rlim_t most)
+{
+    const rlimit value = {most, most};
+    ::setrlimit(resource, &value);
+}
+
+// All else answers EPERM: libraries that look for a file find none and go on.
+bool filter_system_calls()
+{
+    scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (filter == nullptr) return false;
+    bool done = true;
+    for (const int call : allowed) done = done && ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) == 0;
+    // Memory, but none that could be run.
+    for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)})
+        done =
+            done && ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
+    done = done && ::seccomp_load(filter) == 0;
+    ::seccomp_release(filter);
+    return done;
+}
+
+// Leaving uid 0 clears the capabilities too.
+bool give_up_root()
+{
+    if (::geteuid() != 0) return true;
+    return ::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
+           ::setresuid(nobody, nobody, nobody) == 0;
+}
+
+}  // namespace
+
+bool confine(pid_t parent)
+{
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_FSIZE, 0);
+    rlimit files = {};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) limit(RLIMIT_NOFILE, files.rlim_max);
+    if (!sanitized) limit(RLIMIT_AS, address_space_bytes);
+    if (!give_up_root()) return false;
+    // After the change of identity, which clears it.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) return false;
+    ::prctl(PR_SET_DUMPABLE, 0);
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
+    if (!sanitized) filter_system_calls();
+    return true;
+}
+
+bool can_filter_system_calls()
+{
+    return ::seccomp_api_get() > 0 && ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
+}
+
+}  // namespace loopwatch
