@@ -16,8 +16,8 @@ const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
  * again. */
 volatile __u32 watchdog_asleep __weak = 0;
 
-/* How many loop threads have a tid with this remainder. Most context switches of a machine concern no loop: zero says so
- * in one load, where each look-up in `loops` costs 20-60 ns, by the CPU's mitigations. Both sides count. */
+/* How many loop threads have a tid with this remainder. Most context switches of a machine concern no loop: zero says
+ * so in one load, where each look-up in `loops` costs 20-60 ns, by the CPU's mitigations. Both sides count. */
 #define LW_CROWD 1024
 __u32 crowd[LW_CROWD] __weak = {};
 

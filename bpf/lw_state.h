@@ -19,6 +19,11 @@ struct lw_loop {
     __lw_u32 pid;
     __lw_u32 buffer; /* its index in `batches` and, divided by LW_BUFFERS, in `places` */
 
+    /* Where the scheduler's view begins: what passed of a dispatch before `seen_ns` is unknown. A thread whose first
+     * switch is one out ran since it was entered; one that comes in first was away, nobody knows why. 0: no switch yet,
+     * so it runs. */
+    __lw_u64 entered_ns, seen_ns;
+
     /* the dispatch that the sums below belong to */
     __lw_u64 seq;
     __lw_u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;

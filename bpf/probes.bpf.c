@@ -30,7 +30,8 @@ static __noinline int loop_start(struct pt_regs *ctx)
     if (!is_target(pid)) return 0;
     count_run(LW_RUN_slow_probe);
 
-    struct lw_loop loop = {.slot = ARG2(ctx), .loop_id = ARG1(ctx), .pid = pid};
+    const __u64 now = bpf_ktime_get_ns();
+    struct lw_loop loop = {.slot = ARG2(ctx), .loop_id = ARG1(ctx), .pid = pid, .entered_ns = now, .seen_ns = now};
     const __u32 abi = ARG3(ctx);
     if (abi == LW_ABI && !bpf_map_lookup_elem(&loops, &tid)) {
         if (bpf_map_pop_elem(&free_buffers, &loop.buffer))
@@ -41,7 +42,7 @@ static __noinline int loop_start(struct pt_regs *ctx)
             __sync_fetch_and_add(&crowd[tid % LW_CROWD], 1);
     }
     struct lw_loop_started record = {.slot = loop.slot, .abi = abi, .started = 1};
-    begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, bpf_ktime_get_ns());
+    begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, now);
     emit(&record, sizeof(record), 0);
     return 0;
 }
@@ -128,6 +129,8 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
     record->task_id = ARG2(ctx);
     record->resume = ARG3(ctx);
     record->slow = slow;
+    record->entered_ns = loop->entered_ns;
+    record->seen_ns = loop->seen_ns;
     record->impact_tasks = impact.tasks;
     record->impact_max_ns = impact.max_ns;
     record->impact_total_ns = impact.total_ns;

@@ -113,13 +113,14 @@ static __always_inline struct lw_loop *loop_of(__u32 tid)
     return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
 }
 
-/* A loop between two dispatches goes to sleep up to a hundred thousand times a second: until it proves to be in one, not
- * even the clock is read. */
+/* A loop between two dispatches goes to sleep up to a hundred thousand times a second: until it proves to be in one,
+ * not even the clock is read. */
 static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task,
                                          bool preempted, __u32 state)
 {
     struct lw_slot_head head;
 
+    if (!loop->seen_ns) loop->seen_ns = loop->entered_ns;
     if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
     const __u64 now = bpf_ktime_get_ns();
@@ -139,6 +140,7 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
 
 static __always_inline void switched_in(struct lw_loop *loop, __u32 tid)
 {
+    if (!loop->seen_ns) loop->seen_ns = bpf_ktime_get_ns();
     if (loop->off == LW_OFF_NOT && !watchdog_asleep) return;
     const __u64 now = bpf_ktime_get_ns();
     if (watchdog_asleep) {

@@ -59,3 +59,26 @@ check_equal "and its stalls are found" "['plugin', 'plugin', 'plugin']" \
     "$(records newcomer-session '[x["loop"]["name"] for x in of("slow_callback") if any("sleep_too_long" in n for n in names(x["stack"]))]')"
 check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
 tell newcomer quit
+
+# --- a dispatch that began before the session: what passed till then is not claimed to be CPU time ---
+start_fixture asleep "$fixtures/stall" --dir "$work" sleep 1 600
+watch earlier "$target" --threshold 20ms  # makes the loop keep the dispatch's start
+tell asleep go
+wait_until 10 grep -q '^230 ' "/proc/$target/task/$target/syscall" || fail "it does not sleep in clock_nanosleep"
+first=$session
+watch later "$target" --threshold 20ms
+wait_until 10 has_record later 'of("slow_callback")' || fail "no slow callback"
+end_session
+end_session "$first"
+check "to a session that saw it begin, it slept" has_record earlier \
+    'all(x["breakdown"]["blocked_ns"] > 590_000_000 and x["breakdown"]["other_ns"] == 0 for x in of("slow_callback"))'
+check "to one that came later, nobody knows what it did, and nobody says CPU" has_record later \
+    'all(x["breakdown"]["other_ns"] > 300_000_000 and x["breakdown"]["cpu_ns"] < 50_000_000 and "unknown" in x["verdict"] for x in of("slow_callback"))'
+tell asleep quit
+
+# --- a target that becomes another program ---
+start_fixture becoming "$fixtures/spinner"
+watch becoming-session "$target"
+tell becoming exec
+check "a session ends when its target becomes another program, and says so" wait_until 5 has_record becoming-session \
+    'of("target_end")[0]["reason"] == "exec" and r[-1]["type"] == "session_end" and r[-1]["reason"] == "target_end"'

@@ -164,6 +164,19 @@ TEST_CASE("a dispatch that goes on is a stall, and nothing else yet")
     CHECK(ended.slow->fingerprint != findings.stall->fingerprint);
 }
 
+TEST_CASE("what passed before the session could see it is unknown, not CPU time")
+{
+    auto facts = dispatch();
+    facts.unseen_ns = 300 * ms;
+    const auto findings = explain(facts, {});
+    REQUIRE(findings.slow);
+    CHECK(findings.slow->breakdown.other_ns == 300 * ms);
+    CHECK(findings.slow->breakdown.cpu_ns == 12 * ms);
+    CHECK(findings.slow->verdict.find("300 ms unknown, before the session could see it") != std::string::npos);
+    CHECK(findings.slow->verdict.find("300 ms unknown,", findings.slow->verdict.find("300 ms unknown") + 1) ==
+          std::string::npos);
+}
+
 TEST_CASE("a breakdown always sums to the duration")
 {
     auto facts = dispatch();

@@ -93,17 +93,30 @@ bool has(const std::string& text, const std::string& part)
 
 }  // namespace
 
+TEST_CASE("a repeat that lasted twice as long is told in full")
+{
+    Report report;
+    report.write(slow(1, second, 100 * ms, "a"));
+    report.take();
+    report.write(slow(3, second, 199 * ms, "a"));
+    CHECK(report.take().empty());
+    report.write(slow(5, second, 200 * ms, "a"));
+    CHECK(report.take().find("#1 ") == 0);
+    report.write(slow(7, second, 399 * ms, "a"));
+    CHECK(report.take().empty());
+}
+
 TEST_CASE("the first of a kind is shown in full, later ones as a count once a second")
 {
     Report report;
     report.write(slow(1, 10 * second, 100 * ms, "a"));
     CHECK(has(report.take(), "#1 00:00:10.000  slow 1\n"));
-    report.write(slow(3, 10 * second + 200 * ms, 320 * ms, "a"));
+    report.write(slow(3, 10 * second + 200 * ms, 190 * ms, "a"));
     report.write(slow(5, 10 * second + 400 * ms, 110 * ms, "a"));
     report.write(tick(10 * second + 999 * ms));
     CHECK(report.take() == "");
     report.write(tick(11 * second));
-    CHECK(report.take() == "×2 more like #1, longest 320 ms\n");
+    CHECK(report.take() == "×2 more like #1, longest 190 ms\n");
     report.write(slow(7, 11 * second + 1 * ms, 130 * ms, "a"));
     CHECK(report.take() == "");
     report.write(tick(12 * second));
@@ -117,12 +130,12 @@ TEST_CASE("repeats that were not told yet are told at the end, and kinds are cou
     Report report;
     report.write(slow(1, second, 100 * ms, "a"));
     report.write(slow(3, second + 1, 100 * ms, "b"));
-    report.write(slow(5, second + 2, 200 * ms, "b"));
-    report.write(slow(7, second + 3, 300 * ms, "a"));
+    report.write(slow(5, second + 2, 150 * ms, "b"));
+    report.write(slow(7, second + 3, 180 * ms, "a"));
     report.take();
     report.write(end(second + 4));
     const std::string text = report.take();
-    CHECK(has(text, "×1 more like #2, longest 200 ms\n×1 more like #1, longest 300 ms\n"));
+    CHECK(has(text, "×1 more like #2, longest 150 ms\n×1 more like #1, longest 180 ms\n"));
 }
 
 TEST_CASE("findings without a fingerprint are never folded")

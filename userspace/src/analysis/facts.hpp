@@ -64,6 +64,7 @@ struct DispatchFacts {
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
     std::uint64_t blocked_ns = 0, runq_ns = 0, stopped_ns = 0;
+    std::uint64_t unseen_ns = 0;         // before the session could see it: on the CPU or asleep, nobody knows
     std::uint64_t other_blocked_ns = 0;  // part of blocked_ns for which no place was kept
     std::uint64_t blocks = 0, preemptions = 0;
     bool slow = false;  // the kernel side says: reached the threshold

@@ -161,10 +161,11 @@ Breakdown breakdown_of(const DispatchFacts& facts)
     auto blocked_ns = facts.blocked_ns;
     if (!facts.scheduler_seen)
         for (const auto& call : facts.calls) blocked_ns += source_of(call).duration_ns;
+    parts.other_ns = take(facts.unseen_ns);
     parts.blocked_ns = take(blocked_ns);
     parts.stopped_ns = take(facts.stopped_ns);
     parts.runq_ns = take(facts.runq_ns);
-    (facts.scheduler_seen ? parts.cpu_ns : parts.other_ns) = rest;
+    (facts.scheduler_seen ? parts.cpu_ns : parts.other_ns) += rest;
     return parts;
 }
 
@@ -190,6 +191,10 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
     }
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));
+    if (worth_telling(facts.unseen_ns, whole_ns)) {
+        sources.push_back(plain_source(Kind::other, std::min(facts.unseen_ns, breakdown.other_ns)));
+        sources.back().args.emplace_back("reason", "before the session");
+    }
     if (worth_telling(breakdown.runq_ns, whole_ns)) sources.push_back(plain_source(Kind::run_queue, breakdown.runq_ns));
     if (worth_telling(breakdown.stopped_ns, whole_ns))
         sources.push_back(plain_source(Kind::stopped, breakdown.stopped_ns));

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "analysis/frames.hpp"
@@ -90,6 +91,7 @@ std::string doing(const Source& source, std::uint32_t own_pid)
         case Kind::page_fault: return "in page faults" + at_place(source);
         case Kind::nested_wait: return fmt::format("in a nested wait, {}{}", call_text(source), at_place(source));
         case Kind::other:
+            if (argument(source, "reason") != nullptr) return "unknown, before the session could see it";
             if (source.call.empty()) return "blocked elsewhere";
             [[fallthrough]];
         default: return fmt::format("in {}{}{}", call_text(source), at_place(source), released_by(source, own_pid));
@@ -164,7 +166,9 @@ std::string verdict_of_dispatch(const SlowCallback& slow, std::string_view held_
     }
     if (more_ns != 0 && more_ns >= slow.duration_ns / 100)
         clauses.push_back(fmt::format("{} in other places", format_duration(more_ns)));
-    if (slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
+    const bool told =
+        std::ranges::any_of(slow.sources, [](const Source& source) { return argument(source, "reason") != nullptr; });
+    if (!told && slow.breakdown.other_ns >= slow.duration_ns / 20 && slow.breakdown.other_ns != 0)
         clauses.push_back(format_duration(slow.breakdown.other_ns) + " unknown");
     const auto* colon = clauses.empty() ? "" : ": ";
     return fmt::format("{}{}{}{}.", opening(slow, held_format, blameless), colon, fmt::join(clauses, ", "),

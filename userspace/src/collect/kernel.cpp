@@ -17,6 +17,7 @@
 
 #include "collect/probe_table.hpp"
 #include "loopwatch.skel.h"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
@@ -170,6 +171,7 @@ void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::u
     entry.slot = slot;
     entry.loop_id = loop_id;
     entry.pid = static_cast<std::uint32_t>(pid);
+    entry.entered_ns = monotonic_ns();
     if (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer) != 0) {
         const std::uint32_t loss = LW_LOSS_loops_untracked;
         std::vector<std::uint64_t> counts(static_cast<std::size_t>(libbpf_num_possible_cpus()));

@@ -113,7 +113,7 @@ std::string source_text(const Source& source, bool with_place)
                                    call_text(source));
     if (source.kind == Kind::cpu && source.count != 0) text += fmt::format(" {} samples", source.count);
     if (source.kind != Kind::cpu && source.count > 1) {
-        text += fmt::format(" ×{}, longest {}", source.count, format_duration(source.longest_ns));
+        text += fmt::format(" in {} waits, longest {}", source.count, format_duration(source.longest_ns));
     }
     const std::string where = with_place ? place_text(culprit_frame(source.stack)) : std::string();
     if (!where.empty()) text += " " + escape_terminal(where);

@@ -102,11 +102,17 @@ void TextSink::fold(const Finding& finding, std::uint64_t duration_ns)
         if (folds_.size() >= most_fingerprints) forget_folds();
         ++findings_;
         // Nothing is known to be like a finding without a fingerprint.
-        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {findings_, 0, 0};
+        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {findings_, 0, 0, duration_ns};
         pending_ += text_of(finding, findings_, context_);
         return;
     }
     Fold& fold = known->second;
+    // One that lasted twice as long as any before has a story of its own.
+    if (duration_ns >= 2 * fold.shown_ns) {
+        fold.shown_ns = duration_ns;
+        pending_ += text_of(finding, fold.number, context_);
+        return;
+    }
     if (fold.repeats++ == 0) repeated_.push_back(finding.fingerprint);
     fold.longest_ns = std::max(fold.longest_ns, duration_ns);
 }

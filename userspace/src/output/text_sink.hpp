@@ -37,6 +37,7 @@ private:
         std::uint64_t number = 0;
         std::uint64_t repeats = 0;  // not shown yet
         std::uint64_t longest_ns = 0;
+        std::uint64_t shown_ns = 0;  // the longest that was shown in full
     };
     struct Held {
         std::uint64_t since_ns = 0;

@@ -147,6 +147,10 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.blocks = closing.blocks;
     facts.preemptions = closing.preemptions;
     facts.slow = closing.slow != 0;
+    if (closing.start_ns < closing.entered_ns) {
+        const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
+        facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
+    }
     facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
 }
 

@@ -84,6 +84,15 @@ Result<void> Session::check_threads()
         if (std::none_of(targets_.begin(), targets_.end(), has))
             return Error{ExitCode::no_such_target, fmt::format("no watched process has a thread {}", tid),
                          "list its threads with: ps -T -p PID"};
+        const auto loops = [&](const auto& target) {
+            const auto& known = target.second->known_loops();
+            return std::any_of(known.begin(), known.end(), [&](const LoopView& loop) { return loop.tid == tid; });
+        };
+        if (std::none_of(targets_.begin(), targets_.end(), loops)) {
+            warnings_.push_back(
+                fmt::format("thread {} runs no loop: nothing is reported of it unless it begins to", tid));
+            print_warning(warnings_.back());
+        }
     }
     return {};
 }
@@ -261,7 +270,9 @@ void Session::tick(std::uint64_t now_ns)
         auto* target = find(overdue.pid);
         if (!target || !wanted(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
-        if (!ongoing || ongoing->loop.seq != overdue.slot.seq) ongoing = found_asleep(overdue, target->loops());
+        if (ongoing && ongoing->loop.seq != overdue.slot.seq)
+            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, target->loops()))
+                ongoing = std::move(asleep);
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
     }
 }
@@ -269,11 +280,16 @@ void Session::tick(std::uint64_t now_ns)
 void Session::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
+    for (auto at = targets_.begin(); at != targets_.end();) {
+        const auto current = at++;
+        if (current->second->process().replaced()) end_target(current->first, "exec");
+    }
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             print_warning(refreshed.error().what);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
+    if (targets_.empty()) end_reason_ = "target_end";
     if (options_.trace && !trace_stepped_down_) limit_trace_overhead(now_ns);
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
 }

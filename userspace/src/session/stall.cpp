@@ -125,6 +125,10 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     closing.end_ns = overdue.now_ns;
     closing.resume = std::bit_cast<std::uint64_t>(overdue.slot.resume);
     closing.slow = 1;
+    if (ongoing) {
+        closing.entered_ns = ongoing->loop.entered_ns;
+        closing.seen_ns = ongoing->loop.seen_ns;
+    }
     if (ongoing && ongoing->loop.seq == bundle.seq) {
         add_scheduling(closing, *ongoing, overdue.now_ns);
         for (auto& place : ongoing->places) {
@@ -138,7 +142,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     return bundle;
 }
 
-std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, const Loops& loops)
+std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns,
+                                            const Loops& loops)
 {
     const auto found = sleeper(static_cast<pid_t>(overdue.pid), overdue.tid);
     if (!found) return std::nullopt;
@@ -146,7 +151,8 @@ std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, cons
     ongoing.loop.seq = overdue.slot.seq;
     ongoing.loop.places = 1;
     ongoing.loop.off = LW_OFF_BLOCKED;
-    ongoing.loop.off_ns = overdue.start_ns;
+    ongoing.loop.off_ns = std::max(overdue.start_ns, entered_ns);
+    ongoing.loop.entered_ns = ongoing.loop.seen_ns = entered_ns;
     SourceEvent place = {};
     place.head.syscall = static_cast<std::int32_t>(found->syscall);
     std::copy(std::begin(found->args), std::end(found->args), place.head.args);

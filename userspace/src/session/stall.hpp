@@ -20,6 +20,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
 
 // Where the thread sleeps, with its task and stack, if the scheduler's view has nothing of the dispatch and it sleeps
 // at all. Of its registers two are known: unwinding may end early.
-std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, const Loops& loops);
+// `entered_ns`: when the session began to watch its loop.
+std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns,
+                                            const Loops& loops);
 
 }  // namespace loopwatch

@@ -42,6 +42,8 @@ std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64
 {
     auto busy_ns = ticks_to_ns(slot, slot.busy_ticks - last.slot.busy_ticks);
     const bool same = slot.seq == last.slot.seq;
+    // One that began when nobody was attached has no start: it held the loop since the last look at least.
+    if (same && (slot.seq & 1) && !slot.start) return now_ns - last.at_ns;
     std::uint64_t open_ns = 0;
     if ((slot.seq & 1) && slot.start) {
         const auto start_ns = moment_ns(slot, slot.start);

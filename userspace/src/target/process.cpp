@@ -79,6 +79,13 @@ Error not_permitted(pid_t pid)
     return {ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
 }
 
+std::optional<std::pair<std::uint64_t, std::uint64_t>> program_of(pid_t pid)
+{
+    struct stat info = {};
+    if (::stat(proc_path(pid, "exe").c_str(), &info) != 0) return std::nullopt;
+    return std::pair<std::uint64_t, std::uint64_t>(info.st_dev, info.st_ino);
+}
+
 Result<void> check_executable(pid_t pid)
 {
     Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC));
@@ -132,6 +139,7 @@ Result<Process> Process::open(pid_t pid)
         return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
     process.start_time_ = stat->start_time;
     if (auto executable = check_executable(pid); !executable) return executable.error();
+    process.program_ = program_of(pid).value_or(process.program_);
     if (!read_proc(pid, "maps", 16)) {
         if (!process.alive()) return gone(pid);
         return not_permitted(pid);
@@ -163,6 +171,12 @@ bool Process::alive() const
     if (::poll(&ended, 1, 0) != 0) return false;
     const auto stat = read_stat(pid_);
     return stat && (start_time_ == 0 || stat->start_time == start_time_);
+}
+
+bool Process::replaced() const
+{
+    const auto now = program_of(pid_);
+    return now && *now != program_;
 }
 
 bool Process::stopped() const
@@ -286,7 +300,12 @@ void each_module(const std::string& maps, Each each)
         const auto end = std::min(rest.find('\n'), rest.size());
         const auto map = parse_map_line(rest.substr(0, end));
         rest.remove_prefix(std::min(end + 1, rest.size()));
-        if (map && map->executable && map->inode != 0) each(*map);
+        if (!map || !map->executable || map->inode == 0) continue;
+        // What the kernel says of a file that was deleted, or replaced by a deploy, is not its name.
+        constexpr std::string_view deleted = " (deleted)";
+        auto named = *map;
+        if (named.path.ends_with(deleted)) named.path.remove_suffix(deleted.size());
+        each(named);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "target/module_mapping.hpp"
@@ -28,8 +29,9 @@ public:
 
     pid_t pid() const noexcept { return pid_; }
     int pidfd() const noexcept { return pidfd_.raw(); }
-    bool alive() const;    // the very process that was opened
-    bool stopped() const;  // by a signal or a debugger
+    bool alive() const;     // the very process that was opened
+    bool stopped() const;   // by a signal or a debugger
+    bool replaced() const;  // it runs another program by now: execve(2)
 
     std::string comm() const;
     std::string comm(pid_t tid) const;
@@ -47,7 +49,8 @@ public:
 private:
     pid_t pid_ = 0;
     Fd pidfd_;
-    std::uint64_t start_time_ = 0;  // clock ticks since boot, /proc/PID/stat field 22
+    std::pair<std::uint64_t, std::uint64_t> program_;  // device and inode of the executable
+    std::uint64_t start_time_ = 0;                     // clock ticks since boot, /proc/PID/stat field 22
 };
 
 // "/proc/PID/NAME", read up to `limit` bytes; nullopt if it cannot be read.
