@@ -7,7 +7,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
 need_command mkfifo
-need_program "$loopwatch" "$fixtures/stall" "$fixtures/newcomer" "$fixtures/unstripped/libstalls.so"
+need_program "$loopwatch" "$fixtures/stall" "$fixtures/newcomer" "$fixtures/spinner" "$fixtures/unstripped/libstalls.so"
 
 # --- the loop waits already ---
 start_fixture waiting "$fixtures/stall" --dir "$work" sleep 1 150

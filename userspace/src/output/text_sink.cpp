@@ -66,17 +66,16 @@ void TextSink::add(const SlowCallback& slow)
     fold(slow, slow.duration_ns);
 }
 
-// Told in full at first, then in a line for as long as it goes on: when it ends, the slow callback has the rest.
+// The first of a kind in full, all others in a line: when it ends, the slow callback has the rest.
 void TextSink::add(const Stall& stall)
 {
-    const DispatchKey key = key_of(stall);
-    const auto told = std::ranges::find(stalled_, key, &std::pair<DispatchKey, std::uint64_t>::first);
-    if (told != stalled_.end()) {
-        pending_ += headline_of(stall, told->second, context_);
+    const auto known = folds_.find(stall.fingerprint);
+    if (known != folds_.end() && !stall.fingerprint.empty()) {
+        pending_ += headline_of(stall, known->second.number, context_);
         return;
     }
-    stalled_.emplace_back(key, ++findings_);
-    if (stalled_.size() > most_slow) stalled_.pop_front();
+    if (folds_.size() >= most_fingerprints) forget_folds();
+    folds_[stall.fingerprint] = {++findings_, 0, 0, stall.duration_ns};
     pending_ += text_of(stall, findings_, context_);
 }
 

@@ -73,7 +73,6 @@ private:
     std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
     std::deque<Held> held_;                                      // calls whose slow callback may still come
     std::deque<DispatchKey> slow_;                               // dispatches whose blocking calls may still come
-    std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // told, and their numbers
     LoopTotals loops_;
 };
 
