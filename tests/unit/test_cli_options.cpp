@@ -114,6 +114,7 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "-n", "x"}, "--name: not together with --pid", "one of them"},
         {{"-n", ""}, "--name: is empty", "name"},
         {{"-p", "1", "--threshold", "10"}, "--threshold: \"10\" has no unit", "did you mean 10ms?"},
+        {{"-p", "1", "--duration", "10"}, "--duration: \"10\" has no unit", "did you mean 10s?"},
         {{"-p", "1", "--threshold", "0"}, "--threshold: \"0\" is not a positive duration", "unit"},
         {{"-p", "1", "--threshold", "-5ms"}, "--threshold: \"-5ms\" is negative", "unit"},
         {{"-p", "1", "--threshold", "abc"}, "--threshold: \"abc\" is not a duration", "unit"},

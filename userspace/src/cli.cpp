@@ -83,10 +83,10 @@ class Values {
 public:
     using Text = std::optional<std::string>;  // empty: the option was not given
 
-    void duration(const char* option, const Text& text, std::uint64_t& target)
+    void duration(const char* option, const Text& text, std::uint64_t& target, std::string_view likely_unit = "ms")
     {
         if (!text || error_) return;
-        auto parsed = parse_duration(*text);
+        auto parsed = parse_duration(*text, likely_unit);
         if (parsed)
             target = *parsed;
         else
@@ -175,8 +175,8 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.ids("--tid", raw.tids, options.tids);
     values.duration("--threshold", raw.threshold, options.threshold_ns);
     values.duration("--block-threshold", raw.block_threshold, options.block_threshold_ns);
-    values.duration("--interval", raw.interval, options.interval_ns);
-    if (raw.duration) values.duration("--duration", raw.duration, options.duration_ns.emplace());
+    values.duration("--interval", raw.interval, options.interval_ns, "s");
+    if (raw.duration) values.duration("--duration", raw.duration, options.duration_ns.emplace(), "s");
     // Shorter ones would measure the reader of the report.
     values.check(options.interval_ns >= 100'000'000, "--interval",
                  fmt::format("\"{}\" is too short", raw.interval.value_or("")), "at least 100ms");

@@ -70,9 +70,9 @@ private:
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
     std::unordered_map<std::string, Fold> folds_;
-    std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
-    std::deque<Held> held_;                                      // calls whose slow callback may still come
-    std::deque<DispatchKey> slow_;                               // dispatches whose blocking calls may still come
+    std::deque<std::string> repeated_;  // fingerprints with repeats, in order of the first one
+    std::deque<Held> held_;             // calls whose slow callback may still come
+    std::deque<DispatchKey> slow_;      // dispatches whose blocking calls may still come
     LoopTotals loops_;
 };
 

@@ -51,7 +51,7 @@ std::optional<std::uint64_t> scale(std::string_view whole, std::string_view frac
 
 }  // namespace
 
-Result<std::uint64_t> parse_duration(std::string_view text)
+Result<std::uint64_t> parse_duration(std::string_view text, std::string_view likely_unit)
 {
     static const std::string example = "write a number with a unit, such as 50us, 10ms or 1.5s";
     if (text.starts_with('-')) return usage(text, "is negative", example);
@@ -64,7 +64,7 @@ Result<std::uint64_t> parse_duration(std::string_view text)
     const std::string_view fraction = number.substr(std::min(point + 1, number.size()));
     if ((whole.empty() && fraction.empty()) || !all_digits(fraction)) return usage(text, "is not a duration", example);
     if (number.find_first_of("123456789") == number.npos) return usage(text, "is not a positive duration", example);
-    if (suffix.empty()) return usage(text, "has no unit", fmt::format("did you mean {}ms?", text));
+    if (suffix.empty()) return usage(text, "has no unit", fmt::format("did you mean {}{}?", text, likely_unit));
 
     const auto* unit = std::find_if(std::begin(units), std::end(units), [&](auto& u) { return u.first == suffix; });
     if (unit == std::end(units)) {
