@@ -83,7 +83,11 @@ static __always_inline void read_registers(struct lw_registers *to, const struct
  * ends the copy, not the whole of it (8 KiB cost about 0.45 us). */
 static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 stack_top)
 {
-    const __u64 base = stack->registers.dwarf[LW_REG_RSP] - LW_RED_ZONE;
+    const __u64 sp = stack->registers.dwarf[LW_REG_RSP];
+    __u64 base = sp - LW_RED_ZONE;
+    __u8 lowest;
+    /* The red zone may reach into a page that was never touched: 1 of 32 stacks that are as deep as never before. */
+    if (((base ^ sp) & ~4095ull) && bpf_probe_read_user(&lowest, 1, (void *)base)) base = sp;
     __u64 want = stack_top + LW_ABOVE_LOOP - base;
     if (stack_top < base || want > LW_STACK_BYTES) want = LW_STACK_BYTES;
     __u64 done = 0;

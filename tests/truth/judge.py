@@ -20,6 +20,7 @@ import sys
 # jump to wait4, and system in one to a local function, which is known where the C library's symbols are installed.
 EXPECTED = {
     "sleep": {"kind": "sleep", "call": "usleep", "calls": 1, "woken_by": "timer"},
+    "page_edge": {"kind": "sleep", "call": "clock_nanosleep", "calls": 1, "woken_by": "timer"},
     "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0},
     "fsync": {"kind": "file_io", "call": "fsync", "calls": None, "first": False},
     "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},

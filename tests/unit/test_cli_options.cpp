@@ -121,7 +121,7 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--threshold", ""}, "--threshold: \"\" is not a duration", "unit"},
         {{"-p", "1", "--threshold="}, "--threshold", ""},
         {{"-p", "1", "--block-threshold", "1"}, "--block-threshold: \"1\" has no unit", "1ms"},
-        {{"-p", "1", "--duration", "30"}, "--duration: \"30\" has no unit", "30ms"},
+        {{"-p", "1", "--duration", "30"}, "--duration: \"30\" has no unit", "30s"},
         {{"-p", "1", "--interval", "1ms"}, "--interval: \"1ms\" is too short", "100ms"},
         {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson"},
         {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
