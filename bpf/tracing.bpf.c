@@ -12,14 +12,17 @@
 
 static __always_inline struct lw_batch *batch_of(__u32 tid)
 {
-    __u64 *hint = hint_of(tid);
+    volatile __u64 *hint = hint_of(tid);
     if (!hint) return NULL;
-    if (*hint >> 32 != tid) {
+    /* Read once: a thread on another CPU may share the entry. */
+    __u64 known = *hint;
+    if (known >> 32 != tid) {
         const struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
         if (!loop) return NULL;
-        *hint = (__u64)tid << 32 | loop->buffer;
+        known = (__u64)tid << 32 | loop->buffer;
+        *hint = known;
     }
-    const __u32 buffer = *hint;
+    const __u32 buffer = known;
     return bpf_map_lookup_elem(&batches, &buffer);
 }
 
