@@ -47,14 +47,23 @@ static __always_inline __u64 *hint_of(__u32 tid)
     return bpf_map_lookup_elem(&hints, &key);
 }
 
+/* Counted in the crowd before it is there, and until it is gone: a zero must never hide a loop. */
+static __always_inline void remember_loop(const struct lw_loop *loop, __u32 tid)
+{
+    __sync_fetch_and_add(&crowd[tid % LW_CROWD], 1);
+    if (!bpf_map_update_elem(&loops, &tid, loop, BPF_NOEXIST)) return;
+    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
+    bpf_map_push_elem(&free_buffers, &loop->buffer, 0);
+}
+
 /* The thread runs this loop no longer. */
 static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
 {
     const __u32 buffer = loop->buffer;
     __u64 *hint = hint_of(tid);
     if (hint && *hint >> 32 == tid) *hint = 0;
-    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
     bpf_map_delete_elem(&loops, &tid);
+    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
     bpf_map_push_elem(&free_buffers, &buffer, 0);
 }
 

@@ -21,6 +21,7 @@ typedef __u8 __lw_u8;
 
 #define LW_SOURCES 4         /* distinct blocking places kept per dispatch; the rest is summed and counted */
 #define LW_STACK_BYTES 16384 /* user stack kept per place */
+#define LW_ABOVE_LOOP 2048   /* bytes above the loop function's frame: main, the thread's start */
 /* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample. */
 #define LW_BUFFER_PROBE LW_SOURCES
 #define LW_BUFFER_SAMPLE (LW_SOURCES + 1)

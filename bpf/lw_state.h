@@ -51,9 +51,9 @@ struct lw_buffer {
     __lw_u64 sent; /* the stack went out with a single block */
 };
 
-/* Steps that a loop's thread has traced and the ring has not yet. A step costs a third of what its own way into the
- * ring would (a hit under --trace: 671 → 510 ns, where an empty program costs 450). One per thread, not per CPU: a
- * handler can be preempted, and the next thread on that CPU would write into the middle of its step. */
+/* Steps that a loop's thread has traced and the ring has not yet: the way into the ring was most of what a step cost (a
+ * hit under --trace: 671 → 550 ns, where an empty program costs 450 to 480). One per thread, not per CPU: a handler can
+ * be preempted, and the next thread on that CPU would write into the middle of its step. */
 #define LW_BATCH_BYTES 8192
 struct lw_batch {
     struct lw_event event; /* ready to be sent, but for its size */

@@ -76,9 +76,6 @@ static __always_inline void read_registers(struct lw_registers *to, const struct
     to->dwarf[16] = from->ip;
 }
 
-/* The frames above the loop function (main, the thread's start) usually fit into this. */
-#define LW_ABOVE_LOOP 2048
-
 /* Copies the stack from below SP to just above the loop function's frame, page by page: a page that is not resident
  * ends the copy, not the whole of it (8 KiB cost about 0.45 us). */
 static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 stack_top)

@@ -36,10 +36,8 @@ static __noinline int loop_start(struct pt_regs *ctx)
     if (abi == LW_ABI && !bpf_map_lookup_elem(&loops, &tid)) {
         if (bpf_map_pop_elem(&free_buffers, &loop.buffer))
             lose(LW_LOSS_loops_untracked);
-        else if (bpf_map_update_elem(&loops, &tid, &loop, BPF_NOEXIST))
-            bpf_map_push_elem(&free_buffers, &loop.buffer, 0);
         else
-            __sync_fetch_and_add(&crowd[tid % LW_CROWD], 1);
+            remember_loop(&loop, tid);
     }
     struct lw_loop_started record = {.slot = loop.slot, .abi = abi, .started = 1};
     begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, now);

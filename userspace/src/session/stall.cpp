@@ -93,9 +93,8 @@ constexpr std::uint64_t page = 4096;
 // The stack from `sp` to just above the loop's own frame, page by page, as the kernel side copies it.
 std::vector<std::uint8_t> copy_stack(lw_stack& stack, std::uint64_t sp, std::uint64_t top, const Memory& memory)
 {
-    constexpr std::uint64_t above_loop = 2048;
     stack.base = sp;
-    const auto want = top > sp ? std::min<std::uint64_t>(top + above_loop - sp, LW_STACK_BYTES) : LW_STACK_BYTES;
+    const auto want = top > sp ? std::min<std::uint64_t>(top + LW_ABOVE_LOOP - sp, LW_STACK_BYTES) : LW_STACK_BYTES;
     std::vector<std::uint8_t> bytes(want);
     std::uint64_t done = 0;
     while (done < want) {
