@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
  * How a block ends: with the thread's next switch-in or, where that was not seen, at the latest when the thread is
- * found running. */
+ * found running. And how a dispatch does: with all places in which it blocked. */
 #ifndef LW_BLOCKS_BPF_H
 #define LW_BLOCKS_BPF_H
 
@@ -39,9 +39,57 @@ static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end
  * counts as running. */
 static __always_inline void came_back_unseen(struct lw_loop *loop, __u32 tid, __u64 now)
 {
-    if (loop->off != LW_OFF_BLOCKED || !loop->wake_ns) lose(LW_LOSS_switch_unseen);
+    if (loop->off != LW_OFF_IDLE && (loop->off != LW_OFF_BLOCKED || !loop->wake_ns)) lose(LW_LOSS_switch_unseen);
     if (loop->off == LW_OFF_BLOCKED) end_block(loop, tid, loop->wake_ns ? loop->wake_ns : now, now);
     loop->off = LW_OFF_NOT;
+}
+
+static __always_inline void add_sums(struct lw_dispatch *record, const struct lw_loop *loop)
+{
+    record->blocked_ns = loop->blocked_ns;
+    record->runq_ns = loop->runq_ns;
+    record->throttled_ns = loop->throttled_ns;
+    record->stopped_ns = loop->stopped_ns;
+    record->other_blocked_ns = loop->other_blocked_ns;
+    record->blocks = loop->blocks;
+    record->preemptions = loop->preemptions;
+    record->sources = loop->places;
+    record->rival = loop->rival;
+}
+
+static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    for (__u32 i = 0; i < LW_SOURCES; i++) {
+        if (i >= loop->places) break;
+        struct lw_buffer *buffer = buffer_of(loop, i);
+        if (!buffer) break;
+        struct lw_source *source = &buffer->source;
+        if (!source->count) continue;
+        begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
+        emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+    }
+}
+
+/* Sends the places of a dispatch that has ended; returns the record that closes it, for the caller to complete and
+ * send. */
+static __always_inline struct lw_dispatch *close_dispatch(struct lw_loop *loop, __u32 tid, __u64 seq, __u64 start,
+                                                          __u64 end, __u64 now)
+{
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
+    if (!buffer) return NULL;
+    struct lw_dispatch *record = &buffer->dispatch;
+    __builtin_memset(record, 0, sizeof(*record));
+    if (loop->seq == seq) {
+        add_sums(record, loop);
+        send_places(loop, tid, now);
+    }
+    begin_event(&record->event, LW_EVENT_DISPATCH, sizeof(*record), loop, tid, now);
+    record->event.seq = seq;
+    record->start_ns = start;
+    record->end_ns = end;
+    record->entered_ns = loop->entered_ns;
+    record->seen_ns = loop->seen_ns;
+    return record;
 }
 
 #endif

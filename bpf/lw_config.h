@@ -20,5 +20,10 @@ volatile __u32 watchdog_asleep __weak = 0;
  * so in one load, where each look-up in `loops` costs 20-60 ns, by the CPU's mitigations. Both sides count. */
 #define LW_CROWD 1024
 __u32 crowd[LW_CROWD] __weak = {};
+/* How many processes that are watched without probes have a pid with this remainder. The collector counts. */
+__u32 unprobed_pids[LW_CROWD] __weak = {};
+
+/* Whose threads the iterator tells. */
+volatile __u32 iterated_pid __weak = 0;
 
 #endif

@@ -46,6 +46,7 @@ enum lw_event_kind {
     LW_EVENT_STEPS = 7,    /* trace probes, one misuse probe: struct lw_step after struct lw_step */
     LW_EVENT_WAKE = 8,     /* a loop runs again while the watchdog sleeps */
     LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
+    LW_EVENT_WAIT = 10,    /* a wait at a place that nobody has judged yet: struct lw_wait */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -60,6 +61,7 @@ enum lw_event_kind {
     X(task_unreadable, "a task record was not resident or wild")              \
     X(detail_unreadable, "the shim's call detail was not resident")           \
     X(dispatch_stateless, "a slow dispatch of a loop that was not known")     \
+    X(sites_overflow, "a loop waited in more than 16 places")                 \
     X(switch_unseen, "a loop thread came back to its CPU unseen: part of the split is a guess")
 
 enum lw_loss {
@@ -77,6 +79,8 @@ enum lw_run {
     LW_RUN_slow_probe,
     LW_RUN_trace_probe,
     LW_RUN_sample,
+    LW_RUN_wait,       /* a wait of a thread of a watched process */
+    LW_RUN_wait_other, /* of any other */
     LW_RUN_COUNT
 };
 
@@ -137,6 +141,13 @@ struct lw_file {
              [LW_PATH_PART_BYTES]; /* innermost first; the way to the root of its mount, cut at LW_PATH_PARTS */
 };
 
+/* Who had the CPU before a loop thread that had waited for it. */
+struct lw_rival {
+    __lw_u32 pid, tid; /* tid 0: not seen */
+    char comm[LW_COMM_BYTES];
+    __lw_u64 waited_ns;
+};
+
 struct lw_loop_started {
     struct lw_event event;
     __lw_u64 slot;
@@ -149,13 +160,14 @@ struct lw_dispatch {
     __lw_u64 start_ns, end_ns;
     __lw_u64 task_id;
     __lw_u64 resume; /* struct lw_location in the target */
-    __lw_u64 blocked_ns, runq_ns, stopped_ns;
+    __lw_u64 blocked_ns, runq_ns, throttled_ns, stopped_ns;
     __lw_u32 blocks, preemptions;
     __lw_u32 slow; /* reached the threshold */
     __lw_u32 sources;
     __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
+    struct lw_rival rival;        /* of the longest wait for a CPU */
     struct lw_task_view task;
 };
 
@@ -197,6 +209,15 @@ struct lw_call {
     struct lw_stack stack;
 };
 
+/* A system call that may be where a loop idles, about to be made or slept in. */
+struct lw_wait {
+    struct lw_event event;
+    __lw_s32 syscall;
+    __lw_u32 reserved;
+    __lw_u64 args[6];
+    struct lw_stack stack; /* followed by stack.bytes bytes */
+};
+
 /* A probe that is only told of. Time and thread of a batch's lw_event are its first step's. */
 struct lw_step {
     __lw_u64 time_ns;
@@ -214,11 +235,12 @@ struct lw_step {
 LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 160 + sizeof(struct lw_task_view), "layout of lw_dispatch");
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 200 + sizeof(struct lw_task_view), "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),
                 "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
 LW_EVENT_ASSERT(sizeof(struct lw_step) == 112, "layout of lw_step");
 
 #endif

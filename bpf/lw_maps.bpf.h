@@ -32,6 +32,37 @@ struct {
     __type(value, struct lw_batch);
 } batches __weak SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 64);
+    __type(key, __u32);
+    __type(value, struct lw_unprobed);
+} unprobed __weak SEC(".maps");
+
+/* So that a thread which polls but runs no loop is asked about once a place, not once a poll. The oldest is forgotten:
+ * asked again, nothing worse. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, struct lw_site_key);
+    __type(value, __u32);
+} asked __weak SEC(".maps");
+
+/* One question while it is put together: the thread has no buffers yet. `raw` as in lw_buffer. */
+struct lw_question {
+    union {
+        struct lw_wait wait;
+        __u8 raw[sizeof(struct lw_wait) + LW_STACK_BYTES + 4096];
+    };
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct lw_question);
+} question __weak SEC(".maps");
+
 /* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17
  * ns, here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */
 #define LW_HINTS 1024

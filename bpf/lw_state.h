@@ -6,18 +6,71 @@
 #ifndef LW_STATE_H
 #define LW_STATE_H
 
+#include <loopwatch/loop_state.h>
+
 #include "lw_event.h"
 
 #define LW_NO_PLACE 0xffffffffu
+#define LW_NO_SITE 0xffffffffu
 
-enum lw_off { LW_OFF_NOT = 0, LW_OFF_BLOCKED = 1, LW_OFF_PREEMPTED = 2, LW_OFF_STOPPED = 3 };
+enum lw_off {
+    LW_OFF_NOT = 0,
+    LW_OFF_BLOCKED = 1,
+    LW_OFF_PREEMPTED = 2,
+    LW_OFF_STOPPED = 3,
+    LW_OFF_IDLE = 4, /* between two iterations; of a loop without a slot */
+};
+
+/* Where a thread waits: the system call, the code that makes it, how deep, and for what (the descriptor of an epoll, a
+ * ring or an aio context, else 0). */
+struct lw_site {
+    __lw_u64 ip, sp, object;
+    __lw_u32 syscall;
+    __lw_u32 verdict; /* enum lw_verdict, stored by the collector */
+};
+enum lw_verdict {
+    LW_VERDICT_NONE = 0, /* not yet */
+    LW_VERDICT_IDLE = 1, /* the loop itself waits here: an iteration ends */
+    LW_VERDICT_BUSY = 2, /* something that the loop called waits here */
+};
+#define LW_SITES 16
+
+/* The kernel side's own slot for a loop that has none, and where its thread waits. The collector reads it through the
+ * mapping, and stores verdicts. */
+struct lw_unprobed {
+    struct lw_loop_slot slot; /* seq is odd during an iteration, all times are CLOCK_MONOTONIC ns */
+    struct lw_site sites[LW_SITES];
+    __lw_u32 site_count;
+    __lw_u32 unsure;        /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
+    __lw_u64 unsure_ns;     /* and left it then */
+    __lw_u64 began_unsure;  /* it began there: it is one only if the verdict says so */
+    __lw_u64 polled_ns;     /* when it last entered a system call to idle in */
+    __lw_u64 polled_site;   /* and at which of `sites` */
+    __lw_u64 registers[21]; /* struct pt_regs: too large for the stack of a program that calls others */
+};
+
+/* Places asked about, of threads that run no loop as far as is known. */
+struct lw_site_key {
+    __lw_u32 tid;
+    __lw_u32 syscall;
+    __lw_u64 ip, sp, object;
+};
+
+/* A thread that sleeps, as the iterator over all threads finds it. */
+struct lw_sleeper {
+    __lw_u32 tid;
+    __lw_u32 state;
+    __lw_s32 syscall, reserved; /* -1: none */
+    __lw_u64 args[6];
+    struct lw_registers registers;
+};
 
 /* Of one loop thread; keyed by tid. All zeros but the head when it is entered. */
 struct lw_loop {
-    __lw_u64 slot;
+    __lw_u64 slot; /* 0: it has none; struct lw_unprobed */
     __lw_u64 loop_id;
     __lw_u32 pid;
-    __lw_u32 buffer; /* its index in `batches` and, divided by LW_BUFFERS, in `places` */
+    __lw_u32 buffer; /* its index in `batches` and `unprobed` and, times LW_BUFFERS, in `places` */
 
     /* Where the scheduler's view begins: what passed of a dispatch before `seen_ns` is unknown. A thread whose first
      * switch is one out ran since it was entered; one that comes in first was away, nobody knows why. 0: no switch yet,
@@ -26,7 +79,7 @@ struct lw_loop {
 
     /* the dispatch that the sums below belong to */
     __lw_u64 seq;
-    __lw_u64 blocked_ns, runq_ns, stopped_ns, other_blocked_ns;
+    __lw_u64 blocked_ns, runq_ns, throttled_ns, stopped_ns, other_blocked_ns;
     __lw_u32 blocks, preemptions;
     __lw_u32 places;
     __lw_u32 long_blocks; /* of at least the block threshold: announced already, so the dispatch must be closed */
@@ -35,7 +88,11 @@ struct lw_loop {
     __lw_u64 off_ns, wake_ns;
     __lw_u32 off;   /* enum lw_off */
     __lw_u32 place; /* where it is blocked; LW_NO_PLACE */
+    __lw_u32 site;  /* the same as an index of lw_unprobed's sites; LW_NO_SITE */
+    __lw_u32 reserved;
+    __lw_u64 throttled_before_ns; /* throttled time of its cgroups when it lost the CPU */
     struct lw_waker waker;
+    struct lw_rival rival;
 };
 
 /* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole

@@ -18,6 +18,11 @@ struct lw_slot_head {
 
 static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw_loop *loop)
 {
+    if (!loop->slot) {
+        struct lw_unprobed *own = bpf_map_lookup_elem(&unprobed, &loop->buffer);
+        if (own) __builtin_memcpy(head, &own->slot, sizeof(*head));
+        return own;
+    }
     if (!bpf_probe_read_user(head, sizeof(*head), (void *)loop->slot)) return true;
     lose(LW_LOSS_slot_unreadable);
     return false;

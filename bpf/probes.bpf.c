@@ -63,30 +63,6 @@ struct lw_slot_impact {
     __u64 seq, tasks, max_ns, total_ns;
 };
 
-static __always_inline void add_sums(struct lw_dispatch *record, const struct lw_loop *loop)
-{
-    record->blocked_ns = loop->blocked_ns;
-    record->runq_ns = loop->runq_ns;
-    record->stopped_ns = loop->stopped_ns;
-    record->other_blocked_ns = loop->other_blocked_ns;
-    record->blocks = loop->blocks;
-    record->preemptions = loop->preemptions;
-    record->sources = loop->places;
-}
-
-static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 now)
-{
-    for (__u32 i = 0; i < LW_SOURCES; i++) {
-        if (i >= loop->places) break;
-        struct lw_buffer *buffer = buffer_of(loop, i);
-        if (!buffer) break;
-        struct lw_source *source = &buffer->source;
-        if (!source->count) continue;
-        begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
-        emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
-    }
-}
-
 static __noinline int slow_dispatch(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
@@ -111,24 +87,12 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
     const bool ours = loop->seq == impact.seq;
     if (!slow && !(ours && loop->long_blocks)) return 0;
 
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
     struct lw_slot_head head;
-    if (!buffer) return 0;
-    struct lw_dispatch *record = &buffer->dispatch;
-    __builtin_memset(record, 0, sizeof(*record));
-    if (ours) {
-        add_sums(record, loop);
-        send_places(loop, tid, now);
-    }
-    begin_event(&record->event, LW_EVENT_DISPATCH, sizeof(*record), loop, tid, now);
-    record->event.seq = impact.seq;
-    record->start_ns = start;
-    record->end_ns = end;
+    struct lw_dispatch *record = close_dispatch(loop, tid, impact.seq, start, end, now);
+    if (!record) return 0;
     record->task_id = ARG2(ctx);
     record->resume = ARG3(ctx);
     record->slow = slow;
-    record->entered_ns = loop->entered_ns;
-    record->seen_ns = loop->seen_ns;
     record->impact_tasks = impact.tasks;
     record->impact_max_ns = impact.max_ns;
     record->impact_total_ns = impact.total_ns;

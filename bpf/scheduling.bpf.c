@@ -11,6 +11,7 @@
 
 #include "lw_blocks.bpf.h"
 #include "lw_trace.bpf.h"
+#include "lw_unprobed.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,13 +19,12 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define TASK_SLEEPING 0x3u
 #define TASK_HALTED 0xcu /* __TASK_STOPPED | __TASK_TRACED */
 
-#define NR_RESTART_SYSCALL 219
-
 static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
 {
     loop->seq = seq;
-    loop->blocked_ns = loop->runq_ns = loop->stopped_ns = loop->other_blocked_ns = 0;
+    loop->blocked_ns = loop->runq_ns = loop->throttled_ns = loop->stopped_ns = loop->other_blocked_ns = 0;
     loop->blocks = loop->preemptions = loop->places = loop->long_blocks = 0;
+    loop->rival.tid = loop->rival.waited_ns = 0;
 }
 
 /* A place is a syscall, the code that made it and how deep: the same wrapper called from two functions is two places. A
@@ -107,6 +107,59 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     return LW_NO_PLACE;
 }
 
+/* Time for which the cgroups of a task were out of their CPU quota, over all CPUs; nearest ones only. */
+static __always_inline __u64 throttled_time(struct task_struct *task)
+{
+    __u64 sum = 0;
+    if (!bpf_core_field_exists(struct task_group, cfs_bandwidth)) return 0;
+    struct task_group *group = BPF_CORE_READ(task, sched_task_group);
+    for (int i = 0; i < 4 && group; i++) {
+        sum += BPF_CORE_READ(group, cfs_bandwidth.throttled_time);
+        group = BPF_CORE_READ(group, parent);
+    }
+    return sum;
+}
+
+/* A thread that waits for a CPU may wait for its quota: what part of it, the cgroup knows once it is over. */
+static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_struct *task, struct task_struct *before,
+                                           __u64 waited)
+{
+    __u64 throttled = throttled_time(task) - loop->throttled_before_ns;
+    if (throttled > waited) throttled = waited;
+    waited -= throttled;
+    loop->throttled_ns += throttled;
+    loop->runq_ns += waited;
+    if (waited <= loop->rival.waited_ns) return;
+    loop->rival.waited_ns = waited;
+    loop->rival.pid = BPF_CORE_READ(before, tgid);
+    loop->rival.tid = before->pid;
+    BPF_CORE_READ_STR_INTO(&loop->rival.comm, before, comm);
+}
+
+/* A loop without a slot: does it idle from here on? */
+static __noinline int goes_idle(struct lw_loop *loop, struct task_struct *task, __u32 tid)
+{
+    struct lw_unprobed *own = unprobed_of(loop);
+    if (!own) return 1;
+    struct pt_regs *regs = (void *)own->registers;
+    loop->site = LW_NO_SITE;
+    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)) || !may_idle(regs)) return 0;
+    const __u64 now = bpf_ktime_get_ns();
+    loop->site = site_of(loop, own, tid, regs, now);
+    if (loop->site != LW_NO_SITE && own->sites[loop->site & (LW_SITES - 1)].verdict == LW_VERDICT_BUSY)
+        loop->site = LW_NO_SITE;
+    if (idles_at(own, loop->site)) {
+        idles(loop, own, tid, now);
+        return 1;
+    }
+    if (own->slot.seq & 1 && own->began_unsure && own->unsure == loop->site + 1) own->slot.seq++;
+    if (own->slot.seq & 1) return 0;
+    /* Of a loop that has not been seen to idle yet, the verdict may come while it sleeps. */
+    loop->off = LW_OFF_IDLE;
+    loop->off_ns = now;
+    return 1;
+}
+
 /* The loop of a thread, if it runs one. */
 static __always_inline struct lw_loop *loop_of(__u32 tid)
 {
@@ -122,13 +175,16 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
 
     if (!loop->seen_ns) loop->seen_ns = loop->entered_ns;
     if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
+    const bool sleeps = !preempted && state & (TASK_SLEEPING | TASK_HALTED);
+    if (!loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, task, tid)) return;
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
     const __u64 now = bpf_ktime_get_ns();
     if (loop->seq != head.seq) begin_dispatch(loop, head.seq);
     loop->off_ns = now;
     loop->wake_ns = 0;
     loop->waker.tid = loop->waker.depth = 0;
-    if (preempted || !(state & (TASK_SLEEPING | TASK_HALTED))) {
+    loop->throttled_before_ns = throttled_time(task);
+    if (!sleeps) {
         loop->off = LW_OFF_PREEMPTED;
     } else if (state & TASK_HALTED) {
         loop->off = LW_OFF_STOPPED;
@@ -138,7 +194,8 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     }
 }
 
-static __always_inline void switched_in(struct lw_loop *loop, __u32 tid)
+static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct task_struct *task,
+                                        struct task_struct *before)
 {
     if (!loop->seen_ns) loop->seen_ns = bpf_ktime_get_ns();
     if (loop->off == LW_OFF_NOT && !watchdog_asleep) return;
@@ -149,14 +206,17 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid)
         begin_event(&event, LW_EVENT_WAKE, sizeof(event), loop, tid, now);
         emit(&event, sizeof(event), BPF_RB_FORCE_WAKEUP);
     }
+    if (loop->off == LW_OFF_IDLE || loop->off == LW_OFF_BLOCKED) {
+        if (woke_from_idle(loop, tid, now)) return;
+    }
     if (loop->off == LW_OFF_PREEMPTED) {
-        loop->runq_ns += now - loop->off_ns;
+        waited_for_cpu(loop, task, before, now - loop->off_ns);
         loop->preemptions++;
     } else if (loop->off == LW_OFF_STOPPED) {
         loop->stopped_ns += now - loop->off_ns;
     } else if (loop->off == LW_OFF_BLOCKED) {
         const __u64 woken = loop->wake_ns ? loop->wake_ns : now;
-        loop->runq_ns += now - woken;
+        waited_for_cpu(loop, task, before, now - woken);
         end_block(loop, tid, woken, now);
     }
     loop->off = LW_OFF_NOT;
@@ -178,7 +238,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *in = loop_of(next_tid);
     if (in) {
         program = LW_RUN_switch_loop;
-        switched_in(in, next_tid);
+        switched_in(in, next_tid, next, prev);
     }
     count_run(program);
     return 0;

@@ -155,17 +155,31 @@ struct lw_call_detail {
  */
 typedef void lw_shim_register_fn(const struct lw_loop_slot* slot);
 
-#ifndef __bpf__
+/* Position of the highest bit; `value` is not 0. clang's BPF back end runs out of memory over __builtin_clzll. */
+static inline lw_u32 lw_log2_of(lw_u64 value)
+{
+#ifdef __bpf__
+    lw_u32 log2 = 0;
+    for (lw_u32 bits = 32; bits; bits /= 2)
+        if (value >> bits) {
+            value >>= bits;
+            log2 += bits;
+        }
+    return log2;
+#else
+    return 63u - (lw_u32)__builtin_clzll(value);
+#endif
+}
+
 /* Bucket of a value: exact below 4, then 4 sub-buckets an octave (width ≤ 25 %). Bucket b ≥ 4 covers
  * [(4 + b % 4) << (b / 4 - 1), (5 + b % 4) << (b / 4 - 1)). */
 static inline lw_u32 lw_bucket_of(lw_u64 value)
 {
     if (value < 4) return (lw_u32)value;
-    const lw_u32 log2 = 63u - (lw_u32)__builtin_clzll(value);
+    const lw_u32 log2 = lw_log2_of(value);
     const lw_u32 bucket = (log2 - 1) * 4 + (lw_u32)((value >> (log2 - 2)) & 3);
     return bucket < LW_HISTOGRAM_BUCKETS ? bucket : LW_HISTOGRAM_BUCKETS - 1;
 }
-#endif
 
 #ifdef __cplusplus
 }

@@ -124,7 +124,12 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
     slow.impact = facts.impact;
     const auto seen = std::ranges::find_if(slow.sources, [](const Source& source) { return !source.stack.empty(); });
     if (seen != slow.sources.end()) slow.stack = seen->stack;
-    slow.seen_by = {"usdt"};
+    if (facts.iteration) {
+        slow.scope = "iteration";
+        slow.origin = "sched";
+    } else {
+        slow.seen_by = {"usdt"};
+    }
     if (facts.scheduler_seen) slow.seen_by.emplace_back("sched");
     if (!facts.calls.empty()) slow.seen_by.emplace_back("preload");
     const Source costliest = slow.sources.empty() ? Source{} : slow.sources.front();

@@ -18,6 +18,7 @@ namespace loopwatch {
 struct BlockFacts {
     std::int64_t syscall = -1;  // x86-64 number; -1: none, so a page fault
     std::uint64_t args[6] = {};
+    std::uint64_t ip = 0, sp = 0;  // of the code that made the call
     std::uint32_t task_state = 0;  // 1 interruptible, 2 uninterruptible …
     std::uint64_t total_ns = 0;
     std::uint64_t longest_ns = 0;
@@ -63,7 +64,9 @@ struct DispatchFacts {
     std::optional<TaskInfo> task;
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
-    std::uint64_t blocked_ns = 0, runq_ns = 0, stopped_ns = 0;
+    bool iteration = false;  // of a loop whose dispatches are not seen
+    std::uint64_t blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
+    std::optional<Waker> rival;          // who had the CPU at the end of the longest wait for one
     std::uint64_t unseen_ns = 0;         // before the session could see it: on the CPU or asleep, nobody knows
     std::uint64_t other_blocked_ns = 0;  // part of blocked_ns for which no place was kept
     std::uint64_t blocks = 0, preemptions = 0;

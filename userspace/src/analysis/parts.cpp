@@ -126,6 +126,16 @@ Source plain_source(Kind kind, std::uint64_t duration_ns)
     return source;
 }
 
+// Who had the CPU meanwhile stands where a lock's holder would.
+Source run_queue_source(std::uint64_t duration_ns, const DispatchFacts& facts)
+{
+    auto source = plain_source(Kind::run_queue, duration_ns);
+    source.count = facts.preemptions;
+    if (facts.rival) source.args.emplace_back("preempted_by", facts.rival->comm);
+    if (facts.rival) source.args.emplace_back("preempted_by_pid", std::to_string(facts.rival->pid));
+    return source;
+}
+
 Source cpu_source(std::uint64_t duration_ns, std::span<const SampleFacts> samples)
 {
     auto source = plain_source(Kind::cpu, duration_ns);
@@ -164,6 +174,7 @@ Breakdown breakdown_of(const DispatchFacts& facts)
     parts.other_ns = take(facts.unseen_ns);
     parts.blocked_ns = take(blocked_ns);
     parts.stopped_ns = take(facts.stopped_ns);
+    parts.throttled_ns = take(facts.throttled_ns);
     parts.runq_ns = take(facts.runq_ns);
     (facts.scheduler_seen ? parts.cpu_ns : parts.other_ns) += rest;
     return parts;
@@ -195,7 +206,9 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
         sources.push_back(plain_source(Kind::other, std::min(facts.unseen_ns, breakdown.other_ns)));
         sources.back().args.emplace_back("reason", "before the session");
     }
-    if (worth_telling(breakdown.runq_ns, whole_ns)) sources.push_back(plain_source(Kind::run_queue, breakdown.runq_ns));
+    if (worth_telling(breakdown.runq_ns, whole_ns)) sources.push_back(run_queue_source(breakdown.runq_ns, facts));
+    if (worth_telling(breakdown.throttled_ns, whole_ns))
+        sources.push_back(plain_source(Kind::cpu_throttle, breakdown.throttled_ns));
     if (worth_telling(breakdown.stopped_ns, whole_ns))
         sources.push_back(plain_source(Kind::stopped, breakdown.stopped_ns));
     std::ranges::stable_sort(sources, std::greater{}, &Source::duration_ns);

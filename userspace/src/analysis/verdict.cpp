@@ -41,8 +41,9 @@ std::string spoken_target(std::string_view target)
     return std::string(target.substr(0, target.find(":[")));
 }
 
-std::string who(const std::optional<TaskInfo>& task)
+std::string who(const std::optional<TaskInfo>& task, bool iteration)
 {
+    if (iteration) return "an iteration";
     if (!task) return "a callback";
     return fmt::format("{}#{}", task->name.empty() ? "task" : task->name, task->id);
 }
@@ -81,11 +82,18 @@ std::string on_cpu(const Source& source)
     return fmt::format("on CPU, {} in {} {}", often, function, place.substr(0, name));
 }
 
+std::string preempted_by(const Source& source)
+{
+    const auto* comm = argument(source, "preempted_by");
+    const auto* pid = argument(source, "preempted_by_pid");
+    return comm && pid ? fmt::format(", preempted by {} (pid {})", *comm, *pid) : "";
+}
+
 std::string doing(const Source& source, std::uint32_t own_pid)
 {
     switch (source.kind) {
         case Kind::cpu: return on_cpu(source);
-        case Kind::run_queue: return "waiting for a CPU";
+        case Kind::run_queue: return "waiting for a CPU" + preempted_by(source);
         case Kind::cpu_throttle: return "throttled by its CPU quota";
         case Kind::stopped: return "stopped";
         case Kind::page_fault: return "in page faults" + at_place(source);
@@ -111,13 +119,16 @@ std::string impact_text(const std::optional<Impact>& impact)
 std::string opening(const SlowCallback& slow, std::string_view held_format, bool blameless)
 {
     const auto held = fmt::format(fmt::runtime(held_format), which(slow.loop), format_duration(slow.duration_ns));
-    if (!blameless) return fmt::format("{} {}", who(slow.task), held);
+    const auto whose = who(slow.task, slow.scope == "iteration");
+    if (!blameless) return fmt::format("{} {}", whose, held);
     const auto& cause = slow.sources.front();
     const auto lost = format_duration(cause.duration_ns);
-    const auto what = cause.kind == Kind::run_queue ? fmt::format("waited {} for a CPU", lost)
+    const auto preempted = preempted_by(cause);
+    const auto what = cause.kind == Kind::run_queue
+                          ? fmt::format("waited {} for a CPU{}", lost, preempted.empty() ? "" : preempted + ",")
                       : cause.kind == Kind::stopped ? fmt::format("was stopped for {}", lost)
                                                     : fmt::format("was throttled by its CPU quota for {}", lost);
-    return fmt::format("{} {} and so {}", who(slow.task), what, held);
+    return fmt::format("{} {} and so {}", whose, what, held);
 }
 
 std::string clause(const Source& source, std::uint64_t whole_ns, std::uint32_t own_pid)
@@ -192,7 +203,7 @@ std::string verdict_of(const BlockingCall& blocking)
 {
     const auto& source = blocking.source;
     const bool nameless = source.kind == Kind::other && source.call.empty();
-    return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop),
+    return fmt::format("{} blocked {} for {}{}.", who(blocking.task, false), which(blocking.loop),
                        format_duration(source.duration_ns),
                        nameless ? ", where is not known" : " " + doing(source, blocking.subject.pid));
 }

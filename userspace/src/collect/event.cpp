@@ -41,7 +41,7 @@ std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
     const auto stack = bytes.subspan(sizeof event.head);
     if (event.head.stack.bytes > stack.size()) return std::nullopt;
     event.stack.assign(stack.begin(), stack.begin() + event.head.stack.bytes);
-    terminate(event.head.task.name);
+    if constexpr (requires { event.head.task; }) terminate(event.head.task.name);
     return event;
 }
 
@@ -69,6 +69,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
             }
             return event;
         }
+        case LW_EVENT_WAIT: return with_stack<WaitEvent>(bytes);
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
         default: return std::nullopt;

@@ -15,16 +15,17 @@
 #include <cstdarg>
 #include <cstring>
 
+#include "collect/loop_table.hpp"
 #include "collect/probe_table.hpp"
+#include "collect/unprobed_loops.hpp"
 #include "loopwatch.skel.h"
-#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
 namespace {
 
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30};
 
 // libbpf speaks up only when something fails; the last line is kept as the reason.
 std::string last_complaint;
@@ -67,6 +68,8 @@ struct Kernel::Parts {
     ring_buffer* ring = nullptr;
     std::span<lw_batch> batches;  // shared with the kernel
     Fd statistics;                // open while calibrating
+    std::optional<LoopTable> table;
+    std::optional<UnprobedLoops> unprobed;
     std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
 
     // What drain() works for.
@@ -76,6 +79,7 @@ struct Kernel::Parts {
 
     ~Parts()
     {
+        unprobed.reset();
         if (!batches.empty()) ::munmap(batches.data(), batches.size_bytes());
         ring_buffer__free(ring);
         for (auto* link : links) bpf_link__destroy(link);
@@ -116,6 +120,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
     bpf_map__set_max_entries(maps.places, options.max_loops * LW_BUFFERS);
+    bpf_map__set_max_entries(maps.unprobed, options.max_loops);
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
     auto& programs = parts.skeleton->progs;
     for (auto* program : {programs.on_probe, programs.on_trace_probe}) prepare(program, options.rung);
@@ -134,6 +139,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         if (memory == MAP_FAILED) return load_error("mapping the batches of traced steps", errno);
         parts.batches = {static_cast<lw_batch*>(memory), options.max_loops};
     }
+    parts.table.emplace(*parts.skeleton);
+    parts.unprobed.emplace(*parts.skeleton, *parts.table);
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
     if (!parts.ring) return load_error("opening the ring buffer", errno);
     return kernel;
@@ -152,6 +159,7 @@ void Kernel::dismiss(pid_t pid)
 {
     const auto key = static_cast<std::uint32_t>(pid);
     bpf_map_delete_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key);
+    parts_->unprobed->dismiss(pid);
 }
 
 Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int file,
@@ -165,29 +173,16 @@ Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int fi
 
 void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
 {
-    auto& maps = parts_->skeleton->maps;
     lw_loop entry = {};
-    if (bpf_map_lookup_elem(bpf_map__fd(maps.loops), &tid, &entry) == 0) return;
     entry.slot = slot;
     entry.loop_id = loop_id;
     entry.pid = static_cast<std::uint32_t>(pid);
-    entry.entered_ns = monotonic_ns();
-    if (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer) != 0) {
-        const std::uint32_t loss = LW_LOSS_loops_untracked;
-        std::vector<std::uint64_t> counts(static_cast<std::size_t>(libbpf_num_possible_cpus()));
-        if (bpf_map_lookup_elem(bpf_map__fd(maps.losses), &loss, counts.data()) == 0) {
-            ++counts[0];
-            bpf_map_update_elem(bpf_map__fd(maps.losses), &loss, counts.data(), BPF_ANY);
-        }
-        return;
-    }
-    // Counted before it is there: a zero must never hide a loop.
-    auto& crowd = parts_->skeleton->bss->crowd;
-    const std::atomic_ref count(crowd[tid % std::size(crowd)]);
-    count.fetch_add(1);
-    if (bpf_map_update_elem(bpf_map__fd(maps.loops), &tid, &entry, BPF_NOEXIST) == 0) return;
-    count.fetch_sub(1);
-    bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &entry.buffer, BPF_ANY);
+    (void)parts_->table->enter(tid, entry);
+}
+
+UnprobedLoops& Kernel::unprobed()
+{
+    return *parts_->unprobed;
 }
 
 std::optional<OngoingDispatch> Kernel::ongoing(std::uint32_t tid) const
@@ -311,6 +306,8 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
     parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
+    const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);
+    parts_->cost_ns[LW_RUN_wait] = parts_->cost_ns[LW_RUN_wait_other] = waits;
     parts_->statistics.reset();
 }
 

@@ -24,6 +24,8 @@
 
 namespace loopwatch {
 
+class UnprobedLoops;
+
 struct KernelOptions {
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;
@@ -59,6 +61,8 @@ public:
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
+    // Loops of programs without probes.
+    UnprobedLoops& unprobed();
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.
     Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns);
 

@@ -61,6 +61,7 @@ void LoopTotals::add(const LoopStats& stats)
     total.comm = room ? process(stats.subject) : "all processes";
     total.interval_ns += stats.interval_ns;
     total.dispatches += stats.dispatches;
+    total.iterations += stats.iterations;
     total.busy_ns += stats.busy_ns;
     total.longest_ns = std::max(total.longest_ns, stats.dispatch_ns.max);
     total.lag_ns = std::max(total.lag_ns, stats.lag_ns.max);
@@ -70,9 +71,12 @@ std::string LoopTotals::text() const
 {
     std::string text;
     for (const auto& [key, total] : loops_) {
-        text += fmt::format("  loop {} of {}: {} dispatches, {:.1f} % busy, longest {}, timers late by up to {}\n",
-                            total.name, total.comm, total.dispatches, percent(total.busy_ns, total.interval_ns),
-                            format_duration(total.longest_ns), format_duration(total.lag_ns));
+        // Neither dispatches nor timers of a program without probes are seen.
+        const bool probes = total.dispatches != 0 || total.iterations == 0;
+        text += fmt::format("  loop {} of {}: {} {}, {:.1f} % busy, longest {}{}\n", total.name, total.comm,
+                            probes ? total.dispatches : total.iterations, probes ? "dispatches" : "iterations",
+                            percent(total.busy_ns, total.interval_ns), format_duration(total.longest_ns),
+                            probes ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;
 }

@@ -22,7 +22,7 @@ private:
     struct Total {
         std::string name;
         std::string comm;
-        std::uint64_t interval_ns = 0, dispatches = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
+        std::uint64_t interval_ns = 0, dispatches = 0, iterations = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
     };
     std::map<std::pair<std::uint32_t, std::string>, Total> loops_;  // by pid and loop id
 };

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "collect/probe_table.hpp"
+#include "collect/unprobed_loops.hpp"
 
 namespace loopwatch {
 
@@ -73,10 +74,11 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
             return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
         return refreshed.error();
     }
-    if (!attachment->carries_probes_)
-        return Error{ExitCode::not_permitted,
-                     fmt::format("process {} ({}) carries no loopwatch probes", pid, attachment->comm_),
-                     "build it with loopwatch::rt, or fire the probes of <loopwatch/probe.hpp> in its event loop"};
+    if (!attachment->carries_runtime_) {
+        attachment->finder_.emplace(attachment->process_, kernel.unprobed(), worker,
+                                    [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); });
+        if (auto started = attachment->finder_->start(); !started) return started.error();
+    }
     if (attachment->process_.stopped())
         attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");
     return attachment;
@@ -85,6 +87,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 Result<void> Attachment::refresh()
 {
     subjects_.clear();
+    if (finder_) finder_->tidy();
     const auto hash = process_.modules_hash();
     if (hash == modules_hash_) {
         scan_registries();
@@ -150,7 +153,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
                              site.arguments));
         } else {
             checked.push_back({row->id, site.offset, site.semaphore_offset});
-            carries_probes_ = true;
+            carries_runtime_ |= site.name == "slow_dispatch";
             if (kernel_.rung() != AttachRung::none) probes_.insert(site.name);
         }
     }
@@ -188,6 +191,31 @@ void Attachment::add_loop(std::uint64_t slot_address, std::uint32_t tid)
 void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 {
     std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    if (finder_) finder_->forget(tid);
+}
+
+void Attachment::on_wait(const WaitEvent& event)
+{
+    if (finder_) finder_->on(event);
+}
+
+void Attachment::found_loop(std::uint32_t tid)
+{
+    const auto thread = static_cast<pid_t>(tid);
+    known_loops_.push_back({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
+}
+
+bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
+{
+    if (loop.slot) return loops_.read(loop.slot, slot);
+    const auto own = kernel_.unprobed().slot(loop.tid);
+    if (own) slot = *own;
+    return own.has_value();
+}
+
+std::optional<std::uint64_t> Attachment::seq(const LoopView& loop) const
+{
+    return loop.slot ? loops_.memory().object<std::uint64_t>(loop.slot) : kernel_.unprobed().seq(loop.tid);
 }
 
 const LoopView* Attachment::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
@@ -209,6 +237,7 @@ const Subject& Attachment::subject(std::uint32_t tid)
 std::vector<int> Attachment::tiers() const
 {
     std::vector<int> tiers;
+    if (finder_) tiers.push_back(0);
     if (shim_) tiers.push_back(1);
     if (probes_.contains("slow_dispatch")) tiers.push_back(3);
     return tiers;

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 
 #include "analysis/finding.hpp"
 #include "collect/kernel.hpp"
+#include "session/loop_finder.hpp"
 #include "stack/symbol_worker.hpp"
 #include "target/loops.hpp"
 #include "target/process.hpp"
@@ -26,7 +28,8 @@ struct AttachmentOptions {
 
 class Attachment {
 public:
-    // Fails as Process::open does, or not_permitted when the process carries nothing that could be watched.
+    // Fails as Process::open does. Loops of a program without probes are found once the worker has unwound the stacks
+    // it was sent.
     static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
                                                       const AttachmentOptions& options);
     ~Attachment();
@@ -42,6 +45,12 @@ public:
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
     const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
+    // Of programs without probes: where one of its threads waits.
+    void on_wait(const WaitEvent& event);
+    // What the loop publishes, or what the kernel side keeps for it; false: unreadable, or it is gone.
+    bool read(const LoopView& loop, lw_loop_slot& slot) const;
+    std::optional<std::uint64_t> seq(const LoopView& loop) const;
+    const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(std::uint64_t slot, std::uint32_t tid);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
@@ -62,6 +71,7 @@ private:
     Result<void> attach_module(const ModuleMapping& module);
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
+    void found_loop(std::uint32_t tid);
     void warn(std::string warning);
 
     Process process_;
@@ -79,7 +89,8 @@ private:
     std::vector<LoopView> known_loops_;
     std::vector<Link> links_, trace_links_;
     std::set<std::string> probes_;  // attached
-    bool carries_probes_ = false;
+    bool carries_runtime_ = false;
+    std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
     std::string build_id_;
     bool shim_ = false;
     std::vector<std::string> warnings_;

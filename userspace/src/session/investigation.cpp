@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "analysis/calls.hpp"
+#include "session/captured_stack.hpp"
 #include "target/descriptor.hpp"
 
 namespace loopwatch {
@@ -25,17 +26,6 @@ WokenBy woken_by(WakeOrigin origin)
         case WakeOrigin::unknown: break;
     }
     return WokenBy::unknown;
-}
-
-CapturedStack captured(const lw_event& event, const lw_stack& stack, std::vector<std::uint8_t> bytes)
-{
-    CapturedStack captured;
-    captured.pid = event.pid;
-    std::copy(std::begin(stack.registers.dwarf), std::end(stack.registers.dwarf), captured.dwarf_registers);
-    captured.base = stack.base;
-    captured.bytes = std::move(bytes);
-    captured.truncated = stack.truncated != 0;
-    return captured;
 }
 
 // What the kernel saw behind a descriptor when the thread blocked on it; a path is that within its filesystem.
@@ -65,6 +55,8 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const K
     BlockFacts block;
     block.syscall = head.syscall;
     std::copy(std::begin(head.args), std::end(head.args), block.args);
+    block.ip = head.stack.registers.dwarf[LW_REG_RIP];
+    block.sp = head.stack.registers.dwarf[LW_REG_RSP];
     block.task_state = head.state;
     block.total_ns = head.total_ns;
     block.longest_ns = head.longest_ns;
@@ -142,6 +134,8 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.end_ns = closing.end_ns;
     facts.blocked_ns = closing.blocked_ns;
     facts.runq_ns = closing.runq_ns;
+    facts.throttled_ns = closing.throttled_ns;
+    if (closing.rival.tid) facts.rival = Waker{closing.rival.pid, closing.rival.tid, closing.rival.comm, {}};
     facts.stopped_ns = closing.stopped_ns;
     facts.other_blocked_ns = closing.other_blocked_ns;
     facts.blocks = closing.blocks;
@@ -209,7 +203,10 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     auto facts = std::make_shared<DispatchFacts>();
     facts->subject = attachment.subject(bundle.tid);
     facts->loop.id = std::to_string(bundle.loop_id);
-    if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) facts->loop.name = loop->name;
+    if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) {
+        facts->loop.name = loop->name;
+        facts->iteration = loop->slot == 0;
+    }
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
     if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());
@@ -238,7 +235,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     const auto ask = [&](const auto& event, std::vector<Frame>& to) {
         if (event.stack.empty()) return;
         ++*outstanding;
-        worker.unwind(captured(event.head.event, event.head.stack, event.stack),
+        worker.unwind(captured_stack(event.head.event.pid, event.head.stack, event.stack),
                       [&to, finish](std::vector<Frame> frames) {
                           to = std::move(frames);
                           finish();

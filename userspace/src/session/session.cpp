@@ -8,6 +8,7 @@
 
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
+#include "collect/unprobed_loops.hpp"
 #include "session/investigation.hpp"
 #include "session/stall.hpp"
 #include "session/trace_events.hpp"
@@ -22,6 +23,8 @@ namespace {
 constexpr std::size_t records_a_round = 4096;
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t farewell_ns = 2'000'000'000;  // how long the summary waits for stacks still being explained
+constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long the start waits for stacks that tell the loops
+constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
 
 }  // namespace
@@ -66,12 +69,30 @@ Result<void> Session::attach_targets()
         if (!attachment) return attachment.error();
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
+    find_loops();
     if (kernel_->rung() == AttachRung::none)
         warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
     if (kernel_->rung() == AttachRung::perf_pid)
         warnings_.push_back(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
     return {};
+}
+
+// Detection is live when the loops are known: those that wait by now and, of the rest, those that do within a moment.
+void Session::find_loops()
+{
+    const auto awake = [](const auto& target) { return target.second->finder() && target.second->finder()->awake(); };
+    const bool some_awake = std::any_of(targets_.begin(), targets_.end(), awake);
+    const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
+    for (auto now = start; now < least || (worker_->pending() && now < most); now = monotonic_ns()) {
+        kernel_->drain(records_a_round, [this](const Event& event) {
+            if (const auto* wait = std::get_if<WaitEvent>(&event))
+                on(*wait);
+            else if (early_.size() < records_a_round)
+                early_.push_back(event);
+        });
+        wait_for_worker(5);
+    }
 }
 
 Result<void> Session::check_threads()
@@ -103,7 +124,7 @@ Result<void> Session::check_floor()
     for (auto& [pid, target] : targets_)
         for (const auto& loop : target->known_loops()) {
             lw_loop_slot slot;
-            if (!target->loops().read(loop.slot, slot) || slot.floor_ns <= options_.threshold_ns) continue;
+            if (!target->read(loop, slot) || slot.floor_ns <= options_.threshold_ns) continue;
             return Error{ExitCode::usage,
                          fmt::format("threshold {} is below the floor of process {} ({})",
                                      format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns)),
@@ -129,6 +150,7 @@ Result<ExitCode> Session::run()
     reporter_.flush();
     kernel_->start_calibration();
     calibrating_ = true;
+    for (const auto& event : std::exchange(early_, {})) on_event(event);
 
     while (!interrupted_ && !reporter_.failure() && !targets_.empty()) {
         wait();
@@ -242,6 +264,11 @@ void Session::on(const StepEvent& event)
         reporter_.publish(*record);
 }
 
+void Session::on(const WaitEvent& event)
+{
+    if (auto* target = find(event.head.event.pid)) target->on_wait(event);
+}
+
 void Session::on(const WakeEvent&)
 {
     watchdog_->wake(monotonic_ns());
@@ -259,8 +286,31 @@ void Session::explain_bundle(DispatchBundle bundle)
     auto* target = find(bundle.pid);
     if (!target) return;
     investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
+        if (!is_an_iteration(facts)) return;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     });
+}
+
+// By the time its stacks are unwound, all places where it waited have been judged: a sleep of the loop's own, the first
+// at its place, parts two iterations that nobody could tell apart. And what goes on once the loop has returned to main
+// is no callback, unless it comes back.
+bool Session::is_an_iteration(const DispatchFacts& facts)
+{
+    const auto* target = find(facts.subject.pid);
+    const auto* finder = target ? target->finder() : nullptr;
+    if (!finder || !facts.iteration) return true;
+    const auto& sites = finder->sites();
+    const auto tid = facts.subject.tid;
+    for (const auto& block : facts.blocks_by_place) {
+        if (block.syscall < 0) continue;
+        const auto syscall = static_cast<std::uint32_t>(block.syscall);
+        if (!sites.idles_at(wait_site(tid, syscall, block.ip, block.sp, block.args[0]))) continue;
+        ++unclear_iterations_;
+        return false;
+    }
+    const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
+    return !facts.in_progress ||
+           (std::ranges::none_of(facts.blocks_by_place, left) && std::ranges::none_of(facts.samples, left));
 }
 
 void Session::tick(std::uint64_t now_ns)
@@ -269,8 +319,9 @@ void Session::tick(std::uint64_t now_ns)
     for (const auto& overdue : watchdog_->take_overdue()) {
         auto* target = find(overdue.pid);
         if (!target || !wanted(overdue.tid)) continue;
+        if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
-        if (ongoing && ongoing->loop.seq != overdue.slot.seq)
+        if (overdue.slot_address && ongoing && ongoing->loop.seq != overdue.slot.seq)
             if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, target->loops()))
                 ongoing = std::move(asleep);
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
@@ -314,15 +365,18 @@ void Session::drain_all()
     kernel_->drain_batches([this](const Event& event) { on_event(event); });
 }
 
+void Session::wait_for_worker(int timeout_ms)
+{
+    pollfd wait{worker_->descriptor(), POLLIN, 0};
+    ::poll(&wait, 1, timeout_ms);
+    worker_->poll();
+}
+
 void Session::end_target(std::uint32_t pid, const char* reason)
 {
     for (auto& bundle : book_.abandon_all()) explain_bundle(std::move(bundle));
     const auto until = monotonic_ns() + farewell_ns;
-    while (worker_->pending() && monotonic_ns() < until) {
-        pollfd wait{worker_->descriptor(), POLLIN, 0};
-        ::poll(&wait, 1, 50);
-        worker_->poll();
-    }
+    while (worker_->pending() && monotonic_ns() < until) wait_for_worker(50);
     auto& target = *targets_.at(pid);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     targets_.erase(pid);
@@ -364,6 +418,7 @@ Counts Session::losses() const
     lost["symbol_worker"] = worker_->failures();
     lost["dispatch_book"] = book_.overflow();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
+    lost["iteration_unclear"] = unclear_iterations_;
     lost["sampling_failed"] = watchdog_->failures();
     return lost;
 }

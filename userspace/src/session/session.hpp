@@ -40,6 +40,7 @@ public:
 private:
     Session(SessionOptions options, Sink& sink);
     Result<void> attach_targets();
+    void find_loops();
     Result<void> check_threads();
     Result<void> check_floor();
     void publish_start();
@@ -48,6 +49,7 @@ private:
     void wait();
     bool drain();
     void drain_all();
+    void wait_for_worker(int timeout_ms);
     void on_event(const Event& event);
     void on(const lw_loop_started& event);
     void on(const lw_dispatch& event);
@@ -55,9 +57,11 @@ private:
     void on(const SampleEvent& event);
     void on(const CallEvent& event);
     void on(const StepEvent& event);
+    void on(const WaitEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void explain_bundle(DispatchBundle bundle);
+    bool is_an_iteration(const DispatchFacts& facts);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit_trace_overhead(std::uint64_t now_ns);
@@ -82,11 +86,13 @@ private:
     Statistics statistics_;
 
     EndingSignals signals_;
+    std::uint64_t unclear_iterations_ = 0;
     bool interrupted_ = false;
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
     TraceLimit trace_limit_;
-    bool backlog_ = false;  // records wait; trace records do not wake us
+    std::vector<Event> early_;  // came before the session was live
+    bool backlog_ = false;      // records wait; trace records do not wake us
     bool calibrating_ = false, trace_stepped_down_ = false;
 };
 

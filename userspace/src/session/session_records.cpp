@@ -32,7 +32,7 @@ std::uint64_t floor_of(Attachment& target)
     std::uint64_t floor = 0;
     for (const auto& loop : target.known_loops()) {
         lw_loop_slot slot;
-        if (target.loops().read(loop.slot, slot)) floor = std::max<std::uint64_t>(floor, slot.floor_ns);
+        if (target.read(loop, slot)) floor = std::max<std::uint64_t>(floor, slot.floor_ns);
     }
     return floor;
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "session/captured_stack.hpp"
 #include "target/sleeper.hpp"
 
 namespace loopwatch {
@@ -38,6 +39,8 @@ void add_scheduling(lw_dispatch& closing, OngoingDispatch& ongoing, std::uint64_
     const auto& loop = ongoing.loop;
     closing.blocked_ns = loop.blocked_ns;
     closing.runq_ns = loop.runq_ns;
+    closing.throttled_ns = loop.throttled_ns;
+    closing.rival = loop.rival;
     closing.stopped_ns = loop.stopped_ns;
     closing.other_blocked_ns = loop.other_blocked_ns;
     closing.blocks = loop.blocks;
@@ -86,26 +89,6 @@ lw_task_view view_task(std::uint64_t address, const Memory& memory)
         next = std::bit_cast<std::uint64_t>(frame->awaiter);
     }
     return view;
-}
-
-constexpr std::uint64_t page = 4096;
-
-// The stack from `sp` to just above the loop's own frame, page by page, as the kernel side copies it.
-std::vector<std::uint8_t> copy_stack(lw_stack& stack, std::uint64_t sp, std::uint64_t top, const Memory& memory)
-{
-    stack.base = sp;
-    const auto want = top > sp ? std::min<std::uint64_t>(top + LW_ABOVE_LOOP - sp, LW_STACK_BYTES) : LW_STACK_BYTES;
-    std::vector<std::uint8_t> bytes(want);
-    std::uint64_t done = 0;
-    while (done < want) {
-        const auto step = std::min(page - (sp + done) % page, want - done);
-        if (!memory.read(sp + done, bytes.data() + done, step)) break;
-        done += step;
-    }
-    bytes.resize(done);
-    stack.bytes = static_cast<std::uint32_t>(done);
-    stack.truncated = sp + done < top;
-    return bytes;
 }
 
 }  // namespace

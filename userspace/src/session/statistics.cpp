@@ -78,7 +78,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
     std::vector<LoopStats> records;
     for (const auto& loop : attachment.known_loops()) {
         lw_loop_slot slot;
-        if (!attachment.loops().read(loop.slot, slot)) continue;
+        if (!attachment.read(loop, slot)) continue;
         const auto key = std::pair(loop.tid, loop.id);
         const auto known = last_.find(key);
         if (known == last_.end()) {
@@ -92,7 +92,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.loop = {std::to_string(loop.id), loop.name};
         stats.interval_ns = now_ns - known->second.at_ns;
         stats.iterations = slot.iterations - before.iterations;
-        stats.dispatches = (slot.seq - before.seq + 1) / 2;
+        stats.dispatches = loop.slot ? (slot.seq - before.seq + 1) / 2 : 0;
         stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
         stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
         stats.utilization =
@@ -105,7 +105,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.tasks_created = slot.tasks_created - before.tasks_created;
         stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
         stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
-        dispatches_ += stats.dispatches;
+        dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
         for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
         known->second = {slot, now_ns, known->second.credited_ns, known->second.waited_ns};
         records.push_back(std::move(stats));

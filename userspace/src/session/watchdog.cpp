@@ -37,7 +37,7 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     bool active = false;
     for (const auto& loop : attachment.known_loops()) {
-        const auto seq = attachment.loops().memory().object<std::uint64_t>(loop.slot);
+        const auto seq = attachment.seq(loop);
         if (!seq || loop.tid == 0) continue;
         auto& seen = seen_[loop.tid];
         if (seen.seq != *seq) {
@@ -51,8 +51,7 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         active = true;
         lw_loop_slot slot = {};
         std::uint64_t since = seen.since_ns;
-        if (attachment.loops().read(loop.slot, slot) && slot.seq == *seq && slot.start)
-            since = moment_ns(slot, slot.start);
+        if (attachment.read(loop, slot) && slot.seq == *seq && slot.start) since = moment_ns(slot, slot.start);
         const auto age_ns = now_ns > since ? now_ns - since : 0;
         sample(seen, loop.tid, age_ns);
         if (age_ns < seen.told_ns || slot.seq != *seq) continue;

@@ -50,7 +50,7 @@ json encode_frames(const std::vector<Frame>& frames)
     for (const Frame& frame : frames) {
         const unsigned flags = (frame.inlined ? flag_inlined : 0u) | (frame.truncated ? flag_truncated : 0u);
         list.push_back({clean_text(frame.function), frame.module, frame.build_id, frame.offset, clean_text(frame.file),
-                        frame.line, flags});
+                        frame.line, flags, frame.cfa});
         if (list.size() == max_answer_frames) break;
     }
     return list;
@@ -62,8 +62,8 @@ std::optional<std::vector<Frame>> decode_frames(const json& list)
     std::vector<Frame> frames;
     frames.reserve(list.size());
     for (const json& item : list) {
-        if (!item.is_array() || item.size() != 7 || !texts(item, {0, 1, 2, 4})) return std::nullopt;
-        for (const std::size_t i : {3, 5, 6})
+        if (!item.is_array() || item.size() != 8 || !texts(item, {0, 1, 2, 4})) return std::nullopt;
+        for (const std::size_t i : {3, 5, 6, 7})
             if (!item[i].is_number_unsigned()) return std::nullopt;
         Frame frame;
         frame.function = text_at(item, 0);
@@ -74,6 +74,7 @@ std::optional<std::vector<Frame>> decode_frames(const json& list)
         frame.line = static_cast<std::uint32_t>(std::min<std::uint64_t>(item[5].get<std::uint64_t>(), INT32_MAX));
         const auto flags = item[6].get<std::uint64_t>();
         frame.inlined = (flags & flag_inlined) != 0;
+        frame.cfa = item[7].get<std::uint64_t>();
         frame.truncated = (flags & flag_truncated) != 0;
         if (!is_build_id(frame.build_id)) return std::nullopt;
         frames.push_back(std::move(frame));

@@ -49,10 +49,14 @@ std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
     walk_ = {&stack, {}, 0, false};
     const std::uint64_t pc = stack.dwarf_registers[pc_register];
     if (attached_) dwfl_getthread_frames(dwfl_.get(), static_cast<pid_t>(pid_), &ProcessImage::on_frame, this);
-    if (walk_.lookups.empty()) walk_.lookups.push_back(pc);
+    if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[sp_register]});
 
     std::vector<Frame> frames;
-    for (const std::uint64_t address : walk_.lookups) symbolize(address, frames);
+    for (std::size_t i = 0; i < walk_.steps.size(); ++i) {
+        symbolize(walk_.steps[i].lookup, frames);
+        // The caller's stack pointer is where a frame ends.
+        if (i + 1 < walk_.steps.size()) frames.back().cfa = walk_.steps[i + 1].sp;
+    }
     frames.back().truncated = walk_.cut;
     progress_.reading(0);
     return frames;
@@ -123,15 +127,15 @@ int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
     Dwarf_Word sp = 0;
     if (!dwfl_frame_pc(frame, &pc, &activation) || pc == 0) return DWARF_CB_ABORT;
     // Hostile or missing unwind information may run in circles: each caller's stack pointer lies above its callee's.
-    const bool first = walk.lookups.empty();
+    const bool first = walk.steps.empty();
     if (dwfl_frame_reg(frame, sp_register, &sp) == 0) {
         if (!first && sp <= walk.last_sp) return walk.cut = true, DWARF_CB_ABORT;
         walk.last_sp = sp;
     }
-    if (walk.lookups.size() == max_frames) return walk.cut = true, DWARF_CB_ABORT;
+    if (walk.steps.size() == max_frames) return walk.cut = true, DWARF_CB_ABORT;
     const std::uint64_t lookup = activation ? pc : pc - 1;
     const Module* module = image.find(lookup);
-    walk.lookups.push_back(lookup);
+    walk.steps.push_back({lookup, sp});
     image.progress_.reading(module != nullptr ? module->file_id : 0);
     return DWARF_CB_OK;
 }

@@ -41,7 +41,11 @@ public:
 private:
     struct Walk {
         const CapturedStack* stack = nullptr;
-        std::vector<std::uint64_t> lookups;  // the address to look up for each frame
+        struct Step {
+            std::uint64_t lookup = 0;  // the address to look up
+            std::uint64_t sp = 0;      // 0: unknown
+        };
+        std::vector<Step> steps;
         std::uint64_t last_sp = 0;
         bool cut = false;  // the rest of the stack could not be read
     };

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Loops of programs that carry no probes: an iteration lasts from the return of one wait of the loop's own to the next.
+ * Which waits are the loop's own, stack depth cannot tell (an epoll_wait may lie deeper than a sleep in a callback: the
+ * reactor keeps its events on the stack); the collector tells, once a place, by the call chain. Until it has, nothing
+ * begins or ends there. */
+#ifndef LW_UNPROBED_BPF_H
+#define LW_UNPROBED_BPF_H
+
+#include "lw_blocks.bpf.h"
+
+#define NR_POLL 7
+#define NR_SELECT 23
+#define NR_FUTEX 202
+#define NR_IO_GETEVENTS 208
+#define NR_RESTART_SYSCALL 219
+#define NR_EPOLL_WAIT 232
+#define NR_PSELECT6 270
+#define NR_PPOLL 271
+#define NR_EPOLL_PWAIT 281
+#define NR_IO_PGETEVENTS 333
+#define NR_IO_URING_ENTER 426
+#define NR_EPOLL_PWAIT2 441
+
+#define FUTEX_COMMAND 0x7f
+#define FUTEX_WAIT_BITSET 9 /* glibc: condition variables and semaphores, never mutexes */
+#define IO_URING_GETEVENTS 1
+
+/* A wait for whatever comes next: what makes a thread a loop, if it does so at one place again and again. One
+ * descriptor alone is no loop's business but a reader's. */
+static __always_inline bool waits_for_events(const struct pt_regs *regs)
+{
+    switch (regs->orig_ax) {
+        case NR_EPOLL_WAIT:
+        case NR_EPOLL_PWAIT:
+        case NR_EPOLL_PWAIT2:
+        case NR_SELECT:
+        case NR_PSELECT6:
+        case NR_IO_GETEVENTS:
+        case NR_IO_PGETEVENTS: return true;
+        case NR_POLL:
+        case NR_PPOLL: return regs->si > 1;
+        case NR_IO_URING_ENTER: return regs->dx > 0 && regs->r10 & IO_URING_GETEVENTS;
+        default: return false;
+    }
+}
+
+/* And those of a thread that is a loop: idle threads of a pool park on a condition variable. */
+static __always_inline bool may_idle(const struct pt_regs *regs)
+{
+    if (regs->orig_ax == NR_FUTEX) return (regs->si & FUTEX_COMMAND) == FUTEX_WAIT_BITSET;
+    return regs->orig_ax == NR_RESTART_SYSCALL || regs->orig_ax == NR_POLL || regs->orig_ax == NR_PPOLL ||
+           waits_for_events(regs);
+}
+
+static __always_inline __u64 object_of(const struct pt_regs *regs)
+{
+    switch (regs->orig_ax) {
+        case NR_EPOLL_WAIT:
+        case NR_EPOLL_PWAIT:
+        case NR_EPOLL_PWAIT2:
+        case NR_IO_GETEVENTS:
+        case NR_IO_PGETEVENTS:
+        case NR_IO_URING_ENTER: return regs->di;
+        default: return 0;
+    }
+}
+
+static __always_inline struct lw_unprobed *unprobed_of(const struct lw_loop *loop)
+{
+    return bpf_map_lookup_elem(&unprobed, &loop->buffer);
+}
+
+static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid, __u64 now)
+{
+    const __u32 key = 0;
+    struct lw_question *question_ = bpf_map_lookup_elem(&question, &key);
+    if (!question_) return;
+    struct lw_wait *wait = &question_->wait;
+    __builtin_memset(wait, 0, sizeof(*wait));
+    wait->event.kind = LW_EVENT_WAIT;
+    wait->event.time_ns = now;
+    wait->event.pid = pid;
+    wait->event.tid = tid;
+    wait->syscall = regs->orig_ax;
+    wait->args[0] = regs->di;
+    wait->args[1] = regs->si;
+    wait->args[2] = regs->dx;
+    wait->args[3] = regs->r10;
+    wait->args[4] = regs->r8;
+    wait->args[5] = regs->r9;
+    read_registers(&wait->stack.registers, regs);
+    read_stack(&wait->stack, question_->raw + sizeof(*wait), 0);
+    __u32 bytes = wait->stack.bytes;
+    if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
+    wait->event.size = sizeof(*wait) + bytes;
+    emit(question_, sizeof(*wait) + bytes, 0);
+}
+
+/* Index of the place; a new one is asked about. */
+static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unprobed *own, __u32 tid,
+                                     const struct pt_regs *regs, __u64 now)
+{
+    const __u64 object = object_of(regs);
+    const __u32 syscall = regs->orig_ax;
+    __u32 i = 0;
+
+    for (; i < LW_SITES; i++) {
+        if (i >= own->site_count) break;
+        const struct lw_site *site = &own->sites[i];
+        if (site->ip != regs->ip || site->sp != regs->sp) continue;
+        /* A wait that a signal interrupted goes on as restart_syscall. */
+        if (syscall == NR_RESTART_SYSCALL || (site->syscall == syscall && site->object == object)) return i;
+    }
+    if (syscall == NR_RESTART_SYSCALL) return LW_NO_SITE;
+    if (i >= LW_SITES) {
+        lose(LW_LOSS_sites_overflow);
+        return LW_NO_SITE;
+    }
+    own->sites[i].ip = regs->ip;
+    own->sites[i].sp = regs->sp;
+    own->sites[i].object = object;
+    own->sites[i].syscall = syscall;
+    own->sites[i].verdict = LW_VERDICT_NONE;
+    own->site_count = i + 1;
+    ask(regs, loop->pid, tid, now);
+    return i;
+}
+
+static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
+{
+    return site < LW_SITES && own->sites[site].verdict == LW_VERDICT_IDLE;
+}
+
+static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
+{
+    if (own->slot.seq & 1) return;
+    own->unsure = 0;
+    own->began_unsure = 0;
+    own->slot.start = now;
+    own->slot.seq++;
+}
+
+static __always_inline void end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end,
+                                          __u64 now)
+{
+    struct lw_loop_slot *slot = &own->slot;
+    if (!(slot->seq & 1)) return;
+    if (own->unsure) {
+        if (idles_at(own, own->unsure - 1)) {
+            slot->start = own->unsure_ns;
+        } else if (own->began_unsure) {
+            slot->seq++;
+            return;
+        }
+    }
+    const __u64 lasted = end > slot->start ? end - slot->start : 0;
+    const bool slow = lasted >= cfg_threshold_ns;
+    if (slow || (loop->seq == slot->seq && loop->long_blocks)) {
+        struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
+        if (record) {
+            record->slow = slow;
+            emit(record, sizeof(*record), 0);
+        }
+    }
+    slot->iterations++;
+    slot->busy_ticks += lasted;
+    if (lasted > slot->max_ticks) slot->max_ticks = lasted;
+    const __u32 bucket = lw_bucket_of(lasted);
+    if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
+    slot->seq++;
+}
+
+/* Leaves a place that nobody has judged yet. If the verdict will be that the loop idles there, an iteration ended and
+ * another begins: what is slow by now is told now, what comes next is watched as if. */
+static __always_inline void leaves_unsure(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u32 site,
+                                          __u64 now)
+{
+    if (own->slot.seq & 1 && (now - own->slot.start >= cfg_threshold_ns || loop->long_blocks))
+        end_iteration(loop, own, tid, now, now);
+    if (!(own->slot.seq & 1)) {
+        begin_iteration(own, now);
+        own->began_unsure = 1;
+    }
+    own->unsure = site + 1;
+    own->unsure_ns = now;
+}
+
+/* About to poll at a place of its own. Whether it will sleep nobody knows: if not, what follows is the next iteration,
+ * so that it begins here. A loop under load may not sleep for seconds, and has no context switch at all. */
+static __always_inline void polls(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u32 site, __u64 now)
+{
+    end_iteration(loop, own, tid, now, now);
+    begin_iteration(own, now);
+    own->polled_ns = now;
+    own->polled_site = site;
+}
+
+/* Goes to sleep at a place of its own. What began with this very call was no iteration, unless it was stopped there. */
+static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 now)
+{
+    if (own->slot.seq & 1 && own->slot.start == own->polled_ns && loop->site == own->polled_site &&
+        !(loop->seq == own->slot.seq && loop->stopped_ns >= cfg_threshold_ns))
+        own->slot.seq++;
+    end_iteration(loop, own, tid, now, now);
+    loop->off = LW_OFF_IDLE;
+    loop->off_ns = now;
+    own->slot.poll_since = now;
+}
+
+/* Back on the CPU after a sleep at loop->site. True: it had been idle. */
+static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
+    if (!own) return false;
+    const __u32 site = loop->site;
+    const bool idle = idles_at(own, site);
+    loop->site = LW_NO_SITE;
+    own->slot.poll_since = 0;
+    if (!idle) {
+        if (site < LW_SITES && own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, now);
+        if (loop->off != LW_OFF_IDLE) return false;
+    } else {
+        end_iteration(loop, own, tid, loop->off_ns, now); /* the verdict came while it slept */
+        own->slot.idle_ticks += now - loop->off_ns;
+        begin_iteration(own, now);
+    }
+    loop->off = LW_OFF_NOT;
+    return true;
+}
+
+#endif

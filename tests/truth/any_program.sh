@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Programs without probes: stalls of every kind on an io_context of two threads, and one of some kinds on loops of every kind, are found
+# and told right, each once; while they are healthy, under load and at rest, nothing is.
+. "$(dirname "$0")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/stripped/any_loop"
+
+judge() { /usr/bin/python3 "$root/tests/truth/judge.py" "$@"; }
+
+rows=$work/rows
+count=7 # a prime: no divisor of it could hide
+ms=120 thresholds=() healthy_seconds=20
+if [ "${LOOPWATCH_QUICK:-}" = 1 ]; then
+    ms=50 thresholds=(--threshold 25ms --block-threshold 5ms) healthy_seconds=5
+fi
+on_disk() { [[ $(stat -f -c %T "$work") != tmpfs ]]; }
+
+# stalls NAME KINDS PROGRAM…: of each of the kinds under one session a kind. Leaves the program running as NAME.
+stalls() {
+    local name=$1 kinds=$2 kind length
+    shift 2
+    start_fixture "$name" "$@"
+    for kind in $kinds; do
+        if [[ $kind =~ ^(fsync|page_fault)$ ]] && ! on_disk; then
+            skip_check "$name $kind" "$work is a tmpfs: nothing there waits for a disk"
+            continue
+        fi
+        # Of a mixed one only a part burns: long enough to be sampled on a busy machine.
+        length=$ms
+        if [ "$kind" = mixed ]; then length=$((2 * ms)); fi
+        watch "$name-$kind" "$target" "${thresholds[@]}"
+        ask "$name" "go $kind $count $length" '^done' 60 || fail "$name: not done"
+        end_session
+        grep -E "^stall $kind " "$work/$name.out" >"$work/$name-$kind.truth" || true
+        check "$name, $kind: $count stalls, $count right findings, no other" \
+            judge case "$kind" --tier 0 --name "$name $kind" --count "$count" --truth "$work/$name-$kind.truth" \
+            --report "$work/$name-$kind.out" --rows "$rows" "${judged[@]}"
+    done
+}
+
+# healthy NAME PROGRAM…: at rest, under load, at rest again; at the end one stall proves that the session was not deaf.
+healthy() {
+    local name=$1 before after
+    shift
+    start_fixture "$name" "$@"
+    watch "$name-report" "$target"
+    ask "$name" count '^count'
+    before=${answer#count }
+    ask "$name" "load 20" '^done'
+    # Not a synchronisation: the time that the program is to be healthy.
+    sleep "$healthy_seconds"
+    ask "$name" rest '^done'
+    sleep 1
+    ask "$name" count '^count'
+    after=${answer#count }
+    ask "$name" "load 0" '^done'
+    ask "$name" "go sleep 1 150" '^done'
+    end_session
+    check "$name: $((after - before)) callbacks, not one finding, then the one it provoked" \
+        judge clean --truth "$work/$name.out" --report "$work/$name-report.out" --dispatches "$(((after - before) / 200))" \
+        --rows "$rows" --name "$name"
+    tell "$name" quit
+    stop "$target"
+}
+
+judged=()
+stalls pool "sleep many_small_sleeps fsync lock cpu pipe read_pipe network dns process system nested_wait file_lock page_fault mixed" \
+    "$fixtures/any_loop" --threads 2 --dir "$work" asio
+for loop in epoll poll ppoll select pselect uring uv event boost; do
+    stalls "$loop" "sleep cpu nested_wait dns" "$fixtures/any_loop" --dir "$work" "$loop"
+done
+judged=(--unstripped "$fixtures")
+stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads 2 --dir "$work" boost
+
+for threads in 1 2 4; do healthy "clean-asio-$threads" "$fixtures/any_loop" --threads "$threads" --dir "$work" asio; done
+healthy clean-boost-2 "$fixtures/any_loop" --threads 2 --dir "$work" boost
+for loop in epoll poll uring uv event; do healthy "clean-$loop" "$fixtures/any_loop" --dir "$work" "$loop"; done
+
+judge table "$rows" "$build/truth-any-program.json"

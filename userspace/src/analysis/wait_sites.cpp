@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/wait_sites.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "analysis/frames.hpp"
+#include "analysis/function_name.hpp"
+
+namespace loopwatch {
+namespace {
+
+constexpr std::string_view park_functions[] = {"asio::detail::scheduler::", "boost::asio::detail::scheduler::"};
+
+// By their x86-64 numbers, as in calls.def.
+constexpr std::uint32_t poll_calls[] = {7 /* poll */, 23 /* select */, 270 /* pselect6 */, 271 /* ppoll */};
+constexpr std::uint32_t event_calls[] = {208 /* io_getevents */,  232 /* epoll_wait */,     281 /* epoll_pwait */,
+                                         333 /* io_pgetevents */, 426 /* io_uring_enter */, 441 /* epoll_pwait2 */};
+
+bool polls(std::uint32_t syscall)
+{
+    return std::ranges::find(poll_calls, syscall) != std::end(poll_calls);
+}
+
+// Inlined frames are part of the next one that is real.
+std::vector<Frame> real_calls(const std::vector<Frame>& stack)
+{
+    std::vector<Frame> calls;
+    for (const auto& frame : stack)
+        if (!frame.inlined && (!calls.empty() || owner_of(frame) != FrameOwner::libc)) calls.push_back(frame);
+    return calls;
+}
+
+bool same_code(const Frame& a, const Frame& b)
+{
+    return a.offset == b.offset && a.module == b.module;
+}
+
+// One activation of one function, seen twice.
+bool same_activation(const Frame& a, const Frame& b)
+{
+    if (a.cfa == 0 || a.cfa != b.cfa || a.module != b.module) return false;
+    return a.function.empty() || b.function.empty() || a.function == b.function;
+}
+
+struct Fork {
+    std::size_t ours = 0, theirs = 0;  // calls on either side within the innermost activation both share
+};
+
+// Where two stacks of a thread part; nullopt: nothing is common to what could be read of them.
+std::optional<Fork> fork_of(const std::vector<Frame>& ours, const std::vector<Frame>& theirs)
+{
+    for (std::size_t j = 0; j < theirs.size(); ++j)
+        for (std::size_t i = 0; i < ours.size(); ++i)
+            if (same_activation(ours[i], theirs[j])) return Fork{i, j};
+    return std::nullopt;
+}
+
+// How many of the innermost calls are the same code: the machinery that leads to the wait.
+std::size_t common_machinery(const std::vector<Frame>& a, const std::vector<Frame>& b)
+{
+    std::size_t common = 0;
+    while (common < std::min(a.size(), b.size()) && same_code(a[common], b[common])) ++common;
+    return common;
+}
+
+enum class Relation { beside, inside, around };  // ours to theirs: of its callback, or the other way round
+
+Relation relation_of(const WaitSite& our_site, const std::vector<Frame>& ours, const WaitSite& their_site,
+                     const std::vector<Frame>& theirs)
+{
+    const auto fork = fork_of(ours, theirs);
+    if (!fork) return our_site.sp < their_site.sp ? Relation::inside : Relation::around;
+    const auto machinery = common_machinery(ours, theirs);
+    // All of the loop a second time below one call of its own: a loop run by a callback.
+    if (machinery > fork->theirs) return Relation::inside;
+    if (machinery > fork->ours) return Relation::around;
+    // The same loop, started again elsewhere.
+    if (machinery > 0) return Relation::beside;
+    if (fork->ours < fork->theirs) return Relation::beside;
+    if (fork->ours == fork->theirs) return our_site.syscall == their_site.syscall ? Relation::beside : Relation::inside;
+    // A program that polls for something before its loop begins.
+    if (polls(their_site.syscall) && !polls(our_site.syscall) && fork->theirs > 0) return Relation::around;
+    return Relation::inside;
+}
+
+bool waits_for_one_thing(const std::vector<Frame>& stack)
+{
+    const auto entry = libc_entry(stack);
+    return entry && entry->through;
+}
+
+}  // namespace
+
+bool waits_for_events(std::uint32_t syscall)
+{
+    return polls(syscall) || std::ranges::find(event_calls, syscall) != std::end(event_calls);
+}
+
+WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, std::uint64_t sp,
+                   std::uint64_t first_argument)
+{
+    const bool has_object = waits_for_events(syscall) && !polls(syscall);
+    return {tid, syscall, ip, sp, has_object ? first_argument : 0};
+}
+
+std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vector<Frame>& stack)
+{
+    if (const auto known = sites_.find(site); known != sites_.end()) return {{site, known->second.idle}};
+    Known known{real_calls(stack), waits_for_one_thing(stack), false};
+    std::vector<SiteVerdict> verdicts;
+    known.idle = waits_for_events(site.syscall) ? judge_poll(site, known, verdicts) : judge_park(site, known);
+    verdicts.insert(verdicts.begin(), {site, known.idle});
+    if (sites_.size() < max_sites) sites_.emplace(site, std::move(known));
+    if (verdicts.front().idle) judge_parks_again(verdicts);
+    return verdicts;
+}
+
+// What a park is compared with may be seen after it.
+void WaitSites::judge_parks_again(std::vector<SiteVerdict>& revised)
+{
+    for (auto& [site, known] : sites_) {
+        if (known.idle || waits_for_events(site.syscall) || !judge_park(site, known)) continue;
+        known.idle = true;
+        revised.push_back({site, true});
+    }
+}
+
+// An idle thread of a pool waits for work in the very function that runs the loop. What a callback waits in lies at
+// least one call further in.
+bool WaitSites::judge_park(const WaitSite& site, const Known& known) const
+{
+    if (known.one_thing || known.calls.empty()) return false;
+    bool polls_too = false;
+    for (auto other = sites_.lower_bound({site.tid}); other != sites_.end() && other->first.tid == site.tid; ++other) {
+        if (!other->second.idle) continue;
+        polls_too |= waits_for_events(other->first.syscall);
+        if (const auto fork = fork_of(known.calls, other->second.calls); fork && fork->ours == 0) return true;
+    }
+    const auto own = [](const Frame& frame) {
+        const auto name = plain_name(frame.function);
+        return std::ranges::any_of(park_functions, [&](auto prefix) { return name.starts_with(prefix); });
+    };
+    // Debug builds have calls of the runtime's own in between.
+    for (const auto& frame : known.calls) {
+        if (own(frame)) return true;
+        if (owner_of(frame) == FrameOwner::user) return false;
+    }
+    if (polls_too) return false;
+    // A thread that only parks is a worker like that one which polls too.
+    return std::ranges::any_of(sites_, [&](const auto& other) {
+        return other.second.idle && !waits_for_events(other.first.syscall) &&
+               same_code(other.second.calls.front(), known.calls.front());
+    });
+}
+
+bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised)
+{
+    bool idle = !known.one_thing && !known.calls.empty();
+    for (auto other = sites_.lower_bound({site.tid}); idle && other != sites_.end() && other->first.tid == site.tid;
+         ++other) {
+        if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
+        const auto relation = relation_of(site, known.calls, other->first, other->second.calls);
+        if (relation == Relation::inside) idle = false;
+        if (relation != Relation::around) continue;
+        other->second.idle = false;
+        revised.push_back({other->first, false});
+    }
+    return idle;
+}
+
+bool WaitSites::idles_at(const WaitSite& site) const
+{
+    const auto known = sites_.find(site);
+    return known != sites_.end() && known->second.idle;
+}
+
+bool WaitSites::is_loop(std::uint32_t tid) const
+{
+    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site)
+        if (site->second.idle) return true;
+    return false;
+}
+
+bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const
+{
+    const auto calls = real_calls(stack);
+    if (calls.empty()) return false;
+    bool left = false;
+    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site) {
+        if (!site->second.idle) continue;
+        const auto& loop = site->second.calls;
+        const auto fork = fork_of(calls, loop);
+        if (!fork) continue;
+        // The thread's outermost function of its own, which had called the loop.
+        const auto outermost = fork->theirs + 1 >= loop.size() || owner_of(loop[fork->theirs + 1]) == FrameOwner::libc;
+        if (fork->theirs == 0 || !outermost) return false;
+        left = true;
+    }
+    return left;
+}
+
+void WaitSites::forget(std::uint32_t tid)
+{
+    std::erase_if(sites_, [&](const auto& site) { return site.first.tid == tid; });
+}
+
+void WaitSites::keep(const std::set<std::uint32_t>& tids)
+{
+    std::erase_if(sites_, [&](const auto& site) { return !tids.contains(site.first.tid); });
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WaitSites: which waits of a thread are its event loop's own, and which are made by something the loop called. Judged
+// by call chains, for threads whose program tells nothing about itself; where a loop waits, an iteration ends.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "stack/frame.hpp"
+
+namespace loopwatch {
+
+// A place where a thread waits: the system call, the code that makes it, how deep, and for what.
+struct WaitSite {
+    std::uint32_t tid = 0;
+    std::uint32_t syscall = 0;
+    std::uint64_t ip = 0, sp = 0;
+    std::uint64_t object = 0;  // descriptor of the epoll, ring or aio context; else 0
+
+    friend auto operator<=>(const WaitSite&, const WaitSite&) = default;
+};
+
+// `first_argument` is the system call's.
+WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, std::uint64_t sp,
+                   std::uint64_t first_argument);
+
+struct SiteVerdict {
+    WaitSite site;
+    bool idle = false;  // the loop's own
+};
+
+class WaitSites {
+public:
+    static constexpr std::size_t max_sites = 16'384;
+
+    // `stack` as the thread stood there. What is known by now of that site and, if it says so, of others:
+    // the first wait that was seen may have been a callback's.
+    std::vector<SiteVerdict> judge(const WaitSite& site, const std::vector<Frame>& stack);
+    bool idles_at(const WaitSite& site) const;
+    // Does it have a wait of its own?
+    bool is_loop(std::uint32_t tid) const;
+    // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.
+    bool left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const;
+    void forget(std::uint32_t tid);
+    // Forgets all other threads.
+    void keep(const std::set<std::uint32_t>& tids);
+    std::size_t size() const noexcept { return sites_.size(); }
+
+private:
+    struct Known {
+        std::vector<Frame> calls;  // real ones, from the code that called libc outwards
+        bool one_thing = false;    // below getaddrinfo, system and the like
+        bool idle = false;
+    };
+    bool judge_park(const WaitSite& site, const Known& known) const;
+    void judge_parks_again(std::vector<SiteVerdict>& revised);
+    bool judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
+
+    std::map<WaitSite, Known> sites_;
+};
+
+// Is it a wait for whatever comes next (epoll, poll, select, io_uring, aio), and not for one thing?
+bool waits_for_events(std::uint32_t syscall);
+
+}  // namespace loopwatch

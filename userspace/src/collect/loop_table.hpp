@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LoopTable: the kernel side's table of loop threads, as the collector writes it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include <lw_state.h>
+
+struct loopwatch_bpf;
+
+namespace loopwatch {
+
+class LoopTable {
+public:
+    explicit LoopTable(loopwatch_bpf& skeleton) : skeleton_(skeleton) {}
+
+    // Enters a thread, watched from now on; its entered_ns and buffer are set here. `prepare` is told which buffer it
+    // gets, before the kernel side sees it. Returns that, or nullopt: it was known, or the table is full, which is
+    // counted as a loss.
+    std::optional<std::uint32_t> enter(std::uint32_t tid, lw_loop loop,
+                                       const std::function<void(std::uint32_t buffer)>& prepare = {});
+
+private:
+    void count_loss(std::uint32_t loss);
+
+    loopwatch_bpf& skeleton_;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tracepoints by name, without a mounted tracefs: the file system is opened for the moment, attached nowhere.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+struct bpf_program;
+
+namespace loopwatch {
+
+// Attaches the program to those of `names` ("syscalls/sys_enter_poll") that this kernel has; destroying a descriptor
+// detaches. Fails when there is no tracefs to be had, or it has none of them.
+Result<std::vector<Fd>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names);
+
+}  // namespace loopwatch

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/unprobed_loops.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+
+#include "collect/loop_table.hpp"
+#include "collect/tracepoints.hpp"
+#include "loopwatch.skel.h"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_sleepers = 16'384;
+constexpr int torn_retries = 4;
+
+// The system calls of waits_for_events and may_idle (bpf/lw_unprobed.bpf.h). Not futex: a park that does not sleep is
+// no boundary, and one that does is a context switch.
+const std::vector<std::string> waits = {"syscalls/sys_enter_epoll_wait",    "syscalls/sys_enter_epoll_pwait",
+                                        "syscalls/sys_enter_epoll_pwait2",  "syscalls/sys_enter_poll",
+                                        "syscalls/sys_enter_ppoll",         "syscalls/sys_enter_select",
+                                        "syscalls/sys_enter_pselect6",      "syscalls/sys_enter_io_getevents",
+                                        "syscalls/sys_enter_io_pgetevents", "syscalls/sys_enter_io_uring_enter"};
+
+bool same_site(const lw_site& a, const lw_site& b)
+{
+    return a.ip == b.ip && a.sp == b.sp && a.object == b.object && a.syscall == b.syscall;
+}
+
+}  // namespace
+
+UnprobedLoops::~UnprobedLoops()
+{
+    if (!loops_.empty()) ::munmap(loops_.data(), loops_.size_bytes());
+}
+
+Result<void> UnprobedLoops::watch(pid_t pid)
+{
+    if (loops_.empty()) {
+        const auto& map = skeleton_.maps.unprobed;
+        const std::size_t count = bpf_map__max_entries(map);
+        void* const memory =
+            ::mmap(nullptr, count * sizeof(lw_unprobed), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+        if (memory == MAP_FAILED) return errno_error(ExitCode::failed, "mapping the loops of programs without probes");
+        loops_ = {static_cast<lw_unprobed*>(memory), count};
+    }
+    if (tracepoints_.empty()) {
+        auto attached = attach_tracepoints(skeleton_.progs.on_wait, waits);
+        if (!attached) return attached.error();
+        tracepoints_ = std::move(*attached);
+    }
+    if (!watched_.emplace(pid, true).second) return {};
+    auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
+    std::atomic_ref(count).fetch_add(1);
+    return {};
+}
+
+void UnprobedLoops::dismiss(pid_t pid)
+{
+    if (watched_.erase(pid) == 0) return;
+    auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
+    std::atomic_ref(count).fetch_sub(1);
+    if (watched_.empty()) tracepoints_.clear();
+}
+
+std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
+{
+    std::vector<lw_sleeper> sleepers;
+    skeleton_.bss->iterated_pid = static_cast<std::uint32_t>(pid);
+    bpf_link* const link = bpf_program__attach_iter(skeleton_.progs.on_thread, nullptr);
+    if (!link) return sleepers;
+    const Fd iterator(bpf_iter_create(bpf_link__fd(link)));
+    lw_sleeper sleeper = {};
+    // The kernel hands over whole records as long as the buffer holds one.
+    while (iterator && sleepers.size() < max_sleepers &&
+           ::read(iterator.raw(), &sleeper, sizeof sleeper) == sizeof sleeper)
+        sleepers.push_back(sleeper);
+    bpf_link__destroy(link);
+    return sleepers;
+}
+
+bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
+                          std::optional<std::uint32_t> asleep)
+{
+    lw_loop entry = {};
+    entry.pid = static_cast<std::uint32_t>(pid);
+    entry.loop_id = tid;
+    entry.site = asleep.value_or(LW_NO_SITE);
+    entry.off = asleep ? LW_OFF_IDLE : LW_OFF_NOT;
+    const auto buffer = table_.enter(tid, entry, [&](std::uint32_t index) {
+        auto& own = loops_[index];
+        own = {};
+        own.slot.magic = LW_SLOT_MAGIC;
+        own.slot.abi = LW_ABI;
+        own.slot.size = sizeof own.slot;
+        own.slot.clock = LW_CLOCK_MONOTONIC;
+        own.slot.loop_id = own.slot.tid = tid;
+        for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
+            own.sites[own.site_count++] = site;
+    });
+    if (buffer) buffers_[tid] = *buffer;
+    return buffer.has_value();
+}
+
+void UnprobedLoops::judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict)
+{
+    auto* own = find(tid);
+    if (!own) return;
+    for (auto& known : own->sites)
+        if (same_site(known, site)) std::atomic_ref(known.verdict).store(verdict);
+}
+
+void UnprobedLoops::ask_again(std::uint32_t tid, const lw_site& site)
+{
+    const lw_site_key key = {tid, site.syscall, site.ip, site.sp, site.object};
+    bpf_map_delete_elem(bpf_map__fd(skeleton_.maps.asked), &key);
+}
+
+bool UnprobedLoops::undecided(std::uint32_t tid) const
+{
+    const auto* own = find(tid);
+    lw_loop loop = {};
+    if (!own || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0) return false;
+    return loop.site < LW_SITES && own->sites[loop.site].verdict == LW_VERDICT_NONE;
+}
+
+std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
+{
+    const auto* own = find(tid);
+    if (!own) return std::nullopt;
+    lw_unprobed copy = {};
+    for (int attempt = 0; attempt < torn_retries; ++attempt) {
+        copy = *own;
+        if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
+    }
+    if (copy.unsure == 0 || copy.unsure > LW_SITES || !(copy.slot.seq & 1)) return copy.slot;
+    const auto verdict = copy.sites[copy.unsure - 1].verdict;
+    if (verdict == LW_VERDICT_IDLE)
+        copy.slot.start = copy.unsure_ns;
+    else if (verdict == LW_VERDICT_NONE || copy.began_unsure)
+        --copy.slot.seq;
+    return copy.slot;
+}
+
+std::optional<std::uint64_t> UnprobedLoops::seq(std::uint32_t tid) const
+{
+    const auto now = slot(tid);
+    if (!now) return std::nullopt;
+    return now->seq;
+}
+
+lw_unprobed* UnprobedLoops::find(std::uint32_t tid) const
+{
+    const auto known = buffers_.find(tid);
+    if (known == buffers_.end() || loops_[known->second].slot.tid != tid) return nullptr;
+    return &loops_[known->second];
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// UnprobedLoops: what the kernel side keeps of loops whose programs carry no probes: their slots, and the places where
+// their threads wait, each of which somebody has to judge. watch() a process → sleepers() and WaitEvents are judged →
+// enter() a thread whose wait is a loop's own → slot() while it runs → forget().
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <lw_state.h>
+
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+struct loopwatch_bpf;
+
+namespace loopwatch {
+
+class LoopTable;
+
+class UnprobedLoops {
+public:
+    // The kernel side is loaded, and outlives this.
+    UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table) : skeleton_(skeleton), table_(table) {}
+    ~UnprobedLoops();
+    UnprobedLoops(const UnprobedLoops&) = delete;
+    UnprobedLoops& operator=(const UnprobedLoops&) = delete;
+
+    // From here on waits of this process's threads are seen. The first one attaches to the system calls' tracepoints.
+    Result<void> watch(pid_t pid);
+    void dismiss(pid_t pid);
+    // The threads of a process that sleep now, in a system call or not.
+    std::vector<lw_sleeper> sleepers(pid_t pid) const;
+
+    // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now. False:
+    // it was known, or there is no room.
+    bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep);
+    void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
+    // A question that could not be answered, to be put again.
+    void ask_again(std::uint32_t tid, const lw_site& site);
+    // Does the thread sleep in a place that nobody has judged?
+    bool undecided(std::uint32_t tid) const;
+
+    // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
+    std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    std::optional<std::uint64_t> seq(std::uint32_t tid) const;
+    void forget(std::uint32_t tid) { buffers_.erase(tid); }
+
+private:
+    lw_unprobed* find(std::uint32_t tid) const;
+
+    loopwatch_bpf& skeleton_;
+    LoopTable& table_;
+    std::vector<Fd> tracepoints_;
+    std::span<lw_unprobed> loops_;                    // shared with the kernel
+    std::map<std::uint32_t, std::uint32_t> buffers_;  // by tid
+    std::map<pid_t, bool> watched_;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/loop_finder.hpp"
+
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "session/captured_stack.hpp"
+#include "target/memory.hpp"
+#include "target/sleeper.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
+constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
+
+WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
+{
+    const auto& registers = wait.stack.registers.dwarf;
+    return wait_site(tid, static_cast<std::uint32_t>(wait.syscall), registers[LW_REG_RIP], registers[LW_REG_RSP],
+                     wait.args[0]);
+}
+
+WaitSite site_of(const lw_sleeper& sleeper)
+{
+    const auto& registers = sleeper.registers.dwarf;
+    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), registers[LW_REG_RIP],
+                     registers[LW_REG_RSP], sleeper.args[0]);
+}
+
+lw_site raw(const WaitSite& site)
+{
+    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE};
+}
+
+// One descriptor alone is a reader's wait, not a loop's.
+bool may_be_a_loops(const lw_sleeper& sleeper)
+{
+    const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
+    if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
+    if (syscall == SYS_futex) return (sleeper.args[1] & futex_command) == futex_wait_bitset;
+    if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 1;
+    return waits_for_events(syscall);
+}
+
+}  // namespace
+
+LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
+                       std::function<void(std::uint32_t tid)> on_loop)
+    : process_(process),
+      loops_(loops),
+      worker_(worker),
+      on_loop_(std::move(on_loop)),
+      sites_(std::make_shared<WaitSites>())
+{
+}
+
+Result<void> LoopFinder::start()
+{
+    if (auto watched = loops_.watch(process_.pid()); !watched) return watched;
+    auto sleepers = loops_.sleepers(process_.pid());
+    // Those that poll first: a thread that only parks is a worker if its like polls too.
+    std::ranges::stable_partition(sleepers, [](const lw_sleeper& sleeper) {
+        return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
+    });
+    awake_ = std::ranges::any_of(sleepers, [](const lw_sleeper& sleeper) { return sleeper.state == 0; });
+    for (const auto& sleeper : sleepers)
+        if (may_be_a_loops(sleeper)) ask(sleeper);
+    return {};
+}
+
+void LoopFinder::on(const WaitEvent& event)
+{
+    ask(event.head.event.tid, event.head, event.stack);
+}
+
+void LoopFinder::ask(const lw_sleeper& sleeper)
+{
+    lw_wait wait = {};
+    wait.syscall = sleeper.syscall;
+    std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
+    wait.stack.registers = sleeper.registers;
+    auto bytes = copy_stack(wait.stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    ask(sleeper.tid, wait, std::move(bytes));
+}
+
+void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack)
+{
+    const auto site = site_of(tid, wait);
+    if (stack.empty()) return loops_.ask_again(tid, raw(site));
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
+                   [this, site, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (!alive.expired()) answer(site, frames);
+                   });
+}
+
+void LoopFinder::answer(const WaitSite& site, const std::vector<Frame>& frames)
+{
+    for (const auto& verdict : sites_->judge(site, frames)) {
+        if (entered_.contains(verdict.site.tid))
+            loops_.judge(verdict.site.tid, raw(verdict.site), verdict.idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+        else if (verdict.idle)
+            enter(verdict.site);
+    }
+}
+
+// It may have gone on to a place that the kernel side did not ask about, as it did not know the thread yet.
+void LoopFinder::enter(const WaitSite& site)
+{
+    std::vector<lw_site> sites = {raw(site)};
+    sites.front().verdict = LW_VERDICT_IDLE;
+    std::optional<std::uint32_t> asleep;
+    std::optional<lw_sleeper> elsewhere;
+    if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
+        const auto there =
+            wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args[0]);
+        if (there == site) {
+            asleep = 0;
+        } else if (sites_->idles_at(there)) {
+            sites.push_back(raw(there));
+            sites.back().verdict = LW_VERDICT_IDLE;
+            asleep = 1;
+        } else {
+            for (const auto& found : loops_.sleepers(process_.pid()))
+                if (found.tid == site.tid && may_be_a_loops(found)) elsewhere = found;
+            if (elsewhere) sites.push_back(raw(site_of(*elsewhere)));
+            if (elsewhere) asleep = 1;
+        }
+    }
+    if (!loops_.enter(process_.pid(), site.tid, sites, asleep)) return;
+    entered_.insert(site.tid);
+    on_loop_(site.tid);
+    if (elsewhere) ask(*elsewhere);
+}
+
+void LoopFinder::tidy()
+{
+    if (sites_->size() < WaitSites::max_sites / 2) return;
+    const auto threads = process_.threads();
+    sites_->keep({threads.begin(), threads.end()});
+}
+
+void LoopFinder::forget(std::uint32_t tid)
+{
+    entered_.erase(tid);
+    sites_->forget(tid);
+    loops_.forget(tid);
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LoopFinder: finds the loops of a program that tells nothing about itself. Each place where one of its threads waits
+// is unwound and judged once; a thread with a wait of its own is a loop from then on. start() at the attach, then a
+// question at a time; answers come when the symbol worker has unwound the stack.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "analysis/wait_sites.hpp"
+#include "collect/event.hpp"
+#include "collect/unprobed_loops.hpp"
+#include "stack/symbol_worker.hpp"
+#include "target/process.hpp"
+
+namespace loopwatch {
+
+class LoopFinder {
+public:
+    // `on_loop` is told of each thread that turns out to be a loop. All references outlive the finder.
+    LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
+               std::function<void(std::uint32_t tid)> on_loop);
+
+    // From here on waits are seen; asks about those that go on already.
+    Result<void> start();
+    void on(const WaitEvent& event);
+    // Forgets threads that have ended, once there are many.
+    void tidy();
+    void forget(std::uint32_t tid);
+    // Were there threads, at the start, that did not sleep?
+    bool awake() const { return awake_; }
+    const WaitSites& sites() const { return *sites_; }
+
+private:
+    void ask(const lw_sleeper& sleeper);
+    void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack);
+    void answer(const WaitSite& site, const std::vector<Frame>& frames);
+    void enter(const WaitSite& site);
+
+    const Process& process_;
+    UnprobedLoops& loops_;
+    SymbolWorker& worker_;
+    std::function<void(std::uint32_t tid)> on_loop_;
+    bool awake_ = false;
+    std::set<std::uint32_t> entered_;
+    std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
+};
+
+}  // namespace loopwatch
