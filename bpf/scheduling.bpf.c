@@ -18,6 +18,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Task states (include/linux/sched.h); higher bits are modifiers such as TASK_FREEZABLE (a sleeper shows 0x2001). */
 #define TASK_SLEEPING 0x3u
 #define TASK_HALTED 0xcu /* __TASK_STOPPED | __TASK_TRACED */
+#define TASK_TRACED 0x8u
 
 static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
 {
@@ -166,6 +167,15 @@ static __always_inline struct lw_loop *loop_of(__u32 tid)
     return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
 }
 
+/* A tracer that holds a thread in a system call (strace, a fault injector) makes the call last longer. */
+static __always_inline bool held_in_a_call(struct lw_loop *loop, struct task_struct *task, __u32 state)
+{
+    if (!(state & TASK_TRACED)) return false;
+    const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+    const long syscall = BPF_CORE_READ(regs, orig_ax);
+    return syscall >= 0 && (loop->slot || !polls_for_events(syscall));
+}
+
 /* A loop between two dispatches goes to sleep up to a hundred thousand times a second: until it proves to be in one,
  * not even the clock is read. */
 static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 tid, struct task_struct *task,
@@ -186,7 +196,7 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     loop->throttled_before_ns = throttled_time(task);
     if (!sleeps) {
         loop->off = LW_OFF_PREEMPTED;
-    } else if (state & TASK_HALTED) {
+    } else if (state & TASK_HALTED && !held_in_a_call(loop, task, state)) {
         loop->off = LW_OFF_STOPPED;
     } else {
         loop->off = LW_OFF_BLOCKED;

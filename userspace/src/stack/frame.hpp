@@ -16,8 +16,8 @@ struct Frame {
     std::string file;
     std::uint32_t line = 0;
     bool inlined = false;    // into the next frame
-    std::uint64_t cfa = 0;   // address that identifies its activation on the stack; 0: unknown. Not reported
     bool truncated = false;  // the stack goes on, but could not be read (last frame only)
+    std::uint64_t cfa = 0;   // address that tells its activation on the stack from others; 0: unknown. Not reported
 };
 
 }  // namespace loopwatch
