@@ -12,6 +12,7 @@
 
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
+#include "target/perf_map_file.hpp"
 
 namespace loopwatch {
 
@@ -20,6 +21,7 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_warnings = 32;
 constexpr std::size_t max_subjects = 4096;
+constexpr std::uint64_t max_perf_map_bytes = 64u << 20;  // PerfMap::max_bytes, of the worker
 
 std::string base_name(const std::string& path)
 {
@@ -89,10 +91,17 @@ Result<void> Attachment::refresh()
     subjects_.clear();
     if (finder_) finder_->tidy();
     const auto hash = process_.modules_hash();
-    if (hash == modules_hash_) {
+    auto perf_map = open_perf_map(process_);
+    if (!perf_map.refused.empty()) warn(perf_map.refused);
+    if (perf_map.bytes > max_perf_map_bytes)
+        warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
+                         max_perf_map_bytes >> 20));
+    const bool new_perf_map = perf_map.file && !perf_map_;
+    if (hash == modules_hash_ && !new_perf_map) {
         scan_registries();
         return {};
     }
+    perf_map_ = static_cast<bool>(perf_map.file);
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
     if (!modules) return modules.error();
@@ -102,7 +111,7 @@ Result<void> Attachment::refresh()
     for (const auto& module : *modules)
         if (auto attached = attach_module(module); !attached) return attached;
     scan_registries();
-    return worker_.map_process(pid(), std::move(*modules));
+    return worker_.map_process(pid(), std::move(*modules), std::move(perf_map.file));
 }
 
 Result<void> Attachment::attach_module(const ModuleMapping& module)

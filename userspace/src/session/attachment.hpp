@@ -84,6 +84,7 @@ private:
     std::unordered_map<std::uint32_t, Subject> subjects_;
 
     std::uint64_t modules_hash_ = 0;
+    bool perf_map_ = false;                                      // the worker has one
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<LoopView> known_loops_;

@@ -14,6 +14,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
+constexpr unsigned attempts = 2;                                      // at unwinding a stack
 constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
@@ -90,10 +91,19 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
 {
     const auto site = site_of(tid, wait);
     if (stack.empty()) return loops_.ask_again(tid, raw(site));
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-                       if (!alive.expired()) answer(site, frames);
-                   });
+    ask(site, captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)), attempts);
+}
+
+// A worker that died over somebody's file answers without a single call: once more, then.
+void LoopFinder::ask(const WaitSite& site, CapturedStack stack, unsigned attempts_left)
+{
+    auto again = stack;
+    worker_.unwind(std::move(stack), [this, site, attempts_left, again = std::move(again),
+                                      alive = std::weak_ptr(sites_)](std::vector<Frame> frames) mutable {
+        if (alive.expired()) return;
+        if (frames.size() < 2 && attempts_left > 1) return ask(site, std::move(again), attempts_left - 1);
+        answer(site, frames);
+    });
 }
 
 void LoopFinder::answer(const WaitSite& site, const std::vector<Frame>& frames)

@@ -38,6 +38,7 @@ public:
 private:
     void ask(const lw_sleeper& sleeper);
     void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack);
+    void ask(const WaitSite& site, CapturedStack stack, unsigned attempts_left);
     void answer(const WaitSite& site, const std::vector<Frame>& frames);
     void enter(const WaitSite& site);
 

@@ -43,6 +43,12 @@ void ProcessImage::add(Module module)
     built_ = false;
 }
 
+void ProcessImage::set_perf_map(Fd file, std::uint32_t file_id)
+{
+    perf_map_.emplace(std::move(file), progress_);
+    perf_map_id_ = file_id;
+}
+
 std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
 {
     build();
@@ -66,6 +72,10 @@ void ProcessImage::symbolize(std::uint64_t address, std::vector<Frame>& frames)
 {
     build();
     const Module* module = find(address);
+    if (module == nullptr && perf_map_) {
+        progress_.reading(perf_map_id_);
+        if (auto frame = perf_map_->find(address)) return frames.push_back(std::move(*frame));
+    }
     const auto bias = module != nullptr ? bias_of(*module) : std::nullopt;
     if (!bias) {
         Frame frame;

@@ -8,10 +8,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "stack/image.hpp"
+#include "stack/perf_map.hpp"
 #include "stack/progress.hpp"
 #include "stack/symbol_worker.hpp"
 
@@ -31,6 +33,8 @@ public:
 
     // Takes effect at the next unwind().
     void add(Module module);
+    // Names code that belongs to no module.
+    void set_perf_map(Fd file, std::uint32_t file_id);
 
     // Frames innermost first, inlines expanded, at most max_frames real ones. Always at least the frame of the captured
     // pc.
@@ -60,6 +64,8 @@ private:
 
     std::uint32_t pid_;
     Progress& progress_;
+    std::optional<PerfMap> perf_map_;
+    std::uint32_t perf_map_id_ = 0;
     std::vector<Module> modules_;  // sorted by start once built
     bool built_ = false;
     std::unique_ptr<Dwfl, decltype(&dwfl_end)> dwfl_{nullptr, &dwfl_end};

@@ -100,7 +100,7 @@ Result<ModuleScan> SymbolClient::scan(int elf)
     return result;
 }
 
-Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules)
+Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map)
 {
     if (modules.size() > max_modules) modules.resize(max_modules);
     if (modules.empty()) {
@@ -108,9 +108,9 @@ Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapp
         if (worker_ > 0) send({{"do", "map"}, {"pid", pid}});
         return {};
     }
-    const auto& kept = processes_[pid] = std::move(modules);
+    const auto& kept = processes_[pid] = {std::move(modules), std::move(perf_map)};
     if (worker_ > 0) {
-        send_modules(pid, kept);
+        send_code(pid, kept);
         return {};
     }
     return ensure_worker();
@@ -194,14 +194,17 @@ Result<void> SymbolClient::ensure_worker()
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
     channel_.emplace(std::move(ours), false);
     wants_write_ = false;
-    for (const auto& [pid, modules] : processes_) send_modules(pid, modules);
+    for (const auto& [pid, code] : processes_) send_code(pid, code);
     return {};
 }
 
-void SymbolClient::send_modules(std::uint32_t pid, const std::vector<ModuleMapping>& modules)
+void SymbolClient::send_code(std::uint32_t pid, const Code& code)
 {
     send({{"do", "map"}, {"pid", pid}});
-    for (const ModuleMapping& module : modules) {
+    if (const FileState* file = code.perf_map ? file_state(code.perf_map.raw()) : nullptr;
+        file != nullptr && file->crashes < crashes_to_quarantine)
+        send({{"do", "perf_map"}, {"pid", pid}, {"file", file->id}}, {}, code.perf_map.raw());
+    for (const ModuleMapping& module : code.modules) {
         const FileState* file = module.file ? file_state(module.file.raw()) : nullptr;
         const bool shown = file != nullptr && file->crashes < crashes_to_quarantine;
         send({{"do", "module"},
@@ -365,7 +368,7 @@ Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
     frame.offset = address;
     const auto process = processes_.find(pid);
     if (process == processes_.end()) return frame;
-    for (const ModuleMapping& module : process->second) {
+    for (const ModuleMapping& module : process->second.modules) {
         if (address < module.start || address >= module.end) continue;
         frame.module = clean_text(module.path);
         const auto segments = read_segments(module.file.raw());

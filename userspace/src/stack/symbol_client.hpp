@@ -22,7 +22,7 @@ public:
     ~SymbolClient() override;
 
     Result<ModuleScan> scan(int elf) override;
-    Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules) override;
+    Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map) override;
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
     int descriptor() const override { return events_.raw(); }
@@ -50,9 +50,14 @@ private:
         unsigned crashes = 0;
     };
 
+    struct Code {
+        std::vector<ModuleMapping> modules;
+        Fd perf_map;
+    };
+
     SymbolClient(Fd events, Fd timer, Progress* progress);
     Result<void> ensure_worker();
-    void send_modules(std::uint32_t pid, const std::vector<ModuleMapping>& modules);
+    void send_code(std::uint32_t pid, const Code& code);
     bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
     void enqueue(Request request);
     bool stuck();
@@ -81,7 +86,7 @@ private:
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out
     std::optional<Result<ModuleScan>> scanned_;
-    std::map<std::uint32_t, std::vector<ModuleMapping>> processes_;
+    std::map<std::uint32_t, Code> processes_;
     std::map<FileKey, FileState> files_;
     std::uint32_t next_file_id_ = 1;
 };

@@ -58,8 +58,9 @@ public:
 
     // Synchronous: used while attaching. `elf` stays the caller's.
     virtual Result<ModuleScan> scan(int elf) = 0;
-    // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it.
-    virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules) = 0;
+    // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it. `perf_map`: names of
+    // code that belongs to no module (target/perf_map_file.hpp); may be none.
+    virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map = {}) = 0;
     // `done` runs inside poll(); frames innermost first, inlines expanded. Never fails: at worst frames without names.
     // When 4,096 requests or 64 MiB wait already, `done` runs at once, without names.
     virtual void unwind(CapturedStack stack, Done done) = 0;

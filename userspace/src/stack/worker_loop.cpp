@@ -67,6 +67,11 @@ void WorkerLoop::handle(Message& message)
 {
     const std::string& what = message.body.at("do").get_ref<const std::string&>();
     if (what == "map" || what == "module") return map(message);
+    if (what == "perf_map") {
+        if (message.file)
+            process(id_of(message.body, "pid")).set_perf_map(std::move(message.file), id_of(message.body, "file"));
+        return;
+    }
     if (what == "debug_file") return;  // the answer to a question that nobody asks any more
     json reply = {{"id", message.body.at("id")}};
     try {
