@@ -19,13 +19,16 @@ typedef __s32 __lw_s32;
 typedef __u8 __lw_u8;
 #endif
 
-#define LW_SOURCES 4         /* distinct blocking places kept per dispatch; the rest is summed and counted */
-#define LW_STACK_BYTES 16384 /* user stack kept per place */
-#define LW_ABOVE_LOOP 2048   /* bytes above the loop function's frame: main, the thread's start */
-/* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample. */
+#define LW_SOURCES 4 /* distinct blocking places kept per dispatch; the rest is summed and counted */
+#define LW_STACK_BYTES \
+    32768 /* user stack kept per place: libuv's frame alone has 12 KiB of events, twice in a nested loop */
+#define LW_ABOVE_LOOP 2048 /* bytes above the loop function's frame: main, the thread's start */
+/* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample, one for who
+ * ended its last long block. */
 #define LW_BUFFER_PROBE LW_SOURCES
 #define LW_BUFFER_SAMPLE (LW_SOURCES + 1)
-#define LW_BUFFERS (LW_SOURCES + 2)
+#define LW_BUFFER_WAKER (LW_SOURCES + 2)
+#define LW_BUFFERS (LW_SOURCES + 3)
 #define LW_RED_ZONE 128 /* bytes below SP that a leaf function may use (x86-64 psABI) */
 #define LW_CHAIN 8      /* frames of an await chain */
 #define LW_NAME_BYTES 64
@@ -47,6 +50,7 @@ enum lw_event_kind {
     LW_EVENT_WAKE = 8,     /* a loop runs again while the watchdog sleeps */
     LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
     LW_EVENT_WAIT = 10,    /* a wait at a place that nobody has judged yet: struct lw_wait */
+    LW_EVENT_WAKER = 11,   /* the stack of who ended a long block, before the SOURCE record that names it */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -56,7 +60,7 @@ enum lw_event_kind {
     X(loops_untracked, "more loops than --max-loops")                         \
     X(sources_overflow, "a dispatch blocked in more than 4 places")           \
     X(stack_unreadable, "not one byte of a user stack could be read")         \
-    X(stack_truncated, "a user stack was longer than 16 KiB or not resident") \
+    X(stack_truncated, "a user stack was longer than 32 KiB or not resident") \
     X(stack_budget, "stacks beyond the budget of 2,000 a second")             \
     X(task_unreadable, "a task record was not resident or wild")              \
     X(detail_unreadable, "the shim's call detail was not resident")           \
@@ -209,6 +213,13 @@ struct lw_call {
     struct lw_stack stack;
 };
 
+/* `event` is the loop's, `waker` that of the block which just ended. */
+struct lw_waker_stack {
+    struct lw_event event;
+    __lw_u32 waker_pid, waker_tid;
+    struct lw_stack stack; /* followed by stack.bytes bytes */
+};
+
 /* A system call that may be where a loop idles, about to be made or slept in. */
 struct lw_wait {
     struct lw_event event;
@@ -240,6 +251,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),
                 "layout of lw_source");
+LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
 LW_EVENT_ASSERT(sizeof(struct lw_step) == 112, "layout of lw_step");
 

@@ -49,7 +49,8 @@ struct {
     __type(value, __u32);
 } asked __weak SEC(".maps");
 
-/* One question while it is put together: the thread has no buffers yet. `raw` as in lw_buffer. */
+/* One question a CPU, while it is put together: the thread has no buffers yet. `raw` as in lw_buffer. No per-CPU map:
+ * those take 32 KiB a value at most. The collector knows how many CPUs there are. */
 struct lw_question {
     union {
         struct lw_wait wait;
@@ -57,11 +58,11 @@ struct lw_question {
     };
 };
 struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct lw_question);
-} question __weak SEC(".maps");
+} questions __weak SEC(".maps");
 
 /* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17
  * ns, here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */

@@ -102,6 +102,7 @@ struct lw_buffer {
         struct lw_source source;
         struct lw_call call;
         struct lw_sample sample;
+        struct lw_waker_stack waker;
         struct lw_dispatch dispatch;
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };

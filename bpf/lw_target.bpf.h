@@ -81,10 +81,16 @@ static __always_inline void read_registers(struct lw_registers *to, const struct
     to->dwarf[16] = from->ip;
 }
 
+/* Room for a stack, and for the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
+struct lw_stack_room {
+    __u8 bytes[LW_STACK_BYTES + 4096];
+};
+
 /* Copies the stack from below SP to just above the loop function's frame, page by page: a page that is not resident
- * ends the copy, not the whole of it (8 KiB cost about 0.45 us). */
-static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 stack_top)
+ * ends the copy, not the whole of it (8 KiB cost about 0.45 us). Not static, so that it is verified once. */
+__weak __noinline int read_stack(struct lw_stack *stack, struct lw_stack_room *to, __u64 stack_top)
 {
+    if (!stack || !to) return 0;
     const __u64 sp = stack->registers.dwarf[LW_REG_RSP];
     __u64 base = sp - LW_RED_ZONE;
     __u8 lowest;
@@ -101,13 +107,20 @@ static __always_inline void read_stack(struct lw_stack *stack, __u8 *to, __u64 s
         if (step > want - done) step = want - done;
         step &= 8191;
         if (step > 4096) break;
-        if (bpf_probe_read_user(to + (done & (LW_STACK_BYTES - 1)), step, (void *)(base + done))) break;
+        if (bpf_probe_read_user(to->bytes + (done & (LW_STACK_BYTES - 1)), step, (void *)(base + done))) break;
         done += step;
     }
     if (done > LW_STACK_BYTES) done = LW_STACK_BYTES;
     stack->bytes = done;
     stack->truncated = base + done < stack_top;
-    if (!done)
+    return 0;
+}
+
+/* Of a loop thread: what could not be copied is a loss. */
+static __always_inline void read_loop_stack(struct lw_stack *stack, void *to, __u64 stack_top)
+{
+    read_stack(stack, to, stack_top);
+    if (!stack->bytes)
         lose(LW_LOSS_stack_unreadable);
     else if (stack->truncated)
         lose(LW_LOSS_stack_truncated);

@@ -83,11 +83,11 @@ static __always_inline struct lw_unprobed *unprobed_of(const struct lw_loop *loo
  * static are verified once, not once a call: a session starts 0.2 s sooner. */
 __weak __noinline int send_question(void)
 {
-    const __u32 key = 0;
-    struct lw_question *asked_ = bpf_map_lookup_elem(&question, &key);
+    const __u32 cpu = bpf_get_smp_processor_id();
+    struct lw_question *asked_ = bpf_map_lookup_elem(&questions, &cpu);
     if (!asked_) return 0;
     struct lw_wait *wait = &asked_->wait;
-    read_stack(&wait->stack, asked_->raw + sizeof(*wait), 0);
+    read_stack(&wait->stack, (void *)(asked_->raw + sizeof(*wait)), 0);
     __u32 bytes = wait->stack.bytes;
     if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
     wait->event.size = sizeof(*wait) + bytes;
@@ -97,8 +97,8 @@ __weak __noinline int send_question(void)
 
 static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid, __u64 now)
 {
-    const __u32 key = 0;
-    struct lw_question *asked_ = bpf_map_lookup_elem(&question, &key);
+    const __u32 cpu = bpf_get_smp_processor_id();
+    struct lw_question *asked_ = bpf_map_lookup_elem(&questions, &cpu);
     if (!asked_) return;
     struct lw_wait *wait = &asked_->wait;
     __builtin_memset(wait, 0, sizeof(*wait));

@@ -83,7 +83,7 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
     }
     read_task(&source->task, head->task);
     read_registers(&source->stack.registers, regs);
-    read_stack(&source->stack, buffer->raw + sizeof(*source), head->stack_top);
+    read_loop_stack(&source->stack, buffer->raw + sizeof(*source), head->stack_top);
 }
 
 /* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */
@@ -254,6 +254,27 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     return 0;
 }
 
+#define PF_KTHREAD 0x00200000u /* include/linux/sched.h */
+
+/* What the waker was doing; the collector leaves it out where an interrupt merely hit that thread. */
+static __always_inline void send_waker_stack(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    struct task_struct *task = bpf_get_current_task_btf();
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_WAKER);
+    struct pt_regs regs;
+
+    if (!buffer || task->flags & PF_KTHREAD || !loop->waker.tid) return;
+    if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return;
+    struct lw_waker_stack *record = &buffer->waker;
+    __builtin_memset(record, 0, sizeof(*record));
+    begin_event(&record->event, LW_EVENT_WAKER, 0, loop, tid, now);
+    record->waker_pid = loop->waker.pid;
+    record->waker_tid = loop->waker.tid;
+    read_registers(&record->stack.registers, &regs);
+    read_stack(&record->stack, (void *)(buffer->raw + sizeof(*record)), 0);
+    if (record->stack.bytes) emit_with_stack(buffer, &record->event, &record->stack, sizeof(*record), true, now);
+}
+
 /* At sched_wakeup the current task was not the waker in 187 of 200 cross-CPU wakes; at sched_waking it is, unless an
  * interrupt that merely hit it did the waking: the kernel stack tells, and the collector reads it (101 of 101 wakes
  * from nanosleep were a timer's). */
@@ -273,6 +294,7 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
     bpf_get_current_comm(loop->waker.comm, sizeof(loop->waker.comm));
     const long bytes = bpf_get_stack(ctx, loop->waker.kernel_stack, sizeof(loop->waker.kernel_stack), 0);
     loop->waker.depth = bytes > 0 ? (__u32)bytes / 8 : 0;
+    send_waker_stack(loop, tid, loop->wake_ns);
     return 0;
 }
 

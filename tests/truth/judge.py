@@ -153,6 +153,9 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
         want(cause["woken_by"] == expected["woken_by"], f"woken by {expected['woken_by']}, not {cause['woken_by']}")
         waker = (cause["waker"] or {}).get("comm")
         want(waker == expected.get("waker"), f"waker is {expected.get('waker')}, not {waker}")
+        if waker == "holder" and not symbols.directory:
+            did = [f.get("function") or "" for f in cause["waker"]["stack"]]
+            want(any("HelperThread::serve" in f for f in did), f"the waker's stack is {did}")
 
     if expected["calls"] is not None:
         want(len(calls) == expected["calls"], f"{len(calls)} blocking calls, not {expected['calls']}: {[c['call'] for c in calls]}")

@@ -117,7 +117,12 @@ TEST_CASE("each kind has its words")
         {source(Kind::cpu, 60 * ms, "", {{"share_percent", "30"}}, {flush}),
          "on CPU, much of it in Store::flush at store.cpp:42"},
         {source(Kind::cpu, 60 * ms, "", {{"share_percent", "80"}}, {frame("hash(int)")}), "on CPU, mostly in hash"},
+        {released(source(Kind::pipe, 60 * ms, "read", {{"fd", "5"}, {"target", "pipe:[9]"}}), "logger"),
+         "in read(5 → pipe), ended by thread logger (tid 4711)"},
+        {released(source(Kind::sleep, 60 * ms, "nanosleep"), "logger"), "in nanosleep"},
         {source(Kind::run_queue, 60 * ms), "waiting for a CPU"},
+        {source(Kind::run_queue, 60 * ms, "", {{"preempted_by", "ffmpeg"}, {"preempted_by_pid", "77"}}),
+         "waiting for a CPU, preempted by ffmpeg (pid 77)"},
         {source(Kind::cpu_throttle, 60 * ms), "throttled by its CPU quota"},
         {source(Kind::stopped, 60 * ms), "stopped"},
     }));

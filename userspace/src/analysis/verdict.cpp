@@ -60,13 +60,19 @@ std::string at_place(const Source& source)
     return place.empty() ? place : " " + place;
 }
 
-std::string released_by(const Source& source, std::uint32_t own_pid)
+// Who ended a wait, and where it stood: a lock is released, anything else merely ends.
+std::string ended_by(const Source& source, std::uint32_t own_pid)
 {
+    static constexpr Kind by_others[] = {Kind::lock,    Kind::file_lock, Kind::pipe,
+                                         Kind::network, Kind::process,   Kind::nested_wait};
+    if (std::ranges::find(by_others, source.kind) == std::end(by_others)) return {};
+    if (source.woken_by != WokenBy::thread || !source.waker || source.waker->comm.empty()) return {};
     const bool lock = source.kind == Kind::lock || source.kind == Kind::file_lock;
-    if (!lock || source.woken_by != WokenBy::thread || !source.waker || source.waker->comm.empty()) return {};
-    if (source.waker->pid != own_pid)
-        return fmt::format(", released by process {} (pid {})", source.waker->comm, source.waker->pid);
-    return fmt::format(", released by thread {} (tid {})", source.waker->comm, source.waker->tid);
+    const auto& waker = *source.waker;
+    const auto place = place_text(culprit_frame(waker.stack));
+    return fmt::format(", {} by {} {} ({} {}){}{}", lock ? "released" : "ended",
+                       waker.pid == own_pid ? "thread" : "process", waker.comm, waker.pid == own_pid ? "tid" : "pid",
+                       waker.pid == own_pid ? waker.tid : waker.pid, place.empty() ? "" : " ", place);
 }
 
 std::string on_cpu(const Source& source)
@@ -97,12 +103,14 @@ std::string doing(const Source& source, std::uint32_t own_pid)
         case Kind::cpu_throttle: return "throttled by its CPU quota";
         case Kind::stopped: return "stopped";
         case Kind::page_fault: return "in page faults" + at_place(source);
-        case Kind::nested_wait: return fmt::format("in a nested wait, {}{}", call_text(source), at_place(source));
+        case Kind::nested_wait:
+            return fmt::format("in a nested wait, {}{}{}", call_text(source), at_place(source),
+                               ended_by(source, own_pid));
         case Kind::other:
             if (argument(source, "reason") != nullptr) return "unknown, before the session could see it";
             if (source.call.empty()) return "blocked elsewhere";
             [[fallthrough]];
-        default: return fmt::format("in {}{}{}", call_text(source), at_place(source), released_by(source, own_pid));
+        default: return fmt::format("in {}{}{}", call_text(source), at_place(source), ended_by(source, own_pid));
     }
 }
 

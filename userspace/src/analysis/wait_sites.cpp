@@ -145,7 +145,7 @@ bool WaitSites::judge_park(const WaitSite& site, const Known& known) const
     // Debug builds have calls of the runtime's own in between.
     for (const auto& frame : known.calls) {
         if (own(frame)) return true;
-        if (owner_of(frame) == FrameOwner::user) return false;
+        if (owner_of(frame) == FrameOwner::user) break;
     }
     if (polls_too) return false;
     // A thread that only parks is a worker like that one which polls too.
@@ -174,6 +174,15 @@ bool WaitSites::idles_at(const WaitSite& site) const
 {
     const auto known = sites_.find(site);
     return known != sites_.end() && known->second.idle;
+}
+
+std::uint64_t WaitSites::stack_end(const WaitSite& site) const
+{
+    const auto known = sites_.find(site);
+    std::uint64_t end = 0;
+    if (known != sites_.end())
+        for (const auto& call : known->second.calls) end = std::max(end, call.cfa);
+    return end;
 }
 
 bool WaitSites::is_loop(std::uint32_t tid) const

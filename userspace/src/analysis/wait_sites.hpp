@@ -41,6 +41,8 @@ public:
     // the first wait that was seen may have been a callback's.
     std::vector<SiteVerdict> judge(const WaitSite& site, const std::vector<Frame>& stack);
     bool idles_at(const WaitSite& site) const;
+    // Where the stack of its thread ends, as far as it could be unwound; 0: unknown.
+    std::uint64_t stack_end(const WaitSite& site) const;
     // Does it have a wait of its own?
     bool is_loop(std::uint32_t tid) const;
     // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.

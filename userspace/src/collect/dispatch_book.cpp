@@ -44,7 +44,8 @@ void DispatchBook::add(SourceEvent event)
     const auto& head = event.head;
     if (head.index >= LW_SOURCES) return;
     if (head.single && bundle.long_blocks.size() < max_long_blocks)
-        bundle.long_blocks.push_back({head.index, head.block_start_ns, head.block_end_ns, head.waker});
+        bundle.long_blocks.push_back(
+            {head.index, head.block_start_ns, head.block_end_ns, head.waker, take_waker(head)});
     else if (head.single)
         ++overflow_;
     if (bundle.places.size() <= head.index) bundle.places.resize(head.index + 1);
@@ -56,6 +57,21 @@ void DispatchBook::add(SourceEvent event)
     } else {
         place = std::move(event);
     }
+}
+
+void DispatchBook::add(WakerEvent event)
+{
+    const auto tid = event.head.event.tid;
+    if (wakers_.size() < max_open || wakers_.contains(tid)) wakers_.insert_or_assign(tid, std::move(event));
+}
+
+std::optional<WakerEvent> DispatchBook::take_waker(const lw_source& source)
+{
+    auto waker = wakers_.extract(source.event.tid);
+    const bool same = !waker.empty() && waker.mapped().head.waker_tid == source.waker.tid &&
+                      waker.mapped().head.event.time_ns >= source.block_start_ns;
+    if (!same) return std::nullopt;
+    return std::move(waker.mapped());
 }
 
 void DispatchBook::add(SampleEvent event)

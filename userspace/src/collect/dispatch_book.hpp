@@ -19,6 +19,7 @@ struct LongBlock {
     std::uint32_t place = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
     lw_waker waker = {};
+    std::optional<WakerEvent> waker_stack;
 };
 
 struct DispatchBundle {
@@ -38,6 +39,8 @@ public:
     static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
 
     void add(SourceEvent event);
+    // Belongs to the long block of its thread that comes next.
+    void add(WakerEvent event);
     void add(SampleEvent event);
     void add(CallEvent event);
     DispatchBundle close(const lw_dispatch& closing);
@@ -56,7 +59,9 @@ public:
 private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;
     DispatchBundle& open(const lw_event& event);
+    std::optional<WakerEvent> take_waker(const lw_source& source);
     std::map<Key, DispatchBundle> open_;
+    std::map<std::uint32_t, WakerEvent> wakers_;  // by tid
     std::vector<DispatchBundle> superseded_;
     std::uint64_t overflow_ = 0;
 };

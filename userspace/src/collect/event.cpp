@@ -69,6 +69,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
             }
             return event;
         }
+        case LW_EVENT_WAKER: return with_stack<WakerEvent>(bytes);
         case LW_EVENT_WAIT: return with_stack<WaitEvent>(bytes);
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);

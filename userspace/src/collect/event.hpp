@@ -26,6 +26,10 @@ struct CallEvent {
     lw_call head;
     std::vector<std::uint8_t> stack;
 };
+struct WakerEvent {
+    lw_waker_stack head;
+    std::vector<std::uint8_t> stack;
+};
 struct WaitEvent {
     lw_wait head;
     std::vector<std::uint8_t> stack;
@@ -42,8 +46,8 @@ struct StepEvent {
     lw_step step;
 };
 
-using Event = std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, StepEvent, WaitEvent,
-                           WakeEvent, ExitEvent>;
+using Event = std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, StepEvent, WakerEvent,
+                           WaitEvent, WakeEvent, ExitEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

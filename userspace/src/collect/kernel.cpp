@@ -121,6 +121,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
     bpf_map__set_max_entries(maps.places, options.max_loops * LW_BUFFERS);
     bpf_map__set_max_entries(maps.unprobed, options.max_loops);
+    bpf_map__set_max_entries(maps.questions, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
     auto& programs = parts.skeleton->progs;
     for (auto* program : {programs.on_probe, programs.on_trace_probe}) prepare(program, options.rung);

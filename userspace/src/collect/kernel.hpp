@@ -29,7 +29,7 @@ class UnprobedLoops;
 struct KernelOptions {
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;
-    std::uint32_t max_loops = 64;  // 6 x 38 KiB of kernel memory each
+    std::uint32_t max_loops = 64;  // 7 x 38 KiB of kernel memory each
     bool kernel_stacks = false;
     bool trace = false;  // 8 KiB more a loop
     AttachRung rung = AttachRung::multi;

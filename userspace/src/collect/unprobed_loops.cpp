@@ -87,7 +87,7 @@ std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
 }
 
 bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
-                          std::optional<std::uint32_t> asleep)
+                          std::optional<std::uint32_t> asleep, std::uint64_t stack_end)
 {
     lw_loop entry = {};
     entry.pid = static_cast<std::uint32_t>(pid);
@@ -102,6 +102,7 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
         own.slot.size = sizeof own.slot;
         own.slot.clock = LW_CLOCK_MONOTONIC;
         own.slot.loop_id = own.slot.tid = tid;
+        own.slot.stack_top = stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
         for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
             own.sites[own.site_count++] = site;
     });

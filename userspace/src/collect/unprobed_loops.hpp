@@ -39,9 +39,10 @@ public:
     // The threads of a process that sleep now, in a system call or not.
     std::vector<lw_sleeper> sleepers(pid_t pid) const;
 
-    // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now. False:
-    // it was known, or there is no room.
-    bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep);
+    // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now.
+    // `stack_end`: how far up its stack is worth copying; 0: unknown. False: it was known, or there is no room.
+    bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
+               std::uint64_t stack_end);
     void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
     // A question that could not be answered, to be put again.
     void ask_again(std::uint32_t tid, const lw_site& site);

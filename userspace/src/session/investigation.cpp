@@ -198,7 +198,7 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
 }
 
 void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker,
-                 const KernelSymbols& kernel_symbols, std::function<void(DispatchFacts)> done)
+                 const KernelSymbols& kernel_symbols, Strangers& strangers, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
     facts->subject = attachment.subject(bundle.tid);
@@ -215,11 +215,6 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
     for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, attachment));
     facts->samples.resize(bundle.samples.size());
-    for (const auto& single : facts->long_blocks) {
-        auto& place = facts->blocks_by_place[single.place];
-        place.waker = single.waker;
-        place.woken_by = single.woken_by;
-    }
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
     if (bundle.closing)
@@ -230,7 +225,13 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     // Answers come in order, but a full queue answers at once: the count starts with one that is ours.
     auto outstanding = std::make_shared<std::size_t>(1);
     auto finish = [facts, outstanding, done = std::move(done)] {
-        if (--*outstanding == 0) done(std::move(*facts));
+        if (--*outstanding != 0) return;
+        for (const auto& single : facts->long_blocks) {
+            auto& place = facts->blocks_by_place[single.place];
+            place.waker = single.waker;
+            place.woken_by = single.woken_by;
+        }
+        done(std::move(*facts));
     };
     const auto ask = [&](const auto& event, std::vector<Frame>& to) {
         if (event.stack.empty()) return;
@@ -244,6 +245,17 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     for (std::size_t i = 0; i < bundle.places.size(); ++i) ask(bundle.places[i], facts->blocks_by_place[i].stack);
     for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask(bundle.calls[i], facts->calls[i].stack);
     for (std::size_t i = 0; i < bundle.samples.size(); ++i) ask(bundle.samples[i], facts->samples[i].stack);
+    for (std::size_t i = 0; i < bundle.long_blocks.size(); ++i) {
+        const auto& from = bundle.long_blocks[i].waker_stack;
+        auto& waker = facts->long_blocks[i].waker;
+        if (!from || !waker || !strangers.known(waker->pid, attachment.pid(), worker)) continue;
+        ++*outstanding;
+        worker.unwind(captured_stack(waker->pid, from->head.stack, from->stack),
+                      [&to = waker->stack, finish](std::vector<Frame> frames) {
+                          to = std::move(frames);
+                          finish();
+                      });
+    }
     finish();
 }
 

@@ -10,6 +10,7 @@
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/attachment.hpp"
+#include "session/strangers.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
@@ -19,6 +20,6 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
 Location location_info(std::uint64_t address, Loops& loops);
 
 void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker,
-                 const KernelSymbols& kernel_symbols, std::function<void(DispatchFacts)> done);
+                 const KernelSymbols& kernel_symbols, Strangers& strangers, std::function<void(DispatchFacts)> done);
 
 }  // namespace loopwatch

@@ -139,7 +139,7 @@ void LoopFinder::enter(const WaitSite& site)
             if (elsewhere) asleep = 1;
         }
     }
-    if (!loops_.enter(process_.pid(), site.tid, sites, asleep)) return;
+    if (!loops_.enter(process_.pid(), site.tid, sites, asleep, sites_->stack_end(site))) return;
     entered_.insert(site.tid);
     on_loop_(site.tid);
     if (elsewhere) ask(*elsewhere);

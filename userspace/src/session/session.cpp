@@ -264,6 +264,11 @@ void Session::on(const StepEvent& event)
         reporter_.publish(*record);
 }
 
+void Session::on(const WakerEvent& event)
+{
+    if (wanted(event.head.event.tid)) book_.add(event);
+}
+
 void Session::on(const WaitEvent& event)
 {
     if (auto* target = find(event.head.event.pid)) target->on_wait(event);
@@ -285,7 +290,7 @@ void Session::explain_bundle(DispatchBundle bundle)
 {
     auto* target = find(bundle.pid);
     if (!target) return;
-    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, [this](DispatchFacts facts) {
+    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
         if (!is_an_iteration(facts)) return;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     });

@@ -23,6 +23,7 @@
 #include "session/session_options.hpp"
 #include "session/session_records.hpp"
 #include "session/statistics.hpp"
+#include "session/strangers.hpp"
 #include "session/trace_limit.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
@@ -57,6 +58,7 @@ private:
     void on(const SampleEvent& event);
     void on(const CallEvent& event);
     void on(const StepEvent& event);
+    void on(const WakerEvent& event);
     void on(const WaitEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
@@ -81,6 +83,7 @@ private:
     std::vector<std::string> warnings_;
 
     KernelSymbols kernel_symbols_;
+    Strangers strangers_;
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     Statistics statistics_;

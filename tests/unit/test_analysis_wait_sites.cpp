@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+#include "analysis/wait_sites.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint32_t poll = 7, epoll_wait = 232, futex = 202;
+
+struct Call {
+    const char* function;
+    std::uint64_t pc;   // of the call inside of it
+    std::uint64_t cfa;  // of its activation
+};
+
+// From the code that called libc outwards; libc's own frame is put before them.
+std::vector<Frame> stack(std::initializer_list<Call> calls, bool stripped = false)
+{
+    std::vector<Frame> frames(1);
+    frames[0].function = "epoll_wait";
+    frames[0].module = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    frames[0].offset = 0x1000;
+    for (const auto& call : calls) {
+        Frame frame;
+        frame.module = "/srv/server";
+        frame.function = stripped ? "" : call.function;
+        frame.offset = call.pc;
+        frame.cfa = call.cfa;
+        frames.push_back(frame);
+    }
+    return frames;
+}
+
+WaitSite at(std::uint32_t syscall, std::uint64_t sp, std::uint64_t object = 0, std::uint32_t tid = 1)
+{
+    return {tid, syscall, 0x7000 + syscall, sp, object};
+}
+
+// Asio: the reactor and the handlers are both called by do_run_one.
+const std::initializer_list<Call> reactor = {
+    {"reactor_run", 0x11, 0x9000}, {"do_run_one", 0x21, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}};
+
+}  // namespace
+
+TEST_CASE("the first wait for events of a thread is its loop's own")
+{
+    WaitSites sites;
+    const auto verdicts = sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    REQUIRE(verdicts.size() == 1);
+    CHECK(verdicts[0].idle);
+    CHECK(sites.is_loop(1));
+    CHECK_FALSE(sites.is_loop(2));
+    CHECK(sites.stack_end(at(epoll_wait, 0x8000)) == 0x9f00);
+    sites.forget(1);
+    CHECK_FALSE(sites.is_loop(1));
+}
+
+TEST_CASE("what a callback waits in is not the loop's own, by whichever call and however deep")
+{
+    const bool stripped = GENERATE(false, true);
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor, stripped));
+    const auto wait = [&](const WaitSite& site, std::initializer_list<Call> calls) {
+        return sites.judge(site, stack(calls, stripped)).front().idle;
+    };
+    // Its stack pointer lies above the loop's own wait: Asio keeps its events below.
+    CHECK_FALSE(
+        wait(at(poll, 0x8f00),
+             {{"handler", 0x51, 0x9100}, {"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}));
+    // A loop of the same kind, run by a callback.
+    CHECK_FALSE(wait(at(epoll_wait, 0x6000, 9), {{"reactor_run", 0x11, 0x7000},
+                                                 {"do_run_one", 0x21, 0x7800},
+                                                 {"run", 0x31, 0x7900},
+                                                 {"handler", 0x52, 0x9100},
+                                                 {"do_run_one", 0x22, 0x9800},
+                                                 {"run", 0x31, 0x9900},
+                                                 {"main", 0x41, 0x9f00}}));
+    // A condition variable.
+    CHECK_FALSE(
+        wait(at(futex, 0x8e00),
+             {{"handler", 0x53, 0x9100}, {"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}));
+}
+
+TEST_CASE("an idle thread of a pool parks in the function that runs the loop")
+{
+    const bool park_first = GENERATE(false, true);
+    WaitSites sites;
+    const auto park = at(futex, 0x9700);
+    const auto parked = stack({{"loop", 0x23, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}, true);
+    const auto polled = stack(
+        {{"reactor_run", 0x11, 0x9000}, {"loop", 0x21, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}, true);
+    if (park_first) {
+        CHECK_FALSE(sites.judge(park, parked).front().idle);
+        const auto verdicts = sites.judge(at(epoll_wait, 0x8000), polled);
+        REQUIRE(verdicts.size() == 2);
+        CHECK(verdicts[1].site == park);
+        CHECK(verdicts[1].idle);
+    } else {
+        sites.judge(at(epoll_wait, 0x8000), polled);
+        CHECK(sites.judge(park, parked).front().idle);
+    }
+    // Another thread of the pool, which has not polled yet.
+    CHECK(sites.judge(at(futex, 0x1700, 0, 2), parked).front().idle);
+}
+
+TEST_CASE("a thread that only parks is no loop, unless it says that it is Asio's")
+{
+    WaitSites sites;
+    CHECK_FALSE(sites.judge(at(futex, 0x9700), stack({{"bioProcessBackgroundJobs", 0x23, 0x9800}})).front().idle);
+    CHECK(sites.judge(at(futex, 0x9700, 0, 2), stack({{"asio::detail::scheduler::do_run_one(...)", 0x24, 0x9800}}))
+              .front()
+              .idle);
+}
+
+TEST_CASE("a wait below getaddrinfo is never a loop's own, not even the first")
+{
+    WaitSites sites;
+    auto frames = stack({{"handler", 0x51, 0x9100}});
+    frames.insert(frames.begin() + 1, frames.front());
+    frames[1].function = "getaddrinfo";
+    CHECK_FALSE(sites.judge(at(poll, 0x8000), frames).front().idle);
+}
+
+TEST_CASE("the first wait that was seen may have been a callback's")
+{
+    WaitSites sites;
+    const auto nested = at(epoll_wait, 0x6000, 9);
+    const std::initializer_list<Call> inner = {{"io_poll", 0x11, 0x7000}, {"uv_run", 0x21, 0x7800},
+                                               {"spawn", 0x51, 0x8000},   {"io_poll", 0x12, 0x9000},
+                                               {"uv_run", 0x21, 0x9800},  {"main", 0x41, 0x9f00}};
+    CHECK(sites.judge(nested, stack(inner)).front().idle);
+    const auto verdicts =
+        sites.judge(at(epoll_wait, 0x8f00, 5),
+                    stack({{"io_poll", 0x11, 0x9000}, {"uv_run", 0x21, 0x9800}, {"main", 0x41, 0x9f00}}));
+    REQUIRE(verdicts.size() == 2);
+    CHECK(verdicts[0].idle);
+    CHECK(verdicts[1].site == nested);
+    CHECK_FALSE(verdicts[1].idle);
+    CHECK_FALSE(sites.idles_at(nested));
+}
+
+TEST_CASE("a loop that is started again elsewhere is a loop still")
+{
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    CHECK(sites
+              .judge(at(epoll_wait, 0x7f00), stack({{"reactor_run", 0x11, 0x8f00},
+                                                    {"do_run_one", 0x21, 0x9700},
+                                                    {"run", 0x31, 0x9800},
+                                                    {"second_phase", 0x61, 0x9880},
+                                                    {"main", 0x42, 0x9f00}}))
+              .front()
+              .idle);
+}
+
+TEST_CASE("what a program polled for before its loop began gives way to the loop")
+{
+    WaitSites sites;
+    const auto connecting = at(poll, 0x9000);
+    CHECK(sites.judge(connecting, stack({{"connect_both", 0x71, 0x9800}, {"main", 0x40, 0x9f00}})).front().idle);
+    const auto verdicts = sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    CHECK(verdicts.front().idle);
+    CHECK_FALSE(sites.idles_at(connecting));
+}
+
+TEST_CASE("once its loop has returned to main, a thread is in no callback")
+{
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    CHECK(sites.left_loop(1, stack({{"main", 0x43, 0x9f00}})));
+    CHECK(sites.left_loop(1, stack({{"shut_down", 0x81, 0x9700}, {"main", 0x44, 0x9f00}})));
+    CHECK_FALSE(sites.left_loop(
+        1,
+        stack(
+            {{"handler", 0x51, 0x9100}, {"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}})));
+    // A loop that stands in main itself.
+    WaitSites flat;
+    flat.judge(at(epoll_wait, 0x8000), stack({{"main", 0x41, 0x9f00}}));
+    CHECK_FALSE(flat.left_loop(1, stack({{"main", 0x42, 0x9f00}})));
+}
