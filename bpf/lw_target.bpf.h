@@ -112,7 +112,7 @@ __weak __noinline int read_stack(struct lw_stack *stack, struct lw_stack_room *t
     }
     if (done > LW_STACK_BYTES) done = LW_STACK_BYTES;
     stack->bytes = done;
-    stack->truncated = base + done < stack_top;
+    stack->truncated = stack_top ? base + done < stack_top : done == LW_STACK_BYTES;
     return 0;
 }
 

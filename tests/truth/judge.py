@@ -34,6 +34,19 @@ EXPECTED = {
     "nested_wait": {"kind": "nested_wait", "call": "poll", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "file_lock": {"kind": "file_lock", "call": "flock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "page_fault": {"kind": "page_fault", "call": "", "calls": None, "first": False},
+    # Programs that are not ours; their functions are in the stack, lines need not be.
+    "redis_sleep": {"kind": "sleep", "call": ("nanosleep", "clock_nanosleep"), "calls": 1, "woken_by": "timer", "foreign": True},
+    "redis_script": {"kind": "cpu", "call": "", "calls": 0, "foreign": True},
+    "python_sleep": {"kind": "sleep", "call": "clock_nanosleep", "calls": 1, "woken_by": "timer", "foreign": True},
+    "python_burn": {"kind": "cpu", "call": "", "calls": 0, "foreign": True},
+    "python_run": {"kind": "nested_wait", "call": "poll", "calls": None, "foreign": True},
+    "python_wait": {"kind": "process", "call": "wait4", "calls": None, "foreign": True},
+    "python_lock": {"kind": "lock", "call": None, "calls": None, "foreign": True},
+    "node_burn": {"kind": "cpu", "call": "", "calls": 0, "foreign": True},
+    "node_exec": {"kind": "nested_wait", "call": "epoll_pwait", "calls": None, "foreign": True},
+    "node_atomics": {"kind": "lock", "call": "pthread_cond_timedwait", "calls": 1, "foreign": True},
+    "nginx_open": {"kind": "file_io", "call": None, "calls": None, "foreign": True},
+    "memcached_send": {"kind": "network", "call": None, "calls": None, "foreign": True},
     "mixed": {"kind": "cpu", "call": "", "calls": 1, "also": ("sleep", "usleep")},
 }
 NOT_THE_CODES_DOING = {"run_queue", "cpu_throttle", "stopped"}
@@ -60,8 +73,9 @@ def read_truth(path):
     return stalls
 
 
-def tolerance(duration):
-    return max(duration // 100, 500_000)
+def tolerance(duration, foreign=False):
+    """What others did is measured by their clients, over loopback."""
+    return max(duration // 100, 2_000_000 if foreign else 500_000)
 
 
 def match(truth, slow):
@@ -118,9 +132,10 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
     lasted = stall["end"] - stall["start"]
     # The fixture's clock stops just before the dispatch does; a thread preempted between the two really held its loop for longer.
     queued = report["breakdown"]["runq_ns"]
-    want(-tolerance(lasted) <= report["duration_ns"] - lasted <= tolerance(lasted) + queued,
-         f"lasted {lasted} ns, not {report['duration_ns']}")
-    want(-1_000_000 <= report["mono_ns"] - stall["end"] <= 1_000_000 + queued, f"ended at {stall['end']}, not {report['mono_ns']}")
+    within = tolerance(lasted, expected.get("foreign"))
+    want(-within <= report["duration_ns"] - lasted <= within + queued, f"lasted {lasted} ns, not {report['duration_ns']}")
+    late = 2_000_000 if expected.get("foreign") else 1_000_000
+    want(-late <= report["mono_ns"] - stall["end"] <= late + queued, f"ended at {stall['end']}, not {report['mono_ns']}")
     want(sum(report["breakdown"].values()) == report["duration_ns"],
          f"breakdown {report['breakdown']} does not sum to {report['duration_ns']}")
     if tier == 0:
@@ -141,11 +156,11 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
         return wrong + ["no source"]
     cause = sources[0]
     want(cause["kind"] == expected["kind"], f"kind is {expected['kind']}, not {cause['kind']} ({cause['call']})")
-    calls_known = expected["call"] if isinstance(expected["call"], tuple) else (expected["call"],)
+    calls_known = (cause["call"],) if expected["call"] is None else expected["call"] if isinstance(expected["call"], tuple) else (expected["call"],)
     want(cause["call"] in calls_known, f"call is {calls_known}, not {cause['call']}")
     in_stack = any(stall["function"] in symbols.function(frame) for frame in cause["stack"])
     want(in_stack, f"{stall['function']} is not in the stack {[f.get('function') or f.get('offset') for f in cause['stack']]}")
-    if not symbols.directory:
+    if not symbols.directory and not expected.get("foreign"):
         frames = [f for f in cause["stack"] if stall["function"] in (f.get("function") or "")]
         want(any(f.get("file", "").endswith(".cpp") and f.get("line", 0) > 0 for f in frames), "no file and line")
         want(stall["function"] in report["verdict"] or not expected.get("first", True), f"verdict does not name {stall['function']}: {report['verdict']}")
@@ -155,7 +170,8 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
         want(waker == expected.get("waker"), f"waker is {expected.get('waker')}, not {waker}")
         if waker == "holder" and not symbols.directory:
             did = [f.get("function") or "" for f in cause["waker"]["stack"]]
-            want(any("HelperThread::serve" in f for f in did), f"the waker's stack is {did}")
+            # Draining a pipe takes a buffer that is larger than what is copied of a stack.
+            want(any("HelperThread::serve" in f or "drain(" in f for f in did), f"the waker's stack is {did}")
 
     if expected["calls"] is not None:
         want(len(calls) == expected["calls"], f"{len(calls)} blocking calls, not {expected['calls']}: {[c['call'] for c in calls]}")
@@ -170,6 +186,10 @@ def judge_case(arguments):
     problems, right, worst = [], 0, 0
     unknown_wakers = UnknownWakers(len(truth))
     report[-1]["lost"].pop("switch_unseen", None)  # says that a split is partly a guess: the durations are held all the same
+    if EXPECTED[arguments.kind].get("foreign"):
+        # An injector stops a server in each of its system calls, and memcached keeps more on its stack than is copied.
+        for name in ("sources_overflow", "stack_truncated"):
+            report[-1]["lost"].pop(name, None)
     if len(truth) != arguments.count:
         problems.append(f"the fixture committed {len(truth)} stalls, not {arguments.count}")
     for stall, reports in pairs:

@@ -157,6 +157,16 @@ TEST_CASE("a loop that is started again elsewhere is a loop still")
               .idle);
 }
 
+TEST_CASE("glibc makes a call elsewhere once the program has threads: the same wait still")
+{
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    auto site = at(epoll_wait, 0x7ff8);
+    site.ip += 0x43;
+    CHECK(sites.judge(site, stack(reactor)).front().idle);
+    CHECK(sites.idles_at(at(epoll_wait, 0x8000)));
+}
+
 TEST_CASE("what a program polled for before its loop began gives way to the loop")
 {
     WaitSites sites;

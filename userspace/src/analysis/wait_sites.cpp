@@ -37,31 +37,38 @@ bool same_code(const Frame& a, const Frame& b)
     return a.offset == b.offset && a.module == b.module;
 }
 
-// One activation of one function, seen twice.
-bool same_activation(const Frame& a, const Frame& b)
-{
-    if (a.cfa == 0 || a.cfa != b.cfa || a.module != b.module) return false;
-    return a.function.empty() || b.function.empty() || a.function == b.function;
-}
-
 struct Fork {
     std::size_t ours = 0, theirs = 0;  // calls on either side within the innermost activation both share
 };
 
-// Where two stacks of a thread part; nullopt: nothing is common to what could be read of them.
+// Where two stacks of a thread part: the innermost call that both are in at the same address is common for sure, and
+// what it called is if it looks like one function. A place on the stack alone proves nothing: any frame may end there.
+// nullopt: nothing is common to what could be read of them.
 std::optional<Fork> fork_of(const std::vector<Frame>& ours, const std::vector<Frame>& theirs)
 {
+    const auto same_place = [](const Frame& a, const Frame& b) { return a.cfa != 0 && a.cfa == b.cfa; };
+    const auto same_function = [](const Frame& a, const Frame& b) {
+        return a.module == b.module && (a.function.empty() || b.function.empty() || a.function == b.function);
+    };
     for (std::size_t j = 0; j < theirs.size(); ++j)
-        for (std::size_t i = 0; i < ours.size(); ++i)
-            if (same_activation(ours[i], theirs[j])) return Fork{i, j};
+        for (std::size_t i = 0; i < ours.size(); ++i) {
+            if (!same_place(ours[i], theirs[j]) || !same_code(ours[i], theirs[j])) continue;
+            const bool inner = i > 0 && j > 0 && same_place(ours[i - 1], theirs[j - 1]) &&
+                               same_function(ours[i - 1], theirs[j - 1]);
+            return inner ? Fork{i - 1, j - 1} : Fork{i, j};
+        }
+    if (ours.empty() || theirs.empty()) return std::nullopt;
+    const bool outermost = same_place(ours.back(), theirs.back()) && same_function(ours.back(), theirs.back());
+    if (outermost) return Fork{ours.size() - 1, theirs.size() - 1};
     return std::nullopt;
 }
 
-// How many of the innermost calls are the same code: the machinery that leads to the wait.
+// How many of the innermost calls are the same code, run a second time: the machinery that leads to the wait.
 std::size_t common_machinery(const std::vector<Frame>& a, const std::vector<Frame>& b)
 {
     std::size_t common = 0;
-    while (common < std::min(a.size(), b.size()) && same_code(a[common], b[common])) ++common;
+    while (common < std::min(a.size(), b.size()) && same_code(a[common], b[common]) && a[common].cfa != b[common].cfa)
+        ++common;
     return common;
 }
 
