@@ -14,8 +14,8 @@ client() { /usr/bin/python3 "$root/tests/truth/servers/client.py" "$@"; }
 rows=$work/rows
 : >"$rows"
 count=5 # a prime: no divisor of it could hide
-ms=150 healthy_seconds=10
-if [ "${LOOPWATCH_QUICK:-}" = 1 ]; then healthy_seconds=3; fi
+ms=150 healthy_seconds=3
+if [ "${LOOPWATCH_FULL:-}" = 1 ]; then count=23 healthy_seconds=60; fi
 
 free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "util/fd.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -60,18 +62,18 @@ Fd open_tracepoint(std::uint64_t id, const bpf_program* program)
 
 }  // namespace
 
-Result<std::vector<Fd>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names)
+Result<std::vector<Link>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names)
 {
     const Fd events = open_events();
     if (!events)
         return errno_error(ExitCode::not_permitted, "opening tracefs", "mount -t tracefs tracefs /sys/kernel/tracing");
-    std::vector<Fd> attached;
+    std::vector<Link> attached;
     for (const auto& name : names) {
         const auto id = tracepoint_id(events, name);
         if (!id) continue;
         auto event = open_tracepoint(*id, program);
         if (!event) return errno_error(ExitCode::failed, "attaching to a tracepoint");
-        attached.push_back(std::move(event));
+        attached.emplace_back([event = event.release()] { ::close(event); });
     }
     if (attached.empty())
         return Error{ExitCode::not_permitted, "the kernel has no tracepoints of system calls",

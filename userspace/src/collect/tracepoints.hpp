@@ -6,15 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "util/fd.hpp"
+#include "collect/attach.hpp"
 #include "util/result.hpp"
 
 struct bpf_program;
 
 namespace loopwatch {
 
-// Attaches the program to those of `names` ("syscalls/sys_enter_poll") that this kernel has; destroying a descriptor
-// detaches. Fails when there is no tracefs to be had, or it has none of them.
-Result<std::vector<Fd>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names);
+// Attaches the program to those of `names` ("syscalls/sys_enter_poll") that this kernel has. Fails when there is no
+// tracefs to be had, or it has none of them.
+Result<std::vector<Link>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names);
 
 }  // namespace loopwatch

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <utility>
 
 #include "collect/loop_table.hpp"
 #include "collect/tracepoints.hpp"
 #include "loopwatch.skel.h"
+#include "util/fd.hpp"
 
 namespace loopwatch {
 
@@ -38,6 +40,7 @@ bool same_site(const lw_site& a, const lw_site& b)
 
 UnprobedLoops::~UnprobedLoops()
 {
+    detach(std::exchange(tracepoints_, {}));
     if (!loops_.empty()) ::munmap(loops_.data(), loops_.size_bytes());
 }
 
@@ -67,7 +70,7 @@ void UnprobedLoops::dismiss(pid_t pid)
     if (watched_.erase(pid) == 0) return;
     auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
     std::atomic_ref(count).fetch_sub(1);
-    if (watched_.empty()) tracepoints_.clear();
+    if (watched_.empty()) detach(std::exchange(tracepoints_, {}));
 }
 
 std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const

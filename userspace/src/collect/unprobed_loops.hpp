@@ -16,7 +16,7 @@
 
 #include <lw_state.h>
 
-#include "util/fd.hpp"
+#include "collect/attach.hpp"
 #include "util/result.hpp"
 
 struct loopwatch_bpf;
@@ -59,7 +59,7 @@ private:
 
     loopwatch_bpf& skeleton_;
     LoopTable& table_;
-    std::vector<Fd> tracepoints_;
+    std::vector<Link> tracepoints_;
     std::span<lw_unprobed> loops_;                    // shared with the kernel
     std::map<std::uint32_t, std::uint32_t> buffers_;  // by tid
     std::map<pid_t, bool> watched_;
