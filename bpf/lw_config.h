@@ -10,6 +10,7 @@ const volatile __u64 cfg_block_threshold_ns __weak = 10000000;
 const volatile __u32 cfg_stacks_per_second __weak = 2000;
 const volatile __u32 cfg_filter_pids __weak = 1; /* attached for every process: attach rung perf-all */
 const volatile __u32 cfg_trace __weak = 0;
+const volatile __u32 cfg_follow __weak = 0;
 const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
 
 /* Set by the collector when all loops are idle and its watchdog stops ticking; cleared by the first loop that runs

@@ -27,11 +27,13 @@ struct lw_site {
     __lw_u64 ip, sp, object;
     __lw_u32 syscall;
     __lw_u32 verdict; /* enum lw_verdict, stored by the collector */
+    __lw_u64 ends;    /* iterations that have ended here */
 };
 enum lw_verdict {
     LW_VERDICT_NONE = 0, /* not yet */
     LW_VERDICT_IDLE = 1, /* the loop itself waits here: an iteration ends */
     LW_VERDICT_BUSY = 2, /* something that the loop called waits here */
+    LW_VERDICT_ASK = 3,  /* the question got lost: ask again */
 };
 #define LW_SITES 16
 
@@ -43,6 +45,7 @@ struct lw_unprobed {
     __lw_u32 site_count;
     __lw_u32 unsure;        /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
     __lw_u64 unsure_ns;     /* and left it then */
+    __lw_u64 next_given_up; /* of `sites`, when there is no room */
     __lw_u64 began_unsure;  /* it began there: it is one only if the verdict says so */
     __lw_u64 polled_ns;     /* when it last entered a system call to idle in */
     __lw_u64 polled_site;   /* and at which of `sites` */
@@ -61,6 +64,7 @@ struct lw_sleeper {
     __lw_u32 tid;
     __lw_u32 state;
     __lw_s32 syscall, reserved; /* -1: none */
+    __lw_u64 switches;          /* voluntary ones so far */
     __lw_u64 args[6];
     struct lw_registers registers;
 };

@@ -49,6 +49,7 @@ static __always_inline bool waits_for_events(const struct pt_regs *regs)
 {
     const long syscall = regs->orig_ax;
     if (syscall == NR_POLL || syscall == NR_PPOLL) return regs->si > 1;
+    if (syscall == NR_SELECT || syscall == NR_PSELECT6) return regs->di > 0; /* none: a way to sleep */
     if (syscall == NR_IO_URING_ENTER) return regs->dx > 0 && regs->r10 & IO_URING_GETEVENTS;
     return polls_for_events(syscall);
 }
@@ -57,7 +58,8 @@ static __always_inline bool waits_for_events(const struct pt_regs *regs)
 static __always_inline bool may_idle(const struct pt_regs *regs)
 {
     if (regs->orig_ax == NR_FUTEX) return (regs->si & FUTEX_COMMAND) == FUTEX_WAIT_BITSET;
-    if (regs->orig_ax == NR_IO_URING_ENTER) return waits_for_events(regs);
+    if (regs->orig_ax == NR_IO_URING_ENTER || regs->orig_ax == NR_SELECT || regs->orig_ax == NR_PSELECT6)
+        return waits_for_events(regs);
     return regs->orig_ax == NR_RESTART_SYSCALL || polls_for_events(regs->orig_ax);
 }
 
@@ -117,7 +119,7 @@ static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid
     send_question();
 }
 
-/* Index of the place; a new one is asked about. */
+/* Index of the place; a new one is asked about. When there is no room, what a callback waited in gives way. */
 static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unprobed *own, __u32 tid,
                                      const struct pt_regs *regs, __u64 now)
 {
@@ -127,22 +129,33 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
 
     for (; i < LW_SITES; i++) {
         if (i >= own->site_count) break;
-        const struct lw_site *site = &own->sites[i];
+        struct lw_site *site = &own->sites[i];
         if (site->ip != regs->ip || site->sp != regs->sp) continue;
         /* A wait that a signal interrupted goes on as restart_syscall. */
-        if (syscall == NR_RESTART_SYSCALL || (site->syscall == syscall && site->object == object)) return i;
+        if (syscall != NR_RESTART_SYSCALL && (site->syscall != syscall || site->object != object)) continue;
+        if (site->verdict == LW_VERDICT_ASK) {
+            site->verdict = LW_VERDICT_NONE;
+            ask(regs, loop->pid, tid, now);
+        }
+        return i;
     }
     if (syscall == NR_RESTART_SYSCALL) return LW_NO_SITE;
     if (i >= LW_SITES) {
-        lose(LW_LOSS_sites_overflow);
-        return LW_NO_SITE;
+        i = own->next_given_up++ & (LW_SITES - 1);
+        if (own->sites[i].verdict != LW_VERDICT_BUSY) {
+            lose(LW_LOSS_sites_overflow);
+            return LW_NO_SITE;
+        }
+    } else {
+        own->site_count = i + 1;
     }
-    own->sites[i].ip = regs->ip;
-    own->sites[i].sp = regs->sp;
-    own->sites[i].object = object;
-    own->sites[i].syscall = syscall;
-    own->sites[i].verdict = LW_VERDICT_NONE;
-    own->site_count = i + 1;
+    struct lw_site *site = &own->sites[i & (LW_SITES - 1)];
+    site->ip = regs->ip;
+    site->sp = regs->sp;
+    site->object = object;
+    site->syscall = syscall;
+    site->verdict = LW_VERDICT_NONE;
+    site->ends = 0;
     ask(regs, loop->pid, tid, now);
     return i;
 }
@@ -196,7 +209,8 @@ __weak __noinline int end_iteration(struct lw_loop *loop, struct lw_unprobed *ow
 static __always_inline void leaves_unsure(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u32 site,
                                           __u64 now)
 {
-    if (own->slot.seq & 1 && (now - own->slot.start >= cfg_threshold_ns || loop->long_blocks))
+    const bool long_blocks = loop->seq == own->slot.seq && loop->long_blocks;
+    if (own->slot.seq & 1 && (now - own->slot.start >= cfg_threshold_ns || long_blocks))
         end_iteration(loop, own, tid, now, now);
     if (!(own->slot.seq & 1)) {
         begin_iteration(own, now);
@@ -214,6 +228,7 @@ static __always_inline void polls(struct lw_loop *loop, struct lw_unprobed *own,
     begin_iteration(own, now);
     own->polled_ns = now;
     own->polled_site = site;
+    own->sites[site & (LW_SITES - 1)].ends++;
 }
 
 /* Goes to sleep at a place of its own. What began with this very call was no iteration, unless it was stopped there. */
@@ -226,27 +241,34 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
     loop->off = LW_OFF_IDLE;
     loop->off_ns = now;
     own->slot.poll_since = now;
+    own->sites[loop->site & (LW_SITES - 1)].ends++;
 }
 
-/* Back on the CPU after a sleep at loop->site. True: it had been idle. */
+/* Back on the CPU after a sleep at loop->site. True: it had been idle, or may have been. */
 static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u64 now)
 {
     struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
     if (!own) return false;
-    const __u32 site = loop->site;
-    const bool idle = idles_at(own, site);
-    loop->site = LW_NO_SITE;
-    own->slot.poll_since = 0;
-    if (!idle) {
-        if (site < LW_SITES && own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, now);
-        if (loop->off != LW_OFF_IDLE) return false;
-    } else {
+    const bool idle = idles_at(own, loop->site);
+    if (!idle && loop->off != LW_OFF_IDLE) return false;
+    if (idle) {
         end_iteration(loop, own, tid, loop->off_ns, now); /* the verdict came while it slept */
         own->slot.idle_ticks += now - loop->off_ns;
         begin_iteration(own, now);
     }
+    own->slot.poll_since = 0;
     loop->off = LW_OFF_NOT;
     return true;
+}
+
+/* And once its block has been accounted for, if it was one. */
+static __always_inline void leaves_site(struct lw_loop *loop, __u32 tid, __u64 now)
+{
+    struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
+    const __u32 site = loop->site;
+    if (!own || site >= LW_SITES) return;
+    loop->site = LW_NO_SITE;
+    if (own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, now);
 }
 
 #endif

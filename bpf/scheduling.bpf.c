@@ -90,19 +90,23 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
 static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct task_struct *task,
                                       const struct lw_slot_head *head, __u32 state)
 {
-    struct pt_regs regs;
-    if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
+    const __u32 cpu = bpf_get_smp_processor_id();
+    struct lw_question *scratch = bpf_map_lookup_elem(&questions, &cpu);
+    if (!scratch) return LW_NO_PLACE;
+    /* Not on the stack: kernels before 6.13 allow 512 bytes to a program and all it calls together. */
+    struct pt_regs *regs = (void *)scratch->registers;
+    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
 
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         struct lw_buffer *buffer = buffer_of(loop, i);
         if (!buffer) return LW_NO_PLACE;
         if (i >= loop->places) {
             loop->places = i + 1;
-            describe_place(ctx, buffer, task, &regs, head, state);
+            describe_place(ctx, buffer, task, regs, head, state);
             buffer->source.index = i;
             return i;
         }
-        if (same_place(&buffer->source, regs.orig_ax, regs.ip, regs.sp)) return i;
+        if (same_place(&buffer->source, regs->orig_ax, regs->ip, regs->sp)) return i;
     }
     lose(LW_LOSS_sources_overflow);
     return LW_NO_PLACE;
@@ -217,7 +221,7 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct 
         emit(&event, sizeof(event), BPF_RB_FORCE_WAKEUP);
     }
     if (loop->off == LW_OFF_IDLE || loop->off == LW_OFF_BLOCKED) {
-        if (woke_from_idle(loop, tid, now)) return;
+        if (woke_from_idle(loop, tid, now)) return leaves_site(loop, tid, now);
     }
     if (loop->off == LW_OFF_PREEMPTED) {
         waited_for_cpu(loop, task, before, now - loop->off_ns);
@@ -230,6 +234,7 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct 
         end_block(loop, tid, woken, now);
     }
     loop->off = LW_OFF_NOT;
+    leaves_site(loop, tid, now);
 }
 
 SEC("tp_btf/sched_switch")
@@ -308,6 +313,18 @@ int BPF_PROG(on_sched_process_exit, struct task_struct *task)
     begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());
     send_batch_of(loop);
     forget_loop(loop, tid);
+    emit(&event, sizeof(event), 0);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+    const __u32 pid = parent->tgid;
+    if (!cfg_follow || child->pid != child->tgid || !bpf_map_lookup_elem(&targets, &pid)) return 0;
+    struct lw_event event = {.kind = LW_EVENT_CHILD, .size = sizeof(event), .time_ns = bpf_ktime_get_ns()};
+    event.pid = child->pid;
+    event.tid = pid;
     emit(&event, sizeof(event), 0);
     return 0;
 }

@@ -70,6 +70,7 @@ int on_thread(struct bpf_iter__task *ctx)
     sleeper.tid = task->pid;
     sleeper.state = BPF_CORE_READ(task, __state);
     sleeper.syscall = regs.orig_ax;
+    sleeper.switches = task->nvcsw;
     sleeper.args[0] = regs.di;
     sleeper.args[1] = regs.si;
     sleeper.args[2] = regs.dx;

@@ -38,7 +38,7 @@ struct Raw {
     std::vector<std::string> pids, tids, fail_on;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach;
-    bool trace = false, kernel_stacks = false, quiet = false, no_color = false;
+    bool trace = false, follow_children = false, kernel_stacks = false, quiet = false, no_color = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -61,6 +61,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--max-overhead", raw.max_overhead, "Tracing steps down above this share of a CPU (2)", "PCT");
     value("--interval", raw.interval, "Statistics every so often (1s)", "DUR");
     list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");
+    app.add_flag("--follow-children", raw.follow_children, "Also the processes they have forked, and will");
     app.add_flag("--kernel-stacks", raw.kernel_stacks, "Also the kernel's stacks, about 3 us each");
     list("--fail-on", raw.fail_on, "Exit with 3 if such a finding was made", "TYPE[,TYPE...]");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
@@ -192,6 +193,7 @@ Result<Options> parse_values(const Raw& raw, Command command)
     options.name = raw.name.value_or("");
     options.output = raw.output.value_or(options.output);
     options.trace = raw.trace;
+    options.follow_children = raw.follow_children;
     options.kernel_stacks = raw.kernel_stacks;
     options.quiet = raw.quiet;
     options.no_color = raw.no_color;

@@ -33,6 +33,7 @@ struct Options {
     double max_overhead_percent = 2;
     std::uint64_t interval_ns = 1'000'000'000;
     std::vector<pid_t> tids;  // empty: all loops
+    bool follow_children = false;
     bool kernel_stacks = false;
     std::vector<std::string> fail_on;  // JSON types of findings
     bool quiet = false;

@@ -11,7 +11,9 @@
 namespace loopwatch {
 namespace {
 
-constexpr std::string_view park_functions[] = {"asio::detail::scheduler::", "boost::asio::detail::scheduler::"};
+constexpr std::size_t max_patterns = 64;
+constexpr std::uint64_t lock_bytes = 64;         // a condition variable has 48, two of them waited on
+constexpr std::uint64_t stack_bytes = 1u << 20;  // stack pointers further apart are of different stacks
 
 // By their x86-64 numbers, as in calls.def.
 constexpr std::uint32_t poll_calls[] = {7 /* poll */, 23 /* select */, 270 /* pselect6 */, 271 /* ppoll */};
@@ -23,12 +25,24 @@ bool polls(std::uint32_t syscall)
     return std::ranges::find(poll_calls, syscall) != std::end(poll_calls);
 }
 
+// What stands between a loop and the system call it idles in, and is nobody's callback: libc, std::condition_variable,
+// and what Asio wraps around it, which optimized builds have inlined.
+bool is_a_wrapper(const Frame& frame)
+{
+    static constexpr std::string_view wrappers[] = {
+        "std::", "asio::detail::posix_event::", "asio::detail::conditionally_enabled_event::"};
+    if (owner_of(frame) == FrameOwner::libc || frame.module.find("/libstdc++") != frame.module.npos) return true;
+    std::string_view name = frame.function;
+    if (name.starts_with("boost::")) name.remove_prefix(7);
+    return std::ranges::any_of(wrappers, [&](auto wrapper) { return name.starts_with(wrapper); });
+}
+
 // Inlined frames are part of the next one that is real.
 std::vector<Frame> real_calls(const std::vector<Frame>& stack)
 {
     std::vector<Frame> calls;
     for (const auto& frame : stack)
-        if (!frame.inlined && (!calls.empty() || owner_of(frame) != FrameOwner::libc)) calls.push_back(frame);
+        if (!frame.inlined && (!calls.empty() || !is_a_wrapper(frame))) calls.push_back(frame);
     return calls;
 }
 
@@ -53,8 +67,8 @@ std::optional<Fork> fork_of(const std::vector<Frame>& ours, const std::vector<Fr
     for (std::size_t j = 0; j < theirs.size(); ++j)
         for (std::size_t i = 0; i < ours.size(); ++i) {
             if (!same_place(ours[i], theirs[j]) || !same_code(ours[i], theirs[j])) continue;
-            const bool inner = i > 0 && j > 0 && same_place(ours[i - 1], theirs[j - 1]) &&
-                               same_function(ours[i - 1], theirs[j - 1]);
+            const bool inner =
+                i > 0 && j > 0 && same_place(ours[i - 1], theirs[j - 1]) && same_function(ours[i - 1], theirs[j - 1]);
             return inner ? Fork{i - 1, j - 1} : Fork{i, j};
         }
     if (ours.empty() || theirs.empty()) return std::nullopt;
@@ -72,19 +86,31 @@ std::size_t common_machinery(const std::vector<Frame>& a, const std::vector<Fram
     return common;
 }
 
+// The thread's first function of its own: main, or what its thread was started with.
+bool is_outermost(const std::vector<Frame>& calls, std::size_t at)
+{
+    return at + 1 >= calls.size() || owner_of(calls[at + 1]) == FrameOwner::libc;
+}
+
 enum class Relation { beside, inside, around };  // ours to theirs: of its callback, or the other way round
 
 Relation relation_of(const WaitSite& our_site, const std::vector<Frame>& ours, const WaitSite& their_site,
                      const std::vector<Frame>& theirs)
 {
     const auto fork = fork_of(ours, theirs);
-    if (!fork) return our_site.sp < their_site.sp ? Relation::inside : Relation::around;
+    if (!fork) {
+        const auto apart = std::max(our_site.sp, their_site.sp) - std::min(our_site.sp, their_site.sp);
+        if (apart > stack_bytes) return Relation::beside;
+        return our_site.sp < their_site.sp ? Relation::inside : Relation::around;
+    }
     const auto machinery = common_machinery(ours, theirs);
     // All of the loop a second time below one call of its own: a loop run by a callback.
     if (machinery > fork->theirs) return Relation::inside;
     if (machinery > fork->ours) return Relation::around;
     // The same loop, started again elsewhere.
     if (machinery > 0) return Relation::beside;
+    // Called one after the other by the thread's own first function, which is no loop: not from here.
+    if (fork->theirs > 0 && fork->ours > 0 && is_outermost(theirs, fork->theirs)) return Relation::beside;
     if (fork->ours < fork->theirs) return Relation::beside;
     if (fork->ours == fork->theirs) return our_site.syscall == their_site.syscall ? Relation::beside : Relation::inside;
     // A program that polls for something before its loop begins.
@@ -112,53 +138,81 @@ WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, s
     return {tid, syscall, ip, sp, has_object ? first_argument : 0};
 }
 
-std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vector<Frame>& stack)
+std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vector<Frame>& stack,
+                                          std::uint64_t first_argument)
 {
     if (const auto known = sites_.find(site); known != sites_.end()) return {{site, known->second.idle}};
-    Known known{real_calls(stack), waits_for_one_thing(stack), false};
+    Known known{real_calls(stack), first_argument, waits_for_one_thing(stack), false};
+    if (known.calls.empty()) return {};
     std::vector<SiteVerdict> verdicts;
     known.idle = waits_for_events(site.syscall) ? judge_poll(site, known, verdicts) : judge_park(site, known);
     verdicts.insert(verdicts.begin(), {site, known.idle});
+    const bool learned = known.idle && learn(site, known);
+    const bool idle = known.idle;
     if (sites_.size() < max_sites) sites_.emplace(site, std::move(known));
-    if (verdicts.front().idle) judge_parks_again(verdicts);
+    if (idle) judge_parks_again(site.tid, learned, verdicts);
     return verdicts;
 }
 
-// What a park is compared with may be seen after it.
-void WaitSites::judge_parks_again(std::vector<SiteVerdict>& revised)
+// Remembers what threads that only park will be compared with; false: nothing that was not known.
+bool WaitSites::learn(const WaitSite& site, const Known& known)
 {
-    for (auto& [site, known] : sites_) {
+    if (!waits_for_events(site.syscall)) {
+        auto& locks = patterns_.locks;
+        const auto near = [&](std::uint64_t lock) { return lock / lock_bytes == known.lock / lock_bytes; };
+        if (known.lock == 0 || locks.size() >= max_patterns || std::ranges::any_of(locks, near)) return false;
+        locks.push_back(known.lock);
+        return true;
+    }
+    auto& polls = patterns_.polls;
+    const auto same = [&](const std::vector<Frame>& calls) {
+        return std::ranges::equal(calls, known.calls, same_code);
+    };
+    if (polls.size() >= max_patterns || std::ranges::any_of(polls, same)) return false;
+    polls.push_back(known.calls);
+    return true;
+}
+
+// What a park is compared with may be seen after it: of its own thread always, of others when it is new.
+void WaitSites::judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteVerdict>& revised)
+{
+    const auto first = all ? sites_.begin() : sites_.lower_bound({tid});
+    for (auto at = first; at != sites_.end() && (all || at->first.tid == tid); ++at) {
+        auto& [site, known] = *at;
         if (known.idle || waits_for_events(site.syscall) || !judge_park(site, known)) continue;
         known.idle = true;
         revised.push_back({site, true});
     }
 }
 
-// An idle thread of a pool waits for work in the very function that runs the loop. What a callback waits in lies at
-// least one call further in.
+// An idle thread of a pool waits for work in the very function that runs the loop. What a callback waits in lies
+// further in.
 bool WaitSites::judge_park(const WaitSite& site, const Known& known) const
 {
-    if (known.one_thing || known.calls.empty()) return false;
+    if (known.one_thing) return false;
     bool polls_too = false;
     for (auto other = sites_.lower_bound({site.tid}); other != sites_.end() && other->first.tid == site.tid; ++other) {
-        if (!other->second.idle) continue;
-        polls_too |= waits_for_events(other->first.syscall);
-        if (const auto fork = fork_of(known.calls, other->second.calls); fork && fork->ours == 0) return true;
+        if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
+        polls_too = true;
+        const auto fork = fork_of(known.calls, other->second.calls);
+        if (fork && (fork->ours == 0 || fork->ours < fork->theirs)) return true;
     }
-    const auto own = [](const Frame& frame) {
-        const auto name = plain_name(frame.function);
-        return std::ranges::any_of(park_functions, [&](auto prefix) { return name.starts_with(prefix); });
+    return !polls_too && is_of_a_pool(known);
+}
+
+// A thread that only parks is of a pool whose threads poll too, if it parks on the lock of one of those, or runs the
+// same loop in the same way. One that merely runs the same code is not: Asio's resolver and its thread_pool are
+// there to be blocked.
+bool WaitSites::is_of_a_pool(const Known& park) const
+{
+    const auto shares = [&](std::uint64_t lock) {
+        return park.lock != 0 && std::max(lock, park.lock) - std::min(lock, park.lock) < lock_bytes;
     };
-    // Debug builds have calls of the runtime's own in between.
-    for (const auto& frame : known.calls) {
-        if (own(frame)) return true;
-        if (owner_of(frame) == FrameOwner::user) break;
-    }
-    if (polls_too) return false;
-    // A thread that only parks is a worker like that one which polls too.
-    return std::ranges::any_of(sites_, [&](const auto& other) {
-        return other.second.idle && !waits_for_events(other.first.syscall) &&
-               same_code(other.second.calls.front(), known.calls.front());
+    if (std::ranges::any_of(patterns_.locks, shares)) return true;
+    return std::ranges::any_of(patterns_.polls, [&](const std::vector<Frame>& poll) {
+        for (std::size_t loop = 0; loop + 2 < poll.size() && park.calls.size() > 2; ++loop)
+            if (same_code(poll[loop + 1], park.calls[1]) && same_code(poll[loop + 2], park.calls[2])) return true;
+        return false;
     });
 }
 
@@ -183,20 +237,26 @@ bool WaitSites::idles_at(const WaitSite& site) const
     return known != sites_.end() && known->second.idle;
 }
 
+std::vector<WaitSite> WaitSites::idle_sites(std::uint32_t tid) const
+{
+    std::vector<WaitSite> idle;
+    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site)
+        if (site->second.idle) idle.push_back(site->first);
+    return idle;
+}
+
 std::uint64_t WaitSites::stack_end(const WaitSite& site) const
 {
     const auto known = sites_.find(site);
+    if (known == sites_.end() || owner_of(known->second.calls.back()) != FrameOwner::libc) return 0;
     std::uint64_t end = 0;
-    if (known != sites_.end())
-        for (const auto& call : known->second.calls) end = std::max(end, call.cfa);
+    for (const auto& call : known->second.calls) end = std::max(end, call.cfa);
     return end;
 }
 
 bool WaitSites::is_loop(std::uint32_t tid) const
 {
-    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site)
-        if (site->second.idle) return true;
-    return false;
+    return !idle_sites(tid).empty();
 }
 
 bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const
@@ -209,9 +269,7 @@ bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) co
         const auto& loop = site->second.calls;
         const auto fork = fork_of(calls, loop);
         if (!fork) continue;
-        // The thread's outermost function of its own, which had called the loop.
-        const auto outermost = fork->theirs + 1 >= loop.size() || owner_of(loop[fork->theirs + 1]) == FrameOwner::libc;
-        if (fork->theirs == 0 || !outermost) return false;
+        if (fork->theirs == 0 || !is_outermost(loop, fork->theirs)) return false;
         left = true;
     }
     return left;

@@ -37,10 +37,14 @@ class WaitSites {
 public:
     static constexpr std::size_t max_sites = 16'384;
 
-    // `stack` as the thread stood there. What is known by now of that site and, if it says so, of others:
-    // the first wait that was seen may have been a callback's.
-    std::vector<SiteVerdict> judge(const WaitSite& site, const std::vector<Frame>& stack);
+    // `stack` as the thread stood there, `first_argument` of the call: a park's lock, which the threads of one pool
+    // share. What is known by now of that site and, if it says so, of others: the first wait that was seen may have
+    // been a callback's. Empty: the stack tells nothing, ask again.
+    std::vector<SiteVerdict> judge(const WaitSite& site, const std::vector<Frame>& stack,
+                                   std::uint64_t first_argument = 0);
+    bool knows(const WaitSite& site) const { return sites_.contains(site); }
     bool idles_at(const WaitSite& site) const;
+    std::vector<WaitSite> idle_sites(std::uint32_t tid) const;
     // Where the stack of its thread ends, as far as it could be unwound; 0: unknown.
     std::uint64_t stack_end(const WaitSite& site) const;
     // Does it have a wait of its own?
@@ -55,14 +59,25 @@ public:
 private:
     struct Known {
         std::vector<Frame> calls;  // real ones, from the code that called libc outwards
-        bool one_thing = false;    // below getaddrinfo, system and the like
+        std::uint64_t lock = 0;
+        bool one_thing = false;  // below getaddrinfo, system and the like
         bool idle = false;
     };
     bool judge_park(const WaitSite& site, const Known& known) const;
-    void judge_parks_again(std::vector<SiteVerdict>& revised);
+    void judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteVerdict>& revised);
     bool judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
 
+    // What a thread that only parks is compared with: chains of waits of other threads' loops, the locks of their
+    // parks.
+    struct Patterns {
+        std::vector<std::vector<Frame>> polls;
+        std::vector<std::uint64_t> locks;
+    };
+    bool is_of_a_pool(const Known& park) const;
+    bool learn(const WaitSite& site, const Known& known);
+
     std::map<WaitSite, Known> sites_;
+    Patterns patterns_;
 };
 
 // Is it a wait for whatever comes next (epoll, poll, select, io_uring, aio), and not for one thing?

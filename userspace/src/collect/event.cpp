@@ -72,6 +72,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
         case LW_EVENT_WAKER: return with_stack<WakerEvent>(bytes);
         case LW_EVENT_WAIT: return with_stack<WaitEvent>(bytes);
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
+        case LW_EVENT_CHILD: return plain<ChildEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
         default: return std::nullopt;
     }

@@ -37,6 +37,9 @@ struct WaitEvent {
 struct WakeEvent {
     lw_event head;
 };
+struct ChildEvent {
+    lw_event head;
+};
 struct ExitEvent {
     lw_event head;
 };
@@ -47,7 +50,7 @@ struct StepEvent {
 };
 
 using Event = std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, StepEvent, WakerEvent,
-                           WaitEvent, WakeEvent, ExitEvent>;
+                           WaitEvent, WakeEvent, ExitEvent, ChildEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

@@ -115,6 +115,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
     parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
+    parts.skeleton->rodata->cfg_follow = options.follow_children;
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
@@ -124,12 +125,16 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.questions, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
     auto& programs = parts.skeleton->progs;
+    bpf_program__set_autoload(programs.on_sched_process_fork, options.follow_children);
     for (auto* program : {programs.on_probe, programs.on_trace_probe}) prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
         bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &buffer, BPF_ANY);
-    for (auto* program : {programs.on_sched_switch, programs.on_sched_waking, programs.on_sched_process_exit}) {
+    std::vector<bpf_program*> scheduling = {programs.on_sched_switch, programs.on_sched_waking,
+                                            programs.on_sched_process_exit};
+    if (options.follow_children) scheduling.push_back(programs.on_sched_process_fork);
+    for (auto* program : scheduling) {
         bpf_link* link = bpf_program__attach(program);
         if (!link) return load_error("attaching to the scheduler's tracepoints", errno);
         parts.links.push_back(link);

@@ -35,6 +35,14 @@ std::optional<std::uint32_t> LoopTable::enter(std::uint32_t tid, lw_loop loop,
     return std::nullopt;
 }
 
+void LoopTable::withdraw(std::uint32_t tid, std::uint32_t buffer)
+{
+    if (bpf_map_delete_elem(bpf_map__fd(skeleton_.maps.loops), &tid) != 0) return;
+    auto& crowd = skeleton_.bss->crowd;
+    std::atomic_ref(crowd[tid % std::size(crowd)]).fetch_sub(1);
+    bpf_map_update_elem(bpf_map__fd(skeleton_.maps.free_buffers), nullptr, &buffer, BPF_ANY);
+}
+
 void LoopTable::count_loss(std::uint32_t loss)
 {
     const int losses = bpf_map__fd(skeleton_.maps.losses);

@@ -23,6 +23,9 @@ public:
     std::optional<std::uint32_t> enter(std::uint32_t tid, lw_loop loop,
                                        const std::function<void(std::uint32_t buffer)>& prepare = {});
 
+    // Of a thread that had ended before it was entered.
+    void withdraw(std::uint32_t tid, std::uint32_t buffer);
+
 private:
     void count_loss(std::uint32_t loss);
 

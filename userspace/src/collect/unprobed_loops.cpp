@@ -123,8 +123,33 @@ void UnprobedLoops::judge(std::uint32_t tid, const lw_site& site, lw_verdict ver
 
 void UnprobedLoops::ask_again(std::uint32_t tid, const lw_site& site)
 {
+    judge(tid, site, LW_VERDICT_ASK);
     const lw_site_key key = {tid, site.syscall, site.ip, site.sp, site.object};
     bpf_map_delete_elem(bpf_map__fd(skeleton_.maps.asked), &key);
+}
+
+void UnprobedLoops::ask_unanswered(std::uint32_t tid)
+{
+    auto* own = find(tid);
+    if (!own) return;
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(own->site_count, LW_SITES); ++i) {
+        lw_u32 none = LW_VERDICT_NONE;
+        std::atomic_ref(own->sites[i].verdict).compare_exchange_strong(none, LW_VERDICT_ASK);
+    }
+}
+
+void UnprobedLoops::withdraw(std::uint32_t tid)
+{
+    const auto buffer = buffers_.extract(tid);
+    if (!buffer.empty()) table_.withdraw(tid, buffer.mapped());
+}
+
+std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const lw_site& site) const
+{
+    const auto* own = find(tid);
+    if (!own) return 0;
+    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return same_site(one, site); });
+    return known == std::end(own->sites) ? 0 : known->ends;
 }
 
 bool UnprobedLoops::undecided(std::uint32_t tid) const
@@ -132,7 +157,8 @@ bool UnprobedLoops::undecided(std::uint32_t tid) const
     const auto* own = find(tid);
     lw_loop loop = {};
     if (!own || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0) return false;
-    return loop.site < LW_SITES && own->sites[loop.site].verdict == LW_VERDICT_NONE;
+    const auto open = [&](lw_u32 verdict) { return verdict == LW_VERDICT_NONE || verdict == LW_VERDICT_ASK; };
+    return loop.site < LW_SITES && open(own->sites[loop.site].verdict);
 }
 
 std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
@@ -148,7 +174,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
     const auto verdict = copy.sites[copy.unsure - 1].verdict;
     if (verdict == LW_VERDICT_IDLE)
         copy.slot.start = copy.unsure_ns;
-    else if (verdict == LW_VERDICT_NONE || copy.began_unsure)
+    else if (verdict != LW_VERDICT_BUSY || copy.began_unsure)
         --copy.slot.seq;
     return copy.slot;
 }

@@ -44,15 +44,21 @@ public:
     bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
                std::uint64_t stack_end);
     void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
-    // A question that could not be answered, to be put again.
+    // A question that could not be answered, to be put again when the thread waits there again.
     void ask_again(std::uint32_t tid, const lw_site& site);
+    // And those that were lost on the way; one that is being answered is put twice, no more.
+    void ask_unanswered(std::uint32_t tid);
     // Does the thread sleep in a place that nobody has judged?
     bool undecided(std::uint32_t tid) const;
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
     std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    // How many iterations have ended at this place.
+    std::uint64_t ends_at(std::uint32_t tid, const lw_site& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;
     void forget(std::uint32_t tid) { buffers_.erase(tid); }
+    // Undoes enter(): the thread has ended before it.
+    void withdraw(std::uint32_t tid);
 
 private:
     lw_unprobed* find(std::uint32_t tid) const;

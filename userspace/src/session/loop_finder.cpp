@@ -14,7 +14,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
-constexpr unsigned attempts = 2;                                      // at unwinding a stack
+constexpr std::size_t max_asking = 64;                                // stacks of 32 KiB on their way
+constexpr std::uint64_t least_polls = 3;                              // before a thread that polls is taken for a loop
 constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
@@ -33,7 +34,7 @@ WaitSite site_of(const lw_sleeper& sleeper)
 
 lw_site raw(const WaitSite& site)
 {
-    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE};
+    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0};
 }
 
 // One descriptor alone is a reader's wait, not a loop's.
@@ -68,8 +69,18 @@ Result<void> LoopFinder::start()
     });
     awake_ = std::ranges::any_of(sleepers, [](const lw_sleeper& sleeper) { return sleeper.state == 0; });
     for (const auto& sleeper : sleepers)
-        if (may_be_a_loops(sleeper)) ask(sleeper);
+        if (may_be_a_loops(sleeper)) sleepers_.push_back(sleeper);
+    ask_next();
     return {};
+}
+
+void LoopFinder::ask_next()
+{
+    while (!sleepers_.empty() && asking_ < max_asking) {
+        const auto next = sleepers_.front();
+        sleepers_.pop_front();
+        ask(next);
+    }
 }
 
 void LoopFinder::on(const WaitEvent& event)
@@ -77,6 +88,8 @@ void LoopFinder::on(const WaitEvent& event)
     ask(event.head.event.tid, event.head, event.stack);
 }
 
+// A stack that is copied while its thread goes on is of no moment: then the thread will be asked about when it waits
+// again.
 void LoopFinder::ask(const lw_sleeper& sleeper)
 {
     lw_wait wait = {};
@@ -84,31 +97,37 @@ void LoopFinder::ask(const lw_sleeper& sleeper)
     std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
     wait.stack.registers = sleeper.registers;
     auto bytes = copy_stack(wait.stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    if (process_.voluntary_switches(static_cast<pid_t>(sleeper.tid)) != sleeper.switches) return;
     ask(sleeper.tid, wait, std::move(bytes));
 }
 
 void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack)
 {
     const auto site = site_of(tid, wait);
-    if (stack.empty()) return loops_.ask_again(tid, raw(site));
-    ask(site, captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)), attempts);
+    if (sites_->knows(site)) return apply(sites_->judge(site, {}));
+    // Of a thread that runs no loop yet: when it waits again.
+    if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
+                   [this, site, argument = wait.args[0], alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       answer(site, argument, frames);
+                       ask_next();
+                   });
 }
 
-// A worker that died over somebody's file answers without a single call: once more, then.
-void LoopFinder::ask(const WaitSite& site, CapturedStack stack, unsigned attempts_left)
+// A worker that died over somebody's file answers with a single frame.
+void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames)
 {
-    auto again = stack;
-    worker_.unwind(std::move(stack), [this, site, attempts_left, again = std::move(again),
-                                      alive = std::weak_ptr(sites_)](std::vector<Frame> frames) mutable {
-        if (alive.expired()) return;
-        if (frames.size() < 2 && attempts_left > 1) return ask(site, std::move(again), attempts_left - 1);
-        answer(site, frames);
-    });
+    const auto verdicts = frames.size() > 1 ? sites_->judge(site, frames, first_argument) : std::vector<SiteVerdict>();
+    if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
+    apply(verdicts);
 }
 
-void LoopFinder::answer(const WaitSite& site, const std::vector<Frame>& frames)
+void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
 {
-    for (const auto& verdict : sites_->judge(site, frames)) {
+    for (const auto& verdict : verdicts) {
         if (entered_.contains(verdict.site.tid))
             loops_.judge(verdict.site.tid, raw(verdict.site), verdict.idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
         else if (verdict.idle)
@@ -123,6 +142,7 @@ void LoopFinder::enter(const WaitSite& site)
     sites.front().verdict = LW_VERDICT_IDLE;
     std::optional<std::uint32_t> asleep;
     std::optional<lw_sleeper> elsewhere;
+    if (!process_.has_thread(static_cast<pid_t>(site.tid))) return;
     if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
         const auto there =
             wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args[0]);
@@ -140,13 +160,24 @@ void LoopFinder::enter(const WaitSite& site)
         }
     }
     if (!loops_.enter(process_.pid(), site.tid, sites, asleep, sites_->stack_end(site))) return;
+    // The kernel side forgets a thread when it ends: not if it had ended before.
+    if (!process_.has_thread(static_cast<pid_t>(site.tid))) return loops_.withdraw(site.tid);
     entered_.insert(site.tid);
     on_loop_(site.tid);
     if (elsewhere) ask(*elsewhere);
 }
 
+// An epoll, a ring or an aio context is a loop's business. A poll or select may be anybody's: only one that recurs.
+bool LoopFinder::proven(std::uint32_t tid) const
+{
+    const auto idle = sites_->idle_sites(tid);
+    return std::ranges::any_of(
+        idle, [&](const WaitSite& site) { return site.object != 0 || loops_.ends_at(tid, raw(site)) >= least_polls; });
+}
+
 void LoopFinder::tidy()
 {
+    for (const auto tid : entered_) loops_.ask_unanswered(tid);
     if (sites_->size() < WaitSites::max_sites / 2) return;
     const auto threads = process_.threads();
     sites_->keep({threads.begin(), threads.end()});

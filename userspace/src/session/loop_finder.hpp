@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <set>
@@ -28,18 +29,21 @@ public:
     // From here on waits are seen; asks about those that go on already.
     Result<void> start();
     void on(const WaitEvent& event);
-    // Forgets threads that have ended, once there are many.
+    // To be called now and then: repeats questions that got lost, forgets threads that have ended once there are many.
     void tidy();
     void forget(std::uint32_t tid);
     // Were there threads, at the start, that did not sleep?
     bool awake() const { return awake_; }
+    // Has this thread shown that it is a loop, beyond a single wait?
+    bool proven(std::uint32_t tid) const;
     const WaitSites& sites() const { return *sites_; }
 
 private:
     void ask(const lw_sleeper& sleeper);
     void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack);
-    void ask(const WaitSite& site, CapturedStack stack, unsigned attempts_left);
-    void answer(const WaitSite& site, const std::vector<Frame>& frames);
+    void ask_next();
+    void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
+    void apply(const std::vector<SiteVerdict>& verdicts);
     void enter(const WaitSite& site);
 
     const Process& process_;
@@ -48,6 +52,8 @@ private:
     std::function<void(std::uint32_t tid)> on_loop_;
     bool awake_ = false;
     std::set<std::uint32_t> entered_;
+    std::deque<lw_sleeper> sleepers_;  // to be asked about
+    std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
 };
 

@@ -12,6 +12,7 @@
 #include "session/investigation.hpp"
 #include "session/stall.hpp"
 #include "session/trace_events.hpp"
+#include "target/descendants.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
 #include "util/wall_clock.hpp"
@@ -48,7 +49,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     if (!worker) return worker.error();
     session->worker_ = std::move(*worker);
     auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks,
-                                wish.trace, wish.rung.value_or(best_rung())});
+                                wish.follow_children, wish.trace, wish.rung.value_or(best_rung())});
     if (!kernel) return kernel.error();
     session->kernel_ = std::move(*kernel);
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();
@@ -69,6 +70,11 @@ Result<void> Session::attach_targets()
         if (!attachment) return attachment.error();
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
+    if (options_.follow_children) {
+        for (const pid_t pid : options_.pids)
+            for (const pid_t child : descendants(pid)) children_.born(child, 0);
+        adopt(monotonic_ns());
+    }
     find_loops();
     if (kernel_->rung() == AttachRung::none)
         warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
@@ -76,6 +82,25 @@ Result<void> Session::attach_targets()
         warnings_.push_back(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
     return {};
+}
+
+// Attaches to children that have lived for a while. One that cannot be watched, or is gone, is no failure.
+void Session::adopt(std::uint64_t now_ns)
+{
+    for (const pid_t child : children_.take_grown_up(now_ns)) {
+        if (find(static_cast<std::uint32_t>(child))) continue;
+        auto attachment = Attachment::attach(child, *kernel_, *worker_, {options_.trace});
+        if (!attachment) {
+            if (attachment.error().code != ExitCode::no_such_target)
+                print_warning(fmt::format("child {} is not watched: {}", child, attachment.error().what));
+            continue;
+        }
+        const auto& target = targets_[static_cast<std::uint32_t>(child)] = std::move(*attachment);
+        if (started_ns_ == 0) continue;
+        reporter_.publish(target_start(*target));
+        for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
+        watchdog_->wake(now_ns);
+    }
 }
 
 // Detection is live when the loops are known: those that wait by now and, of the rest, those that do within a moment.
@@ -158,6 +183,7 @@ Result<ExitCode> Session::run()
         const auto now = monotonic_ns();
         if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
+        if (children_.next_ns() && now >= children_.next_ns()) adopt(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
             calibrating_ = false;
@@ -180,6 +206,7 @@ void Session::wait()
     const auto now = monotonic_ns();
     std::uint64_t until = next_interval_ns_;
     if (watchdog_->next_ns()) until = std::min(until, watchdog_->next_ns());
+    if (children_.next_ns()) until = std::min(until, children_.next_ns());
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
     if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
@@ -286,6 +313,11 @@ void Session::on(const ExitEvent& event)
     watchdog_->forget(event.head.tid);
 }
 
+void Session::on(const ChildEvent& event)
+{
+    children_.born(static_cast<pid_t>(event.head.pid), event.head.time_ns);
+}
+
 void Session::explain_bundle(DispatchBundle bundle)
 {
     auto* target = find(bundle.pid);
@@ -306,6 +338,7 @@ bool Session::is_an_iteration(const DispatchFacts& facts)
     if (!finder || !facts.iteration) return true;
     const auto& sites = finder->sites();
     const auto tid = facts.subject.tid;
+    if (!finder->proven(tid)) return false;
     for (const auto& block : facts.blocks_by_place) {
         if (block.syscall < 0) continue;
         const auto syscall = static_cast<std::uint32_t>(block.syscall);
@@ -338,8 +371,11 @@ void Session::interval(std::uint64_t now_ns)
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto at = targets_.begin(); at != targets_.end();) {
         const auto current = at++;
-        if (current->second->process().replaced()) end_target(current->first, "exec");
+        if (!current->second->process().replaced()) continue;
+        if (options_.follow_children) children_.born(static_cast<pid_t>(current->first), 0);
+        end_target(current->first, "exec");
     }
+    if (options_.follow_children) adopt(now_ns);
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             print_warning(refreshed.error().what);
@@ -423,6 +459,7 @@ Counts Session::losses() const
     lost["symbol_worker"] = worker_->failures();
     lost["dispatch_book"] = book_.overflow();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
+    if (options_.follow_children) lost["children_missed"] = children_.missed();
     lost["iteration_unclear"] = unclear_iterations_;
     lost["sampling_failed"] = watchdog_->failures();
     return lost;

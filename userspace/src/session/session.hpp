@@ -18,6 +18,7 @@
 #include "collect/kernel.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/attachment.hpp"
+#include "session/children.hpp"
 #include "session/ending_signals.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
@@ -41,6 +42,7 @@ public:
 private:
     Session(SessionOptions options, Sink& sink);
     Result<void> attach_targets();
+    void adopt(std::uint64_t now_ns);
     void find_loops();
     Result<void> check_threads();
     Result<void> check_floor();
@@ -62,6 +64,7 @@ private:
     void on(const WaitEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
+    void on(const ChildEvent& event);
     void explain_bundle(DispatchBundle bundle);
     bool is_an_iteration(const DispatchFacts& facts);
     void tick(std::uint64_t now_ns);
@@ -80,6 +83,7 @@ private:
     std::unique_ptr<SymbolWorker> worker_;
     std::unique_ptr<Kernel> kernel_;
     Targets targets_;
+    Children children_;
     std::vector<std::string> warnings_;
 
     KernelSymbols kernel_symbols_;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -212,6 +213,19 @@ std::vector<std::string> Process::cmdline() const
         begin = end + 1;
     }
     return arguments;
+}
+
+bool Process::has_thread(pid_t tid) const
+{
+    return ::access(proc_path(pid_, fmt::format("task/{}", tid)).c_str(), F_OK) == 0;
+}
+
+std::uint64_t Process::voluntary_switches(pid_t tid) const
+{
+    static constexpr std::string_view field = "\nvoluntary_ctxt_switches:";
+    const auto status = read_proc(pid_, fmt::format("task/{}/status", tid), 8192).value_or("");
+    const auto at = status.find(field);
+    return at == status.npos ? 0 : std::strtoull(status.c_str() + at + field.size(), nullptr, 10);
 }
 
 std::vector<pid_t> Process::threads() const

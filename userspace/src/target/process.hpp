@@ -38,6 +38,9 @@ public:
     std::string exe() const;
     std::vector<std::string> cmdline() const;  // at most 64 arguments of 256 bytes
     std::vector<pid_t> threads() const;
+    bool has_thread(pid_t tid) const;
+    // Context switches a thread made of its own accord; 0: gone.
+    std::uint64_t voluntary_switches(pid_t tid) const;
     // The same id as the innermost PID namespace of the target sees it.
     std::uint32_t ns_id(pid_t tid) const;
     // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in

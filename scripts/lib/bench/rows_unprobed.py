@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs without probes: redis under load beside what others would attach to it, and what that costs everybody else."""
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+from .measure import OTHER_CPU, TARGET_CPU, Rounds, end, in_turn, paired, pinned, running_ns
+from .rows_collector import cpu_percent
+from .session import Attached, Loopwatch, need_command
+from .table import Line
+
+# What people write by hand: the time from the return of epoll_wait to the next one.
+EPOLL_GAP = """tracepoint:syscalls:sys_exit_epoll_wait /pid == {pid}/ {{ @start[tid] = nsecs; }}
+tracepoint:syscalls:sys_enter_epoll_wait /pid == {pid} && @start[tid]/ {{
+  $gap = nsecs - @start[tid]; if ($gap > 100000000) {{ printf("%d ms\\n", $gap / 1000000); }} delete(@start[tid]); }}"""
+
+
+class StraceCount(Attached):
+    ready, by_stderr = "strace: Process", True
+
+    def __init__(self, pid):
+        need_command("strace")
+        super().__init__("strace", "-f", "-c", "-p", pid)
+
+
+class PerfTrace(Attached):
+    def __init__(self, pid):
+        need_command("perf")
+        super().__init__("perf", "trace", "-s", "-p", pid)
+
+    def wait_ready(self):
+        time.sleep(1)
+        if self.process.poll() is not None:
+            raise RuntimeError(self.err.read_text()[:120].strip() or "perf trace does not run here")
+
+
+class EpollGap(Attached):
+    ready = "Attaching"
+
+    def __init__(self, pid):
+        need_command("bpftrace")
+        super().__init__(*pinned(OTHER_CPU, "bpftrace", "-e", EPOLL_GAP.format(pid=pid)))
+
+    def wait_ready(self):
+        super().wait_ready()
+        time.sleep(1)
+
+
+class Redis:
+    """redis on one CPU, redis-benchmark GET with 50 connections on the other."""
+
+    def __init__(self):
+        need_command("redis-server")
+        need_command("redis-benchmark")
+
+    def __enter__(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._folder = tempfile.TemporaryDirectory(prefix="loopwatch-bench.")
+        self.process = subprocess.Popen(pinned(TARGET_CPU, "redis-server", "--port", self.port, "--save", "", "--dir", self._folder.name),
+                                        stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                self._ask = socket.create_connection(("127.0.0.1", self.port))
+                break
+            except OSError:
+                time.sleep(0.05)
+        self._load = None
+        return self
+
+    def load(self):
+        self._load = subprocess.Popen(pinned(OTHER_CPU, "redis-benchmark", "-p", self.port, "-t", "get", "-c", 50, "-n", 2_000_000_000, "-q"),
+                                      stdout=subprocess.DEVNULL)
+        self.look(1)
+
+    def __exit__(self, *_):
+        if self._load:
+            end(self._load, signal.SIGKILL)
+        self._ask.close()
+        end(self.process, signal.SIGKILL)
+        self._folder.cleanup()
+
+    def _commands(self):
+        self._ask.sendall(b"INFO stats\r\n")
+        answer = b""
+        while b"total_commands_processed" not in answer or not answer.endswith(b"\r\n"):
+            answer += self._ask.recv(65536)
+        return int(re.search(rb"total_commands_processed:(\d+)", answer)[1])
+
+    def look(self, seconds):
+        """(GETs a second, ns of redis' CPU a GET) of the next `seconds`."""
+        began, commands, running = time.monotonic(), self._commands(), running_ns(self.pid)
+        time.sleep(seconds)
+        commands, running, took = self._commands() - commands, running_ns(self.pid) - running, time.monotonic() - began
+        return commands / took, running / commands
+
+
+def redis(bench):
+    """redis under redis-benchmark, no probes: attached and not; strace, perf trace and bpftrace beside it"""
+    rounds = 7 if bench.quick else 25
+    with Redis() as target:
+        target.load()
+
+        def attached(attach):
+            with attach:
+                time.sleep(0.3)  # its own calibration, which is not what goes on
+                return target.look(bench.phase_s)
+
+        alone, watched = [target.look(bench.phase_s)], []
+        for _ in range(rounds):
+            watched.append(attached(Loopwatch(bench, target.pid)))
+            time.sleep(0.1)
+            alone.append(target.look(bench.phase_s))
+        throughput, cpu = (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
+        yield Line("redis", "redis, GET, 50 connections, nobody attached", throughput.a, "req/s", noise=throughput.noise)
+        yield Line("redis", "attached: throughput", 100 + throughput.percent, "%", 98, least=True, noise=throughput.noise_percent)
+        yield Line("redis", "its CPU a request, nobody attached", cpu.a, "ns", noise=cpu.noise)
+        yield Line("redis", "attached: CPU a request, added", cpu.percent, "%", noise=cpu.noise_percent)
+        for name, tracer in (("a bpftrace epoll-gap script", EpollGap), ("perf trace -s", PerfTrace), ("strace -f -c", StraceCount)):
+            try:
+                slowed = statistics.median(attached(tracer(target.pid))[0] for _ in range(3))
+                yield Line("redis", f"for scale, under {name}: throughput", 100 * slowed / throughput.a, "%")
+            except Exception as error:
+                yield Line("redis", f"for scale, under {name}", None, note=str(error))
+        with Loopwatch(bench, target.pid) as session:
+            time.sleep(1.5)
+            yield Line("redis", "loopwatch itself meanwhile", cpu_percent(session.process.pid, 3 if bench.quick else 15), "%", 1)
+
+
+def bystanders(bench):
+    """what a session on a program without probes costs programs that nobody watches"""
+    machine = bench.program("bench/machine_bench")
+    with Redis() as target:
+        for what, name, budget in (("switch", "a context switch", 100), ("syscall", "a system call", 25)):
+            with Rounds(pinned(OTHER_CPU, machine, what, 0)) as rounds:
+                def attached():
+                    with Loopwatch(bench, target.pid):
+                        time.sleep(0.3)
+                        return rounds.look(bench.phase_s)
+
+                pair = in_turn(bench.rounds, lambda: rounds.look(bench.phase_s), attached)
+            yield Line("bystanders", f"{name} of a program not watched", pair.a, "ns", noise=pair.noise)
+            yield Line("bystanders", "attached to redis: added", pair.difference, "ns", budget, noise=pair.noise)
+        with Loopwatch(bench, target.pid) as session:
+            time.sleep(1.5)
+            yield Line("bystanders", "loopwatch beside an idle redis", cpu_percent(session.process.pid, 10 if bench.quick else 60), "%", 0.1)
+
+
+ROWS = {"redis": redis, "bystanders": bystanders}
