@@ -47,6 +47,8 @@ struct lw_unprobed {
     __lw_u64 unsure_ns;     /* and left it then */
     __lw_u64 next_given_up; /* of `sites`, when there is no room */
     __lw_u64 began_unsure;  /* it began there: it is one only if the verdict says so */
+    __lw_u64 woke_ns;       /* from its last sleep in a place of its own */
+    __lw_u64 awake_ns;      /* longest time without one; the collector sets it back */
     __lw_u64 polled_ns;     /* when it last entered a system call to idle in */
     __lw_u64 polled_site;   /* and at which of `sites` */
     __lw_u64 registers[21]; /* struct pt_regs: too large for the stack of a program that calls others */

@@ -160,6 +160,26 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
     return i;
 }
 
+/* A thread that runs no loop, as far as is known, of a process without probes. */
+static __always_inline bool is_stranger(__u32 pid)
+{
+    return unprobed_pids[pid % LW_CROWD] && bpf_map_lookup_elem(&targets, &pid);
+}
+
+/* It may wait for events: asks about the place, once. Its registers are put into the question, not on the stack. */
+static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid)
+{
+    const __u32 cpu = bpf_get_smp_processor_id(), one = 1;
+    struct lw_question *scratch = bpf_map_lookup_elem(&questions, &cpu);
+    if (!scratch) return 0;
+    struct pt_regs *regs = (void *)scratch->registers;
+    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)) || !waits_for_events(regs)) return 0;
+    const struct lw_site_key key = {tid, regs->orig_ax, regs->ip, regs->sp, object_of(regs)};
+    if (bpf_map_update_elem(&asked, &key, &one, BPF_NOEXIST)) return 0;
+    ask(regs, pid, tid, bpf_ktime_get_ns());
+    return 0;
+}
+
 static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
 {
     return site < LW_SITES && own->sites[site].verdict == LW_VERDICT_IDLE;
@@ -234,6 +254,8 @@ static __always_inline void polls(struct lw_loop *loop, struct lw_unprobed *own,
 /* Goes to sleep at a place of its own. What began with this very call was no iteration, unless it was stopped there. */
 static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 now)
 {
+    if (own->woke_ns && now - own->woke_ns > own->awake_ns) own->awake_ns = now - own->woke_ns;
+    own->woke_ns = 0;
     if (own->slot.seq & 1 && own->slot.start == own->polled_ns && loop->site == own->polled_site &&
         !(loop->seq == own->slot.seq && loop->stopped_ns >= cfg_threshold_ns))
         own->slot.seq++;
@@ -254,6 +276,7 @@ static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u6
     if (idle) {
         end_iteration(loop, own, tid, loop->off_ns, now); /* the verdict came while it slept */
         own->slot.idle_ticks += now - loop->off_ns;
+        own->woke_ns = now;
         begin_iteration(own, now);
     }
     own->slot.poll_since = 0;

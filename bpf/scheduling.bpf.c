@@ -249,6 +249,10 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
         program = LW_RUN_switch_loop;
         send_batch_of(out);
         switched_out(ctx, out, prev_tid, prev, preempted, prev_state);
+    } else {
+        const __u32 pid = prev->tgid;
+        if (unprobed_pids[pid % LW_CROWD] && !preempted && prev_state & TASK_SLEEPING && is_stranger(pid))
+            stranger_waits(prev, pid, prev_tid);
     }
     struct lw_loop *in = loop_of(next_tid);
     if (in) {

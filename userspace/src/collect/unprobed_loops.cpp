@@ -54,15 +54,32 @@ Result<void> UnprobedLoops::watch(pid_t pid)
         if (memory == MAP_FAILED) return errno_error(ExitCode::failed, "mapping the loops of programs without probes");
         loops_ = {static_cast<lw_unprobed*>(memory), count};
     }
-    if (tracepoints_.empty()) {
-        auto attached = attach_tracepoints(skeleton_.progs.on_wait, waits);
-        if (!attached) return attached.error();
-        tracepoints_ = std::move(*attached);
-    }
     if (!watched_.emplace(pid, true).second) return {};
     auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
     std::atomic_ref(count).fetch_add(1);
     return {};
+}
+
+Result<void> UnprobedLoops::watch_polls(bool watch)
+{
+    if (watch == watches_polls()) return {};
+    if (watch) {
+        auto attached = attach_tracepoints(skeleton_.progs.on_wait, waits);
+        if (!attached) return attached.error();
+        tracepoints_ = std::move(*attached);
+    } else {
+        detaching_ = std::jthread([links = std::exchange(tracepoints_, {})]() mutable { detach(std::move(links)); });
+    }
+    return {};
+}
+
+std::uint64_t UnprobedLoops::take_awake_ns(std::uint32_t tid, std::uint64_t now_ns)
+{
+    auto* own = find(tid);
+    if (!own) return 0;
+    const auto woke_ns = std::atomic_ref(own->woke_ns).load();
+    const auto awake_ns = woke_ns && now_ns > woke_ns ? now_ns - woke_ns : 0;
+    return std::max<std::uint64_t>(awake_ns, std::atomic_ref(own->awake_ns).exchange(0));
 }
 
 void UnprobedLoops::dismiss(pid_t pid)

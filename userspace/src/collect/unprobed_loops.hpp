@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include <lw_state.h>
@@ -33,8 +34,13 @@ public:
     UnprobedLoops(const UnprobedLoops&) = delete;
     UnprobedLoops& operator=(const UnprobedLoops&) = delete;
 
-    // From here on waits of this process's threads are seen. The first one attaches to the system calls' tracepoints.
+    // From here on waits of this process's threads are seen, those in which they sleep.
     Result<void> watch(pid_t pid);
+    // And those in which they do not, while it is true: at a price for every system call of the machine.
+    Result<void> watch_polls(bool watch);
+    bool watches_polls() const noexcept { return !tracepoints_.empty(); }
+    // The longest time a loop has not slept since this was asked last, up to now.
+    std::uint64_t take_awake_ns(std::uint32_t tid, std::uint64_t now_ns);
     void dismiss(pid_t pid);
     // The threads of a process that sleep now, in a system call or not.
     std::vector<lw_sleeper> sleepers(pid_t pid) const;
@@ -66,6 +72,7 @@ private:
     loopwatch_bpf& skeleton_;
     LoopTable& table_;
     std::vector<Link> tracepoints_;
+    std::jthread detaching_;                          // takes grace periods
     std::span<lw_unprobed> loops_;                    // shared with the kernel
     std::map<std::uint32_t, std::uint32_t> buffers_;  // by tid
     std::map<pid_t, bool> watched_;

@@ -57,6 +57,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
         WatchdogOptions{wish.threshold_ns, wish.threshold_ns / 2,
                         std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
         *session->kernel_, session->book_);
+    session->poll_watch_.emplace(wish.threshold_ns);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
     if (auto threads = session->check_threads(); !threads) return threads.error();
     if (auto floor = session->check_floor(); !floor) return floor.error();
@@ -108,6 +109,8 @@ void Session::find_loops()
 {
     const auto awake = [](const auto& target) { return target.second->finder() && target.second->finder()->awake(); };
     const bool some_awake = std::any_of(targets_.begin(), targets_.end(), awake);
+    // Threads that are awake may poll without sleeping.
+    if (some_awake) (void)kernel_->unprobed().watch_polls(true);
     const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
     for (auto now = start; now < least || (worker_->pending() && now < most); now = monotonic_ns()) {
         kernel_->drain(records_a_round, [this](const Event& event) {
@@ -351,8 +354,17 @@ bool Session::is_an_iteration(const DispatchFacts& facts)
            (std::ranges::none_of(facts.blocks_by_place, left) && std::ranges::none_of(facts.samples, left));
 }
 
+void Session::watch_polls(std::uint64_t now_ns)
+{
+    const bool wanted = poll_watch_->wanted(targets_, kernel_->unprobed(), now_ns);
+    if (auto watched = kernel_->unprobed().watch_polls(wanted); watched || polls_unwatched_) return;
+    polls_unwatched_ = true;
+    print_warning("polls that do not sleep cannot be seen: iterations of a busy loop are taken for one");
+}
+
 void Session::tick(std::uint64_t now_ns)
 {
+    watch_polls(now_ns);
     watchdog_->tick(targets_, now_ns);
     for (const auto& overdue : watchdog_->take_overdue()) {
         auto* target = find(overdue.pid);
@@ -376,6 +388,7 @@ void Session::interval(std::uint64_t now_ns)
         end_target(current->first, "exec");
     }
     if (options_.follow_children) adopt(now_ns);
+    watch_polls(now_ns);
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             print_warning(refreshed.error().what);

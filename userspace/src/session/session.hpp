@@ -20,6 +20,7 @@
 #include "session/attachment.hpp"
 #include "session/children.hpp"
 #include "session/ending_signals.hpp"
+#include "session/poll_watch.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
 #include "session/session_records.hpp"
@@ -66,6 +67,7 @@ private:
     void on(const ExitEvent& event);
     void on(const ChildEvent& event);
     void explain_bundle(DispatchBundle bundle);
+    void watch_polls(std::uint64_t now_ns);
     bool is_an_iteration(const DispatchFacts& facts);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
@@ -90,6 +92,8 @@ private:
     Strangers strangers_;
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
+    std::optional<PollWatch> poll_watch_;
+    bool polls_unwatched_ = false;
     Statistics statistics_;
 
     EndingSignals signals_;
