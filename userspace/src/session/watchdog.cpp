@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/watchdog.hpp"
 
+#include <algorithm>
+
 namespace loopwatch {
 
 void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
 {
     next_ns_ = now_ns + tick_ns;
-    idle_ticks_ = look(targets, now_ns) ? 0 : idle_ticks_ + 1;
-    if (idle_ticks_ < 2) return;
+    if (look(targets, now_ns)) return;
     // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
     kernel_.set_watchdog_asleep(true);
-    if (look(targets, now_ns)) {
+    if (look(targets, now_ns))
         kernel_.set_watchdog_asleep(false);
-        idle_ticks_ = 0;
-    } else {
+    else
         next_ns_ = 0;
-    }
 }
 
+// Most that wake rest again at once (a timer, ten times a second, of a server without work), and there is nothing to do
+// before a dispatch is a fifth of the threshold old.
 void Watchdog::wake(std::uint64_t now_ns)
 {
-    idle_ticks_ = 0;
-    if (!next_ns_) next_ns_ = now_ns + tick_ns;
+    if (!next_ns_) next_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
 }
 
 bool Watchdog::look(const Targets& targets, std::uint64_t now_ns)
@@ -31,7 +31,7 @@ bool Watchdog::look(const Targets& targets, std::uint64_t now_ns)
     return active;
 }
 
-// Whether any of the target's loops did something since the last look. Only seq is needed each time: eight bytes a
+// Whether any of the target's loops is in a dispatch. Only seq is needed each time: eight bytes a
 // loop. The dispatch's own start is read once it looks old, as a look may come late.
 bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
@@ -45,9 +45,11 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
             seen.since_ns = now_ns;
             seen.told_ns = options_.threshold_ns;
             seen.sampling.reset();
-            active = true;
         }
-        if (!(*seq & 1)) continue;
+        if (!(*seq & 1)) {
+            seen.sampling.reset();
+            continue;
+        }
         active = true;
         lw_loop_slot slot = {};
         std::uint64_t since = seen.since_ns;

@@ -66,7 +66,6 @@ private:
     std::vector<OverdueDispatch> overdue_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
-    unsigned idle_ticks_ = 0;
 };
 
 }  // namespace loopwatch
