@@ -13,6 +13,10 @@ const volatile __u32 cfg_trace __weak = 0;
 const volatile __u32 cfg_follow __weak = 0;
 const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
 
+/* Of a system call: 1 + which of its first two arguments is a path, 0: none. From the collector's table of calls. */
+#define LW_SYSCALLS 512
+const volatile __u8 cfg_path_argument[LW_SYSCALLS] __weak = {};
+
 /* Set by the collector when all loops are idle and its watchdog stops ticking; cleared by the first loop that runs
  * again. */
 volatile __u32 watchdog_asleep __weak = 0;

@@ -37,6 +37,7 @@ typedef __u8 __lw_u8;
 #define LW_KERNEL_DEPTH 32
 #define LW_PATH_PARTS 6
 #define LW_PATH_PART_BYTES 40
+#define LW_PATH_GIVEN 0xffffu /* `parts`: no parts, but the text that the call was given */
 #define LW_STEP_ARGS 4
 
 enum lw_event_kind {

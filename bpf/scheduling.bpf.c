@@ -59,6 +59,16 @@ static __always_inline void read_file(struct lw_file *to, struct task_struct *ta
     }
 }
 
+static __always_inline bool read_path(struct lw_file *to, const struct pt_regs *regs)
+{
+    const __u64 syscall = regs->orig_ax;
+    const __u8 argument = syscall < LW_SYSCALLS ? cfg_path_argument[syscall & (LW_SYSCALLS - 1)] : 0;
+    if (!argument) return false;
+    if (bpf_probe_read_user_str(to->path, sizeof(to->path), (void *)(argument == 1 ? regs->di : regs->si)) > 0)
+        to->parts = LW_PATH_GIVEN;
+    return true;
+}
+
 static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, struct task_struct *task,
                                            struct pt_regs *regs, const struct lw_slot_head *head, __u32 state)
 {
@@ -76,7 +86,7 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
     source->args[3] = regs->r10;
     source->args[4] = regs->r8;
     source->args[5] = regs->r9;
-    read_file(&source->file, task, regs->di);
+    if (!read_path(&source->file, regs)) read_file(&source->file, task, regs->di);
     if (cfg_kernel_stacks) {
         const long bytes = bpf_get_stack(ctx, source->kernel_stack, sizeof(source->kernel_stack), 0);
         source->kernel_depth = bytes > 0 ? (__u32)bytes / 8 : 0;

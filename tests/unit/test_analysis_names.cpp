@@ -110,6 +110,15 @@ TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
     CHECK(culprit_frame(std::vector<Frame>{}) == nullptr);
 }
 
+TEST_CASE("below a script lies its runtime: the script is the culprit")
+{
+    const auto poll = frame("uv__io_poll", "/usr/bin/node", "../deps/uv/src/unix/linux.c", 1368);
+    const auto internal = frame("execFileSync", "", "node:child_process", 916);
+    const auto script = frame("renderInvoice", "", "/srv/app.js", 9);
+    CHECK(culprit_frame(std::vector{poll, internal, script})->function == "renderInvoice");
+    CHECK(culprit_frame(std::vector{poll, internal})->function == "uv__io_poll");
+}
+
 TEST_CASE("a place is said with what is known of it")
 {
     auto f = frame("Store::flush(int)", "/srv/app", "/home/me/src/store.cpp", 42);

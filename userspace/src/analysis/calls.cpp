@@ -94,6 +94,15 @@ const char* text_name(CallRule rule)
     }
 }
 
+// Of the argument with this letter; -1: the call has none.
+int position_of(char letter, std::int64_t syscall)
+{
+    const auto* row = find_syscall(syscall);
+    if (row == nullptr) return -1;
+    const auto position = row->args.find(letter);
+    return position == row->args.npos ? -1 : static_cast<int>(position);
+}
+
 }  // namespace
 
 const CallRow* find_syscall(std::int64_t number)
@@ -122,10 +131,12 @@ std::string canonical_call(std::string_view symbol)
 
 int fd_argument(std::int64_t syscall)
 {
-    const auto* row = find_syscall(syscall);
-    if (row == nullptr) return -1;
-    const auto position = row->args.find('f');
-    return position == row->args.npos ? -1 : static_cast<int>(position);
+    return position_of('f', syscall);
+}
+
+int path_argument(std::int64_t syscall)
+{
+    return position_of('s', syscall);
 }
 
 Kind descriptor_kind(std::string_view target, std::uint32_t task_state)
@@ -170,6 +181,9 @@ Args args_of(const BlockFacts& block)
         const auto as_int = static_cast<std::int32_t>(value);
         switch (row->args[i]) {
             case 'f': add_descriptor(args, as_int, block.fd_target, block.peer); break;
+            case 's':
+                if (!block.path.empty()) args.emplace_back("path", block.path);
+                break;
             case 'p': args.emplace_back("pid", std::to_string(as_int)); break;
             case 'l': args.emplace_back("lock", fmt::format("{:#x}", value)); break;
             case 'o': args.emplace_back("op", futex_operation(value)); break;

@@ -36,6 +36,9 @@ std::string canonical_call(std::string_view symbol);
 // BlockFacts::syscall of a wait whose place was not kept: neither a page fault (-1) nor a call.
 inline constexpr std::int64_t unknown_syscall = -2;
 
+// Position of the path among a system call's arguments, -1: it has none.
+int path_argument(std::int64_t syscall);
+
 // Which argument of a system call is a descriptor to look up, -1: none.
 int fd_argument(std::int64_t syscall);
 

@@ -28,6 +28,7 @@ struct BlockFacts {
     // "socket:[…]"; "fifo:/path" for a named pipe; empty: unknown.
     std::string fd_target;
     std::string peer;  // address of the socket's other end, if known
+    std::string path;  // what the call names, as the target wrote it; of path_argument() (calls.hpp)
     std::vector<Frame> stack;
     std::vector<Frame> kernel_stack;
     std::optional<Waker> waker;

@@ -169,6 +169,7 @@ struct LoopStats {
     double utilization = 0;
     Quantiles dispatch_ns, lag_ns;
     std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
+    bool probed = true;  // false: dispatches and timers are not seen; not a field of the record
 };
 
 struct Overhead {

@@ -72,6 +72,11 @@ FrameOwner owner_of(const Frame& frame)
 
 const Frame* culprit_frame(std::span<const Frame> stack)
 {
+    // Below JavaScript or Python lies their runtime, which nobody wrote who reads this.
+    const auto script = [](const Frame& f) {
+        return f.module.empty() && !f.file.empty() && !f.file.starts_with("node:");
+    };
+    if (const auto* f = innermost(stack, script)) return f;
     const auto own = [](const Frame& f) { return owner_of(f) == FrameOwner::user; };
     if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.file.empty() && own(f); })) return f;
     if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.function.empty() && own(f); })) return f;

@@ -22,8 +22,9 @@ enum class FrameOwner {
 
 FrameOwner owner_of(const Frame& frame);
 
-// The frame a person wants to see named: the innermost of their own with a source line, else with a name, else any of
-// their own; without one the innermost library frame with a name. nullptr: the stack names nobody.
+// The frame a person wants to see named: the innermost of a script that was compiled at run time; else of their own
+// with a source line, else with a name, else any of their own; without one the innermost library frame with a name.
+// nullptr: the stack names nobody.
 const Frame* culprit_frame(std::span<const Frame> stack);
 
 // "at store.cpp:42 (Store::flush)", "in Store::flush", "at order_server+0x1234"; empty for nullptr.

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdarg>
@@ -115,6 +116,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
     parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
+    auto& paths = parts.skeleton->rodata->cfg_path_argument;
+    std::copy_n(options.path_arguments.begin(), std::min(options.path_arguments.size(), std::size(paths)), paths);
     parts.skeleton->rodata->cfg_follow = options.follow_children;
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& maps = parts.skeleton->maps;

@@ -60,6 +60,7 @@ void LoopTotals::add(const LoopStats& stats)
     total.name = room ? loop_name(stats.loop) : "(others)";
     total.comm = room ? process(stats.subject) : "all processes";
     total.interval_ns += stats.interval_ns;
+    total.probed |= stats.probed;
     total.dispatches += stats.dispatches;
     total.iterations += stats.iterations;
     total.busy_ns += stats.busy_ns;
@@ -71,14 +72,18 @@ std::string LoopTotals::text() const
 {
     std::string text;
     for (const auto& [key, total] : loops_) {
-        // Neither dispatches nor timers of a program without probes are seen.
-        const bool probes = total.dispatches != 0 || total.iterations == 0;
+        const bool probed = total.probed;
         text += fmt::format("  loop {} of {}: {} {}, {:.1f} % busy, longest {}{}\n", total.name, total.comm,
-                            probes ? total.dispatches : total.iterations, probes ? "dispatches" : "iterations",
+                            probed ? total.dispatches : total.iterations, probed ? "dispatches" : "iterations",
                             percent(total.busy_ns, total.interval_ns), format_duration(total.longest_ns),
-                            probes ? ", timers late by up to " + format_duration(total.lag_ns) : "");
+                            probed ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;
+}
+
+bool LoopTotals::any_probed() const
+{
+    return loops_.empty() || std::ranges::any_of(loops_, [](const auto& loop) { return loop.second.probed; });
 }
 
 std::string text_of(const SessionStart& start, const TextContext& context)
@@ -116,9 +121,10 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
     std::string text = context.style.strong(fmt::format("{} watched ({}): {}\n", format_duration(end.duration_ns),
                                                         escape_terminal(end.reason), counts_text(end.counts)));
     text += loops.text();
-    text += fmt::format("  dispatches: {}, p50 {}, p90 {}, p99 {}, longest {}\n", end.dispatches,
-                        format_duration(end.dispatch_ns.p50), format_duration(end.dispatch_ns.p90),
-                        format_duration(end.dispatch_ns.p99), format_duration(end.dispatch_ns.max));
+    text +=
+        fmt::format("  {}: {}, p50 {}, p90 {}, p99 {}, longest {}\n", loops.any_probed() ? "dispatches" : "iterations",
+                    end.dispatches, format_duration(end.dispatch_ns.p50), format_duration(end.dispatch_ns.p90),
+                    format_duration(end.dispatch_ns.p99), format_duration(end.dispatch_ns.max));
     text += fmt::format("  lost: {}\n  suppressed: {}\n", counts_text(end.lost), counts_text(end.suppressed));
     text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
                         format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),

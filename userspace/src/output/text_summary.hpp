@@ -17,11 +17,13 @@ class LoopTotals {
 public:
     void add(const LoopStats& stats);
     std::string text() const;  // a line each
+    bool any_probed() const;
 
 private:
     struct Total {
         std::string name;
         std::string comm;
+        bool probed = false;
         std::uint64_t interval_ns = 0, dispatches = 0, iterations = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
     };
     std::map<std::pair<std::uint32_t, std::string>, Total> loops_;  // by pid and loop id

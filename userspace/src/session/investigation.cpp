@@ -70,6 +70,8 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const K
         frame.offset = head.kernel_stack[i];
         block.kernel_stack.push_back(std::move(frame));
     }
+    if (head.file.parts == LW_PATH_GIVEN)
+        block.path = std::string(&head.file.path[0][0], ::strnlen(&head.file.path[0][0], sizeof head.file.path));
     if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
         set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]),
                        attachment.process().pid());

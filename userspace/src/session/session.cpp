@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "analysis/calls.hpp"
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
@@ -28,6 +29,15 @@ constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long the start wait
 constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
 
+// Which argument of which system call names a file, for the kernel side to read while it is there.
+std::vector<std::uint8_t> path_arguments()
+{
+    std::vector<std::uint8_t> arguments(512);
+    for (std::size_t syscall = 0; syscall < arguments.size(); ++syscall)
+        arguments[syscall] = static_cast<std::uint8_t>(path_argument(static_cast<std::int64_t>(syscall)) + 1);
+    return arguments;
+}
+
 }  // namespace
 
 Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
@@ -48,8 +58,16 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
     session->worker_ = std::move(*worker);
-    auto kernel = Kernel::open({wish.threshold_ns, wish.block_threshold_ns, wish.max_loops, wish.kernel_stacks,
-                                wish.follow_children, wish.trace, wish.rung.value_or(best_rung())});
+    KernelOptions options_of_kernel;
+    options_of_kernel.threshold_ns = wish.threshold_ns;
+    options_of_kernel.block_threshold_ns = wish.block_threshold_ns;
+    options_of_kernel.max_loops = wish.max_loops;
+    options_of_kernel.kernel_stacks = wish.kernel_stacks;
+    options_of_kernel.path_arguments = path_arguments();
+    options_of_kernel.follow_children = wish.follow_children;
+    options_of_kernel.trace = wish.trace;
+    options_of_kernel.rung = wish.rung.value_or(best_rung());
+    auto kernel = Kernel::open(options_of_kernel);
     if (!kernel) return kernel.error();
     session->kernel_ = std::move(*kernel);
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();

@@ -91,6 +91,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         stats.at_ns = now_ns;
         stats.loop = {std::to_string(loop.id), loop.name};
         stats.interval_ns = now_ns - known->second.at_ns;
+        stats.probed = loop.slot != 0;
         stats.iterations = slot.iterations - before.iterations;
         stats.dispatches = loop.slot ? (slot.seq - before.seq + 1) / 2 : 0;
         stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
