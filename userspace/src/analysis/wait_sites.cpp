@@ -209,8 +209,10 @@ bool WaitSites::is_of_a_pool(const Known& park) const
         return park.lock != 0 && std::max(lock, park.lock) - std::min(lock, park.lock) < lock_bytes;
     };
     if (std::ranges::any_of(patterns_.locks, shares)) return true;
+    // Two callers of its own: all threads share those that start them.
+    if (park.calls.size() < 3 || is_a_wrapper(park.calls[1]) || is_a_wrapper(park.calls[2])) return false;
     return std::ranges::any_of(patterns_.polls, [&](const std::vector<Frame>& poll) {
-        for (std::size_t loop = 0; loop + 2 < poll.size() && park.calls.size() > 2; ++loop)
+        for (std::size_t loop = 0; loop + 2 < poll.size(); ++loop)
             if (same_code(poll[loop + 1], park.calls[1]) && same_code(poll[loop + 2], park.calls[2])) return true;
         return false;
     });

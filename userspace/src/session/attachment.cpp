@@ -208,6 +208,12 @@ void Attachment::on_wait(const WaitEvent& event)
     if (finder_) finder_->on(event);
 }
 
+void Attachment::warn_without_loops()
+{
+    if (finder_ && known_loops_.empty())
+        warn("no thread of it waits as an event loop does: one that begins to is watched from then on");
+}
+
 void Attachment::found_loop(std::uint32_t tid)
 {
     const auto thread = static_cast<pid_t>(tid);

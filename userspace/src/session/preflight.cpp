@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -121,6 +122,16 @@ void print(const Check& check)
     if (!check.cure.empty()) fmt::print("{:<24} → {}\n", "", escape_terminal(check.cure));
 }
 
+// Loops of a program without probes are known once their stacks are unwound.
+void await_answers(SymbolWorker& worker)
+{
+    for (int round = 0; worker.pending() && round < 200; ++round) {
+        pollfd wait{worker.descriptor(), POLLIN, 0};
+        ::poll(&wait, 1, 50);
+        worker.poll();
+    }
+}
+
 ExitCode examine_process(pid_t pid)
 {
     const auto report = [](const Error& error) {
@@ -136,8 +147,12 @@ ExitCode examine_process(pid_t pid)
     auto attachment = Attachment::attach(pid, **kernel, **worker, {});
     if (!attachment) return report(attachment.error());
     auto& target = **attachment;
+    await_answers(**worker);
     print({"process", Verdict::ok, fmt::format("{} ({})", pid, target.comm()), ""});
-    print({"probes", Verdict::ok, fmt::format("{} attached", target.probes().size()), ""});
+    print({"probes", Verdict::ok,
+           target.finder() ? "none: iterations of its loops are timed, not callbacks"
+                           : fmt::format("{} attached", target.probes().size()),
+           ""});
     const bool loops = !target.known_loops().empty();
     print({"loops", loops ? Verdict::ok : Verdict::degraded, fmt::format("{} running", target.known_loops().size()),
            loops ? "" : "none runs yet: a loop that starts later is seen from then on"});

@@ -139,6 +139,7 @@ void Session::find_loops()
         });
         wait_for_worker(5);
     }
+    for (auto& [pid, target] : targets_) target->warn_without_loops();
 }
 
 Result<void> Session::check_threads()
