@@ -124,7 +124,8 @@ for kind in python_sleep python_burn python_run python_wait python_lock; do told
 tell asyncio quit
 
 if command -v node >/dev/null; then
-    start_fixture node node --perf-basic-prof --interpreted-frames-native-stack "$root/tests/truth/servers/node_server.js"
+    # In a folder of its own: V8 leaves a log where it runs.
+    start_fixture node env --chdir="$work" node --no-logfile-per-isolate --logfile="$work/v8.log" --perf-basic-prof --interpreted-frames-native-stack "$root/tests/truth/servers/node_server.js"
     healthy node-load sleep "$healthy_seconds"
     for kind in node_burn node_exec node_atomics; do told node "$kind"; done
     tell node quit

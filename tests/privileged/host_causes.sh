@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What is not the code's fault is said so: a cgroup's CPU quota, another program on the CPU, a stop; each in its own part of the breakdown.
+. "$(dirname "$0")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/any_loop"
+
+sums_up() { has_record "$1" 'all(sum(x["breakdown"].values()) == x["duration_ns"] for x in of("slow_callback"))'; }
+part() { records "$1" "sum(x['breakdown']['$2'] for x in of('slow_callback'))"; }
+
+# --- quota ---
+group=''
+for root_ in /sys/fs/cgroup /sys/fs/cgroup/cpu; do
+    if [ -e "$root_/cgroup.controllers" ]; then echo +cpu >"$root_/cgroup.subtree_control" 2>/dev/null || true; fi
+    if mkdir "$root_/loopwatch-test-$$" 2>/dev/null; then
+        group=$root_/loopwatch-test-$$
+        if [ -e "$group/cpu.max" ] || [ -e "$group/cpu.cfs_quota_us" ]; then break; fi
+        rmdir "$group"
+        group=''
+    fi
+done
+throttled_us() { awk '/^throttled_usec/ { print $2 } /^throttled_time/ { print int($2 / 1000) }' "$group/cpu.stat"; }
+if [ -n "$group" ]; then
+    start_fixture quota "$fixtures/any_loop" --dir "$work" epoll
+    ask quota rest '^done'
+    if [ -e "$group/cpu.max" ]; then echo "20000 100000" >"$group/cpu.max"; else
+        echo 100000 >"$group/cpu.cfs_period_us"
+        echo 20000 >"$group/cpu.cfs_quota_us"
+    fi
+    echo "$target" >"$group/cgroup.procs"
+    watch quota-report "$target"
+    before=$(throttled_us)
+    ask quota "go cpu 3 300" '^done' 60
+    after=$(throttled_us)
+    end_session
+    check_equal "out of its CPU quota: 3 findings" 3 "$(records quota-report 'len(of("slow_callback"))')"
+    check "each says so" has_record quota-report \
+        'all("throttled by its CPU quota" in x["verdict"] and any(s["kind"] == "cpu_throttle" for s in x["sources"]) for x in of("slow_callback"))'
+    told=$(($(part quota-report throttled_ns) / 1000)) counted=$((after - before))
+    check "for as long as the kernel counted: $told of $counted us" test $((told * 100)) -gt $((counted * 90)) -a $((told * 100)) -lt $((counted * 105))
+    check "and all parts sum up" sums_up quota-report
+    tell quota quit
+    stop "$target"
+    rmdir "$group"
+else
+    skip_check "out of its CPU quota" "no cgroup can be made here"
+fi
+
+# --- another program ---
+cpu=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')
+start_fixture crowded taskset -c "$cpu" "$fixtures/any_loop" --dir "$work" epoll
+ask crowded rest '^done'
+start_background hog taskset -c "$cpu" /usr/bin/python3 -c 'while True: pass'
+hog=$started
+renice -n -15 -p "$hog" >/dev/null 2>&1 || true
+watch crowded-report "$target"
+ask crowded "go cpu 3 300" '^done' 60
+end_session
+stop "$hog"
+check_equal "beside a program that has the CPU: 3 findings" 3 "$(records crowded-report 'len(of("slow_callback"))')"
+check "each says who had it, and one at least who that was" has_record crowded-report \
+    'all("preempted by" in x["verdict"] for x in of("slow_callback")) and any("preempted by python3" in x["verdict"] for x in of("slow_callback"))'
+check "the wait for a CPU is most of it" test "$(part crowded-report runq_ns)" -gt "$(part crowded-report cpu_ns)"
+check "and all parts sum up" sums_up crowded-report
+tell crowded quit
+
+# --- stopped ---
+start_fixture stopped "$fixtures/any_loop" --dir "$work" epoll
+watch stopped-report "$target"
+kill -s STOP "$target"
+# Not a synchronisation: the time for which it is stopped.
+sleep 0.4
+kill -s CONT "$target"
+check "stopped for 400 ms: a finding says so" wait_until 5 has_record stopped-report \
+    'any(x["sources"][0]["kind"] == "stopped" and x["breakdown"]["stopped_ns"] > 350e6 for x in of("slow_callback"))'
+end_session
+check_equal "once" 1 "$(records stopped-report 'len(of("slow_callback"))')"
+check "and all parts sum up" sums_up stopped-report
+tell stopped quit
