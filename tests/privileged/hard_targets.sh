@@ -28,6 +28,14 @@ check_equal "10,000 threads that wait for work: the one loop is found, and its s
 check "in less than 20 s, and 128 MiB: $((SECONDS - began)) s, $peak MiB" test $((SECONDS - began)) -lt 20 -a "$peak" -lt 128
 tell crowd quit
 
+start_fixture churn /usr/bin/python3 "$root/tests/truth/servers/thread_churn.py"
+watch churn-report "$target"
+ask churn go '^done' 60
+end_session
+check_equal "300 loops in threads that come and go: the last one's stall is the only finding" 1 "$(records churn-report 'len(of("slow_callback"))')"
+check "and no room was lost to those that went" has_record churn-report 'not any(r[-1]["lost"].values())'
+tell churn quit
+
 # --- stacks ---
 start_fixture deep "$fixtures/any_loop" --dir "$work" epoll
 one_stall deep "$target" far_down
