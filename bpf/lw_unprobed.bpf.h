@@ -119,9 +119,8 @@ static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid
     send_question();
 }
 
-/* Index of the place; a new one is asked about. When there is no room, what a callback waited in gives way. */
-static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unprobed *own, __u32 tid,
-                                     const struct pt_regs *regs, __u64 now)
+/* Index of a place that is known, else how many are. */
+static __always_inline __u32 known_site(const struct lw_unprobed *own, const struct pt_regs *regs)
 {
     const __u64 object = object_of(regs);
     const __u32 syscall = regs->orig_ax;
@@ -129,17 +128,27 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
 
     for (; i < LW_SITES; i++) {
         if (i >= own->site_count) break;
-        struct lw_site *site = &own->sites[i];
+        const struct lw_site *site = &own->sites[i];
         if (site->ip != regs->ip || site->sp != regs->sp) continue;
         /* A wait that a signal interrupted goes on as restart_syscall. */
-        if (syscall != NR_RESTART_SYSCALL && (site->syscall != syscall || site->object != object)) continue;
-        if (site->verdict == LW_VERDICT_ASK) {
-            site->verdict = LW_VERDICT_NONE;
+        if (syscall == NR_RESTART_SYSCALL || (site->syscall == syscall && site->object == object)) break;
+    }
+    return i;
+}
+
+/* Index of the place; a new one is asked about. When there is no room, what a callback waited in gives way. */
+static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unprobed *own, __u32 tid,
+                                     const struct pt_regs *regs, __u64 now)
+{
+    __u32 i = known_site(own, regs);
+    if (i < LW_SITES && i < own->site_count) {
+        if (own->sites[i].verdict == LW_VERDICT_ASK) {
+            own->sites[i].verdict = LW_VERDICT_NONE;
             ask(regs, loop->pid, tid, now);
         }
         return i;
     }
-    if (syscall == NR_RESTART_SYSCALL) return LW_NO_SITE;
+    if (regs->orig_ax == NR_RESTART_SYSCALL) return LW_NO_SITE;
     if (i >= LW_SITES) {
         i = own->next_given_up++ & (LW_SITES - 1);
         if (own->sites[i].verdict != LW_VERDICT_BUSY) {
@@ -152,8 +161,8 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
     struct lw_site *site = &own->sites[i & (LW_SITES - 1)];
     site->ip = regs->ip;
     site->sp = regs->sp;
-    site->object = object;
-    site->syscall = syscall;
+    site->object = object_of(regs);
+    site->syscall = regs->orig_ax;
     site->verdict = LW_VERDICT_NONE;
     site->ends = 0;
     ask(regs, loop->pid, tid, now);
@@ -282,6 +291,21 @@ static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u6
     own->slot.poll_since = 0;
     loop->off = LW_OFF_NOT;
     return true;
+}
+
+/* A thread that was entered while it went to sleep, in a place of its own, wakes: nobody saw it go. */
+static __noinline int woke_unseen(struct lw_loop *loop, struct task_struct *task)
+{
+    struct lw_unprobed *own = unprobed_of(loop);
+    if (!own || own->slot.seq) return 0;
+    struct pt_regs *regs = (void *)own->registers;
+    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return 0;
+    const __u32 site = known_site(own, regs);
+    if (site < own->site_count && idles_at(own, site)) {
+        own->woke_ns = bpf_ktime_get_ns();
+        begin_iteration(own, own->woke_ns);
+    }
+    return 0;
 }
 
 /* And once its block has been accounted for, if it was one. */

@@ -222,6 +222,7 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct 
                                         struct task_struct *before)
 {
     if (!loop->seen_ns) loop->seen_ns = bpf_ktime_get_ns();
+    if (loop->off == LW_OFF_NOT && !loop->slot) woke_unseen(loop, task);
     if (loop->off == LW_OFF_NOT && !watchdog_asleep) return;
     const __u64 now = bpf_ktime_get_ns();
     if (watchdog_asleep) {

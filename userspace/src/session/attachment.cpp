@@ -228,6 +228,12 @@ bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
     return own.has_value();
 }
 
+bool Attachment::sleeps(const LoopView& loop) const
+{
+    const auto own = loop.slot ? std::nullopt : kernel_.unprobed().slot(loop.tid);
+    return own && own->poll_since != 0;
+}
+
 std::optional<std::uint64_t> Attachment::seq(const LoopView& loop) const
 {
     return loop.slot ? loops_.memory().object<std::uint64_t>(loop.slot) : kernel_.unprobed().seq(loop.tid);

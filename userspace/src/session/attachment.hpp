@@ -50,6 +50,8 @@ public:
     // What the loop publishes, or what the kernel side keeps for it; false: unreadable, or it is gone.
     bool read(const LoopView& loop, lw_loop_slot& slot) const;
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
+    // For sure: it cannot go on without a context switch.
+    bool sleeps(const LoopView& loop) const;
     // Says so in the warnings, if no loop has been found by now.
     void warn_without_loops();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }

@@ -8,39 +8,46 @@ namespace loopwatch {
 void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
 {
     next_ns_ = now_ns + tick_ns;
-    if (look(targets, now_ns)) return;
+    const auto found = look(targets, now_ns);
+    idle_ticks_ = found == Activity::busy ? 0 : idle_ticks_ + 1;
+    if (found == Activity::busy || (found == Activity::still && idle_ticks_ < 2)) return;
     // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
     kernel_.set_watchdog_asleep(true);
-    if (look(targets, now_ns))
+    if (look(targets, now_ns) == Activity::busy) {
         kernel_.set_watchdog_asleep(false);
-    else
+        idle_ticks_ = 0;
+    } else {
         next_ns_ = 0;
+    }
 }
 
 // Most that wake rest again at once (a timer, ten times a second, of a server without work), and there is nothing to do
 // before a dispatch is a fifth of the threshold old.
 void Watchdog::wake(std::uint64_t now_ns)
 {
+    idle_ticks_ = 0;
     if (!next_ns_) next_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
 }
 
-bool Watchdog::look(const Targets& targets, std::uint64_t now_ns)
+Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 {
-    bool active = false;
-    for (const auto& [pid, target] : targets) active |= look(*target, now_ns);
-    return active;
+    auto most = Activity::asleep;
+    for (const auto& [pid, target] : targets) most = std::max(most, look(*target, now_ns));
+    return most;
 }
 
-// Whether any of the target's loops is in a dispatch. Only seq is needed each time: eight bytes a
-// loop. The dispatch's own start is read once it looks old, as a look may come late.
-bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
+// The busiest of the target's loops. One without a slot of its own is known to sleep; one with a slot may be between
+// two dispatches, and go on without a context switch. Only seq is needed each time: eight bytes a loop. The dispatch's
+// own start is read once it looks old, as a look may come late.
+Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
-    bool active = false;
+    auto most = Activity::asleep;
     for (const auto& loop : attachment.known_loops()) {
         const auto seq = attachment.seq(loop);
         if (!seq || loop.tid == 0) continue;
         auto& seen = seen_[loop.tid];
-        if (seen.seq != *seq) {
+        const bool changed = seen.seq != *seq;
+        if (changed) {
             seen.seq = *seq;
             seen.since_ns = now_ns;
             seen.told_ns = options_.threshold_ns;
@@ -48,9 +55,10 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         }
         if (!(*seq & 1)) {
             seen.sampling.reset();
+            if (!attachment.sleeps(loop)) most = std::max(most, changed ? Activity::busy : Activity::still);
             continue;
         }
-        active = true;
+        most = Activity::busy;
         lw_loop_slot slot = {};
         std::uint64_t since = seen.since_ns;
         if (attachment.read(loop, slot) && slot.seq == *seq && slot.start) since = moment_ns(slot, slot.start);
@@ -60,7 +68,7 @@ bool Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         while (age_ns >= seen.told_ns) seen.told_ns *= 2;
         overdue_.push_back({attachment.pid(), loop.tid, since, now_ns, loop.slot, slot});
     }
-    return active;
+    return most;
 }
 
 void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns)

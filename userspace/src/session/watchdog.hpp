@@ -55,8 +55,9 @@ private:
         std::uint64_t told_ns = 0;   // age at which it is told next
         Fd sampling;
     };
-    bool look(const Targets& targets, std::uint64_t now_ns);
-    bool look(Attachment& attachment, std::uint64_t now_ns);
+    enum class Activity { asleep, still, busy };
+    Activity look(const Targets& targets, std::uint64_t now_ns);
+    Activity look(Attachment& attachment, std::uint64_t now_ns);
     void sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns);
 
     WatchdogOptions options_;
@@ -66,6 +67,7 @@ private:
     std::vector<OverdueDispatch> overdue_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
+    unsigned idle_ticks_ = 0;
 };
 
 }  // namespace loopwatch
