@@ -97,6 +97,8 @@ static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_
 {
     const __u32 kept = stack->bytes;
     __u32 bytes = with_stack && kept && stack_affordable(now) ? kept : 0;
+    /* What is compared must be what is used: the verifier of 6.1 does not relate 32-bit copies. */
+    barrier_var(bytes);
     if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
     stack->bytes = bytes;
     event->size = head + bytes;

@@ -105,6 +105,7 @@ __weak __noinline int read_stack(struct lw_stack *stack, struct lw_stack_room *t
         if (done >= want) break;
         __u64 step = 4096 - ((base + done) & 4095);
         if (step > want - done) step = want - done;
+        barrier_var(step); /* clang would drop the mask, which it knows to be needless and 6.1 does not */
         step &= 8191;
         if (step > 4096) break;
         if (bpf_probe_read_user(to->bytes + (done & (LW_STACK_BYTES - 1)), step, (void *)(base + done))) break;

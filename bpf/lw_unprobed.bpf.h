@@ -91,6 +91,7 @@ __weak __noinline int send_question(void)
     struct lw_wait *wait = &asked_->wait;
     read_stack(&wait->stack, (void *)(asked_->raw + sizeof(*wait)), 0);
     __u32 bytes = wait->stack.bytes;
+    barrier_var(bytes); /* as in emit_with_stack */
     if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
     wait->event.size = sizeof(*wait) + bytes;
     emit(asked_, sizeof(*wait) + bytes, 0);

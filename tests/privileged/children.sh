@@ -11,7 +11,7 @@ need_command nginx strace
 port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 page() { curl -sS -o /dev/null "http://127.0.0.1:$port/page"; }
-workers() { ps -o pid= --ppid "$master" | sort -n; }
+workers() { pgrep -P "$master" | sort -n; }  # ps pads what is shorter than the longest pid there may be
 
 mkdir -p "$work/html"
 echo hello >"$work/html/page"

@@ -28,7 +28,7 @@ namespace {
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
 constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30};
 
-// libbpf speaks up only when something fails; the last line is kept as the reason.
+// libbpf speaks up only when something fails; its first line is kept as the reason.
 std::string last_complaint;
 
 int keep_complaint(libbpf_print_level level, const char* format, va_list arguments)
@@ -36,14 +36,15 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list argumen
     if (level != LIBBPF_WARN) return 0;
     char line[512];
     std::vsnprintf(line, sizeof line, format, arguments);
-    if (std::strstr(line, "failed")) last_complaint = line;
+    // The first one names the program, the last one the object only.
+    if (std::strstr(line, "failed") && last_complaint.empty()) last_complaint = line;
     return 0;
 }
 
 Error load_error(const char* what, int error)
 {
     errno = error < 0 ? -error : error;
-    const bool denied = errno == EPERM || errno == EACCES;
+    const bool denied = errno == EPERM;  // EACCES is the verifier's, of a program that it refuses
     auto failure = errno_error(denied ? ExitCode::not_permitted : ExitCode::failed, what,
                                denied ? "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
                                       : "loopwatch doctor tells what is missing");
