@@ -44,7 +44,8 @@ struct lw_unprobed {
     struct lw_site sites[LW_SITES];
     __lw_u32 site_count;
     __lw_u32 unsure;        /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
-    __lw_u64 unsure_ns;     /* and left it then */
+    __lw_u64 unsure_ns;     /* and left it then, */
+    __lw_u64 unsure_since;  /* having come there then */
     __lw_u64 next_given_up; /* of `sites`, when there is no room */
     __lw_u64 began_unsure;  /* it began there: it is one only if the verdict says so */
     __lw_u64 woke_ns;       /* from its last sleep in a place of its own */

@@ -204,27 +204,34 @@ static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
     own->slot.seq++;
 }
 
+/* Tells of one that is slow or held a long block; returns how long it lasted. */
+static __always_inline __u64 tell_iteration(struct lw_loop *loop, __u32 tid, const struct lw_loop_slot *slot, __u64 end,
+                                            __u64 now)
+{
+    const __u64 lasted = end > slot->start ? end - slot->start : 0;
+    const bool slow = lasted >= cfg_threshold_ns;
+    if (!slow && !(loop->seq == slot->seq && loop->long_blocks)) return lasted;
+    struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
+    if (!record) return lasted;
+    record->slow = slow;
+    emit(record, sizeof(*record), 0);
+    return lasted;
+}
+
 __weak __noinline int end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
     if (!loop || !own || !(own->slot.seq & 1)) return 0;
     struct lw_loop_slot *slot = &own->slot;
     if (own->unsure) {
         if (idles_at(own, own->unsure - 1)) {
+            if (!own->began_unsure) tell_iteration(loop, tid, slot, own->unsure_since, now);
             slot->start = own->unsure_ns;
         } else if (own->began_unsure) {
             slot->seq++;
             return 0;
         }
     }
-    const __u64 lasted = end > slot->start ? end - slot->start : 0;
-    const bool slow = lasted >= cfg_threshold_ns;
-    if (slow || (loop->seq == slot->seq && loop->long_blocks)) {
-        struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
-        if (record) {
-            record->slow = slow;
-            emit(record, sizeof(*record), 0);
-        }
-    }
+    const __u64 lasted = tell_iteration(loop, tid, slot, end, now);
     slot->iterations++;
     slot->busy_ticks += lasted;
     if (lasted > slot->max_ticks) slot->max_ticks = lasted;
@@ -234,19 +241,26 @@ __weak __noinline int end_iteration(struct lw_loop *loop, struct lw_unprobed *ow
     return 0;
 }
 
-/* Leaves a place that nobody has judged yet. If the verdict will be that the loop idles there, an iteration ended and
- * another begins: what is slow by now is told now, what comes next is watched as if. */
+/* Leaves a place that nobody has judged yet, having come there at `since`. If the verdict will be that the loop idles
+ * there, an iteration ended and another began: what comes next is watched as if. Of several such places in one
+ * iteration the first counts until it is judged. */
 static __always_inline void leaves_unsure(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u32 site,
-                                          __u64 now)
+                                          __u64 since, __u64 now)
 {
-    const bool long_blocks = loop->seq == own->slot.seq && loop->long_blocks;
-    if (own->slot.seq & 1 && (now - own->slot.start >= cfg_threshold_ns || long_blocks))
-        end_iteration(loop, own, tid, now, now);
     if (!(own->slot.seq & 1)) {
         begin_iteration(own, now);
         own->began_unsure = 1;
+    } else if (own->unsure) {
+        const __u32 verdict = own->sites[(own->unsure - 1) & (LW_SITES - 1)].verdict;
+        if (verdict == LW_VERDICT_NONE || verdict == LW_VERDICT_ASK) return;
+        if (verdict == LW_VERDICT_IDLE) {
+            end_iteration(loop, own, tid, since, now);
+            begin_iteration(own, now);
+            own->began_unsure = 1;
+        }
     }
     own->unsure = site + 1;
+    own->unsure_since = since;
     own->unsure_ns = now;
 }
 
@@ -316,7 +330,7 @@ static __always_inline void leaves_site(struct lw_loop *loop, __u32 tid, __u64 n
     const __u32 site = loop->site;
     if (!own || site >= LW_SITES) return;
     loop->site = LW_NO_SITE;
-    if (own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, now);
+    if (own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, loop->off_ns, now);
 }
 
 #endif

@@ -107,6 +107,7 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     struct pt_regs *regs = (void *)scratch->registers;
     if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
 
+    struct lw_buffer *shortest = NULL;
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         struct lw_buffer *buffer = buffer_of(loop, i);
         if (!buffer) return LW_NO_PLACE;
@@ -117,6 +118,16 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
             return i;
         }
         if (same_place(&buffer->source, regs->orig_ax, regs->ip, regs->sp)) return i;
+        if (!buffer->sent && (!shortest || buffer->source.total_ns < shortest->source.total_ns)) shortest = buffer;
+    }
+    /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */
+    if (shortest) {
+        const __u32 i = shortest->source.index & (LW_SOURCES - 1);
+        loop->other_blocked_ns += shortest->source.total_ns;
+        lose(LW_LOSS_sources_overflow);
+        describe_place(ctx, shortest, task, regs, head, state);
+        shortest->source.index = i;
+        return i;
     }
     lose(LW_LOSS_sources_overflow);
     return LW_NO_PLACE;

@@ -77,8 +77,10 @@ std::uint64_t UnprobedLoops::take_awake_ns(std::uint32_t tid, std::uint64_t now_
 {
     auto* own = find(tid);
     if (!own) return 0;
-    const auto woke_ns = std::atomic_ref(own->woke_ns).load();
-    const auto awake_ns = woke_ns && now_ns > woke_ns ? now_ns - woke_ns : 0;
+    // One that never sleeps in a place of its own has no time of waking: then since its iteration began.
+    auto since_ns = std::atomic_ref(own->woke_ns).load();
+    if (since_ns == 0 && std::atomic_ref(own->slot.seq).load() % 2 == 1) since_ns = own->slot.start;
+    const auto awake_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
     return std::max<std::uint64_t>(awake_ns, std::atomic_ref(own->awake_ns).exchange(0));
 }
 

@@ -14,7 +14,8 @@ namespace loopwatch {
 
 class PollWatch {
 public:
-    static constexpr std::uint64_t keep_ns = 10'000'000'000;  // after the last loop that was busy
+    static constexpr std::uint64_t keep_ns = 10'000'000'000;   // after the last loop that was busy
+    static constexpr std::uint64_t search_ns = 2'000'000'000;  // for a loop that never sleeps, where none is known
 
     // Below 100 ms of threshold a fifth of it is shorter than the watchdog's tick comes to see: then always.
     explicit PollWatch(std::uint64_t threshold_ns) : busy_ns_(threshold_ns / 5), always_(threshold_ns < 100'000'000) {}
@@ -25,7 +26,7 @@ public:
 private:
     std::uint64_t busy_ns_;
     bool always_;
-    std::uint64_t busy_at_ns_ = 0;
+    std::uint64_t busy_at_ns_ = 0, began_ns_ = 0;
 };
 
 }  // namespace loopwatch

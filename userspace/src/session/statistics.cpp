@@ -32,7 +32,9 @@ Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&bef
 void set_longest(Quantiles& quantiles, std::uint64_t longest_ns)
 {
     const auto last = quantiles.buckets.rbegin();
-    if (last != quantiles.buckets.rend() && longest_ns >= last->first) quantiles.max = longest_ns;
+    if (last == quantiles.buckets.rend() || longest_ns < last->first) return;
+    quantiles.max = longest_ns;
+    for (auto* quantile : {&quantiles.p50, &quantiles.p90, &quantiles.p99}) *quantile = std::min(*quantile, longest_ns);
 }
 
 }  // namespace
