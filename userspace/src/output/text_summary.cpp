@@ -88,11 +88,14 @@ bool LoopTotals::any_probed() const
 
 std::string text_of(const SessionStart& start, const TextContext& context)
 {
+    // Those of a target are told with it.
+    auto own = start.warnings;
+    std::erase_if(own, [](const std::string& warning) { return warning.starts_with("pid "); });
     return fmt::format("loopwatch {} on Linux {}, {}: slow callbacks from {}, blocking calls from {}; tiers {}\n",
                        escape_terminal(start.version), escape_terminal(start.kernel),
                        context.anchor.rfc3339(start.at_ns), format_duration(start.threshold_ns),
                        format_duration(start.block_threshold_ns), fmt::join(start.tiers, ", ")) +
-           warning_lines(start.warnings, context);
+           warning_lines(own, context);
 }
 
 std::string text_of(const TargetStart& start, const TextContext& context)

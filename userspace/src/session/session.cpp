@@ -329,6 +329,7 @@ void Session::on(const WakerEvent& event)
 void Session::on(const WaitEvent& event)
 {
     if (auto* target = find(event.head.event.pid)) target->on_wait(event);
+    watchdog_->wake(monotonic_ns());
 }
 
 void Session::on(const WakeEvent&)
