@@ -110,7 +110,7 @@ def redis(bench):
 
         def attached(attach):
             with attach:
-                time.sleep(0.3)  # its own calibration, which is not what goes on
+                time.sleep(1)  # its own calibration and its search for loops, which are not what goes on
                 return target.look(bench.phase_s)
 
         alone, watched = [target.look(bench.phase_s)], []
