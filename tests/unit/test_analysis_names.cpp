@@ -110,6 +110,17 @@ TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
     CHECK(culprit_frame(std::vector<Frame>{}) == nullptr);
 }
 
+TEST_CASE("names that only glibc knows are told by those that people call")
+{
+    const auto wait = [](const char* name) {
+        const auto entry = libc_entry(std::vector{frame(name, libc), frame("work(int)")});
+        return entry ? entry->call : "";
+    };
+    CHECK(wait("__new_sem_wait_slow64") == "sem_wait");
+    CHECK(wait("__pthread_clockjoin_ex") == "pthread_join");
+    CHECK(wait("sem_wait") == "sem_wait");
+}
+
 TEST_CASE("below a script lies its runtime: the script is the culprit")
 {
     const auto poll = frame("uv__io_poll", "/usr/bin/node", "../deps/uv/src/unix/linux.c", 1368);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace loopwatch {
 namespace {
@@ -125,6 +126,14 @@ std::string canonical_call(std::string_view symbol)
     constexpr std::string_view starts[] = {"start", "start_thread", "start_main", "start_call_main", "clone", "clone3"};
     const auto plain = without_decoration(symbol);
     if (plain.find("::") != plain.npos || std::ranges::find(starts, plain) != std::end(starts)) return {};
+    // What glibc's own names stand for, where those of the callers were turned into jumps.
+    static constexpr std::pair<std::string_view, std::string_view> aliases[] = {
+        {"new_sem_wait_slow64", "sem_wait"},
+        {"new_sem_wait_slow", "sem_wait"},
+        {"pthread_clockjoin_ex", "pthread_join"},
+        {"cfree", "free"}};
+    const auto* const alias = std::ranges::find(aliases, plain, &std::pair<std::string_view, std::string_view>::first);
+    if (alias != std::end(aliases)) return std::string(alias->second);
     const auto* row = find_call(symbol);
     return std::string(row == nullptr ? plain : row->name);
 }
