@@ -362,7 +362,7 @@ void Session::explain_bundle(DispatchBundle bundle)
 // By the time its stacks are unwound, all places where it waited have been judged: a sleep of the loop's own, the first
 // at its place, parts two iterations that nobody could tell apart. And what goes on once the loop has returned to main
 // is no callback, unless it comes back.
-bool Session::is_an_iteration(const DispatchFacts& facts)
+bool Session::is_an_iteration(DispatchFacts& facts)
 {
     const auto* target = find(facts.subject.pid);
     const auto* finder = target ? target->finder() : nullptr;
@@ -370,10 +370,18 @@ bool Session::is_an_iteration(const DispatchFacts& facts)
     const auto& sites = finder->sites();
     const auto tid = facts.subject.tid;
     if (!finder->proven(tid)) return false;
-    for (const auto& block : facts.blocks_by_place) {
+    for (auto& block : facts.blocks_by_place) {
         if (block.syscall < 0) continue;
         const auto syscall = static_cast<std::uint32_t>(block.syscall);
         if (!sites.idles_at(wait_site(tid, syscall, block.ip, block.sp, block.args[0]))) continue;
+        // It was counted while nobody knew, and lies behind the iteration's end.
+        if (block.last_start_ns >= facts.end_ns) {
+            facts.blocked_ns -= std::min(facts.blocked_ns, block.total_ns);
+            block.total_ns = block.longest_ns = block.count = 0;
+            const auto place = static_cast<std::size_t>(&block - facts.blocks_by_place.data());
+            std::erase_if(facts.long_blocks, [&](const SingleBlock& single) { return single.place == place; });
+            continue;
+        }
         ++unclear_iterations_;
         return false;
     }
