@@ -21,28 +21,35 @@ class Strace(Attached):
         super().__init__("strace", "-f", "-c", "-p", pid)
 
 
+def load_under(tracer, target, phase_s, settle_s):
+    """What target.look() says while `tracer`, a context manager, is attached and has settled: its own calibration is not what goes on."""
+    with tracer:
+        time.sleep(settle_s)
+        return target.look(phase_s)
+
+
+def loads_in_turn(target, rounds, phase_s, tracer, settle_s):
+    """Pairs of (requests a second, ns of CPU a request), without and with what `tracer()` attaches."""
+    alone, watched = [target.look(phase_s)], []
+    for _ in range(rounds):
+        watched.append(load_under(tracer(), target, phase_s, settle_s))
+        time.sleep(0.1)
+        alone.append(target.look(phase_s))
+    return (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
+
+
 def server(bench):
     """order_server under wrk, attached and not; strace beside it"""
     rounds = 15 if bench.quick else 40
     with Server(bench) as target, target.loaded():
-        def attached(attach):
-            with attach:
-                time.sleep(0.3)  # its own calibration, which is not what goes on
-                return target.look(bench.phase_s)
-
-        alone, watched = [target.look(bench.phase_s)], []
-        for _ in range(rounds):
-            watched.append(attached(Loopwatch(bench, target.pid)))
-            time.sleep(0.1)
-            alone.append(target.look(bench.phase_s))
-        throughput, cpu = (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
+        throughput, cpu = loads_in_turn(target, rounds, bench.phase_s, lambda: Loopwatch(bench, target.pid), settle_s=0.3)
         yield Line("server", "order_server, GET /order, nobody attached", throughput.a, "req/s", noise=throughput.noise)
         yield Line("server", "attached: throughput", 100 + throughput.percent, "%", 99, least=True, noise=throughput.noise_percent)
         yield Line("server", "its CPU a request, nobody attached", cpu.a, "ns", noise=cpu.noise)
         yield Line("server", "attached: CPU a request, added", cpu.percent, "%", 1, noise=cpu.noise_percent)
         try:
             need_command("strace")
-            slowed = statistics.median(attached(Strace(target.pid))[0] for _ in range(3))
+            slowed = statistics.median(load_under(Strace(target.pid), target, bench.phase_s, 0.3)[0] for _ in range(3))
             yield Line("server", "for scale, under strace -f -c: throughput", 100 * slowed / throughput.a, "%")
         except Exception as error:
             yield Line("server", "for scale, under strace -f -c", None, note=str(error))

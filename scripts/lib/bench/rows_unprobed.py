@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import time
 
-from .measure import OTHER_CPU, TARGET_CPU, Rounds, end, in_turn, paired, pinned, running_ns
+from .measure import OTHER_CPU, TARGET_CPU, Rounds, end, in_turn, pinned, running_ns
 from .rows_collector import cpu_percent
+from .rows_server import Strace, load_under, loads_in_turn
 from .session import Attached, Loopwatch, need_command
 from .table import Line
 
@@ -17,14 +18,6 @@ from .table import Line
 EPOLL_GAP = """tracepoint:syscalls:sys_exit_epoll_wait /pid == {pid}/ {{ @start[tid] = nsecs; }}
 tracepoint:syscalls:sys_enter_epoll_wait /pid == {pid} && @start[tid]/ {{
   $gap = nsecs - @start[tid]; if ($gap > 100000000) {{ printf("%d ms\\n", $gap / 1000000); }} delete(@start[tid]); }}"""
-
-
-class StraceCount(Attached):
-    ready, by_stderr = "strace: Process", True
-
-    def __init__(self, pid):
-        need_command("strace")
-        super().__init__("strace", "-f", "-c", "-p", pid)
 
 
 class PerfTrace(Attached):
@@ -108,24 +101,15 @@ def redis(bench):
     with Redis() as target:
         target.load()
 
-        def attached(attach):
-            with attach:
-                time.sleep(1)  # its own calibration and its search for loops, which are not what goes on
-                return target.look(bench.phase_s)
-
-        alone, watched = [target.look(bench.phase_s)], []
-        for _ in range(rounds):
-            watched.append(attached(Loopwatch(bench, target.pid)))
-            time.sleep(0.1)
-            alone.append(target.look(bench.phase_s))
-        throughput, cpu = (paired(*([load[i] for load in side] for side in (alone, watched))) for i in range(2))
+        settle_s = 1  # its search for loops, too
+        throughput, cpu = loads_in_turn(target, rounds, bench.phase_s, lambda: Loopwatch(bench, target.pid), settle_s)
         yield Line("redis", "redis, GET, 50 connections, nobody attached", throughput.a, "req/s", noise=throughput.noise)
         yield Line("redis", "attached: throughput", 100 + throughput.percent, "%", 98, least=True, noise=throughput.noise_percent)
         yield Line("redis", "its CPU a request, nobody attached", cpu.a, "ns", noise=cpu.noise)
         yield Line("redis", "attached: CPU a request, added", cpu.percent, "%", noise=cpu.noise_percent)
-        for name, tracer in (("a bpftrace epoll-gap script", EpollGap), ("perf trace -s", PerfTrace), ("strace -f -c", StraceCount)):
+        for name, tracer in (("a bpftrace epoll-gap script", EpollGap), ("perf trace -s", PerfTrace), ("strace -f -c", Strace)):
             try:
-                slowed = statistics.median(attached(tracer(target.pid))[0] for _ in range(3))
+                slowed = statistics.median(load_under(tracer(target.pid), target, bench.phase_s, settle_s)[0] for _ in range(3))
                 yield Line("redis", f"for scale, under {name}: throughput", 100 * slowed / throughput.a, "%")
             except Exception as error:
                 yield Line("redis", f"for scale, under {name}", None, note=str(error))
