@@ -220,7 +220,7 @@ bool WaitSites::is_of_a_pool(const Known& park) const
 
 bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised)
 {
-    bool idle = !known.one_thing && !known.calls.empty();
+    bool idle = !known.one_thing;
     for (auto other = sites_.lower_bound({site.tid}); idle && other != sites_.end() && other->first.tid == site.tid;
          ++other) {
         if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
