@@ -34,6 +34,8 @@ public:
     void forget(std::uint32_t tid);
     // Were there threads, at the start, that did not sleep?
     bool awake() const { return awake_; }
+    // Are there threads that went on while they were asked about, and have not waited since?
+    bool unanswered() const { return !went_on_.empty(); }
     // Has this thread shown that it is a loop, beyond a single wait?
     bool proven(std::uint32_t tid) const;
     const WaitSites& sites() const { return *sites_; }
@@ -51,7 +53,7 @@ private:
     SymbolWorker& worker_;
     std::function<void(std::uint32_t tid)> on_loop_;
     bool awake_ = false;
-    std::set<std::uint32_t> entered_;
+    std::set<std::uint32_t> entered_, went_on_;
     std::deque<lw_sleeper> sleepers_;  // to be asked about
     std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody

@@ -27,7 +27,7 @@ constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t farewell_ns = 2'000'000'000;  // how long the summary waits for stacks still being explained
 constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long the start waits for stacks that tell the loops
 constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
-constexpr std::uint64_t loopless_ns = 200'000'000;    // if by then none is known
+constexpr std::uint64_t unsettled_ns = 200'000'000;   // if by then none is known
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
 
 // Which argument of which system call names a file, for the kernel side to read while it is there.
@@ -131,11 +131,12 @@ void Session::find_loops()
     // Threads that are awake may poll without sleeping.
     if (some_awake) (void)kernel_->unprobed().watch_polls(true);
     const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
-    const auto loopless = [](const auto& target) {
-        return target.second->finder() && target.second->finder()->awake() && target.second->known_loops().empty();
+    const auto unsettled = [](const auto& target) {
+        const auto* finder = target.second->finder();
+        return finder && (finder->unanswered() || (finder->awake() && target.second->known_loops().empty()));
     };
     const auto settled = [&](std::uint64_t now) {
-        const bool waits = worker_->pending() || (now < start + loopless_ns && std::ranges::any_of(targets_, loopless));
+        const bool waits = worker_->pending() || (now < start + unsettled_ns && std::ranges::any_of(targets_, unsettled));
         return now >= least && (!waits || now >= most);
     };
     for (auto now = start; !settled(now); now = monotonic_ns()) {
