@@ -31,10 +31,6 @@ one_session() {
         --report "$work/$name-$kind.out" --rows "$rows" "${judged[@]}"
 }
 
-# twice COMMAND…: about one case in a hundred misses a stall or tells it some milliseconds too long, on a machine that others use too:
-# it may be repeated once, and stands in the table both times.
-twice() { "$@" || "$@"; }
-
 # stalls NAME KINDS PROGRAM…: of each of the kinds under one session a kind. Leaves the program running as NAME.
 stalls() {
     local name=$1 kinds=$2 kind length
@@ -48,7 +44,7 @@ stalls() {
         # Of a mixed one only a part burns: long enough to be sampled on a busy machine.
         length=$ms
         if [ "$kind" = mixed ]; then length=$((2 * ms)); fi
-        check "$name, $kind: $count stalls, $count right findings, no other" twice one_session "$name" "$kind" "$length"
+        check "$name, $kind: $count stalls, $count right findings, no other" one_session "$name" "$kind" "$length"
     done
 }
 

@@ -38,6 +38,8 @@ told() {
 asked() {
     watch "$1-report" "$target"
     client "$2" "$count" "$ms" "$3" "$4" "$5" >"$work/$1.truth"
+    # The client has its answer before the server's iteration ends; what was not found by then, the judge says.
+    wait_until 5 has_lines_ "$1-report" '"type":"slow_callback"' "$count" || true
     end_session
     judge_server "$1" "$2"
 }

@@ -144,6 +144,21 @@ TEST_CASE("a thread that parks on the lock of a pool is of that pool")
     CHECK_FALSE(park(at(futex, 0x1700, 0, 3), "inlined_run", 0x77, 0x6000));
 }
 
+TEST_CASE("what glibc waits for inside of a pool's condition variable is the pool's own, its mutex is not")
+{
+    constexpr std::uint64_t condition = 0x5000, waiters = condition + 40, references = condition + 16;
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor));
+    sites.judge(at(futex, 0x8400), stack({{"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}),
+                waiters);
+    CHECK(sites.is_pools_own(futex, references));
+    CHECK(sites.is_pools_own(futex, waiters));
+    CHECK_FALSE(sites.is_pools_own(futex, condition - 40));
+    CHECK_FALSE(sites.is_pools_own(futex, condition + 48));
+    CHECK_FALSE(sites.is_pools_own(poll, references));
+    CHECK_FALSE(WaitSites().is_pools_own(futex, references));
+}
+
 TEST_CASE("a stack that tells nothing is asked for again")
 {
     WaitSites sites;

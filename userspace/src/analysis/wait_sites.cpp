@@ -12,7 +12,10 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t max_patterns = 64;
-constexpr std::uint64_t lock_bytes = 64;         // a condition variable has 48, two of them waited on
+constexpr std::uint64_t lock_bytes = 64;  // a condition variable has 48, two of them waited on
+// From the group references of a glibc pthread_cond_t to the second word that its waiters park on.
+constexpr std::uint64_t condition_bytes = 28;
+constexpr std::uint32_t futex = 202;
 constexpr std::uint64_t stack_bytes = 1u << 20;  // stack pointers further apart are of different stacks
 
 // By their x86-64 numbers, as in calls.def.
@@ -254,6 +257,12 @@ std::uint64_t WaitSites::stack_end(const WaitSite& site) const
     std::uint64_t end = 0;
     for (const auto& call : known->second.calls) end = std::max(end, call.cfa);
     return end;
+}
+
+bool WaitSites::is_pools_own(std::uint32_t syscall, std::uint64_t first_argument) const
+{
+    const auto inside = [&](std::uint64_t lock) { return lock - first_argument <= condition_bytes; };
+    return syscall == futex && first_argument != 0 && std::ranges::any_of(patterns_.locks, inside);
 }
 
 bool WaitSites::is_loop(std::uint32_t tid) const

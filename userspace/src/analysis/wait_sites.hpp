@@ -47,6 +47,9 @@ public:
     std::vector<WaitSite> idle_sites(std::uint32_t tid) const;
     // Where the stack of its thread ends, as far as it could be unwound; 0: unknown.
     std::uint64_t stack_end(const WaitSite& site) const;
+    // Does a pool's thread wait here for what is inside of the condition variable that its like park on? glibc makes a
+    // signal wait for waiters that have no CPU: nobody's callback.
+    bool is_pools_own(std::uint32_t syscall, std::uint64_t first_argument) const;
     // Does it have a wait of its own?
     bool is_loop(std::uint32_t tid) const;
     // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.

@@ -74,6 +74,14 @@ Result<void> LoopFinder::start()
     return {};
 }
 
+// One that has woken counts no switch until it sleeps again, but has its stack in use.
+bool LoopFinder::still_sleeps(const lw_sleeper& asleep) const
+{
+    const auto now = sleeper(process_.pid(), asleep.tid);
+    return now && now->sp == asleep.registers.dwarf[LW_REG_RSP] &&
+           process_.voluntary_switches(static_cast<pid_t>(asleep.tid)) == asleep.switches;
+}
+
 void LoopFinder::ask_next()
 {
     while (!sleepers_.empty() && asking_ < max_asking) {
@@ -98,9 +106,9 @@ void LoopFinder::ask(const lw_sleeper& sleeper)
     std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
     wait.stack.registers = sleeper.registers;
     auto bytes = copy_stack(wait.stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
-    if (process_.voluntary_switches(static_cast<pid_t>(sleeper.tid)) != sleeper.switches) {
+    if (!still_sleeps(sleeper)) {
         went_on_.insert(sleeper.tid);
-        return;
+        return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
     }
     ask(sleeper.tid, wait, std::move(bytes));
 }

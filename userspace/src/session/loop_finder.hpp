@@ -43,6 +43,7 @@ public:
 private:
     void ask(const lw_sleeper& sleeper);
     void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack);
+    bool still_sleeps(const lw_sleeper& asleep) const;
     void ask_next();
     void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);

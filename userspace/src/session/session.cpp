@@ -11,6 +11,7 @@
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "session/investigation.hpp"
+#include "session/iteration.hpp"
 #include "session/stall.hpp"
 #include "session/trace_events.hpp"
 #include "target/descendants.hpp"
@@ -136,7 +137,8 @@ void Session::find_loops()
         return finder && (finder->unanswered() || (finder->awake() && target.second->known_loops().empty()));
     };
     const auto settled = [&](std::uint64_t now) {
-        const bool waits = worker_->pending() || (now < start + unsettled_ns && std::ranges::any_of(targets_, unsettled));
+        const bool waits =
+            worker_->pending() || (now < start + unsettled_ns && std::ranges::any_of(targets_, unsettled));
         return now >= least && (!waits || now >= most);
     };
     for (auto now = start; !settled(now); now = monotonic_ns()) {
@@ -360,35 +362,14 @@ void Session::explain_bundle(DispatchBundle bundle)
     });
 }
 
-// By the time its stacks are unwound, all places where it waited have been judged: a sleep of the loop's own, the first
-// at its place, parts two iterations that nobody could tell apart. And what goes on once the loop has returned to main
-// is no callback, unless it comes back.
 bool Session::is_an_iteration(DispatchFacts& facts)
 {
     const auto* target = find(facts.subject.pid);
     const auto* finder = target ? target->finder() : nullptr;
     if (!finder || !facts.iteration) return true;
-    const auto& sites = finder->sites();
-    const auto tid = facts.subject.tid;
-    if (!finder->proven(tid)) return false;
-    for (auto& block : facts.blocks_by_place) {
-        if (block.syscall < 0) continue;
-        const auto syscall = static_cast<std::uint32_t>(block.syscall);
-        if (!sites.idles_at(wait_site(tid, syscall, block.ip, block.sp, block.args[0]))) continue;
-        // It was counted while nobody knew, and lies behind the iteration's end.
-        if (block.last_start_ns >= facts.end_ns) {
-            facts.blocked_ns -= std::min(facts.blocked_ns, block.total_ns);
-            block.total_ns = block.longest_ns = block.count = 0;
-            const auto place = static_cast<std::size_t>(&block - facts.blocks_by_place.data());
-            std::erase_if(facts.long_blocks, [&](const SingleBlock& single) { return single.place == place; });
-            continue;
-        }
-        ++unclear_iterations_;
-        return false;
-    }
-    const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
-    return !facts.in_progress ||
-           (std::ranges::none_of(facts.blocks_by_place, left) && std::ranges::none_of(facts.samples, left));
+    const auto iteration = judge_iteration(facts, *finder, options_.threshold_ns);
+    if (iteration == Iteration::unclear) ++unclear_iterations_;
+    return iteration == Iteration::real;
 }
 
 void Session::watch_polls(std::uint64_t now_ns)

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/iteration.hpp"
+
+#include <algorithm>
+
+namespace loopwatch {
+
+namespace {
+
+// It was counted while nobody knew that the loop idles there, and lies behind the iteration's end.
+void take_out(BlockFacts& block, DispatchFacts& facts)
+{
+    facts.blocked_ns -= std::min(facts.blocked_ns, block.total_ns);
+    block.total_ns = block.longest_ns = block.count = 0;
+    const auto place = static_cast<std::size_t>(&block - facts.blocks_by_place.data());
+    std::erase_if(facts.long_blocks, [&](const SingleBlock& single) { return single.place == place; });
+}
+
+// Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
+// together were not.
+Iteration parted_by(const BlockFacts& block, const DispatchFacts& facts, std::uint64_t threshold_ns)
+{
+    const auto lasted_ns = facts.end_ns - std::min(facts.end_ns, facts.start_ns);
+    const auto awake_ns = lasted_ns - std::min(lasted_ns, block.total_ns);
+    return awake_ns < threshold_ns ? Iteration::none : Iteration::unclear;
+}
+
+}  // namespace
+
+Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns)
+{
+    const auto& sites = finder.sites();
+    const auto tid = facts.subject.tid;
+    if (!finder.proven(tid)) return Iteration::none;
+    for (auto& block : facts.blocks_by_place) {
+        if (block.syscall < 0 || block.count == 0) continue;
+        const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args[0]);
+        if (!sites.idles_at(site)) continue;
+        if (block.last_start_ns < facts.end_ns) return parted_by(block, facts, threshold_ns);
+        take_out(block, facts);
+    }
+    std::erase_if(facts.long_blocks, [&](const SingleBlock& single) {
+        const auto& block = facts.blocks_by_place[single.place];
+        return sites.is_pools_own(static_cast<std::uint32_t>(block.syscall), block.args[0]);
+    });
+    const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
+    const bool gone = facts.in_progress &&
+                      (std::ranges::any_of(facts.blocks_by_place, left) || std::ranges::any_of(facts.samples, left));
+    return gone ? Iteration::none : Iteration::real;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is wrong with an iteration of a loop without probes, once its stacks are unwound: by then all places where it
+// waited have been judged, some of them only after it had been timed.
+#pragma once
+
+#include <cstdint>
+
+#include "analysis/facts.hpp"
+#include "session/loop_finder.hpp"
+
+namespace loopwatch {
+
+enum class Iteration {
+    real,    // one, and its facts are right now: what lies behind its end is taken out of them
+    none,    // short ones that were taken for one, or code that the loop has returned to
+    unclear  // two or more that nobody could tell apart, and one of them may have been slow: a loss
+};
+
+Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns);
+
+}  // namespace loopwatch
