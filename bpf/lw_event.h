@@ -87,6 +87,7 @@ enum lw_run {
     LW_RUN_sample,
     LW_RUN_wait,       /* a wait of a thread of a watched process */
     LW_RUN_wait_other, /* of any other */
+    LW_RUN_resume,     /* a coroutine's body was entered, with --coroutines */
     LW_RUN_COUNT
 };
 
@@ -154,6 +155,15 @@ struct lw_rival {
     __lw_u64 waited_ns;
 };
 
+/* One entry into a coroutine's body, of a program that knows nothing of us. Its stack pointer tells its activation: a
+ * frame that is unwound has its CFA eight bytes above. */
+struct lw_resume {
+    __lw_u64 frame;    /* address of the coroutine's frame; 0: none */
+    __lw_u64 function; /* of its body */
+    __lw_u64 sp;
+    __lw_u64 return_address;
+};
+
 struct lw_loop_started {
     struct lw_event event;
     __lw_u64 slot;
@@ -174,6 +184,7 @@ struct lw_dispatch {
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
     struct lw_rival rival;        /* of the longest wait for a CPU */
+    struct lw_resume coroutine;   /* whose resume this part of an iteration began with */
     struct lw_task_view task;
 };
 
@@ -248,7 +259,7 @@ struct lw_step {
 LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 200 + sizeof(struct lw_task_view), "layout of lw_dispatch");
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 232 + sizeof(struct lw_task_view), "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),

@@ -205,40 +205,48 @@ static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
 }
 
 /* Tells of one that is slow or held a long block; returns how long it lasted. */
-static __always_inline __u64 tell_iteration(struct lw_loop *loop, __u32 tid, const struct lw_loop_slot *slot, __u64 end,
+static __always_inline __u64 tell_iteration(struct lw_loop *loop, __u32 tid, const struct lw_unprobed *own, __u64 end,
                                             __u64 now)
 {
+    const struct lw_loop_slot *slot = &own->slot;
     const __u64 lasted = end > slot->start ? end - slot->start : 0;
     const bool slow = lasted >= cfg_threshold_ns;
     if (!slow && !(loop->seq == slot->seq && loop->long_blocks)) return lasted;
     struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
     if (!record) return lasted;
     record->slow = slow;
+    if (own->resumed_seq == slot->seq) record->coroutine = own->resume;
     emit(record, sizeof(*record), 0);
     return lasted;
 }
 
-__weak __noinline int end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
+/* With --coroutines an iteration has parts, one a resume. Returns 1 if what ended was one for sure. */
+__weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
     if (!loop || !own || !(own->slot.seq & 1)) return 0;
     struct lw_loop_slot *slot = &own->slot;
     if (own->unsure) {
         if (idles_at(own, own->unsure - 1)) {
-            if (!own->began_unsure) tell_iteration(loop, tid, slot, own->unsure_since, now);
+            if (!own->began_unsure) tell_iteration(loop, tid, own, own->unsure_since, now);
             slot->start = own->unsure_ns;
         } else if (own->began_unsure) {
             slot->seq++;
             return 0;
         }
     }
-    const __u64 lasted = tell_iteration(loop, tid, slot, end, now);
-    slot->iterations++;
+    const __u64 lasted = tell_iteration(loop, tid, own, end, now);
     slot->busy_ticks += lasted;
     if (lasted > slot->max_ticks) slot->max_ticks = lasted;
     const __u32 bucket = lw_bucket_of(lasted);
     if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
     slot->seq++;
-    return 0;
+    return 1;
+}
+
+static __always_inline void end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end,
+                                          __u64 now)
+{
+    if (end_part(loop, own, tid, end, now) == 1) own->slot.iterations++;
 }
 
 /* Leaves a place that nobody has judged yet, having come there at `since`. If the verdict will be that the loop idles

@@ -30,6 +30,7 @@ struct Options {
     Format format = Format::automatic;
     std::string output = "-";  // a file, or - for stdout
     bool trace = false;
+    bool coroutines = false;
     double max_overhead_percent = 2;
     std::uint64_t interval_ns = 1'000'000'000;
     std::vector<pid_t> tids;  // empty: all loops

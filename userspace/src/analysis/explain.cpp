@@ -127,6 +127,9 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
     if (facts.iteration) {
         slow.scope = "iteration";
         slow.origin = "sched";
+    } else if (facts.resume) {
+        slow.origin = "uprobe";
+        slow.seen_by = {"uprobe"};
     } else {
         slow.seen_by = {"usdt"};
     }

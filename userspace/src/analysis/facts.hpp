@@ -59,6 +59,13 @@ struct SampleFacts {
     std::vector<Frame> stack;
 };
 
+// A coroutine's resume that part of an iteration began with, in a program that knows nothing of us.
+struct ResumeFacts {
+    std::uint64_t frame = 0;  // address of the coroutine's frame
+    std::uint64_t sp = 0;     // at the entry of its body
+    std::vector<Frame> body;  // where that is
+};
+
 struct DispatchFacts {
     Subject subject;
     LoopInfo loop;
@@ -66,6 +73,7 @@ struct DispatchFacts {
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
     bool iteration = false;  // of a loop whose dispatches are not seen
+    std::optional<ResumeFacts> resume;  // what a part of one began with; no iteration if that was its doing
     std::uint64_t blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
     std::optional<Waker> rival;          // who had the CPU at the end of the longest wait for one
     std::uint64_t unseen_ns = 0;         // before the session could see it: on the CPU or asleep, nobody knows

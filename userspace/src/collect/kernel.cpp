@@ -26,7 +26,7 @@ namespace loopwatch {
 namespace {
 
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30, 200};
 
 // libbpf speaks up only when something fails; its first line is kept as the reason.
 std::string last_complaint;
@@ -130,7 +130,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
     auto& programs = parts.skeleton->progs;
     bpf_program__set_autoload(programs.on_sched_process_fork, options.follow_children);
-    for (auto* program : {programs.on_probe, programs.on_trace_probe}) prepare(program, options.rung);
+    bpf_program__set_autoload(programs.on_resume, options.coroutines);
+    for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume}) prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
@@ -179,6 +180,13 @@ Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int fi
     std::vector<AttachPoint> points;
     for (const auto& site : sites) points.push_back({site.offset, site.semaphore_offset, site.probe});
     return attach(gate == ProbeGate::trace ? programs.on_trace_probe : programs.on_probe, rung_, pid, file, points);
+}
+
+Result<std::vector<Link>> Kernel::attach_coroutines(pid_t pid, int file, const std::vector<std::uint64_t>& offsets)
+{
+    std::vector<AttachPoint> points;
+    for (const auto offset : offsets) points.push_back({offset, 0, 0});
+    return attach(parts_->skeleton->progs.on_resume, rung_, pid, file, points);
 }
 
 void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
@@ -291,6 +299,7 @@ Kernel::Cost Kernel::cost() const
         cost.runs += runs;
         cost.ns += runs * parts_->cost_ns[program];
         if (program == LW_RUN_trace_probe) cost.trace_runs = runs;
+        if (program == LW_RUN_resume) cost.resume_runs = runs;
     }
     return cost;
 }
@@ -316,6 +325,7 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
     parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
+    parts_->cost_ns[LW_RUN_resume] = average(programs.on_resume, typical_cost_ns[LW_RUN_resume]);
     const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);
     parts_->cost_ns[LW_RUN_wait] = parts_->cost_ns[LW_RUN_wait_other] = waits;
     parts_->statistics.reset();

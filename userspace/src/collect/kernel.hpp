@@ -35,6 +35,7 @@ struct KernelOptions {
         path_arguments;  // by system call: 1 + which of its first two arguments is a path, 0: none
     bool follow_children = false;
     bool trace = false;  // 8 KiB more a loop
+    bool coroutines = false;
     AttachRung rung = AttachRung::multi;
 };
 
@@ -62,6 +63,8 @@ public:
     void dismiss(pid_t pid);
     // Sites of one gate, all in one file.
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
+    // Bodies of coroutines, at these offsets of one file.
+    Result<std::vector<Link>> attach_coroutines(pid_t pid, int file, const std::vector<std::uint64_t>& offsets);
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Loops of programs without probes.
@@ -83,7 +86,7 @@ public:
     // Runs of our programs and what they cost: runs × the cost measured by calibrate(), else a typical figure.
     struct Cost {
         std::uint64_t runs = 0, ns = 0;
-        std::uint64_t trace_runs = 0;
+        std::uint64_t trace_runs = 0, resume_runs = 0;
     };
     Cost cost() const;
     // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by

@@ -198,6 +198,12 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
     return copy.slot;
 }
 
+lw_resume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const
+{
+    const auto* own = find(tid);
+    return own && own->resumed_seq == seq ? own->resume : lw_resume{};
+}
+
 std::optional<std::uint64_t> UnprobedLoops::seq(std::uint32_t tid) const
 {
     const auto now = slot(tid);

@@ -59,6 +59,8 @@ public:
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
     std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.
+    lw_resume coroutine(std::uint32_t tid, std::uint64_t seq) const;
     // How many iterations have ended at this place.
     std::uint64_t ends_at(std::uint32_t tid, const lw_site& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;

@@ -218,7 +218,7 @@ LW_TABLE(TargetStart, "target_start",
     field<T, &SlowCallback::fingerprint>("fingerprint", "equal for the same cause on all hosts and builds", hash_pattern), \
     field<T, &SlowCallback::fingerprint_exact>("fingerprint_exact", "equal for the same instructions", hash_pattern), \
     field<T, &SlowCallback::occurrence>("occurrence", "of this fingerprint in this session", at_least_one), \
-    field<T, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload"]})"), \
+    field<T, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload","uprobe"]})"), \
     field<T, &SlowCallback::seen_by>("seen_by", "who saw it")
 
 LW_TABLE(SlowCallback, "slow_callback", LW_SLOW_CALLBACK_FIELDS(SlowCallback))

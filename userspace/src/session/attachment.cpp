@@ -2,6 +2,7 @@
 #include "session/attachment.hpp"
 
 #include <fmt/format.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_warnings = 32;
 constexpr std::size_t max_subjects = 4096;
+constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;  // PerfMap::max_bytes, of the worker
 
 std::string base_name(const std::string& path)
@@ -61,6 +63,8 @@ void Attachment::detach()
 {
     std::move(trace_links_.begin(), trace_links_.end(), std::back_inserter(links_));
     trace_links_.clear();
+    std::move(coroutine_links_.begin(), coroutine_links_.end(), std::back_inserter(links_));
+    coroutine_links_.clear();
     loopwatch::detach(std::exchange(links_, {}));
 }
 
@@ -111,6 +115,7 @@ Result<void> Attachment::refresh()
     for (const auto& module : *modules)
         if (auto attached = attach_module(module); !attached) return attached;
     scan_registries();
+    if (auto attached = attach_coroutines(); !attached) return attached;
     return worker_.map_process(pid(), std::move(*modules), std::move(perf_map.file));
 }
 
@@ -118,7 +123,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
 {
     struct stat info = {};
     if (::fstat(module.file.raw(), &info) != 0 || !scanned_.emplace(info.st_dev, info.st_ino).second) return {};
-    const auto scan = worker_.scan(module.file.raw());
+    const auto scan = worker_.scan(module.file.raw(), {options_.coroutines});
     if (!scan) {
         warn(fmt::format("{}: {}", module.path, scan.error().what));
         return {};
@@ -133,6 +138,8 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
         registries_.push_back(scan->registry_vaddr + module.start -
                               (scan->exec_vaddr + module.file_offset - scan->exec_offset));
 
+    if (!scan->coroutines.empty())
+        bodies_.push_back({Fd(::fcntl(module.file.raw(), F_DUPFD_CLOEXEC, 0)), module.path, scan->coroutines});
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::watch ? watch : trace).push_back(site);
@@ -142,6 +149,27 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
         if (!attached) return attached.error();
         std::move(attached->begin(), attached->end(), std::back_inserter(links.get()));
     }
+    return {};
+}
+
+// Once all modules are known: a program that carries the runtime tells of its coroutines itself.
+Result<void> Attachment::attach_coroutines()
+{
+    if (!options_.coroutines) return {};
+    if (carries_runtime_) return warn("it carries probes, which tell more than --coroutines: that is left out"), Result<void>();
+    const auto most = kernel_.rung() == AttachRung::multi ? max_bodies : max_bodies_one_by_one;
+    for (auto& [file, path, offsets] : std::exchange(bodies_, {})) {
+        const auto room = most - std::min(most, coroutines_);
+        if (offsets.size() > room)
+            warn(fmt::format("{}: {} coroutine bodies, of which {} are watched", path, offsets.size(), room));
+        offsets.resize(std::min(offsets.size(), room));
+        if (offsets.empty()) continue;
+        coroutines_ += offsets.size();
+        auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), offsets);
+        if (!attached) return attached.error();
+        std::move(attached->begin(), attached->end(), std::back_inserter(coroutine_links_));
+    }
+    if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped?)");
     return {};
 }
 
@@ -226,6 +254,11 @@ bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
     const auto own = kernel_.unprobed().slot(loop.tid);
     if (own) slot = *own;
     return own.has_value();
+}
+
+lw_resume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
+{
+    return loop.slot ? lw_resume{} : kernel_.unprobed().coroutine(loop.tid, seq);
 }
 
 bool Attachment::sleeps(const LoopView& loop) const

@@ -24,6 +24,7 @@ namespace loopwatch {
 
 struct AttachmentOptions {
     bool trace = false;
+    bool coroutines = false;
 };
 
 class Attachment {
@@ -38,6 +39,7 @@ public:
 
     // Attaches to modules and enters loops that are new since the last time.
     Result<void> refresh();
+    void detach_coroutines() { loopwatch::detach(std::exchange(coroutine_links_, {})); }
     void detach_trace() { loopwatch::detach(std::exchange(trace_links_, {})); }
     // From all probes: the target is as it was.
     void detach();
@@ -52,6 +54,8 @@ public:
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
     // For sure: it cannot go on without a context switch.
     bool sleeps(const LoopView& loop) const;
+    // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
+    lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says so in the warnings, if no loop has been found by now.
     void warn_without_loops();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
@@ -73,6 +77,7 @@ public:
 private:
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_module(const ModuleMapping& module);
+    Result<void> attach_coroutines();
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
     void found_loop(std::uint32_t tid);
@@ -92,7 +97,14 @@ private:
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<LoopView> known_loops_;
-    std::vector<Link> links_, trace_links_;
+    std::vector<Link> links_, trace_links_, coroutine_links_;
+    struct Bodies {
+        Fd file;
+        std::string path;
+        std::vector<std::uint64_t> offsets;
+    };
+    std::size_t coroutines_ = 0;  // bodies attached to
+    std::vector<Bodies> bodies_;  // of coroutines: seen, not attached to yet
     std::set<std::string> probes_;  // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes

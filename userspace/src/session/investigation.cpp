@@ -223,6 +223,8 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
         add_closing(*facts, *bundle.closing);
     else
         add_span(*facts);
+    if (bundle.closing && bundle.closing->coroutine.frame)
+        facts->resume = ResumeFacts{bundle.closing->coroutine.frame, bundle.closing->coroutine.sp, {}};
 
     // Answers come in order, but a full queue answers at once: the count starts with one that is ours.
     auto outstanding = std::make_shared<std::size_t>(1);
@@ -244,6 +246,14 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
                           finish();
                       });
     };
+    if (facts->resume) {
+        ++*outstanding;
+        worker.symbolize(attachment.pid(), {bundle.closing->coroutine.function},
+                         [facts, finish](std::vector<Frame> frames) {
+                             facts->resume->body = std::move(frames);
+                             finish();
+                         });
+    }
     for (std::size_t i = 0; i < bundle.places.size(); ++i) ask(bundle.places[i], facts->blocks_by_place[i].stack);
     for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask(bundle.calls[i], facts->calls[i].stack);
     for (std::size_t i = 0; i < bundle.samples.size(); ++i) ask(bundle.samples[i], facts->samples[i].stack);

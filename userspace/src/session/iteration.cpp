@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "analysis/resume.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -46,7 +48,9 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
     const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
     const bool gone = facts.in_progress &&
                       (std::ranges::any_of(facts.blocks_by_place, left) || std::ranges::any_of(facts.samples, left));
-    return gone ? Iteration::none : Iteration::real;
+    if (gone) return Iteration::none;
+    attribute_to_resume(facts);
+    return Iteration::real;
 }
 
 }  // namespace loopwatch

@@ -68,6 +68,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     options_of_kernel.path_arguments = path_arguments();
     options_of_kernel.follow_children = wish.follow_children;
     options_of_kernel.trace = wish.trace;
+    options_of_kernel.coroutines = wish.coroutines;
     options_of_kernel.rung = wish.rung.value_or(best_rung());
     auto kernel = Kernel::open(options_of_kernel);
     if (!kernel) return kernel.error();
@@ -87,7 +88,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
 Result<void> Session::attach_targets()
 {
     for (const pid_t pid : options_.pids) {
-        auto attachment = Attachment::attach(pid, *kernel_, *worker_, {options_.trace});
+        auto attachment = Attachment::attach(pid, *kernel_, *worker_, {options_.trace, options_.coroutines});
         if (!attachment) return attachment.error();
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
@@ -110,7 +111,7 @@ void Session::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
         if (find(static_cast<std::uint32_t>(child))) continue;
-        auto attachment = Attachment::attach(child, *kernel_, *worker_, {options_.trace});
+        auto attachment = Attachment::attach(child, *kernel_, *worker_, {options_.trace, options_.coroutines});
         if (!attachment) {
             if (attachment.error().code != ExitCode::no_such_target)
                 print_warning(fmt::format("child {} is not watched: {}", child, attachment.error().what));
@@ -202,7 +203,7 @@ Result<ExitCode> Session::run()
 {
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
-    trace_limit_ = {options_.max_overhead_percent, started_ns_};
+    trace_limit_ = coroutine_limit_ = {options_.max_overhead_percent, started_ns_};
     publish_start();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
     reporter_.flush();
@@ -413,11 +414,12 @@ void Session::interval(std::uint64_t now_ns)
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (targets_.empty()) end_reason_ = "target_end";
-    if (options_.trace && !trace_stepped_down_) limit_trace_overhead(now_ns);
+    if (options_.trace && !trace_stepped_down_) limit_trace(now_ns);
+    if (options_.coroutines && !coroutines_stepped_down_) limit_coroutines(now_ns);
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
 }
 
-void Session::limit_trace_overhead(std::uint64_t now_ns)
+void Session::limit_trace(std::uint64_t now_ns)
 {
     const auto percent = trace_limit_.exceeded(kernel_->cost().trace_runs, now_ns);
     if (!percent) return;
@@ -426,6 +428,17 @@ void Session::limit_trace_overhead(std::uint64_t now_ns)
     trace_stepped_down_ = true;
     print_warning(fmt::format(
         "--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on",
+        *percent, options_.max_overhead_percent));
+}
+
+void Session::limit_coroutines(std::uint64_t now_ns)
+{
+    const auto percent = coroutine_limit_.exceeded(kernel_->cost().resume_runs, now_ns);
+    if (!percent) return;
+    for (auto& [pid, target] : targets_) target->detach_coroutines();
+    coroutines_stepped_down_ = true;
+    print_warning(fmt::format(
+        "--coroutines cost {:.1f} % of a CPU, more than --max-overhead {}: from here on iterations are timed, not resumes",
         *percent, options_.max_overhead_percent));
 }
 

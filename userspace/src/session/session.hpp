@@ -20,13 +20,13 @@
 #include "session/attachment.hpp"
 #include "session/children.hpp"
 #include "session/ending_signals.hpp"
+#include "session/overhead_limit.hpp"
 #include "session/poll_watch.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
 #include "session/session_records.hpp"
 #include "session/statistics.hpp"
 #include "session/strangers.hpp"
-#include "session/trace_limit.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
 
@@ -71,7 +71,8 @@ private:
     bool is_an_iteration(DispatchFacts& facts);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
-    void limit_trace_overhead(std::uint64_t now_ns);
+    void limit_trace(std::uint64_t now_ns);
+    void limit_coroutines(std::uint64_t now_ns);
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 
@@ -101,10 +102,10 @@ private:
     bool interrupted_ = false;
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
-    TraceLimit trace_limit_;
+    OverheadLimit trace_limit_, coroutine_limit_;
     std::vector<Event> early_;  // came before the session was live
     bool backlog_ = false;      // records wait; trace records do not wake us
-    bool calibrating_ = false, trace_stepped_down_ = false;
+    bool calibrating_ = false, trace_stepped_down_ = false, coroutines_stepped_down_ = false;
 };
 
 }  // namespace loopwatch

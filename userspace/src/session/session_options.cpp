@@ -39,6 +39,7 @@ Result<SessionOptions> session_options_of(const Options& options)
     wish.duration_ns = options.duration_ns.value_or(0);
     wish.interval_ns = options.interval_ns;
     wish.trace = options.trace;
+    wish.coroutines = options.coroutines;
     wish.follow_children = options.follow_children;
     wish.kernel_stacks = options.kernel_stacks;
     wish.max_overhead_percent = options.max_overhead_percent;

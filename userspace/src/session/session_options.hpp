@@ -27,6 +27,7 @@ struct SessionOptions {
     std::uint64_t duration_ns = 0;  // 0: until interrupted
     std::uint64_t interval_ns = 1'000'000'000;
     bool trace = false;
+    bool coroutines = false;
     bool follow_children = false;  // those that live by now too
     bool kernel_stacks = false;
     double max_overhead_percent = 2;

@@ -107,6 +107,7 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     closing.end_ns = overdue.now_ns;
     closing.resume = std::bit_cast<std::uint64_t>(overdue.slot.resume);
     closing.slow = 1;
+    closing.coroutine = overdue.coroutine;
     if (ongoing) {
         closing.entered_ns = ongoing->loop.entered_ns;
         closing.seen_ns = ongoing->loop.seen_ns;

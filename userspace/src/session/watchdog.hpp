@@ -29,6 +29,7 @@ struct OverdueDispatch {
     std::uint64_t start_ns = 0, now_ns = 0;
     std::uint64_t slot_address = 0;
     lw_loop_slot slot = {};
+    lw_resume coroutine = {};  // of a program without probes
 };
 
 class Watchdog {

@@ -95,6 +95,7 @@ json encode_scan(const ModuleScan& scan)
             {"exec_offset", scan.exec_offset},
             {"build_id", scan.build_id},
             {"warnings", warnings},
+            {"coroutines", scan.coroutines},
             {"is_static", scan.is_static}};
 }
 
@@ -107,6 +108,8 @@ std::optional<ModuleScan> decode_scan(const json& object)
     const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
     if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings)
         return std::nullopt;
+    const json coroutines = object.value("coroutines", json());
+    if (!coroutines.is_array() || coroutines.size() > max_coroutines) return std::nullopt;
     if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean())
         return std::nullopt;
     ModuleScan scan;
@@ -115,6 +118,10 @@ std::optional<ModuleScan> decode_scan(const json& object)
         if (!site[1].is_number_unsigned() || !site[2].is_number_unsigned()) return std::nullopt;
         scan.sites.push_back(
             {text_at(site, 0), site[1].get<std::uint64_t>(), site[2].get<std::uint64_t>(), text_at(site, 3)});
+    }
+    for (const json& offset : coroutines) {
+        if (!offset.is_number_unsigned()) return std::nullopt;
+        scan.coroutines.push_back(offset.get<std::uint64_t>());
     }
     for (const json& warning : warnings) {
         if (!warning.is_string()) return std::nullopt;

@@ -134,9 +134,44 @@ void find_executable_segment(const Segments& segments, ModuleScan& scan)
     scan.exec_offset = found->p_offset;
 }
 
+// What a compiler calls the body of a coroutine: g++ "….Frame.actor", clang "f.resume"; copies of it have a suffix more.
+bool names_a_body(std::string_view symbol)
+{
+    for (const std::string_view copy : {".constprop.", ".isra."})
+        if (const auto at = symbol.find(copy); at != symbol.npos) symbol = symbol.substr(0, at);
+    return symbol.ends_with(".Frame.actor") || symbol.ends_with(".resume");
+}
+
+// From the descriptor alone, as list_sites().
+void list_coroutines(int file, const Segments& segments, ModuleScan& scan)
+{
+    elf_version(EV_CURRENT);
+    const std::unique_ptr<Elf, decltype(&elf_end)> elf(elf_begin(file, ELF_C_READ, nullptr), &elf_end);
+    if (!elf) return;
+    for (Elf_Scn* section = elf_nextscn(elf.get(), nullptr); section; section = elf_nextscn(elf.get(), section)) {
+        const Elf64_Shdr* header = elf64_getshdr(section);
+        if (header == nullptr || header->sh_type != SHT_SYMTAB) continue;
+        const Elf_Data* data = elf_getdata(section, nullptr);
+        if (data == nullptr || data->d_buf == nullptr) continue;
+        const std::span symbols(static_cast<const Elf64_Sym*>(data->d_buf), data->d_size / sizeof(Elf64_Sym));
+        for (const auto& symbol : symbols) {
+            if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0) continue;
+            const char* name = elf_strptr(elf.get(), header->sh_link, symbol.st_name);
+            if (name == nullptr || !names_a_body(name)) continue;
+            if (const auto offset = segments.offset_of(symbol.st_value, PF_X)) scan.coroutines.push_back(*offset);
+        }
+    }
+    auto& found = scan.coroutines;
+    std::ranges::sort(found);
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    if (found.size() <= max_coroutines) return;
+    warn(scan, fmt::format("{} coroutine bodies: those beyond {} are left out", found.size(), max_coroutines));
+    found.resize(max_coroutines);
+}
+
 }  // namespace
 
-Result<ModuleScan> scan_module(int elf)
+Result<ModuleScan> scan_module(int elf, ScanOptions options)
 {
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
@@ -146,6 +181,7 @@ Result<ModuleScan> scan_module(int elf)
     find_executable_segment(*segments, scan);
     find_registry(elf, *segments, scan);
     list_sites(elf, *segments, scan);
+    if (options.coroutines) list_coroutines(elf, *segments, scan);
     return scan;
 }
 

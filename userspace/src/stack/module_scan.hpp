@@ -13,7 +13,7 @@
 namespace loopwatch {
 
 // `elf` stays the caller's. Fails when it is no 64-bit x86 ELF file; a single bad site becomes a warning.
-Result<ModuleScan> scan_module(int elf);
+Result<ModuleScan> scan_module(int elf, ScanOptions options = {});
 
 // One ELF note. The views end with the call.
 struct Note {

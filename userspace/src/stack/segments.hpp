@@ -31,7 +31,7 @@ struct Segments {
 // Fails on anything but a regular file with a little-endian ELF64 header for x86-64 and at most 256 program headers.
 Result<Segments> read_segments(int elf);
 
-inline constexpr std::size_t max_sites = 4096;
+inline constexpr std::size_t max_sites = 4096, max_coroutines = 65'536;  // of one file
 
 // Why a tracer must not attach to this site; empty if it may. `elf` is read at the site: any opcode but a 1-byte nop is
 // refused.

@@ -71,7 +71,7 @@ SymbolClient::~SymbolClient()
     ::munmap(progress_, sizeof(Progress));
 }
 
-Result<ModuleScan> SymbolClient::scan(int elf)
+Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
 {
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
@@ -81,7 +81,7 @@ Result<ModuleScan> SymbolClient::scan(int elf)
     if (auto ready = ensure_worker(); !ready) return ready.error();
     scanned_.reset();
     enqueue({next_id_, 0, {}, {}});
-    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}}, {}, elf))
+    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}, {"coroutines", options.coroutines}}, {}, elf))
         return errno_error(ExitCode::failed, "symbol worker");
     while (!scanned_) {
         pollfd ready = {events_.raw(), POLLIN, 0};
@@ -97,6 +97,8 @@ Result<ModuleScan> SymbolClient::scan(int elf)
         if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
         return !why.empty();
     });
+    std::erase_if(result->coroutines,
+                  [&](std::uint64_t offset) { return !segments->vaddr_of(offset, PF_X).has_value(); });
     return result;
 }
 

@@ -21,7 +21,7 @@ public:
     static Result<std::unique_ptr<SymbolClient>> open();
     ~SymbolClient() override;
 
-    Result<ModuleScan> scan(int elf) override;
+    Result<ModuleScan> scan(int elf, ScanOptions options) override;
     Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map) override;
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;

@@ -38,7 +38,13 @@ struct ModuleScan {
     std::uint64_t exec_vaddr = 0, exec_offset = 0;
     std::string build_id;
     std::vector<std::string> warnings;  // refused sites, with the reason
+    // Where the bodies of C++20 coroutines begin, as offsets in the file; with ScanOptions::coroutines.
+    std::vector<std::uint64_t> coroutines;
     bool is_static = false;             // no interpreter: the shim cannot be loaded
+};
+
+struct ScanOptions {
+    bool coroutines = false;  // reads the whole symbol table
 };
 
 struct CapturedStack {
@@ -57,7 +63,7 @@ public:
     virtual ~SymbolWorker() = default;
 
     // Synchronous: used while attaching. `elf` stays the caller's.
-    virtual Result<ModuleScan> scan(int elf) = 0;
+    virtual Result<ModuleScan> scan(int elf, ScanOptions options = {}) = 0;
     // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it. `perf_map`: names of
     // code that belongs to no module (target/perf_map_file.hpp); may be none.
     virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map = {}) = 0;

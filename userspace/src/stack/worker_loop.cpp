@@ -89,7 +89,7 @@ void WorkerLoop::handle(Message& message)
 void WorkerLoop::answer_scan(Message& message, json& reply)
 {
     progress_.reading(id_of(message.body, "file"));
-    const auto scan = scan_module(message.file.raw());
+    const auto scan = scan_module(message.file.raw(), {message.body.at("coroutines").get<bool>()});
     if (scan)
         reply["scan"] = encode_scan(*scan);
     else

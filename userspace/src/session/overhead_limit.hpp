@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TraceLimit: holds what --trace costs the target against --max-overhead.
+// OverheadLimit: holds what probes that are hit all the time (--trace, --coroutines) cost the target against --max-overhead.
 #pragma once
 
 #include <algorithm>
@@ -9,15 +9,15 @@
 
 namespace loopwatch {
 
-class TraceLimit {
+class OverheadLimit {
 public:
     // A uprobe's trap, beside the program it runs: 511-560 ns on 6.18 (nop, int3).
     static constexpr std::uint64_t trap_ns = 540;
 
-    TraceLimit() = default;
-    TraceLimit(double most_percent, std::uint64_t started_ns) : most_percent_(most_percent), checked_ns_(started_ns) {}
+    OverheadLimit() = default;
+    OverheadLimit(double most_percent, std::uint64_t started_ns) : most_percent_(most_percent), checked_ns_(started_ns) {}
 
-    // `hits`: of all trace probes since the start. Percent of a CPU since the last call, if that is too much.
+    // `hits`: of all these probes since the start. Percent of a CPU since the last call, if that is too much.
     std::optional<double> exceeded(std::uint64_t hits, std::uint64_t now_ns)
     {
         const double percent = 100.0 * static_cast<double>((hits - hits_) * trap_ns) /
