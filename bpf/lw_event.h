@@ -85,9 +85,10 @@ enum lw_run {
     LW_RUN_slow_probe,
     LW_RUN_trace_probe,
     LW_RUN_sample,
-    LW_RUN_wait,       /* a wait of a thread of a watched process */
-    LW_RUN_wait_other, /* of any other */
-    LW_RUN_resume,     /* a coroutine's body was entered, with --coroutines */
+    LW_RUN_wait,           /* a wait of a thread of a watched process */
+    LW_RUN_wait_other,     /* of any other */
+    LW_RUN_resume,         /* a coroutine's body was entered, with --coroutines */
+    LW_RUN_resume_stepped, /* one that begins with an instruction that takes a second trap */
     LW_RUN_COUNT
 };
 

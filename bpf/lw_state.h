@@ -21,8 +21,9 @@ enum lw_off {
     LW_OFF_IDLE = 4, /* between two iterations; of a loop without a slot */
 };
 
-/* Where a thread waits: the system call, the code that makes it, how deep, and for what (the descriptor of an epoll, a
- * ring or an aio context, else 0). */
+/* Where a thread waits: the system call, the code that makes it, how deep, and for what: the descriptor of an epoll, a
+ * ring or an aio context, LW_LONE_POLL for a poll of one descriptor alone, else 0. */
+#define LW_LONE_POLL (~0ull)
 struct lw_site {
     __lw_u64 ip, sp, object;
     __lw_u32 syscall;
@@ -43,18 +44,18 @@ struct lw_unprobed {
     struct lw_loop_slot slot; /* seq is odd during an iteration, all times are CLOCK_MONOTONIC ns */
     struct lw_site sites[LW_SITES];
     __lw_u32 site_count;
-    __lw_u32 unsure;        /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
-    __lw_u64 unsure_ns;     /* and left it then, */
-    __lw_u64 unsure_since;  /* having come there then */
-    __lw_u64 next_given_up; /* of `sites`, when there is no room */
-    __lw_u64 began_unsure;  /* it began there: it is one only if the verdict says so */
-    __lw_u64 woke_ns;       /* from its last sleep in a place of its own */
-    __lw_u64 awake_ns;      /* longest time without one; the collector sets it back */
-    __lw_u64 polled_ns;     /* when it last entered a system call to idle in */
-    __lw_u64 polled_site;   /* and at which of `sites` */
-    __lw_u64 resumed_seq;   /* which part of an iteration began with a coroutine's resume, */
+    __lw_u32 unsure;         /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
+    __lw_u64 unsure_ns;      /* and left it then, */
+    __lw_u64 unsure_since;   /* having come there then */
+    __lw_u64 next_given_up;  /* of `sites`, when there is no room */
+    __lw_u64 began_unsure;   /* it began there: it is one only if the verdict says so */
+    __lw_u64 woke_ns;        /* from its last sleep in a place of its own */
+    __lw_u64 awake_ns;       /* longest time without one; the collector sets it back */
+    __lw_u64 polled_ns;      /* when it last entered a system call to idle in */
+    __lw_u64 polled_site;    /* and at which of `sites` */
+    __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */
-    __lw_u64 registers[21]; /* struct pt_regs: too large for the stack of a program that calls others */
+    __lw_u64 registers[21];  /* struct pt_regs: too large for the stack of a program that calls others */
 };
 
 /* Places asked about, of threads that run no loop as far as is known. */

@@ -43,12 +43,11 @@ static __always_inline bool polls_for_events(long syscall)
     }
 }
 
-/* A wait for whatever comes next: what makes a thread a loop, if it does so at one place again and again. One
- * descriptor alone is no loop's business but a reader's. */
+/* A wait for whatever comes next: what makes a thread a loop, if it does so at one place again and again. */
 static __always_inline bool waits_for_events(const struct pt_regs *regs)
 {
     const long syscall = regs->orig_ax;
-    if (syscall == NR_POLL || syscall == NR_PPOLL) return regs->si > 1;
+    if (syscall == NR_POLL || syscall == NR_PPOLL) return regs->si > 0;
     if (syscall == NR_SELECT || syscall == NR_PSELECT6) return regs->di > 0; /* none: a way to sleep */
     if (syscall == NR_IO_URING_ENTER) return regs->dx > 0 && regs->r10 & IO_URING_GETEVENTS;
     return polls_for_events(syscall);
@@ -72,6 +71,8 @@ static __always_inline __u64 object_of(const struct pt_regs *regs)
         case NR_IO_GETEVENTS:
         case NR_IO_PGETEVENTS:
         case NR_IO_URING_ENTER: return regs->di;
+        case NR_POLL:
+        case NR_PPOLL: return regs->si == 1 ? LW_LONE_POLL : 0;
         default: return 0;
     }
 }

@@ -25,7 +25,7 @@ int on_resume(struct pt_regs *ctx)
 {
     const __u32 tid = bpf_get_current_pid_tgid();
     struct lw_loop *loop = crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
-    count_run(LW_RUN_resume);
+    count_run(bpf_get_attach_cookie(ctx) ? LW_RUN_resume_stepped : LW_RUN_resume);
     struct lw_unprobed *own = loop && !loop->slot ? unprobed_of(loop) : NULL;
     if (!own || !(own->slot.seq & 1) || own->unsure) return 0;
     struct lw_resume *outer = &own->resume;

@@ -120,7 +120,7 @@ class UnknownWakers:
         return self.left >= 0
 
 
-def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
+def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
     """What a report says otherwise than it was."""
     expected = EXPECTED[stall["kind"]]
     wrong = []
@@ -143,7 +143,11 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier):
     want(-max(late, shorter) <= report["mono_ns"] - stall["end"] <= late + queued, f"ended at {stall['end']}, not {report['mono_ns']}")
     want(sum(report["breakdown"].values()) == report["duration_ns"],
          f"breakdown {report['breakdown']} does not sum to {report['duration_ns']}")
-    if tier == 0:
+    if coroutine:
+        task = report["task"] or {}
+        want(task.get("name", "").endswith(coroutine), f"task is {coroutine}, not {task.get('name')}")
+        want(report["scope"] == "dispatch" and report["origin"] == "uprobe", "scope or origin")
+    elif tier == 0:
         want(report["task"] is None and report["scope"] == "iteration" and report["origin"] == "sched", "task, scope or origin")
     else:
         task = report["task"] or {}
@@ -204,7 +208,7 @@ def judge_case(arguments):
         calls = [r for r in report if r["type"] == "blocking_call" and r["tid"] == reports[0]["tid"]
                  and r["dispatch_seq"] == reports[0]["dispatch_seq"]]
         worst = max(worst, abs(reports[0]["duration_ns"] - (stall["end"] - stall["start"])))
-        wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers, arguments.tier)
+        wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers, arguments.tier, arguments.coroutine)
         problems += [f"{stall['task']}: {what}" for what in wrong]
         right += not wrong
     problems += [f"reported, but it was not committed: {r['verdict']}" for r in extra]
@@ -276,6 +280,7 @@ def main():
             command.add_argument("--count", type=int, required=True)
             command.add_argument("--unstripped")
             command.add_argument("--tier", type=int, default=3)
+            command.add_argument("--coroutine", help="whose resumes they are, of a program without probes")
         else:
             command.add_argument("--dispatches", type=int, required=True)
         command.add_argument("--name")

@@ -226,6 +226,30 @@ TEST_CASE("a program that polls for something before its loop begins has a loop 
     CHECK(sites.judge(at(epoll_wait, 0x8000), stack(reactor)).front().idle);
 }
 
+TEST_CASE(
+    "a poll of one descriptor alone is a loop's in a function that is known to run one, or where it polls for several")
+{
+    const auto polled = [](const char* caller) { return stack({{caller, 0x21, 0x9800}, {"main", 0x41, 0x9f00}}); };
+    CHECK_FALSE(WaitSites().judge(at(poll, 0x9700, lone_poll), polled("read_input")).front().idle);
+    CHECK(WaitSites().judge(at(poll, 0x9700, lone_poll), polled("g_main_context_iteration")).front().idle);
+    WaitSites sites;
+    CHECK_FALSE(sites.judge(at(poll, 0x9700, lone_poll), polled("serve")).front().idle);
+    const auto verdicts = sites.judge(at(poll, 0x9700), polled("serve"));
+    REQUIRE(verdicts.size() == 2);
+    CHECK(verdicts[0].idle);
+    CHECK(verdicts[1].site == at(poll, 0x9700, lone_poll));
+    CHECK(verdicts[1].idle);
+    WaitSites other_order;
+    other_order.judge(at(poll, 0x9700), polled("serve"));
+    CHECK(other_order.judge(at(poll, 0x9700, lone_poll), polled("serve")).front().idle);
+    // In a callback of it.
+    CHECK_FALSE(other_order
+                    .judge(at(poll, 0x9500, lone_poll),
+                           stack({{"ask", 0x51, 0x9600}, {"serve", 0x25, 0x9800}, {"main", 0x41, 0x9f00}}))
+                    .front()
+                    .idle);
+}
+
 TEST_CASE("once its loop has returned to main, a thread is in no callback")
 {
     WaitSites sites;

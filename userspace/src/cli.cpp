@@ -38,7 +38,8 @@ struct Raw {
     std::vector<std::string> pids, tids, fail_on;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach;
-    bool trace = false, coroutines = false, follow_children = false, kernel_stacks = false, quiet = false, no_color = false;
+    bool trace = false, coroutines = false, follow_children = false, kernel_stacks = false, quiet = false,
+         no_color = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -58,8 +59,9 @@ void add_options(CLI::App& app, Raw& raw)
     value("--format", raw.format, "auto: text on a terminal, ndjson otherwise", "auto|text|ndjson");
     value("-o,--output", raw.output, "Write to a regular file, - for stdout", "FILE");
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
-    app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines, 0.6 us each");
-    value("--max-overhead", raw.max_overhead, "--trace and --coroutines step down above this share of a CPU (2)", "PCT");
+    app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
+    value("--max-overhead", raw.max_overhead, "--trace and --coroutines step down above this share of a CPU (2)",
+          "PCT");
     value("--interval", raw.interval, "Statistics every so often (1s)", "DUR");
     list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");
     app.add_flag("--follow-children", raw.follow_children, "Also the processes they have forked, and will");

@@ -72,7 +72,7 @@ struct DispatchFacts {
     std::optional<TaskInfo> task;
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
-    bool iteration = false;  // of a loop whose dispatches are not seen
+    bool iteration = false;             // of a loop whose dispatches are not seen
     std::optional<ResumeFacts> resume;  // what a part of one began with; no iteration if that was its doing
     std::uint64_t blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
     std::optional<Waker> rival;          // who had the CPU at the end of the longest wait for one

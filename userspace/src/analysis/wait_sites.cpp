@@ -20,6 +20,7 @@ constexpr std::uint64_t stack_bytes = 1u << 20;  // stack pointers further apart
 
 // By their x86-64 numbers, as in calls.def.
 constexpr std::uint32_t poll_calls[] = {7 /* poll */, 23 /* select */, 270 /* pselect6 */, 271 /* ppoll */};
+constexpr std::uint32_t lone_calls[] = {7 /* poll */, 271 /* ppoll */};
 constexpr std::uint32_t event_calls[] = {208 /* io_getevents */,  232 /* epoll_wait */,     281 /* epoll_pwait */,
                                          333 /* io_pgetevents */, 426 /* io_uring_enter */, 441 /* epoll_pwait2 */};
 
@@ -121,6 +122,24 @@ Relation relation_of(const WaitSite& our_site, const std::vector<Frame>& ours, c
     return Relation::inside;
 }
 
+// Functions of libraries that run a loop, which may have a single descriptor: that by which others wake it.
+bool runs_a_known_loop(const std::vector<Frame>& calls)
+{
+    static constexpr std::string_view loops[] = {"g_main_context_iteration",
+                                                 "g_main_loop_run",
+                                                 "QEventLoop::exec",
+                                                 "QEventDispatcherUNIX::processEvents",
+                                                 "uv_run",
+                                                 "event_base_loop",
+                                                 "ev_run",
+                                                 "sd_event_run",
+                                                 "kj::EventLoop::wait",
+                                                 "avahi_simple_poll_loop"};
+    return std::ranges::any_of(calls, [](const Frame& call) {
+        return std::ranges::find(loops, plain_name(call.function)) != std::end(loops);
+    });
+}
+
 bool waits_for_one_thing(const std::vector<Frame>& stack)
 {
     const auto entry = libc_entry(stack);
@@ -135,10 +154,12 @@ bool waits_for_events(std::uint32_t syscall)
 }
 
 WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, std::uint64_t sp,
-                   std::uint64_t first_argument)
+                   const std::uint64_t* arguments)
 {
-    const bool has_object = waits_for_events(syscall) && !polls(syscall);
-    return {tid, syscall, ip, sp, has_object ? first_argument : 0};
+    std::uint64_t object = 0;
+    if (waits_for_events(syscall) && !polls(syscall)) object = arguments[0];
+    if (std::ranges::find(lone_calls, syscall) != std::end(lone_calls) && arguments[1] == 1) object = lone_poll;
+    return {tid, syscall, ip, sp, object};
 }
 
 std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vector<Frame>& stack,
@@ -223,17 +244,31 @@ bool WaitSites::is_of_a_pool(const Known& park) const
 
 bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised)
 {
-    bool idle = !known.one_thing;
+    const bool lone = site.object == lone_poll;
+    bool idle = !known.one_thing, like_others = false;
     for (auto other = sites_.lower_bound({site.tid}); idle && other != sites_.end() && other->first.tid == site.tid;
          ++other) {
         if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
         const auto relation = relation_of(site, known.calls, other->first, other->second.calls);
         if (relation == Relation::inside) idle = false;
+        like_others |= relation == Relation::beside;
         if (relation != Relation::around) continue;
         other->second.idle = false;
         revised.push_back({other->first, false});
     }
+    // One descriptor alone is a reader's wait, unless the thread polls here for several at other times.
+    if (lone && idle && !like_others) idle = runs_a_known_loop(known.calls);
+    if (!lone && idle) accept_lone_poll(site, revised);
     return idle;
+}
+
+void WaitSites::accept_lone_poll(WaitSite site, std::vector<SiteVerdict>& revised)
+{
+    site.object = lone_poll;
+    const auto here = sites_.find(site);
+    if (here == sites_.end() || here->second.idle) return;
+    here->second.idle = true;
+    revised.push_back({site, true});
 }
 
 bool WaitSites::idles_at(const WaitSite& site) const

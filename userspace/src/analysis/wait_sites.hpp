@@ -19,14 +19,16 @@ struct WaitSite {
     std::uint32_t tid = 0;
     std::uint32_t syscall = 0;
     std::uint64_t ip = 0, sp = 0;
-    std::uint64_t object = 0;  // descriptor of the epoll, ring or aio context; else 0
+    std::uint64_t object = 0;  // descriptor of the epoll, ring or aio context; lone_poll; else 0
 
     friend auto operator<=>(const WaitSite&, const WaitSite&) = default;
 };
 
-// `first_argument` is the system call's.
+// A poll of one descriptor alone, as LW_LONE_POLL.
+inline constexpr std::uint64_t lone_poll = ~0ull;
+
 WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, std::uint64_t sp,
-                   std::uint64_t first_argument);
+                   const std::uint64_t* arguments);
 
 struct SiteVerdict {
     WaitSite site;
@@ -69,6 +71,8 @@ private:
     bool judge_park(const WaitSite& site, const Known& known) const;
     void judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteVerdict>& revised);
     bool judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
+
+    void accept_lone_poll(WaitSite site, std::vector<SiteVerdict>& revised);
 
     // What a thread that only parks is compared with: chains of waits of other threads' loops, the locks of their
     // parks.

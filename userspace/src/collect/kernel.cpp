@@ -26,7 +26,7 @@ namespace loopwatch {
 namespace {
 
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30, 200};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30, 200, 200};
 
 // libbpf speaks up only when something fails; its first line is kept as the reason.
 std::string last_complaint;
@@ -131,7 +131,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     auto& programs = parts.skeleton->progs;
     bpf_program__set_autoload(programs.on_sched_process_fork, options.follow_children);
     bpf_program__set_autoload(programs.on_resume, options.coroutines);
-    for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume}) prepare(program, options.rung);
+    for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume})
+        prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
@@ -150,6 +151,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         if (memory == MAP_FAILED) return load_error("mapping the batches of traced steps", errno);
         parts.batches = {static_cast<lw_batch*>(memory), options.max_loops};
     }
+    if (options.trace || options.coroutines)
+        kernel->trap_cost_ = measure_traps(options.trace ? programs.on_trace_probe : programs.on_resume, options.rung);
     parts.table.emplace(*parts.skeleton);
     parts.unprobed.emplace(*parts.skeleton, *parts.table);
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
@@ -182,10 +185,10 @@ Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int fi
     return attach(gate == ProbeGate::trace ? programs.on_trace_probe : programs.on_probe, rung_, pid, file, points);
 }
 
-Result<std::vector<Link>> Kernel::attach_coroutines(pid_t pid, int file, const std::vector<std::uint64_t>& offsets)
+Result<std::vector<Link>> Kernel::attach_coroutines(pid_t pid, int file, const std::vector<CoroutineBody>& bodies)
 {
     std::vector<AttachPoint> points;
-    for (const auto offset : offsets) points.push_back({offset, 0, 0});
+    for (const auto& body : bodies) points.push_back({body.offset, 0, body.stepped});
     return attach(parts_->skeleton->progs.on_resume, rung_, pid, file, points);
 }
 
@@ -298,8 +301,9 @@ Kernel::Cost Kernel::cost() const
         const auto runs = sum_over_cpus(bpf_map__fd(parts_->skeleton->maps.runs), program);
         cost.runs += runs;
         cost.ns += runs * parts_->cost_ns[program];
-        if (program == LW_RUN_trace_probe) cost.trace_runs = runs;
-        if (program == LW_RUN_resume) cost.resume_runs = runs;
+        if (program == LW_RUN_trace_probe) cost.trace_traps_ns = runs * trap_cost_.simple_ns;
+        if (program == LW_RUN_resume) cost.coroutine_traps_ns += runs * trap_cost_.simple_ns;
+        if (program == LW_RUN_resume_stepped) cost.coroutine_traps_ns += runs * trap_cost_.stepped_ns;
     }
     return cost;
 }
@@ -325,7 +329,8 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
     parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
-    parts_->cost_ns[LW_RUN_resume] = average(programs.on_resume, typical_cost_ns[LW_RUN_resume]);
+    const auto resumes = average(programs.on_resume, typical_cost_ns[LW_RUN_resume]);
+    parts_->cost_ns[LW_RUN_resume] = parts_->cost_ns[LW_RUN_resume_stepped] = resumes;
     const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);
     parts_->cost_ns[LW_RUN_wait] = parts_->cost_ns[LW_RUN_wait_other] = waits;
     parts_->statistics.reset();

@@ -19,6 +19,7 @@
 #include "collect/attach.hpp"
 #include "collect/event.hpp"
 #include "collect/probe_table.hpp"
+#include "collect/trap_cost.hpp"
 #include "util/fd.hpp"
 #include "util/result.hpp"
 
@@ -51,6 +52,11 @@ struct CheckedSite {
     std::uint64_t offset, semaphore_offset;
 };
 
+struct CoroutineBody {
+    std::uint64_t offset;  // in its file
+    bool stepped;          // takes a second trap
+};
+
 class Kernel {
 public:
     static Result<std::unique_ptr<Kernel>> open(const KernelOptions& options);
@@ -63,8 +69,10 @@ public:
     void dismiss(pid_t pid);
     // Sites of one gate, all in one file.
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
-    // Bodies of coroutines, at these offsets of one file.
-    Result<std::vector<Link>> attach_coroutines(pid_t pid, int file, const std::vector<std::uint64_t>& offsets);
+    // Bodies of coroutines in one file.
+    Result<std::vector<Link>> attach_coroutines(pid_t pid, int file, const std::vector<CoroutineBody>& bodies);
+    // What hits cost here, with --trace or --coroutines.
+    const TrapCost& trap_cost() const noexcept { return trap_cost_; }
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
     // Loops of programs without probes.
@@ -86,7 +94,8 @@ public:
     // Runs of our programs and what they cost: runs × the cost measured by calibrate(), else a typical figure.
     struct Cost {
         std::uint64_t runs = 0, ns = 0;
-        std::uint64_t trace_runs = 0, resume_runs = 0;
+        // What the traps of the probes that are hit all the time cost the targets, beside our programs.
+        std::uint64_t trace_traps_ns = 0, coroutine_traps_ns = 0;
     };
     Cost cost() const;
     // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by
@@ -100,6 +109,7 @@ private:
     struct Parts;
     std::unique_ptr<Parts> parts_;
     AttachRung rung_ = AttachRung::multi;
+    TrapCost trap_cost_;
 };
 
 }  // namespace loopwatch

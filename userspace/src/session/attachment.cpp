@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/attachment.hpp"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +14,8 @@
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "target/perf_map_file.hpp"
+#include "util/duration.hpp"
+#include "util/log.hpp"
 
 namespace loopwatch {
 
@@ -23,7 +25,7 @@ constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_warnings = 32;
 constexpr std::size_t max_subjects = 4096;
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
-constexpr std::uint64_t max_perf_map_bytes = 64u << 20;  // PerfMap::max_bytes, of the worker
+constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
 
 std::string base_name(const std::string& path)
 {
@@ -138,8 +140,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
         registries_.push_back(scan->registry_vaddr + module.start -
                               (scan->exec_vaddr + module.file_offset - scan->exec_offset));
 
-    if (!scan->coroutines.empty())
-        bodies_.push_back({Fd(::fcntl(module.file.raw(), F_DUPFD_CLOEXEC, 0)), module.path, scan->coroutines});
+    if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::watch ? watch : trace).push_back(site);
@@ -152,25 +153,54 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     return {};
 }
 
+Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
+{
+    Bodies bodies{Fd(::fcntl(module.file.raw(), F_DUPFD_CLOEXEC, 0)), module.path, {}};
+    for (const auto offset : offsets) {
+        std::uint8_t code[4];
+        if (::pread(module.file.raw(), code, sizeof code, static_cast<off_t>(offset)) == sizeof code)
+            bodies.list.push_back({offset, is_stepped(code)});
+    }
+    return bodies;
+}
+
 // Once all modules are known: a program that carries the runtime tells of its coroutines itself.
 Result<void> Attachment::attach_coroutines()
 {
     if (!options_.coroutines) return {};
-    if (carries_runtime_) return warn("it carries probes, which tell more than --coroutines: that is left out"), Result<void>();
+    if (carries_runtime_) {
+        warn("it carries probes, which tell more than --coroutines: that is left out");
+        return {};
+    }
     const auto most = kernel_.rung() == AttachRung::multi ? max_bodies : max_bodies_one_by_one;
-    for (auto& [file, path, offsets] : std::exchange(bodies_, {})) {
+    for (auto& [file, path, list] : std::exchange(bodies_, {})) {
         const auto room = most - std::min(most, coroutines_);
-        if (offsets.size() > room)
-            warn(fmt::format("{}: {} coroutine bodies, of which {} are watched", path, offsets.size(), room));
-        offsets.resize(std::min(offsets.size(), room));
-        if (offsets.empty()) continue;
-        coroutines_ += offsets.size();
-        auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), offsets);
+        if (list.size() > room)
+            warn(fmt::format("{}: {} coroutine bodies, of which {} are watched", path, list.size(), room));
+        list.resize(std::min(list.size(), room), {});
+        if (list.empty()) continue;
+        coroutines_ += list.size();
+        state_price(path, list);
+        auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), list);
         if (!attached) return attached.error();
         std::move(attached->begin(), attached->end(), std::back_inserter(coroutine_links_));
     }
     if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped?)");
     return {};
+}
+
+// Before it is paid.
+void Attachment::state_price(const std::string& path, const std::vector<CoroutineBody>& list)
+{
+    const auto stepped = static_cast<std::size_t>(std::ranges::count(list, true, &CoroutineBody::stepped));
+    const auto& cost = kernel_.trap_cost();
+    const auto simple = list.size() - stepped;
+    const auto mixed =
+        simple != 0 && stepped != 0 ? fmt::format(", of {} of them {}", stepped, format_duration(cost.stepped_ns)) : "";
+    auto price = fmt::format("{}: each resume of its {} coroutine bodies costs it about {}{}", path, list.size(),
+                             format_duration(simple != 0 ? cost.simple_ns : cost.stepped_ns), mixed);
+    print_warning(price);
+    warn(std::move(price));
 }
 
 // What the worker claims is checked again here: it parsed a file that may be crafted.

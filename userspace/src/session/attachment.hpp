@@ -75,9 +75,16 @@ public:
     const Subject& subject(std::uint32_t tid);
 
 private:
+    struct Bodies {  // of coroutines in one file
+        Fd file;
+        std::string path;
+        std::vector<CoroutineBody> list;
+    };
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_module(const ModuleMapping& module);
+    static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
+    void state_price(const std::string& path, const std::vector<CoroutineBody>& list);
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
     void found_loop(std::uint32_t tid);
@@ -98,13 +105,8 @@ private:
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<LoopView> known_loops_;
     std::vector<Link> links_, trace_links_, coroutine_links_;
-    struct Bodies {
-        Fd file;
-        std::string path;
-        std::vector<std::uint64_t> offsets;
-    };
-    std::size_t coroutines_ = 0;  // bodies attached to
-    std::vector<Bodies> bodies_;  // of coroutines: seen, not attached to yet
+    std::size_t coroutines_ = 0;    // bodies attached to
+    std::vector<Bodies> bodies_;    // not attached to yet
     std::set<std::string> probes_;  // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes

@@ -36,7 +36,7 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
     if (!finder.proven(tid)) return Iteration::none;
     for (auto& block : facts.blocks_by_place) {
         if (block.syscall < 0 || block.count == 0) continue;
-        const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args[0]);
+        const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);
         if (!sites.idles_at(site)) continue;
         if (block.last_start_ns < facts.end_ns) return parted_by(block, facts, threshold_ns);
         take_out(block, facts);

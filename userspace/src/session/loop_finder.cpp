@@ -22,28 +22,29 @@ WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
 {
     const auto& registers = wait.stack.registers.dwarf;
     return wait_site(tid, static_cast<std::uint32_t>(wait.syscall), registers[LW_REG_RIP], registers[LW_REG_RSP],
-                     wait.args[0]);
+                     wait.args);
 }
 
 WaitSite site_of(const lw_sleeper& sleeper)
 {
     const auto& registers = sleeper.registers.dwarf;
     return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), registers[LW_REG_RIP],
-                     registers[LW_REG_RSP], sleeper.args[0]);
+                     registers[LW_REG_RSP], sleeper.args);
 }
+
+static_assert(lone_poll == LW_LONE_POLL);
 
 lw_site raw(const WaitSite& site)
 {
     return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0};
 }
 
-// One descriptor alone is a reader's wait, not a loop's.
 bool may_be_a_loops(const lw_sleeper& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
     if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
     if (syscall == SYS_futex) return (sleeper.args[1] & futex_command) == futex_wait_bitset;
-    if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 1;
+    if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 0;
     return waits_for_events(syscall);
 }
 
@@ -156,8 +157,7 @@ void LoopFinder::enter(const WaitSite& site)
     std::optional<lw_sleeper> elsewhere;
     if (!process_.has_thread(static_cast<pid_t>(site.tid))) return;
     if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
-        const auto there =
-            wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args[0]);
+        const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
         if (there == site) {
             asleep = 0;
         } else if (sites_->idles_at(there)) {
@@ -183,8 +183,10 @@ void LoopFinder::enter(const WaitSite& site)
 bool LoopFinder::proven(std::uint32_t tid) const
 {
     const auto idle = sites_->idle_sites(tid);
-    return std::ranges::any_of(
-        idle, [&](const WaitSite& site) { return site.object != 0 || loops_.ends_at(tid, raw(site)) >= least_polls; });
+    return std::ranges::any_of(idle, [&](const WaitSite& site) {
+        const bool is_a_poll = site.object == 0 || site.object == lone_poll;
+        return !is_a_poll || loops_.ends_at(tid, raw(site)) >= least_polls;
+    });
 }
 
 void LoopFinder::tidy()

@@ -421,7 +421,7 @@ void Session::interval(std::uint64_t now_ns)
 
 void Session::limit_trace(std::uint64_t now_ns)
 {
-    const auto percent = trace_limit_.exceeded(kernel_->cost().trace_runs, now_ns);
+    const auto percent = trace_limit_.exceeded(kernel_->cost().trace_traps_ns, now_ns);
     if (!percent) return;
     for (auto& [pid, target] : targets_) target->detach_trace();
     drain_all();
@@ -433,13 +433,14 @@ void Session::limit_trace(std::uint64_t now_ns)
 
 void Session::limit_coroutines(std::uint64_t now_ns)
 {
-    const auto percent = coroutine_limit_.exceeded(kernel_->cost().resume_runs, now_ns);
+    const auto percent = coroutine_limit_.exceeded(kernel_->cost().coroutine_traps_ns, now_ns);
     if (!percent) return;
     for (auto& [pid, target] : targets_) target->detach_coroutines();
     coroutines_stepped_down_ = true;
-    print_warning(fmt::format(
-        "--coroutines cost {:.1f} % of a CPU, more than --max-overhead {}: from here on iterations are timed, not resumes",
-        *percent, options_.max_overhead_percent));
+    print_warning(
+        fmt::format("--coroutines cost {:.1f} % of a CPU, more than --max-overhead {}: from here on iterations are "
+                    "timed, not resumes",
+                    *percent, options_.max_overhead_percent));
 }
 
 // Once nothing more comes.

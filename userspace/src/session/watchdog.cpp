@@ -66,7 +66,8 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         sample(seen, loop.tid, age_ns);
         if (age_ns < seen.told_ns || slot.seq != *seq) continue;
         while (age_ns >= seen.told_ns) seen.told_ns *= 2;
-        overdue_.push_back({attachment.pid(), loop.tid, since, now_ns, loop.slot, slot, attachment.coroutine(loop, *seq)});
+        overdue_.push_back(
+            {attachment.pid(), loop.tid, since, now_ns, loop.slot, slot, attachment.coroutine(loop, *seq)});
     }
     return most;
 }

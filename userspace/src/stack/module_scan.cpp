@@ -134,7 +134,8 @@ void find_executable_segment(const Segments& segments, ModuleScan& scan)
     scan.exec_offset = found->p_offset;
 }
 
-// What a compiler calls the body of a coroutine: g++ "….Frame.actor", clang "f.resume"; copies of it have a suffix more.
+// What a compiler calls the body of a coroutine: g++ "….Frame.actor", clang "f.resume"; copies of it have a suffix
+// more.
 bool names_a_body(std::string_view symbol)
 {
     for (const std::string_view copy : {".constprop.", ".isra."})

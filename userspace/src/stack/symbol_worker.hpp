@@ -40,7 +40,7 @@ struct ModuleScan {
     std::vector<std::string> warnings;  // refused sites, with the reason
     // Where the bodies of C++20 coroutines begin, as offsets in the file; with ScanOptions::coroutines.
     std::vector<std::uint64_t> coroutines;
-    bool is_static = false;             // no interpreter: the shim cannot be loaded
+    bool is_static = false;  // no interpreter: the shim cannot be loaded
 };
 
 struct ScanOptions {

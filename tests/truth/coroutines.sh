@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# --coroutines on programs that know nothing of loopwatch: Boost.Asio's awaitables and QCoro. Each stall is told of the coroutine whose resume
+# it was, two in one iteration apart; healthy ones give no finding; what cannot be told is told as an iteration, and why.
+. "$(dirname "$0")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/stripped/any_loop" "$build/bin/order_server"
+
+judge() { /usr/bin/python3 "$root/tests/truth/judge.py" "$@"; }
+
+rows=$work/rows
+: >"$rows"
+count=5 ms=50
+if [ "${LOOPWATCH_FULL:-}" = 1 ]; then count=23; fi
+thresholds=(--threshold 25ms --block-threshold 5ms)
+
+# one_session LOOP COROUTINE KIND LINE COUNT
+one_session() {
+    local name=$1-$3
+    watch "$name" "$target" "${thresholds[@]}" --coroutines --max-overhead 50
+    ask "$1" "$4" '^done' 60 || return 1
+    end_session
+    grep -E "^stall $3 " "$work/$1.out" | tail -n "$5" >"$work/$name.truth"
+    judge case "$3" --tier 0 --coroutine "$2" --name "$1 $3" --count "$5" --truth "$work/$name.truth" --report "$work/$name.out" --rows "$rows"
+}
+
+for pair in "awaitable answer" "qt serve_timer"; do
+    read -r loop coroutine <<<"$pair"
+    start_fixture "$loop" "$fixtures/any_loop" --dir "$work" "$loop"
+    for kind in sleep cpu nested_wait; do
+        check "$loop, $kind: $count resumes of $coroutine" one_session "$loop" "$coroutine" "$kind" "go $kind $count $ms" "$count"
+    done
+    if [ "$loop" = awaitable ]; then
+        check "two slow resumes of one iteration are two findings" one_session awaitable answer sleep "pair sleep $ms" 2
+    fi
+    watch healthy "$target" --coroutines --max-overhead 50
+    ask "$loop" "load 20" '^done'
+    # Not a synchronisation: the time that the program is to be healthy.
+    sleep 2
+    ask "$loop" "load 0" '^done'
+    end_session
+    check_equal "$loop under load: no finding" 0 "$(records healthy 'len(of("slow_callback", "blocking_call", "stall"))')"
+    check "the session saw it" has_record healthy 'r[-1]["dispatches"] > 1000 and r[-1]["lost"]["ring_full"] == 0'
+
+    watch limited "$target" "${thresholds[@]}" --coroutines --max-overhead 0.01
+    wait_until 10 grep -q 'from here on iterations are timed' "$work/limited.err" || fail "no step down"
+    ask "$loop" "go sleep 1 $ms" '^done'
+    end_session
+    check "above --max-overhead iterations are timed, and it says so" has_record limited 'of("slow_callback")[-1]["scope"] == "iteration"'
+    tell "$loop" quit
+done
+
+start_fixture stripped "$fixtures/stripped/any_loop" --dir "$work" awaitable
+watch stripped-report "$target" "${thresholds[@]}" --coroutines
+ask stripped "go sleep 1 $ms" '^done'
+end_session
+check "a stripped program: iterations, and the reason" has_record stripped-report \
+    'of("slow_callback")[0]["scope"] == "iteration" and any("no coroutine body has a symbol" in w for w in r[0]["warnings"])'
+
+judge table "$rows" "$build/truth-coroutines.json"
