@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
     const auto body = loopwatch::decode_body(data, size);
     if (!body) return 0;
-    if (const auto frames = loopwatch::decode_frames(body->value("frames", nlohmann::json())))
+    loopwatch::KnownTexts known;
+    if (const auto frames = loopwatch::decode_frames(*body, known))
         for (const auto& frame : *frames)
             if (frame.function.size() > 3 * loopwatch::max_text_bytes || !loopwatch::is_build_id(frame.build_id))
                 std::abort();

@@ -334,8 +334,14 @@ TEST_CASE("frames and scans survive the way, and are refused when they are not w
 {
     const std::vector<Frame> frames = {{"f(int)", "/bin/x", "ab12", ~0ull, "/src/x.cpp", 12, true, false},
                                        {"", "/bin/x", "", 1, "", 0, false, true}};
-    const json good = loopwatch::encode_frames(frames);
-    const auto back = loopwatch::decode_frames(good);
+    loopwatch::SentTexts sent_texts;
+    json good;
+    loopwatch::encode_frames(frames, sent_texts, good);
+    const auto decoded = [](const json& answer) {
+        loopwatch::KnownTexts known;
+        return loopwatch::decode_frames(answer, known);
+    };
+    const auto back = decoded(good);
     REQUIRE(back);
     REQUIRE(back->size() == 2);
     CHECK((*back)[0].function == "f(int)");
@@ -346,21 +352,25 @@ TEST_CASE("frames and scans survive the way, and are refused when they are not w
     const auto refused = [&](auto change) {
         json bad = good;
         change(bad);
-        return !loopwatch::decode_frames(bad);
+        return !decoded(bad);
     };
-    CHECK(refused([](json& j) { j = json::array(); }));
-    CHECK(refused([](json& j) { j = 7; }));
-    CHECK(refused([](json& j) { j[0].erase(0); }));
-    CHECK(refused([](json& j) { j[0][0] = 1; }));
-    CHECK(refused([](json& j) { j[0][2] = "../../etc"; }));
-    CHECK(refused([](json& j) { j[0][3] = -1; }));
-    CHECK(refused([](json& j) { j[0][5] = "x"; }));
-    CHECK(refused([&](json& j) { j = json(std::vector<json>(loopwatch::max_answer_frames + 1, good[0])); }));
+    CHECK(refused([](json& j) { j["frames"] = json::array(); }));
+    CHECK(refused([](json& j) { j["frames"] = 7; }));
+    CHECK(refused([](json& j) { j["frames"][0].erase(0); }));
+    CHECK(refused([](json& j) { j["frames"][0][0] = 1000; }));
+    CHECK(refused([](json& j) { j["frames"][0][4] = -1; }));
+    CHECK(refused([](json& j) { j["frames"][0][5] = "x"; }));
+    CHECK(refused([](json& j) { j["texts"][2] = "../../etc"; }));
+    CHECK(refused([](json& j) { j["texts"][0] = 1; }));
+    CHECK(refused([](json& j) { j["texts_from"] = 7; }));
+    CHECK(refused([](json& j) { j.erase("texts"); }));
+    CHECK(refused(
+        [&](json& j) { j["frames"] = json(std::vector<json>(loopwatch::max_answer_frames + 1, good["frames"][0])); }));
     json long_name = good;
-    long_name[0][0] = std::string(100'000, 'x') + "\xff";
-    CHECK((*loopwatch::decode_frames(long_name))[0].function.size() <= loopwatch::max_text_bytes);
-    long_name[0][0] = "a\xff";
-    CHECK((*loopwatch::decode_frames(long_name))[0].function == "a\xef\xbf\xbd");
+    long_name["texts"][0] = std::string(100'000, 'x') + "\xff";
+    CHECK((*decoded(long_name))[0].function.size() <= loopwatch::max_text_bytes);
+    long_name["texts"][0] = "a\xff";
+    CHECK((*decoded(long_name))[0].function == "a\xef\xbf\xbd");
 
     loopwatch::ModuleScan scan;
     scan.sites.push_back({"loop_start", 1, 2, "8@%rdi"});
@@ -382,16 +392,38 @@ TEST_CASE("frames and scans survive the way, and are refused when they are not w
     }
 }
 
+TEST_CASE("a name travels once, until there are too many")
+{
+    loopwatch::SentTexts sent;
+    loopwatch::KnownTexts known;
+    std::size_t repeated = 0;
+    for (std::size_t i = 0; i < 3 * loopwatch::max_texts; ++i) {
+        const Frame fresh = {"f" + std::to_string(i), "/bin/x", "", i, "", 0, false, false};
+        const Frame same = {"again", "/bin/x", "", i, "", 0, false, false};
+        json answer;
+        loopwatch::encode_frames({fresh, same}, sent, answer);
+        repeated += answer["texts"].size() - 1;
+        const auto back = loopwatch::decode_frames(answer, known);
+        REQUIRE(back);
+        REQUIRE((*back)[0].function == fresh.function);
+        REQUIRE((*back)[1].function == "again");
+    }
+    CHECK(repeated < 30);
+}
+
 TEST_CASE("random bytes for a message never hurt")
 {
     std::mt19937 random(3);
-    const auto seed = json::to_msgpack(
-        {{"id", 5}, {"frames", loopwatch::encode_frames({{"f", "m", "ab", 1, "x", 1, false, false}})}});
+    loopwatch::SentTexts sent;
+    json answer = {{"id", 5}};
+    loopwatch::encode_frames({{"f", "m", "ab", 1, "x", 1, false, false}}, sent, answer);
+    const auto seed = json::to_msgpack(answer);
     for (int i = 0; i < 20'000; ++i) {
         auto bytes = seed;
         for (unsigned k = 0; k <= random() % 4; ++k)
             bytes[random() % bytes.size()] = static_cast<std::uint8_t>(random());
+        loopwatch::KnownTexts known;
         if (const auto body = loopwatch::decode_body(bytes.data(), bytes.size()))
-            CHECK_NOTHROW(loopwatch::decode_frames(body->value("frames", json())));
+            CHECK_NOTHROW(loopwatch::decode_frames(*body, known));
     }
 }

@@ -2,6 +2,8 @@
 #include "analysis/function_name.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <unordered_map>
 
 namespace loopwatch {
 namespace {
@@ -10,6 +12,7 @@ constexpr std::string_view anonymous = "(anonymous namespace)::";
 constexpr std::string_view operator_word = "operator";
 constexpr std::string_view lambda_call = "{lambda}::operator()";
 constexpr std::size_t spoken_template_bytes = 24;
+constexpr std::size_t max_known_names = 4096;
 
 // Index behind the bracket that closes the one at `open`; the end if none does.
 std::size_t behind_bracket(std::string_view text, std::size_t open)
@@ -62,9 +65,7 @@ std::string collapse(std::string name)
     return name;
 }
 
-}  // namespace
-
-std::string plain_name(std::string_view function)
+std::string find_plain_name(std::string_view function)
 {
     std::string name;
     std::size_t i = 0;
@@ -98,6 +99,22 @@ std::string plain_name(std::string_view function)
     if (function.find(")::operator()") != std::string_view::npos && name.ends_with(call))
         name.replace(name.size() - call.size(), call.size(), "::{lambda}");
     return name.empty() ? std::string(function) : collapse(std::move(name));
+}
+
+struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+};
+
+}  // namespace
+
+// The samples of one slow dispatch ask for the same names a thousand times, of kilobytes each: a fifth of what a
+// finding cost.
+std::string plain_name(std::string_view function)
+{
+    static std::unordered_map<std::string, std::string, Hash, std::equal_to<>> known;
+    if (const auto found = known.find(function); found != known.end()) return found->second;
+    if (known.size() >= max_known_names) known.clear();
+    return known[std::string(function)] = find_plain_name(function);
 }
 
 std::string spoken_name(std::string_view function)

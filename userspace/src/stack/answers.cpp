@@ -44,39 +44,56 @@ bool is_build_id(const std::string& text)
            text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-json encode_frames(const std::vector<Frame>& frames)
+void encode_frames(const std::vector<Frame>& frames, SentTexts& sent, json& answer)
 {
     json list = json::array();
+    sent.begin_answer();
     for (const Frame& frame : frames) {
         const unsigned flags = (frame.inlined ? flag_inlined : 0u) | (frame.truncated ? flag_truncated : 0u);
-        list.push_back({clean_text(frame.function), frame.module, frame.build_id, frame.offset, clean_text(frame.file),
+        list.push_back({sent.number_of(clean_text(frame.function)), sent.number_of(frame.module),
+                        sent.number_of(frame.build_id), sent.number_of(clean_text(frame.file)), frame.offset,
                         frame.line, flags, frame.cfa});
         if (list.size() == max_answer_frames) break;
     }
-    return list;
+    answer["texts_from"] = sent.first();
+    answer["texts"] = sent.fresh();
+    answer["frames"] = std::move(list);
 }
 
-std::optional<std::vector<Frame>> decode_frames(const json& list)
+std::optional<std::vector<Frame>> decode_frames(const json& answer, KnownTexts& known)
 {
+    const json from = answer.value("texts_from", json()), texts = answer.value("texts", json());
+    const json list = answer.value("frames", json());
+    if (!from.is_number_unsigned() || !texts.is_array() || texts.size() > max_answer_frames * 4) return std::nullopt;
     if (!list.is_array() || list.empty() || list.size() > max_answer_frames) return std::nullopt;
+    std::vector<std::string> fresh;
+    for (const json& text : texts) {
+        if (!text.is_string()) return std::nullopt;
+        fresh.push_back(clean_text(text.get_ref<const std::string&>()));
+    }
+    if (!known.learn(from.get<std::uint64_t>(), std::move(fresh))) return std::nullopt;
     std::vector<Frame> frames;
     frames.reserve(list.size());
     for (const json& item : list) {
-        if (!item.is_array() || item.size() != 8 || !texts(item, {0, 1, 2, 4})) return std::nullopt;
-        for (const std::size_t i : {3, 5, 6, 7})
+        if (!item.is_array() || item.size() != 8) return std::nullopt;
+        std::uint64_t values[8];
+        for (std::size_t i = 0; i < std::size(values); ++i) {
             if (!item[i].is_number_unsigned()) return std::nullopt;
+            values[i] = item[i].get<std::uint64_t>();
+        }
+        const auto *function = known.find(values[0]), *module = known.find(values[1]),
+                   *build_id = known.find(values[2]), *file = known.find(values[3]);
+        if (!function || !module || !build_id || !file || !is_build_id(*build_id)) return std::nullopt;
         Frame frame;
-        frame.function = text_at(item, 0);
-        frame.module = text_at(item, 1);
-        frame.build_id = item[2].get<std::string>();
-        frame.offset = item[3].get<std::uint64_t>();
-        frame.file = text_at(item, 4);
-        frame.line = static_cast<std::uint32_t>(std::min<std::uint64_t>(item[5].get<std::uint64_t>(), INT32_MAX));
-        const auto flags = item[6].get<std::uint64_t>();
-        frame.inlined = (flags & flag_inlined) != 0;
-        frame.cfa = item[7].get<std::uint64_t>();
-        frame.truncated = (flags & flag_truncated) != 0;
-        if (!is_build_id(frame.build_id)) return std::nullopt;
+        frame.function = *function;
+        frame.module = *module;
+        frame.build_id = *build_id;
+        frame.file = *file;
+        frame.offset = values[4];
+        frame.line = static_cast<std::uint32_t>(std::min<std::uint64_t>(values[5], INT32_MAX));
+        frame.inlined = (values[6] & flag_inlined) != 0;
+        frame.truncated = (values[6] & flag_truncated) != 0;
+        frame.cfa = values[7];
         frames.push_back(std::move(frame));
     }
     return frames;

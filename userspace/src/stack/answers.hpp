@@ -11,14 +11,16 @@
 #include <vector>
 
 #include "stack/symbol_worker.hpp"
+#include "stack/texts.hpp"
 
 namespace loopwatch {
 
 inline constexpr std::size_t max_text_bytes = 4096;
 inline constexpr std::size_t max_answer_frames = 1024;  // real ones and inlined ones
 
-nlohmann::json encode_frames(const std::vector<Frame>& frames);
-std::optional<std::vector<Frame>> decode_frames(const nlohmann::json& json);
+// Puts them, and the texts that the other end does not know yet, into an answer.
+void encode_frames(const std::vector<Frame>& frames, SentTexts& sent, nlohmann::json& answer);
+std::optional<std::vector<Frame>> decode_frames(const nlohmann::json& answer, KnownTexts& known);
 
 nlohmann::json encode_scan(const ModuleScan& scan);
 std::optional<ModuleScan> decode_scan(const nlohmann::json& json);

@@ -195,6 +195,7 @@ Result<void> SymbolClient::ensure_worker()
     event.events = EPOLLIN;
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
     channel_.emplace(std::move(ours), false);
+    texts_ = {};
     wants_write_ = false;
     for (const auto& [pid, code] : processes_) send_code(pid, code);
     return {};
@@ -278,7 +279,7 @@ bool SymbolClient::accept(Message& message)
                 ExitCode::failed, error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer", {}};
         return true;
     }
-    auto frames = decode_frames(body.value("frames", json()));
+    auto frames = decode_frames(body, texts_);
     if (!frames) return fail(request), body.contains("error");
     finished_.push_back({std::move(request.done), std::move(*frames)});
     return true;

@@ -12,6 +12,7 @@
 #include "stack/channel.hpp"
 #include "stack/process_image.hpp"
 #include "stack/symbol_worker.hpp"
+#include "stack/texts.hpp"
 
 namespace loopwatch {
 
@@ -76,6 +77,7 @@ private:
     Fd timer_;
     Progress* progress_;
     std::optional<Channel> channel_;
+    KnownTexts texts_;
     bool wants_write_ = false;
     pid_t worker_ = -1;
     std::uint64_t next_id_ = 1;

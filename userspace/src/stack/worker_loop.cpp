@@ -79,7 +79,7 @@ void WorkerLoop::handle(Message& message)
         if (what == "scan")
             answer_scan(message, reply);
         else
-            reply["frames"] = encode_frames(what == "unwind" ? unwind(message) : symbolize(message));
+            encode_frames(what == "unwind" ? unwind(message) : symbolize(message), texts_, reply);
     } catch (const std::bad_alloc&) {
         reply["error"] = "out of memory";
     }

@@ -12,6 +12,7 @@
 
 #include "stack/channel.hpp"
 #include "stack/process_image.hpp"
+#include "stack/texts.hpp"
 
 namespace loopwatch {
 
@@ -36,6 +37,7 @@ private:
     void send(nlohmann::json body);
 
     Channel channel_;
+    SentTexts texts_;
     Progress& progress_;
     std::deque<Message> waiting_;  // arrived while a debug file was awaited
     std::map<std::uint32_t, std::weak_ptr<Image>> images_;
