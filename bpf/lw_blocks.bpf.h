@@ -44,6 +44,27 @@ static __always_inline void came_back_unseen(struct lw_loop *loop, __u32 tid, __
     loop->off = LW_OFF_NOT;
 }
 
+static __always_inline void add_up(struct lw_sums *to, const struct lw_loop *loop)
+{
+    to->blocked_ns += loop->blocked_ns;
+    to->runq_ns += loop->runq_ns;
+    to->throttled_ns += loop->throttled_ns;
+    to->stopped_ns += loop->stopped_ns;
+}
+
+/* Before the sums begin anew: adds them to those of their iteration. */
+static __always_inline void keep_sums(struct lw_loop *loop)
+{
+    __u64 iteration = 0;
+    bpf_probe_read_user(&iteration, sizeof(iteration),
+                        (void *)(loop->slot + offsetof(struct lw_loop_slot, iterations)));
+    if (iteration == loop->iteration)
+        add_up(&loop->earlier, loop);
+    else
+        __builtin_memset(&loop->earlier, 0, sizeof(loop->earlier));
+    loop->iteration = iteration;
+}
+
 static __always_inline void add_sums(struct lw_dispatch *record, const struct lw_loop *loop)
 {
     record->blocked_ns = loop->blocked_ns;

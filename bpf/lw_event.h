@@ -52,7 +52,8 @@ enum lw_event_kind {
     LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
     LW_EVENT_WAIT = 10,    /* a wait at a place that nobody has judged yet: struct lw_wait */
     LW_EVENT_WAKER = 11,   /* the stack of who ended a long block, before the SOURCE record that names it */
-    LW_EVENT_CHILD = 12,   /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
+    LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
+    LW_EVENT_CHILD = 12,     /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -187,6 +188,14 @@ struct lw_dispatch {
     struct lw_rival rival;        /* of the longest wait for a CPU */
     struct lw_resume coroutine;   /* whose resume this part of an iteration began with */
     struct lw_task_view task;
+};
+
+struct lw_iteration {
+    struct lw_event event; /* seq: of its last dispatch */
+    __lw_u64 start_ns, end_ns;
+    __lw_u64 dispatches;
+    __lw_u64 blocked_ns, runq_ns, throttled_ns, stopped_ns; /* of those dispatches in which a context switch was seen */
+    __lw_u64 entered_ns;
 };
 
 struct lw_source {

@@ -75,6 +75,11 @@ struct lw_sleeper {
     struct lw_registers registers;
 };
 
+/* Time that passed off the CPU. */
+struct lw_sums {
+    __lw_u64 blocked_ns, runq_ns, throttled_ns, stopped_ns;
+};
+
 /* Of one loop thread; keyed by tid. All zeros but the head when it is entered. */
 struct lw_loop {
     __lw_u64 slot; /* 0: it has none; struct lw_unprobed */
@@ -93,6 +98,12 @@ struct lw_loop {
     __lw_u32 blocks, preemptions;
     __lw_u32 places;
     __lw_u32 long_blocks; /* of at least the block threshold: announced already, so the dispatch must be closed */
+
+    /* sums of the dispatches before it in its iteration, which is the one that followed so many polls; of a loop with a
+     * slot */
+    __lw_u64 iteration;
+    struct lw_sums earlier;
+    __lw_u64 slow_end_ns; /* of the last slow dispatch */
 
     /* off the CPU since */
     __lw_u64 off_ns, wake_ns;

@@ -85,6 +85,7 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
         return 0;
     }
     const bool ours = loop->seq == impact.seq;
+    if (slow) loop->slow_end_ns = end;
     if (!slow && !(ours && loop->long_blocks)) return 0;
 
     struct lw_slot_head head;
@@ -98,6 +99,28 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
     record->impact_total_ns = impact.total_ns;
     if (record->task_id && read_slot(&head, loop)) read_task(&record->task, head.task);
     emit(record, sizeof(*record), 0);
+    return 0;
+}
+
+/* Of many dispatches: where one of them was slow, that has been told. */
+static __noinline int slow_iteration(struct pt_regs *ctx)
+{
+    const __u64 start = ARG3(ctx), end = ARG4(ctx);
+    struct lw_loop *loop = current_loop();
+    if (!loop || !loop->slot || end < start || end - start < cfg_threshold_ns || loop->slow_end_ns > start) return 0;
+    count_run(LW_RUN_slow_probe);
+    struct lw_iteration record = {.start_ns = start, .end_ns = end, .dispatches = ARG2(ctx)};
+    begin_event(&record.event, LW_EVENT_ITERATION, sizeof(record), loop, bpf_get_current_pid_tgid(),
+                bpf_ktime_get_ns());
+    keep_sums(loop);
+    record.event.seq = loop->seq;
+    record.blocked_ns = loop->earlier.blocked_ns;
+    record.runq_ns = loop->earlier.runq_ns;
+    record.throttled_ns = loop->earlier.throttled_ns;
+    record.stopped_ns = loop->earlier.stopped_ns;
+    record.entered_ns = loop->entered_ns;
+    loop->iteration = 0; /* counted: not once more */
+    emit(&record, sizeof(record), 0);
     return 0;
 }
 
@@ -151,6 +174,7 @@ int on_probe(struct pt_regs *ctx)
         case PROBE_loop_start: return loop_start(ctx);
         case PROBE_loop_stop: return loop_stop(ctx);
         case PROBE_slow_dispatch: return slow_dispatch(ctx);
+        case PROBE_slow_iteration: return slow_iteration(ctx);
         case PROBE_blocking_call: return blocking_call(ctx);
         default: return tell(ctx, probe);
     }

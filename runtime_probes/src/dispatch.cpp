@@ -15,6 +15,9 @@ namespace loopwatch {
 namespace {
 
 constexpr lw_u64 no_timeout = ~0ull;
+// Of the slow path's floor: an iteration of many quick dispatches is nothing to tell, and to tell costs a trap (128 of
+// 1 us under load exceed the floor each time).
+constexpr lw_u64 iteration_floors = 10;
 constexpr int impact_entries = 1024;  // looked at one by one in a slow dispatch's impact
 
 bool attached() noexcept
@@ -70,8 +73,17 @@ void Loop::poll(bool may_wait)
 
 [[gnu::cold]] void Loop::begin_poll(bool may_wait) noexcept
 {
+    if (slot_.iteration_start != 0) end_iteration();
     slot_.poll_since = batch_end_;
     probe::poll_begin(slot_.loop_id, may_wait ? no_timeout : 0);
+}
+
+[[gnu::cold]] void Loop::end_iteration() noexcept
+{
+    const lw_u64 start = std::exchange(slot_.iteration_start, 0);
+    if (batch_end_ - start <= clock_.to_ticks(iteration_floors * slot_.floor_ns)) return;
+    probe::slow_iteration(slot_.loop_id, (slot_.seq - iteration_seq_) / 2, clock_.moment_ns(start),
+                          clock_.moment_ns(batch_end_));
 }
 
 [[gnu::cold]] void Loop::end_poll(std::size_t events) noexcept
@@ -83,9 +95,12 @@ void Loop::poll(bool may_wait)
     ++slot_.iterations;
     probe::poll_end(slot_.loop_id, events);
     // After the wait, which may have been long, and before the first dispatch: moments are fresh.
-    if (!clock_.maintain(batch_end_)) return;
-    clock_changed();
-    batch_end_ = clock_.ticks();
+    if (clock_.maintain(batch_end_)) {
+        clock_changed();
+        batch_end_ = clock_.ticks();
+    }
+    slot_.iteration_start = batch_end_;
+    iteration_seq_ = slot_.seq;
 }
 
 // From nanoseconds to the TSC's ticks, once in a loop's life: what was counted so far is counted in the unit it was.
@@ -149,7 +164,7 @@ void Loop::call(detail::PostedCallback& callback)
         callback.run();
     } catch (...) {
         if constexpr (detail::published) ++slot_.seq;
-        slot_.start = 0;
+        slot_.start = slot_.iteration_start = 0;
         batch_end_ = 0;
         throw;
     }

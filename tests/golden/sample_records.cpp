@@ -108,11 +108,13 @@ SlowCallback plain_callback(std::uint64_t end_ns)
 {
     SlowCallback slow{.subject = server_thread(), .end_ns = end_ns, .duration_ns = 120 * ms, .threshold_ns = 100 * ms};
     slow.scope = "iteration";
+    slow.dispatches = 62;
+    slow.tasks = {{"17", "save", 34}, {"18", "load", 5}};
     slow.dispatch_seq = 1201;
     slow.loop = loop();
     slow.breakdown = {.cpu_ns = 120 * ms};
     slow.sources = {{.kind = Kind::cpu, .duration_ns = 120 * ms, .count = 11}};
-    slow.verdict = "a callback held loop main for 120 ms: 120 ms on CPU.";
+    slow.verdict = "62 dispatches in one go, of save#17 and others, held loop main for 120 ms: 120 ms on CPU.";
     slow.fingerprint = "aa";
     slow.fingerprint_exact = "";
     return slow;

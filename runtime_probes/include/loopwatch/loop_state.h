@@ -122,8 +122,9 @@ struct lw_loop_slot {
     lw_u64 impact_tasks;
     lw_u64 impact_max_ns;
     lw_u64 impact_total_ns;
-    lw_u64 floor_ns; /* the slow path's floor */
-    lw_u64 reserved[3];
+    lw_u64 floor_ns;        /* the slow path's floor */
+    lw_u64 iteration_start; /* end of the poll before the dispatches that run now, in ticks; 0: polling (a) */
+    lw_u64 reserved[2];
 
     /* dispatch times in ticks, log2 with 4 sub-buckets (lw_bucket_of); timer lag in ticks (a) */
     lw_u32 dispatch_histogram[LW_HISTOGRAM_BUCKETS];

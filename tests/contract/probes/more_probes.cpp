@@ -8,6 +8,7 @@ void fire_again(std::uint64_t base);
 void fire_again(std::uint64_t base)
 {
     loopwatch::probe::slow_dispatch(base, base, base, base, base);
+    loopwatch::probe::slow_iteration(base, base, base, base);
     loopwatch::probe::task_create(base, base, "name", base);
     loopwatch::probe::thread_violation(base, "post", base);
 }

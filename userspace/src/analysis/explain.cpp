@@ -126,7 +126,13 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
     if (seen != slow.sources.end()) slow.stack = seen->stack;
     if (facts.iteration) {
         slow.scope = "iteration";
-        slow.origin = "sched";
+        if (facts.dispatches != 0) {
+            slow.dispatches = facts.dispatches;
+            slow.tasks = facts.tasks;
+            slow.seen_by = {"usdt"};
+        } else {
+            slow.origin = "sched";
+        }
     } else if (facts.resume) {
         slow.origin = "uprobe";
         slow.seen_by = {"uprobe"};

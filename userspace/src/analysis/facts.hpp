@@ -73,6 +73,8 @@ struct DispatchFacts {
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
     bool iteration = false;             // of a loop whose dispatches are not seen
+    std::uint64_t dispatches = 0;       // of an iteration whose dispatches are seen: none of them was slow
+    std::vector<TaskShare> tasks;       // and whose they were
     std::optional<ResumeFacts> resume;  // what a part of one began with; no iteration if that was its doing
     std::uint64_t blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
     std::optional<Waker> rival;          // who had the CPU at the end of the longest wait for one

@@ -102,6 +102,12 @@ struct Impact {
     std::uint64_t total_delay_ns = 0;
 };
 
+// One of the tasks of an iteration of many dispatches, by how often it was met.
+struct TaskShare {
+    std::string id, name;
+    std::uint64_t percent = 0;
+};
+
 struct SlowCallback {
     Subject subject;
     std::uint64_t end_ns = 0;
@@ -111,6 +117,8 @@ struct SlowCallback {
     std::uint64_t dispatch_seq = 0;
     LoopInfo loop;
     std::optional<TaskInfo> task;
+    std::optional<std::uint64_t> dispatches;  // of an iteration whose dispatches are seen
+    std::optional<std::vector<TaskShare>> tasks;
     Breakdown breakdown;          // sums to duration_ns
     std::vector<Source> sources;  // by cost
     std::optional<Impact> impact;

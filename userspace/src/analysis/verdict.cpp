@@ -41,11 +41,19 @@ std::string spoken_target(std::string_view target)
     return std::string(target.substr(0, target.find(":[")));
 }
 
-std::string who(const std::optional<TaskInfo>& task, bool iteration)
+std::string who(const std::optional<TaskInfo>& task)
 {
-    if (iteration) return "an iteration";
     if (!task) return "a callback";
     return fmt::format("{}#{}", task->name.empty() ? "task" : task->name, task->id);
+}
+
+// ", of a#7 and others,", by those that were met.
+std::string of_tasks(const SlowCallback& slow)
+{
+    if (!slow.tasks || slow.tasks->empty()) return {};
+    const auto& first = slow.tasks->front();
+    return fmt::format(", of {}#{}{},", first.name.empty() ? "task" : first.name, first.id,
+                       slow.tasks->size() > 1 ? " and others" : "");
 }
 
 std::string which(const LoopInfo& loop)
@@ -127,7 +135,9 @@ std::string impact_text(const std::optional<Impact>& impact)
 std::string opening(const SlowCallback& slow, std::string_view held_format, bool blameless)
 {
     const auto held = fmt::format(fmt::runtime(held_format), which(slow.loop), format_duration(slow.duration_ns));
-    const auto whose = who(slow.task, slow.scope == "iteration");
+    const auto whose = slow.scope != "iteration" ? who(slow.task)
+                       : slow.dispatches ? fmt::format("{} dispatches in one go{}", *slow.dispatches, of_tasks(slow))
+                                         : "an iteration";
     if (!blameless) return fmt::format("{} {}", whose, held);
     const auto& cause = slow.sources.front();
     const auto lost = format_duration(cause.duration_ns);
@@ -211,7 +221,7 @@ std::string verdict_of(const BlockingCall& blocking)
 {
     const auto& source = blocking.source;
     const bool nameless = source.kind == Kind::other && source.call.empty();
-    return fmt::format("{} blocked {} for {}{}.", who(blocking.task, false), which(blocking.loop),
+    return fmt::format("{} blocked {} for {}{}.", who(blocking.task), which(blocking.loop),
                        format_duration(source.duration_ns),
                        nameless ? ", where is not known" : " " + doing(source, blocking.subject.pid));
 }

@@ -2,6 +2,7 @@
 #include "collect/dispatch_book.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace loopwatch {
 
@@ -20,8 +21,10 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
 {
     const Key key{event.tid, event.seq};
     for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key;
-         older = open_.erase(older))
+         older = open_.erase(older)) {
+        keep(older->second);
         if (worth_reporting(older->second)) superseded_.push_back(std::move(older->second));
+    }
     if (open_.size() >= max_open && !open_.contains(key)) {
         const auto oldest = std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
             return a.second.last_ns < b.second.last_ns;
@@ -98,8 +101,75 @@ DispatchBundle DispatchBook::close(const lw_dispatch& closing)
     return closed;
 }
 
+void DispatchBook::keep(DispatchBundle& ended)
+{
+    if (ended.samples.empty() || (recent_.size() >= max_open && !recent_.contains(ended.tid))) return;
+    auto& samples = recent_[ended.tid].samples;
+    for (auto& sample : ended.samples) samples.push_back(std::move(sample));
+    ended.samples.clear();
+    while (samples.size() > max_samples) samples.pop_front();
+}
+
+void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
+{
+    if (recent_.size() >= max_open && !recent_.contains(tid)) return;
+    auto& blocked = recent_[tid].blocked;
+    blocked.push_back(std::move(place));
+    if (blocked.size() > max_samples) blocked.pop_front();
+}
+
+std::size_t DispatchBook::samples_since(std::uint32_t tid, std::uint64_t time_ns) const
+{
+    std::size_t count = 0;
+    const auto later = [&](const SampleEvent& sample) { return sample.head.event.time_ns >= time_ns; };
+    if (const auto recent = recent_.find(tid); recent != recent_.end())
+        count += static_cast<std::size_t>(std::ranges::count_if(recent->second.samples, later));
+    for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid; ++open)
+        count += static_cast<std::size_t>(std::ranges::count_if(open->second.samples, later));
+    return count;
+}
+
+// Each time it was found blocked stands for as much of the time that it was.
+DispatchBundle DispatchBook::close(const lw_iteration& closing)
+{
+    const auto tid = closing.event.tid;
+    (void)open(closing.event);  // earlier ones have ended
+    DispatchBundle bundle;
+    bundle.pid = closing.event.pid;
+    bundle.tid = tid;
+    bundle.loop_id = closing.event.loop_id;
+    bundle.seq = closing.event.seq;
+    bundle.dispatches = closing.dispatches;
+    keep(open_[{tid, closing.event.seq}]);
+    open_.erase({tid, closing.event.seq});
+    auto recent = std::exchange(recent_[tid], {});
+    recent_.erase(tid);
+    const auto within = [&](std::uint64_t time_ns) { return time_ns >= closing.start_ns && time_ns <= closing.end_ns; };
+    for (auto& sample : recent.samples)
+        if (within(sample.head.event.time_ns)) bundle.samples.push_back(std::move(sample));
+    std::erase_if(recent.blocked, [&](const SourceEvent& place) { return !within(place.head.block_start_ns); });
+    for (auto& place : recent.blocked) {
+        place.head.total_ns = place.head.longest_ns = closing.blocked_ns / recent.blocked.size();
+        place.head.count = 1;
+        bundle.places.push_back(std::move(place));
+    }
+    lw_dispatch sums = {};
+    sums.event = closing.event;
+    sums.start_ns = closing.start_ns;
+    sums.end_ns = closing.end_ns;
+    sums.blocked_ns = closing.blocked_ns;
+    sums.runq_ns = closing.runq_ns;
+    sums.throttled_ns = closing.throttled_ns;
+    sums.stopped_ns = closing.stopped_ns;
+    sums.entered_ns = sums.seen_ns = closing.entered_ns;
+    sums.slow = 1;
+    bundle.closing = sums;
+    return bundle;
+}
+
 std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
 {
+    recent_.erase(tid);
     std::vector<DispatchBundle> abandoned;
     for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid;
          bundle = open_.erase(bundle))

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -32,6 +33,7 @@ struct DispatchBundle {
     std::vector<LongBlock> long_blocks;
     std::vector<CallEvent> calls;
     std::vector<SampleEvent> samples;
+    std::uint64_t dispatches = 0;  // of an iteration: how many it ran; `places` are where it was found blocked
 };
 
 class DispatchBook {
@@ -44,6 +46,10 @@ public:
     void add(SampleEvent event);
     void add(CallEvent event);
     DispatchBundle close(const lw_dispatch& closing);
+    // An iteration that is old stands in a dispatch that is not: where it does.
+    void found_blocked(std::uint32_t tid, SourceEvent place);
+    std::size_t samples_since(std::uint32_t tid, std::uint64_t time_ns) const;
+    DispatchBundle close(const lw_iteration& closing);
     // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call
     // is known.
     std::vector<DispatchBundle> take_superseded();
@@ -62,6 +68,13 @@ private:
     std::optional<WakerEvent> take_waker(const lw_source& source);
     std::map<Key, DispatchBundle> open_;
     std::map<std::uint32_t, WakerEvent> wakers_;  // by tid
+    // What was seen of dispatches that have ended without being slow: their iteration may be.
+    struct Recent {
+        std::deque<SampleEvent> samples;
+        std::deque<SourceEvent> blocked;
+    };
+    void keep(DispatchBundle& ended);
+    std::map<std::uint32_t, Recent> recent_;  // by tid
     std::vector<DispatchBundle> superseded_;
     std::uint64_t overflow_ = 0;
 };

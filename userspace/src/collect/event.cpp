@@ -55,6 +55,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
             if (event) terminate(std::get<lw_dispatch>(*event).task.name);
             return event;
         }
+        case LW_EVENT_ITERATION: return plain<lw_iteration>(bytes);
         case LW_EVENT_SOURCE: {
             auto event = with_stack<SourceEvent>(bytes);
             if (event) terminate(std::get<SourceEvent>(*event).head.waker.comm);

@@ -49,8 +49,8 @@ struct StepEvent {
     lw_step step;
 };
 
-using Event = std::variant<lw_loop_started, lw_dispatch, SourceEvent, SampleEvent, CallEvent, StepEvent, WakerEvent,
-                           WaitEvent, WakeEvent, ExitEvent, ChildEvent>;
+using Event = std::variant<lw_loop_started, lw_dispatch, lw_iteration, SourceEvent, SampleEvent, CallEvent, StepEvent,
+                           WakerEvent, WaitEvent, WakeEvent, ExitEvent, ChildEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

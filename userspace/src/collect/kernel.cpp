@@ -219,6 +219,8 @@ std::optional<OngoingDispatch> Kernel::ongoing(std::uint32_t tid) const
             const auto bytes = std::min<std::uint32_t>(buffer->source.stack.bytes, LW_STACK_BYTES);
             const auto* stack = buffer->raw + sizeof(lw_source);
             found.places.push_back({buffer->source, {stack, stack + bytes}});
+            found.places.back().head.event.pid = found.loop.pid;
+            found.places.back().head.event.tid = tid;
         }
         lw_loop again = {};
         if (bpf_map_lookup_elem(loops, &tid, &again) != 0) return std::nullopt;

@@ -165,6 +165,11 @@ LW_TABLE(Breakdown, "breakdown",
     field<Breakdown, &Breakdown::stopped_ns>("stopped_ns", "stopped by a signal or a debugger"),
     field<Breakdown, &Breakdown::other_ns>("other_ns", "not accounted for"))
 
+LW_TABLE(TaskShare, "task_share",
+    field<TaskShare, &TaskShare::id>("id", "of the task"),
+    field<TaskShare, &TaskShare::name>("name", "of the task"),
+    field<TaskShare, &TaskShare::percent>("percent", "of the times that the iteration was looked at"))
+
 LW_TABLE(Impact, "impact",
     field<Impact, &Impact::tasks_delayed>("tasks_delayed", "how many waited in the ready queue"),
     field<Impact, &Impact::max_delay_ns>("max_delay_ns", "the longest wait"),
@@ -210,6 +215,8 @@ LW_TABLE(TargetStart, "target_start",
     field<T, &SlowCallback::dispatch_seq>("dispatch_seq", "joins it with its blocking calls"), \
     field<T, &SlowCallback::loop>("loop", "that was held"), \
     field<T, &SlowCallback::task>("task", "that held it; null: a plain callback, or not known"), \
+    optional_field<T, &SlowCallback::dispatches>("dispatches", "of an iteration: how many it ran, none of them slow; absent: they are not seen, or it is a dispatch"), \
+    optional_field<T, &SlowCallback::tasks>("tasks", "that they were of, by how often each was met"), \
     field<T, &SlowCallback::breakdown>("breakdown", "sums to duration_ns"), \
     field<T, &SlowCallback::sources>("sources", "where the time went, by cost"), \
     field<T, &SlowCallback::impact>("impact", "who waited; null: not known"), \

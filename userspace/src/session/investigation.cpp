@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
 
 #include "analysis/calls.hpp"
@@ -15,6 +16,8 @@
 namespace loopwatch {
 
 namespace {
+
+constexpr std::size_t max_task_shares = 8;
 
 WokenBy woken_by(WakeOrigin origin)
 {
@@ -130,6 +133,31 @@ const lw_task_view* task_view(const DispatchBundle& bundle)
     return bundle.closing && bundle.closing->task.id ? &bundle.closing->task : nullptr;
 }
 
+// Whose dispatches they were, as often as each was met.
+std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
+{
+    std::map<std::uint64_t, TaskShare> by_id;
+    std::size_t met = 0;
+    const auto meet = [&](const lw_task_view& task) {
+        ++met;
+        if (task.id == 0) return;
+        auto& share = by_id[task.id];
+        share.id = std::to_string(task.id);
+        share.name = task.name;
+        ++share.percent;
+    };
+    for (const auto& sample : bundle.samples) meet(sample.head.task);
+    for (const auto& place : bundle.places) meet(place.head.task);
+    std::vector<TaskShare> shares;
+    for (auto& [id, share] : by_id) {
+        share.percent = share.percent * 100 / met;
+        shares.push_back(std::move(share));
+    }
+    std::ranges::stable_sort(shares, std::greater{}, &TaskShare::percent);
+    shares.resize(std::min(shares.size(), max_task_shares));
+    return shares;
+}
+
 void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
 {
     facts.start_ns = closing.start_ns;
@@ -209,9 +237,15 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
         facts->loop.name = loop->name;
         facts->iteration = loop->slot == 0;
     }
+    if (bundle.dispatches != 0) {
+        facts->iteration = true;
+        facts->dispatches = bundle.dispatches;
+        facts->tasks = task_shares(bundle);
+    }
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
-    if (const auto* view = task_view(bundle)) facts->task = task_info(*view, resume, attachment.loops());
+    if (const auto* view = facts->dispatches ? nullptr : task_view(bundle))
+        facts->task = task_info(*view, resume, attachment.loops());
     for (const auto& place : bundle.places)
         facts->blocks_by_place.push_back(block_facts(place, attachment, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));

@@ -298,6 +298,11 @@ void Session::on(const lw_dispatch& event)
     explain_bundle(book_.close(event));
 }
 
+void Session::on(const lw_iteration& event)
+{
+    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+}
+
 void Session::on(const SourceEvent& event)
 {
     if (wanted(event.head.event.tid)) book_.add(event);
@@ -385,6 +390,14 @@ void Session::tick(std::uint64_t now_ns)
 {
     watch_polls(now_ns);
     watchdog_->tick(targets_, now_ns);
+    for (const auto tid : watchdog_->take_old_iterations()) {
+        auto ongoing = kernel_->ongoing(tid);
+        if (ongoing && ongoing->loop.off == LW_OFF_BLOCKED && ongoing->loop.place < ongoing->places.size()) {
+            auto& place = ongoing->places[ongoing->loop.place];
+            place.head.block_start_ns = ongoing->loop.off_ns;
+            book_.found_blocked(tid, std::move(place));
+        }
+    }
     for (const auto& overdue : watchdog_->take_overdue()) {
         auto* target = find(overdue.pid);
         if (!target || !wanted(overdue.tid)) continue;

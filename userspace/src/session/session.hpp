@@ -57,6 +57,7 @@ private:
     void on_event(const Event& event);
     void on(const lw_loop_started& event);
     void on(const lw_dispatch& event);
+    void on(const lw_iteration& event);
     void on(const SourceEvent& event);
     void on(const SampleEvent& event);
     void on(const CallEvent& event);

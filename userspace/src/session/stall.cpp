@@ -114,10 +114,6 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     }
     if (ongoing && ongoing->loop.seq == bundle.seq) {
         add_scheduling(closing, *ongoing, overdue.now_ns);
-        for (auto& place : ongoing->places) {
-            place.head.event.pid = bundle.pid;
-            place.head.event.tid = bundle.tid;
-        }
         bundle.places = std::move(ongoing->places);
     }
     add_impact(closing, overdue.slot);
@@ -137,6 +133,8 @@ std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std:
     ongoing.loop.off_ns = std::max(overdue.start_ns, entered_ns);
     ongoing.loop.entered_ns = ongoing.loop.seen_ns = entered_ns;
     SourceEvent place = {};
+    place.head.event.pid = overdue.pid;
+    place.head.event.tid = overdue.tid;
     place.head.syscall = static_cast<std::int32_t>(found->syscall);
     std::copy(std::begin(found->args), std::end(found->args), place.head.args);
     place.head.state = 1;

@@ -37,8 +37,8 @@ Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 }
 
 // The busiest of the target's loops. One without a slot of its own is known to sleep; one with a slot may be between
-// two dispatches, and go on without a context switch. Only seq is needed each time: eight bytes a loop. The dispatch's
-// own start is read once it looks old, as a look may come late.
+// two dispatches, and go on without a context switch. Where seq has not changed, and tells of no dispatch, there is
+// nothing more to read.
 Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     auto most = Activity::asleep;
@@ -46,36 +46,46 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const auto seq = attachment.seq(loop);
         if (!seq || loop.tid == 0) continue;
         auto& seen = seen_[loop.tid];
-        const bool changed = seen.seq != *seq;
+        const bool changed = seen.seq != *seq, runs = *seq & 1;
         if (changed) {
             seen.seq = *seq;
             seen.since_ns = now_ns;
             seen.told_ns = options_.threshold_ns;
-            seen.sampling.reset();
         }
-        if (!(*seq & 1)) {
+        if (runs)
+            most = Activity::busy;
+        else if (!attachment.sleeps(loop))
+            most = std::max(most, changed ? Activity::busy : Activity::still);
+        if (!runs && !changed) {
             seen.sampling.reset();
-            if (!attachment.sleeps(loop)) most = std::max(most, changed ? Activity::busy : Activity::still);
             continue;
         }
-        most = Activity::busy;
         lw_loop_slot slot = {};
-        std::uint64_t since = seen.since_ns;
-        if (attachment.read(loop, slot) && slot.seq == *seq && slot.start) since = moment_ns(slot, slot.start);
-        const auto age_ns = now_ns > since ? now_ns - since : 0;
-        sample(seen, loop.tid, age_ns);
-        if (age_ns < seen.told_ns || slot.seq != *seq) continue;
+        const bool current = attachment.read(loop, slot) && slot.seq == *seq;
+        const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
+        const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
+        const auto iteration_ns =
+            current && loop.slot && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
+        if (age_ns >= options_.overdue_ns) {
+            sample(seen, loop.tid, book_.samples_of(loop.tid, seen.seq));
+        } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
+            sample(seen, loop.tid, book_.samples_since(loop.tid, iteration_ns));
+            old_iterations_.push_back(loop.tid);
+        } else {
+            seen.sampling.reset();
+        }
+        if (age_ns < seen.told_ns || !current) continue;
         while (age_ns >= seen.told_ns) seen.told_ns *= 2;
         overdue_.push_back(
-            {attachment.pid(), loop.tid, since, now_ns, loop.slot, slot, attachment.coroutine(loop, *seq)});
+            {attachment.pid(), loop.tid, start_ns, now_ns, loop.slot, slot, attachment.coroutine(loop, *seq)});
     }
     return most;
 }
 
-void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns)
+// Until there are enough.
+void Watchdog::sample(Seen& seen, std::uint32_t tid, std::size_t samples)
 {
-    if (age_ns < options_.overdue_ns) return;
-    if (book_.samples_of(tid, seen.seq) >= options_.samples) {
+    if (samples >= options_.samples) {
         seen.sampling.reset();
     } else if (!seen.sampling) {
         auto event = kernel_.sample(tid, options_.sample_period_ns);

@@ -45,6 +45,8 @@ public:
     std::uint64_t next_ns() const noexcept { return next_ns_; }
     void tick(const Targets& targets, std::uint64_t now_ns);
     void wake(std::uint64_t now_ns);
+    // Threads whose iteration is old, whatever their dispatch is.
+    std::vector<std::uint32_t> take_old_iterations() { return std::exchange(old_iterations_, {}); }
     std::vector<OverdueDispatch> take_overdue() { return std::exchange(overdue_, {}); }
     void forget(std::uint32_t tid) { seen_.erase(tid); }
     std::uint64_t failures() const noexcept { return failures_; }  // threads that could not be sampled
@@ -59,13 +61,14 @@ private:
     enum class Activity { asleep, still, busy };
     Activity look(const Targets& targets, std::uint64_t now_ns);
     Activity look(Attachment& attachment, std::uint64_t now_ns);
-    void sample(Seen& seen, std::uint32_t tid, std::uint64_t age_ns);
+    void sample(Seen& seen, std::uint32_t tid, std::size_t samples);
 
     WatchdogOptions options_;
     Kernel& kernel_;
     const DispatchBook& book_;
     std::map<std::uint32_t, Seen> seen_;  // by tid
     std::vector<OverdueDispatch> overdue_;
+    std::vector<std::uint32_t> old_iterations_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
     unsigned idle_ticks_ = 0;

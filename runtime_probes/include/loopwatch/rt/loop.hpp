@@ -103,6 +103,7 @@ private:
     std::size_t run_next();
     std::size_t run_ready();
     void begin_poll(bool may_wait) noexcept;
+    void end_iteration() noexcept;
     void end_poll(std::size_t events) noexcept;
     void clock_changed() noexcept;
 
@@ -135,7 +136,8 @@ private:
 
     lw_loop_slot slot_{};  // first: on its own cache lines, and it does not move
     detail::ReadyQueue ready_;
-    lw_u64 batch_end_ = 0;  // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
+    lw_u64 batch_end_ = 0;      // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
+    lw_u64 iteration_seq_ = 0;  // slot_.seq when slot_.iteration_start was taken
     lw_u64 noteworthy_ticks_ = 0;              // a dispatch longer than this is the longest yet, or exceeds the floor
     std::size_t alive_ = 0;                    // tasks not yet finished
     detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
