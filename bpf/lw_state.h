@@ -53,6 +53,7 @@ struct lw_unprobed {
     __lw_u64 awake_ns;       /* longest time without one; the collector sets it back */
     __lw_u64 polled_ns;      /* when it last entered a system call to idle in */
     __lw_u64 polled_site;    /* and at which of `sites` */
+    __lw_u64 found_hanging;  /* the first iteration was going on when the loop was found: it is older than slot.start */
     __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */
     __lw_u64 registers[21];  /* struct pt_regs: too large for the stack of a program that calls others */

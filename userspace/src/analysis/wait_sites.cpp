@@ -122,8 +122,8 @@ Relation relation_of(const WaitSite& our_site, const std::vector<Frame>& ours, c
     return Relation::inside;
 }
 
-// Functions of libraries that run a loop, which may have a single descriptor: that by which others wake it.
-bool runs_a_known_loop(const std::vector<Frame>& calls)
+// Functions of libraries that run a loop; what they call below its wait are callbacks.
+bool is_a_known_loop(const Frame& call)
 {
     static constexpr std::string_view loops[] = {"g_main_context_iteration",
                                                  "g_main_loop_run",
@@ -133,11 +133,11 @@ bool runs_a_known_loop(const std::vector<Frame>& calls)
                                                  "event_base_loop",
                                                  "ev_run",
                                                  "sd_event_run",
-                                                 "kj::EventLoop::wait",
-                                                 "avahi_simple_poll_loop"};
-    return std::ranges::any_of(calls, [](const Frame& call) {
-        return std::ranges::find(loops, plain_name(call.function)) != std::end(loops);
-    });
+                                                 "aeProcessEvents",
+                                                 "ngx_process_events_and_timers",
+                                                 "asio::detail::scheduler::do_run_one",
+                                                 "boost::asio::detail::scheduler::do_run_one"};
+    return std::ranges::find(loops, plain_name(call.function)) != std::end(loops);
 }
 
 bool waits_for_one_thing(const std::vector<Frame>& stack)
@@ -147,6 +147,20 @@ bool waits_for_one_thing(const std::vector<Frame>& stack)
 }
 
 }  // namespace
+
+bool hangs_in_a_callback(const std::vector<Frame>& stack)
+{
+    const auto calls = real_calls(stack);
+    return !calls.empty() && !is_a_known_loop(calls.front()) && std::ranges::any_of(calls, is_a_known_loop);
+}
+
+std::uint64_t end_of(const std::vector<Frame>& stack)
+{
+    if (stack.empty() || owner_of(stack.back()) != FrameOwner::libc) return 0;
+    std::uint64_t end = 0;
+    for (const auto& call : stack) end = std::max(end, call.cfa);
+    return end;
+}
 
 bool waits_for_events(std::uint32_t syscall)
 {
@@ -257,7 +271,7 @@ bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector
         revised.push_back({other->first, false});
     }
     // One descriptor alone is a reader's wait, unless the thread polls here for several at other times.
-    if (lone && idle && !like_others) idle = runs_a_known_loop(known.calls);
+    if (lone && idle && !like_others) idle = std::ranges::any_of(known.calls, is_a_known_loop);
     if (!lone && idle) accept_lone_poll(site, revised);
     return idle;
 }
@@ -288,10 +302,7 @@ std::vector<WaitSite> WaitSites::idle_sites(std::uint32_t tid) const
 std::uint64_t WaitSites::stack_end(const WaitSite& site) const
 {
     const auto known = sites_.find(site);
-    if (known == sites_.end() || owner_of(known->second.calls.back()) != FrameOwner::libc) return 0;
-    std::uint64_t end = 0;
-    for (const auto& call : known->second.calls) end = std::max(end, call.cfa);
-    return end;
+    return known == sites_.end() ? 0 : end_of(known->second.calls);
 }
 
 bool WaitSites::is_pools_own(std::uint32_t syscall, std::uint64_t first_argument) const

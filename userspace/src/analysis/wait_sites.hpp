@@ -35,6 +35,11 @@ struct SiteVerdict {
     bool idle = false;  // the loop's own
 };
 
+// Does a callback of a loop that is known by the name of its function stand there? Of a stack whose thread sleeps.
+bool hangs_in_a_callback(const std::vector<Frame>& stack);
+// Where a stack ends, as far as it could be unwound to the thread's start; 0: unknown.
+std::uint64_t end_of(const std::vector<Frame>& stack);
+
 class WaitSites {
 public:
     static constexpr std::size_t max_sites = 16'384;

@@ -15,6 +15,7 @@
 #include "collect/tracepoints.hpp"
 #include "loopwatch.skel.h"
 #include "util/fd.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
@@ -30,6 +31,12 @@ const std::vector<std::string> waits = {"syscalls/sys_enter_epoll_wait",    "sys
                                         "syscalls/sys_enter_ppoll",         "syscalls/sys_enter_select",
                                         "syscalls/sys_enter_pselect6",      "syscalls/sys_enter_io_getevents",
                                         "syscalls/sys_enter_io_pgetevents", "syscalls/sys_enter_io_uring_enter"};
+
+// How far up a stack is worth copying, less what is copied above the loop's frame anyway.
+std::uint64_t loop_frame(std::uint64_t stack_end)
+{
+    return stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
+}
 
 bool same_site(const lw_site& a, const lw_site& b)
 {
@@ -112,21 +119,40 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
                           std::optional<std::uint32_t> asleep, std::uint64_t stack_end)
 {
     lw_loop entry = {};
-    entry.pid = static_cast<std::uint32_t>(pid);
-    entry.loop_id = tid;
     entry.site = asleep.value_or(LW_NO_SITE);
     entry.off = asleep ? LW_OFF_IDLE : LW_OFF_NOT;
-    const auto buffer = table_.enter(tid, entry, [&](std::uint32_t index) {
+    lw_unprobed own = {};
+    own.slot.stack_top = loop_frame(stack_end);
+    for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
+        own.sites[own.site_count++] = site;
+    return enter(pid, tid, entry, own);
+}
+
+bool UnprobedLoops::enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end)
+{
+    lw_loop entry = {};
+    entry.site = LW_NO_SITE;
+    lw_unprobed own = {};
+    own.slot.stack_top = loop_frame(stack_end);
+    own.slot.seq = 1;
+    own.slot.start = monotonic_ns();
+    own.found_hanging = 1;
+    return enter(pid, tid, entry, own);
+}
+
+bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, const lw_unprobed& first)
+{
+    lw_loop loop = entry;
+    loop.pid = static_cast<std::uint32_t>(pid);
+    loop.loop_id = tid;
+    const auto buffer = table_.enter(tid, loop, [&](std::uint32_t index) {
         auto& own = loops_[index];
-        own = {};
+        own = first;
         own.slot.magic = LW_SLOT_MAGIC;
         own.slot.abi = LW_ABI;
         own.slot.size = sizeof own.slot;
         own.slot.clock = LW_CLOCK_MONOTONIC;
         own.slot.loop_id = own.slot.tid = tid;
-        own.slot.stack_top = stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
-        for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
-            own.sites[own.site_count++] = site;
     });
     if (buffer) buffers_[tid] = *buffer;
     return buffer.has_value();
@@ -189,6 +215,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         copy = *own;
         if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
     }
+    if (copy.found_hanging && copy.slot.seq == 1) copy.slot.start = 0;
     if (copy.unsure == 0 || copy.unsure > LW_SITES || !(copy.slot.seq & 1)) return copy.slot;
     const auto verdict = copy.sites[copy.unsure - 1].verdict;
     if (verdict == LW_VERDICT_IDLE)

@@ -49,6 +49,8 @@ public:
     // `stack_end`: how far up its stack is worth copying; 0: unknown. False: it was known, or there is no room.
     bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
                std::uint64_t stack_end);
+    // The same of a thread that sleeps in a callback now, of a loop whose own waits nobody has seen.
+    bool enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end);
     void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
     // A question that could not be answered, to be put again when the thread waits there again.
     void ask_again(std::uint32_t tid, const lw_site& site);
@@ -69,6 +71,7 @@ public:
     void withdraw(std::uint32_t tid);
 
 private:
+    bool enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, const lw_unprobed& first);
     lw_unprobed* find(std::uint32_t tid) const;
 
     loopwatch_bpf& skeleton_;

@@ -266,10 +266,16 @@ void Attachment::on_wait(const WaitEvent& event)
     if (finder_) finder_->on(event);
 }
 
-void Attachment::warn_without_loops()
+void Attachment::warn_of_blindness()
 {
-    if (finder_ && known_loops_.empty())
+    if (!finder_) return;
+    if (known_loops_.empty())
         warn("no thread of it waits as an event loop does: one that begins to is watched from then on");
+    for (const auto tid : finder_->never_waiting())
+        warn(fmt::format(
+            "thread {} ({}) has not waited yet: if it runs a loop that polls without a system call, that is not "
+            "watched",
+            process_.comm(static_cast<pid_t>(tid)), tid));
 }
 
 void Attachment::found_loop(std::uint32_t tid)

@@ -56,8 +56,8 @@ public:
     bool sleeps(const LoopView& loop) const;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
     lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
-    // Says so in the warnings, if no loop has been found by now.
-    void warn_without_loops();
+    // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
+    void warn_of_blindness();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(std::uint64_t slot, std::uint32_t tid);

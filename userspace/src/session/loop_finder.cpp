@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;                                // stacks of 32 KiB on their way
+constexpr std::size_t max_hanging = 256;                              // threads that sleep elsewhere, looked at
 constexpr std::uint64_t least_polls = 3;                              // before a thread that polls is taken for a loop
 constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
 
@@ -68,9 +69,13 @@ Result<void> LoopFinder::start()
     std::ranges::stable_partition(sleepers, [](const lw_sleeper& sleeper) {
         return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
     });
-    awake_ = std::ranges::any_of(sleepers, [](const lw_sleeper& sleeper) { return sleeper.state == 0; });
-    for (const auto& sleeper : sleepers)
-        if (may_be_a_loops(sleeper)) sleepers_.push_back(sleeper);
+    std::size_t elsewhere = 0;
+    for (const auto& sleeper : sleepers) {
+        if (sleeper.state == 0) running_[sleeper.tid] = sleeper.switches;
+        if (may_be_a_loops(sleeper) || (sleeper.state & sleeping && elsewhere++ < max_hanging))
+            sleepers_.push_back(sleeper);
+    }
+    awake_ = !running_.empty();
     ask_next();
     return {};
 }
@@ -88,13 +93,14 @@ void LoopFinder::ask_next()
     while (!sleepers_.empty() && asking_ < max_asking) {
         const auto next = sleepers_.front();
         sleepers_.pop_front();
-        ask(next);
+        may_be_a_loops(next) ? ask(next) : ask_where_it_hangs(next);
     }
 }
 
 void LoopFinder::on(const WaitEvent& event)
 {
     went_on_.erase(event.head.event.tid);
+    running_.erase(event.head.event.tid);
     ask(event.head.event.tid, event.head, event.stack);
 }
 
@@ -105,16 +111,50 @@ void LoopFinder::ask(const lw_sleeper& sleeper)
     lw_wait wait = {};
     wait.syscall = sleeper.syscall;
     std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
-    wait.stack.registers = sleeper.registers;
-    auto bytes = copy_stack(wait.stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
-    if (!still_sleeps(sleeper)) {
+    auto bytes = stack_of(sleeper, wait.stack);
+    if (!bytes) {
         went_on_.insert(sleeper.tid);
         return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
     }
-    ask(sleeper.tid, wait, std::move(bytes));
+    ask(sleeper.tid, wait, std::move(*bytes), sleeper);
 }
 
-void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack)
+// Of a thread that sleeps in no wait of a loop: it may be a callback that hangs.
+void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
+{
+    lw_stack stack = {};
+    auto bytes = stack_of(sleeper, stack);
+    if (!bytes) return;
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), stack, std::move(*bytes)),
+                   [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (still_sleeps(sleeper)) enter_hanging(sleeper.tid, frames);
+                       ask_next();
+                   });
+}
+
+std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& sleeper, lw_stack& stack) const
+{
+    stack.registers = sleeper.registers;
+    auto bytes = copy_stack(stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    if (!still_sleeps(sleeper)) return std::nullopt;
+    return bytes;
+}
+
+void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
+{
+    if (entered_.contains(tid) || !hangs_in_a_callback(frames)) return;
+    if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
+    if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
+    entered_.insert(tid);
+    hanging_.insert(tid);
+    on_loop_(tid);
+}
+
+void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
+                     std::optional<lw_sleeper> asleep)
 {
     const auto site = site_of(tid, wait);
     if (sites_->knows(site)) return apply(sites_->judge(site, {}));
@@ -122,10 +162,14 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
     if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
     ++asking_;
     worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, argument = wait.args[0], alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                   [this, site, argument = wait.args[0], asleep = std::move(asleep),
+                    alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
                        answer(site, argument, frames);
+                       // At the start only: later a wait in a callback is nothing special.
+                       if (asleep && !waits_for_events(site.syscall) && still_sleeps(*asleep))
+                           enter_hanging(site.tid, frames);
                        ask_next();
                    });
 }
@@ -182,11 +226,23 @@ void LoopFinder::enter(const WaitSite& site)
 // An epoll, a ring or an aio context is a loop's business. A poll or select may be anybody's: only one that recurs.
 bool LoopFinder::proven(std::uint32_t tid) const
 {
+    if (hanging_.contains(tid)) return true;
     const auto idle = sites_->idle_sites(tid);
     return std::ranges::any_of(idle, [&](const WaitSite& site) {
         const bool is_a_poll = site.object == 0 || site.object == lone_poll;
         return !is_a_poll || loops_.ends_at(tid, raw(site)) >= least_polls;
     });
+}
+
+std::vector<std::uint32_t> LoopFinder::never_waiting() const
+{
+    std::vector<std::uint32_t> threads;
+    if (running_.empty()) return threads;
+    for (const auto& now : loops_.sleepers(process_.pid())) {
+        const auto before = running_.find(now.tid);
+        if (before != running_.end() && now.state == 0 && now.switches == before->second) threads.push_back(now.tid);
+    }
+    return threads;
 }
 
 void LoopFinder::tidy()
@@ -201,6 +257,7 @@ void LoopFinder::forget(std::uint32_t tid)
 {
     entered_.erase(tid);
     went_on_.erase(tid);
+    hanging_.erase(tid);
     sites_->forget(tid);
     loops_.forget(tid);
 }

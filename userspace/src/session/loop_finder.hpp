@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -36,13 +38,19 @@ public:
     bool awake() const { return awake_; }
     // Are there threads that went on while they were asked about, and have not waited since?
     bool unanswered() const { return !went_on_.empty(); }
+    // Threads that have been running since the start without one wait: if they poll, it is in a way that nobody sees.
+    std::vector<std::uint32_t> never_waiting() const;
     // Has this thread shown that it is a loop, beyond a single wait?
     bool proven(std::uint32_t tid) const;
     const WaitSites& sites() const { return *sites_; }
 
 private:
     void ask(const lw_sleeper& sleeper);
-    void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack);
+    void ask_where_it_hangs(const lw_sleeper& sleeper);
+    std::optional<std::vector<std::uint8_t>> stack_of(const lw_sleeper& sleeper, lw_stack& stack) const;
+    void enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames);
+    void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
+             std::optional<lw_sleeper> asleep = {});
     bool still_sleeps(const lw_sleeper& asleep) const;
     void ask_next();
     void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
@@ -54,8 +62,9 @@ private:
     SymbolWorker& worker_;
     std::function<void(std::uint32_t tid)> on_loop_;
     bool awake_ = false;
-    std::set<std::uint32_t> entered_, went_on_;
-    std::deque<lw_sleeper> sleepers_;  // to be asked about
+    std::set<std::uint32_t> entered_, went_on_, hanging_;
+    std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
+    std::deque<lw_sleeper> sleepers_;                 // to be asked about
     std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
 };

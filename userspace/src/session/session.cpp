@@ -151,7 +151,7 @@ void Session::find_loops()
         });
         wait_for_worker(5);
     }
-    for (auto& [pid, target] : targets_) target->warn_without_loops();
+    for (auto& [pid, target] : targets_) target->warn_of_blindness();
 }
 
 Result<void> Session::check_threads()
@@ -403,8 +403,8 @@ void Session::tick(std::uint64_t now_ns)
         if (!target || !wanted(overdue.tid)) continue;
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
-        if (overdue.slot_address && ongoing && ongoing->loop.seq != overdue.slot.seq)
-            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, target->loops()))
+        if (ongoing && ongoing->loop.seq != overdue.slot.seq)
+            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed()))
                 ongoing = std::move(asleep);
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
     }

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "session/captured_stack.hpp"
-#include "target/sleeper.hpp"
 
 namespace loopwatch {
 
@@ -122,10 +121,12 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
 }
 
 std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns,
-                                            const Loops& loops)
+                                            Attachment& target, const UnprobedLoops& threads)
 {
-    const auto found = sleeper(static_cast<pid_t>(overdue.pid), overdue.tid);
-    if (!found) return std::nullopt;
+    const auto all = threads.sleepers(static_cast<pid_t>(overdue.pid));
+    const auto found = std::ranges::find(all, overdue.tid, &lw_sleeper::tid);
+    if (found == all.end() || found->state == 0) return std::nullopt;
+    const auto& memory = target.loops().memory();
     OngoingDispatch ongoing = {};
     ongoing.loop.seq = overdue.slot.seq;
     ongoing.loop.places = 1;
@@ -135,17 +136,17 @@ std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std:
     SourceEvent place = {};
     place.head.event.pid = overdue.pid;
     place.head.event.tid = overdue.tid;
-    place.head.syscall = static_cast<std::int32_t>(found->syscall);
+    place.head.syscall = found->syscall;
     std::copy(std::begin(found->args), std::end(found->args), place.head.args);
-    place.head.state = 1;
-    place.head.task = view_task(std::bit_cast<std::uint64_t>(overdue.slot.task), loops.memory());
-    place.head.stack.registers.dwarf[LW_REG_RSP] = found->sp;
-    place.head.stack.registers.dwarf[LW_REG_RIP] = found->pc;
-    place.stack = copy_stack(place.head.stack, found->sp, overdue.slot.stack_top, loops.memory());
+    place.head.state = found->state;
+    place.head.task = view_task(std::bit_cast<std::uint64_t>(overdue.slot.task), memory);
+    place.head.stack.registers = found->registers;
+    const auto sp = found->registers.dwarf[LW_REG_RSP];
+    place.stack = copy_stack(place.head.stack, sp, overdue.slot.stack_top, memory);
     ongoing.places.push_back(std::move(place));
     // It may have gone on meanwhile: then this is of another dispatch, or of none.
-    const auto still = loops.memory().object<std::uint64_t>(overdue.slot_address);
-    if (!still || *still != overdue.slot.seq) return std::nullopt;
+    const auto* loop = target.find_loop(overdue.tid, overdue.slot.loop_id);
+    if (!loop || target.seq(*loop) != overdue.slot.seq) return std::nullopt;
     return ongoing;
 }
 

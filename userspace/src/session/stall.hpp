@@ -8,6 +8,7 @@
 
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel.hpp"
+#include "collect/unprobed_loops.hpp"
 #include "session/attachment.hpp"
 #include "session/watchdog.hpp"
 
@@ -19,9 +20,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
                             const DispatchBook& book);
 
 // Where the thread sleeps, with its task and stack, if the scheduler's view has nothing of the dispatch and it sleeps
-// at all. Of its registers two are known: unwinding may end early.
-// `entered_ns`: when the session began to watch its loop.
+// at all. `entered_ns`: when the session began to watch its loop.
 std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns,
-                                            const Loops& loops);
+                                            Attachment& target, const UnprobedLoops& threads);
 
 }  // namespace loopwatch
