@@ -187,6 +187,18 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
     return wrong
 
 
+def lateness(truth, report):
+    """Of the stalls told while they went on: how long after the threshold the first word of each came, and how many there were. Shown, not
+    judged: it depends on the machine."""
+    threshold = report[0]["threshold_ns"]
+    late = []
+    for stall in truth:
+        told = [r["mono_ns"] for r in report if r["type"] == "stall" and r["ns_tid"] == stall["tid"] and stall["start"] <= r["mono_ns"] <= stall["end"]]
+        if told:
+            late.append(min(told) - stall["start"] - threshold)
+    return {"stalls_told": len(late), "stall_late_ns": sorted(late)[len(late) // 2] if late else None}
+
+
 def judge_case(arguments):
     report, truth = read_report(arguments.report), read_truth(arguments.truth)
     slow = [r for r in report if r["type"] == "slow_callback"]
@@ -215,7 +227,8 @@ def judge_case(arguments):
     problems += [f"lost {name}: {count}" for name, count in report[-1]["lost"].items() if count]
     found = sum(len(reports) == 1 for _, reports in pairs)
     return finish(arguments, problems, {"case": arguments.name or arguments.kind, "provoked": len(truth), "found": found,
-                                        "reported": len(slow), "right": right, "worst_error_ns": worst})
+                                        "reported": len(slow), "right": right, "worst_error_ns": worst,
+                                        **lateness(truth, report)})
 
 
 def judge_clean(arguments):
@@ -259,11 +272,13 @@ def finish(arguments, problems, row):
 def table(arguments):
     with open(arguments.rows, encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    print(f"{'case':<20} {'provoked':>8} {'found':>6} {'reported':>8} {'right':>6} {'recall':>7} {'precision':>9} {'worst error':>12}")
+    print(f"{'case':<20} {'provoked':>8} {'found':>6} {'reported':>8} {'right':>6} {'recall':>7} {'precision':>9} {'worst error':>12} {'stalls':>6} {'late by':>9}")
     for row in rows:
         error = f"{row['worst_error_ns'] / 1e6:.3f} ms" if "worst_error_ns" in row else ""
+        late = row.get("stall_late_ns")
+        late = "" if late is None else f"{late / 1e6:.1f} ms"
         print(f"{row['case']:<20} {row['provoked']:>8} {row['found']:>6} {row['reported']:>8} {row['right']:>6} "
-              f"{row['recall']:>7.3f} {row['precision']:>9.3f} {error:>12}")
+              f"{row['recall']:>7.3f} {row['precision']:>9.3f} {error:>12} {row.get('stalls_told', ''):>6} {late:>9}")
     with open(arguments.json, "w", encoding="utf-8") as file:
         json.dump({"cases": rows}, file, indent=1)
     return 0
