@@ -29,7 +29,7 @@ static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end
     loop->long_blocks++;
     source->single = 1;
     begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
-    emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+    emit_loop_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
     source->single = 0;
     buffer->sent = 1;
 }
@@ -87,7 +87,7 @@ static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 n
         struct lw_source *source = &buffer->source;
         if (!source->count) continue;
         begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
-        emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+        emit_loop_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
     }
 }
 

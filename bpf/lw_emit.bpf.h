@@ -106,6 +106,18 @@ static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_
     stack->bytes = kept;
 }
 
+/* The same of a loop thread: what could not be copied of its stack is a loss. Counted here, not when it was copied:
+ * most places are never told of, and a thread may sleep in the very fault that is to bring its stack in. */
+static __always_inline void emit_loop_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack,
+                                            __u32 head, bool with_stack, __u64 now)
+{
+    if (with_stack && !stack->bytes)
+        lose(LW_LOSS_stack_unreadable);
+    else if (with_stack && stack->truncated)
+        lose(LW_LOSS_stack_truncated);
+    emit_with_stack(buffer, event, stack, head, with_stack, now);
+}
+
 /* Trace records come by the hundred thousand: the collector looks at the ring on a timer, no record wakes it. */
 static __always_inline void send_batch(struct lw_batch *batch)
 {

@@ -117,16 +117,6 @@ __weak __noinline int read_stack(struct lw_stack *stack, struct lw_stack_room *t
     return 0;
 }
 
-/* Of a loop thread: what could not be copied is a loss. */
-static __always_inline void read_loop_stack(struct lw_stack *stack, void *to, __u64 stack_top)
-{
-    read_stack(stack, to, stack_top);
-    if (!stack->bytes)
-        lose(LW_LOSS_stack_unreadable);
-    else if (stack->truncated)
-        lose(LW_LOSS_stack_truncated);
-}
-
 static __always_inline struct lw_buffer *buffer_of(const struct lw_loop *loop, __u32 index)
 {
     const __u32 key = loop->buffer * LW_BUFFERS + index;

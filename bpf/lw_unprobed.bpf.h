@@ -9,18 +9,13 @@
 
 #include "lw_blocks.bpf.h"
 
-#define NR_POLL 7
-#define NR_SELECT 23
-#define NR_FUTEX 202
-#define NR_IO_GETEVENTS 208
-#define NR_RESTART_SYSCALL 219
-#define NR_EPOLL_WAIT 232
-#define NR_PSELECT6 270
-#define NR_PPOLL 271
-#define NR_EPOLL_PWAIT 281
-#define NR_IO_PGETEVENTS 333
-#define NR_IO_URING_ENTER 426
-#define NR_EPOLL_PWAIT2 441
+#define NR_futex 202
+#define NR_restart_syscall 219
+enum {
+#define LW_WAIT(number, name, what) NR_##name = number,
+#include "lw_waits.def"
+#undef LW_WAIT
+};
 
 #define FUTEX_COMMAND 0x7f
 #define FUTEX_WAIT_BITSET 9 /* glibc: condition variables and semaphores, never mutexes */
@@ -29,16 +24,10 @@
 static __always_inline bool polls_for_events(long syscall)
 {
     switch (syscall) {
-        case NR_EPOLL_WAIT:
-        case NR_EPOLL_PWAIT:
-        case NR_EPOLL_PWAIT2:
-        case NR_SELECT:
-        case NR_PSELECT6:
-        case NR_POLL:
-        case NR_PPOLL:
-        case NR_IO_GETEVENTS:
-        case NR_IO_PGETEVENTS:
-        case NR_IO_URING_ENTER: return true;
+#define LW_WAIT(number, name, what) case number:
+#include "lw_waits.def"
+#undef LW_WAIT
+        return true;
         default: return false;
     }
 }
@@ -47,32 +36,37 @@ static __always_inline bool polls_for_events(long syscall)
 static __always_inline bool waits_for_events(const struct pt_regs *regs)
 {
     const long syscall = regs->orig_ax;
-    if (syscall == NR_POLL || syscall == NR_PPOLL) return regs->si > 0;
-    if (syscall == NR_SELECT || syscall == NR_PSELECT6) return regs->di > 0; /* none: a way to sleep */
-    if (syscall == NR_IO_URING_ENTER) return regs->dx > 0 && regs->r10 & IO_URING_GETEVENTS;
+    if (syscall == NR_poll || syscall == NR_ppoll) return regs->si > 0;
+    if (syscall == NR_select || syscall == NR_pselect6) return regs->di > 0; /* none: a way to sleep */
+    if (syscall == NR_io_uring_enter) return regs->dx > 0 && regs->r10 & IO_URING_GETEVENTS;
     return polls_for_events(syscall);
 }
 
 /* And those of a thread that is a loop: idle threads of a pool park on a condition variable. */
 static __always_inline bool may_idle(const struct pt_regs *regs)
 {
-    if (regs->orig_ax == NR_FUTEX) return (regs->si & FUTEX_COMMAND) == FUTEX_WAIT_BITSET;
-    if (regs->orig_ax == NR_IO_URING_ENTER || regs->orig_ax == NR_SELECT || regs->orig_ax == NR_PSELECT6)
+    if (regs->orig_ax == NR_futex) return (regs->si & FUTEX_COMMAND) == FUTEX_WAIT_BITSET;
+    if (regs->orig_ax == NR_io_uring_enter || regs->orig_ax == NR_select || regs->orig_ax == NR_pselect6)
         return waits_for_events(regs);
-    return regs->orig_ax == NR_RESTART_SYSCALL || polls_for_events(regs->orig_ax);
+    return regs->orig_ax == NR_restart_syscall || polls_for_events(regs->orig_ax);
+}
+
+#define LW_WAITS_FOR_OBJECT(regs) ((regs)->di)
+#define LW_WAITS_FOR_POLL(regs) (is_lone_poll(regs) ? LW_LONE_POLL : 0)
+
+static __always_inline bool is_lone_poll(const struct pt_regs *regs)
+{
+    return (regs->orig_ax == NR_poll || regs->orig_ax == NR_ppoll) && regs->si == 1;
 }
 
 static __always_inline __u64 object_of(const struct pt_regs *regs)
 {
     switch (regs->orig_ax) {
-        case NR_EPOLL_WAIT:
-        case NR_EPOLL_PWAIT:
-        case NR_EPOLL_PWAIT2:
-        case NR_IO_GETEVENTS:
-        case NR_IO_PGETEVENTS:
-        case NR_IO_URING_ENTER: return regs->di;
-        case NR_POLL:
-        case NR_PPOLL: return regs->si == 1 ? LW_LONE_POLL : 0;
+#define LW_WAIT(number, name, what) \
+    case number:                    \
+        return LW_WAITS_FOR_##what(regs);
+#include "lw_waits.def"
+#undef LW_WAIT
         default: return 0;
     }
 }
@@ -133,7 +127,7 @@ static __always_inline __u32 known_site(const struct lw_unprobed *own, const str
         const struct lw_site *site = &own->sites[i];
         if (site->ip != regs->ip || site->sp != regs->sp) continue;
         /* A wait that a signal interrupted goes on as restart_syscall. */
-        if (syscall == NR_RESTART_SYSCALL || (site->syscall == syscall && site->object == object)) break;
+        if (syscall == NR_restart_syscall || (site->syscall == syscall && site->object == object)) break;
     }
     return i;
 }
@@ -150,7 +144,7 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
         }
         return i;
     }
-    if (regs->orig_ax == NR_RESTART_SYSCALL) return LW_NO_SITE;
+    if (regs->orig_ax == NR_restart_syscall) return LW_NO_SITE;
     if (i >= LW_SITES) {
         i = own->next_given_up++ & (LW_SITES - 1);
         if (own->sites[i].verdict != LW_VERDICT_BUSY) {

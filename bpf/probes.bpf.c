@@ -155,10 +155,10 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     }
     read_task(&call->task, head.task);
     read_registers(&call->stack.registers, ctx);
-    read_loop_stack(&call->stack, buffer->raw + sizeof(*call), head.stack_top);
+    read_stack(&call->stack, (void *)(buffer->raw + sizeof(*call)), head.stack_top);
     /* The dispatch must be closed for the collector even if it stays below the threshold. */
     if (loop->seq == call->event.seq) loop->long_blocks++;
-    emit_with_stack(buffer, &call->event, &call->stack, sizeof(*call), true, now);
+    emit_loop_stack(buffer, &call->event, &call->stack, sizeof(*call), true, now);
     return 0;
 }
 

@@ -33,7 +33,7 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
     sample->event.seq = head.seq;
     read_task(&sample->task, head.task);
     read_registers(&sample->stack.registers, &regs);
-    read_loop_stack(&sample->stack, buffer->raw + sizeof(*sample), head.stack_top);
-    emit_with_stack(buffer, &sample->event, &sample->stack, sizeof(*sample), true, now);
+    read_stack(&sample->stack, (void *)(buffer->raw + sizeof(*sample)), head.stack_top);
+    emit_loop_stack(buffer, &sample->event, &sample->stack, sizeof(*sample), true, now);
     return 0;
 }

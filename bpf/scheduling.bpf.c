@@ -34,7 +34,7 @@ static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
 static __always_inline bool same_place(const struct lw_source *source, long syscall, __u64 ip, __u64 sp)
 {
     return source->stack.registers.dwarf[LW_REG_RSP] == sp && source->stack.registers.dwarf[LW_REG_RIP] == ip &&
-           (source->syscall == syscall || syscall == NR_RESTART_SYSCALL);
+           (source->syscall == syscall || syscall == NR_restart_syscall);
 }
 
 /* The way from a descriptor to its file in the kernel's own tables, about ten reads; only for a place that is new to
@@ -94,7 +94,7 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
     }
     read_task(&source->task, head->task);
     read_registers(&source->stack.registers, regs);
-    read_loop_stack(&source->stack, buffer->raw + sizeof(*source), head->stack_top);
+    read_stack(&source->stack, (void *)(buffer->raw + sizeof(*source)), head->stack_top);
 }
 
 /* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */

@@ -44,7 +44,7 @@ def preload(tree, path, header):
 
 
 def bpf(tree, path, header):
-    if re.fullmatch(r"lw_\w+(\.bpf)?\.h|vmlinux\.h|bpf/bpf_\w+\.h|loopwatch/(loop_state\.h|probes\.def)|stdint\.h", header):
+    if re.fullmatch(r"lw_\w+(\.bpf)?\.h|lw_\w+\.def|vmlinux\.h|bpf/bpf_\w+\.h|loopwatch/(loop_state\.h|probes\.def)|stdint\.h", header):
         return None
     return "the kernel side sees lw_*.h, loop_state.h, probes.def and libbpf's headers"
 

@@ -223,6 +223,19 @@ TEST_CASE("what waits is bounded, and every stack is answered")
     CHECK(whole(session.answers.back()));
 }
 
+TEST_CASE("whoever cannot wait any longer has answers without names, and later ones with them")
+{
+    Session session;
+    ::kill(session.worker->pid(), SIGSTOP);
+    for (int i = 0; i < 3; ++i) session.ask();
+    session.worker->give_up();
+    session.drain();
+    REQUIRE(session.answers.size() == 3);
+    CHECK(session.answers[0].size() == 1);
+    CHECK(session.worker->failures() == 3);
+    CHECK(whole(session.answer()));
+}
+
 TEST_CASE("a scan between stacks disturbs neither")
 {
     Session session;

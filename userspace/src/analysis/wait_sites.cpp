@@ -18,15 +18,29 @@ constexpr std::uint64_t condition_bytes = 28;
 constexpr std::uint32_t futex = 202;
 constexpr std::uint64_t stack_bytes = 1u << 20;  // stack pointers further apart are of different stacks
 
-// By their x86-64 numbers, as in calls.def.
-constexpr std::uint32_t poll_calls[] = {7 /* poll */, 23 /* select */, 270 /* pselect6 */, 271 /* ppoll */};
-constexpr std::uint32_t lone_calls[] = {7 /* poll */, 271 /* ppoll */};
-constexpr std::uint32_t event_calls[] = {208 /* io_getevents */,  232 /* epoll_wait */,     281 /* epoll_pwait */,
-                                         333 /* io_pgetevents */, 426 /* io_uring_enter */, 441 /* epoll_pwait2 */};
+enum class WaitsFor { POLL, OBJECT };
+
+struct Wait {
+    std::uint32_t syscall;
+    std::string_view name;
+    WaitsFor what;
+};
+constexpr Wait waits[] = {
+#define LW_WAIT(number, name, what) {number, #name, WaitsFor::what},
+#include <lw_waits.def>
+#undef LW_WAIT
+};
+
+const Wait* find_wait(std::uint32_t syscall)
+{
+    const auto* found = std::ranges::find(waits, syscall, &Wait::syscall);
+    return found == std::end(waits) ? nullptr : found;
+}
 
 bool polls(std::uint32_t syscall)
 {
-    return std::ranges::find(poll_calls, syscall) != std::end(poll_calls);
+    const auto* wait = find_wait(syscall);
+    return wait && wait->what == WaitsFor::POLL;
 }
 
 // What stands between a loop and the system call it idles in, and is nobody's callback: libc, std::condition_variable,
@@ -164,15 +178,15 @@ std::uint64_t end_of(const std::vector<Frame>& stack)
 
 bool waits_for_events(std::uint32_t syscall)
 {
-    return polls(syscall) || std::ranges::find(event_calls, syscall) != std::end(event_calls);
+    return find_wait(syscall) != nullptr;
 }
 
 WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, std::uint64_t sp,
                    const std::uint64_t* arguments)
 {
-    std::uint64_t object = 0;
-    if (waits_for_events(syscall) && !polls(syscall)) object = arguments[0];
-    if (std::ranges::find(lone_calls, syscall) != std::end(lone_calls) && arguments[1] == 1) object = lone_poll;
+    const auto* wait = find_wait(syscall);
+    std::uint64_t object = wait && wait->what == WaitsFor::OBJECT ? arguments[0] : 0;
+    if (wait && wait->name.ends_with("poll") && arguments[1] == 1) object = lone_poll;
     return {tid, syscall, ip, sp, object};
 }
 

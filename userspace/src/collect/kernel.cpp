@@ -118,7 +118,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
     auto& paths = parts.skeleton->rodata->cfg_path_argument;
-    std::copy_n(options.path_arguments.begin(), std::min(options.path_arguments.size(), std::size(paths)), paths);
+    for (std::size_t syscall = 0; options.path_argument && syscall < std::size(paths); ++syscall)
+        paths[syscall] = options.path_argument(syscall);
     parts.skeleton->rodata->cfg_follow = options.follow_children;
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& maps = parts.skeleton->maps;

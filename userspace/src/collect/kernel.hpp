@@ -32,8 +32,8 @@ struct KernelOptions {
     std::uint64_t block_threshold_ns = 10'000'000;
     std::uint32_t max_loops = 64;  // 7 x 38 KiB of kernel memory each
     bool kernel_stacks = false;
-    std::vector<std::uint8_t>
-        path_arguments;  // by system call: 1 + which of its first two arguments is a path, 0: none
+    // Of a system call: 1 + which of its first two arguments is a path, 0: none.
+    std::function<std::uint8_t(std::size_t syscall)> path_argument;
     bool follow_children = false;
     bool trace = false;  // 8 KiB more a loop
     bool coroutines = false;

@@ -24,13 +24,12 @@ namespace {
 constexpr std::size_t max_sleepers = 16'384;
 constexpr int torn_retries = 4;
 
-// The system calls of waits_for_events and may_idle (bpf/lw_unprobed.bpf.h). Not futex: a park that does not sleep is
-// no boundary, and one that does is a context switch.
-const std::vector<std::string> waits = {"syscalls/sys_enter_epoll_wait",    "syscalls/sys_enter_epoll_pwait",
-                                        "syscalls/sys_enter_epoll_pwait2",  "syscalls/sys_enter_poll",
-                                        "syscalls/sys_enter_ppoll",         "syscalls/sys_enter_select",
-                                        "syscalls/sys_enter_pselect6",      "syscalls/sys_enter_io_getevents",
-                                        "syscalls/sys_enter_io_pgetevents", "syscalls/sys_enter_io_uring_enter"};
+// Not futex: a park that does not sleep is no boundary, and one that does is a context switch.
+const std::vector<std::string> waits = {
+#define LW_WAIT(number, name, what) "syscalls/sys_enter_" #name,
+#include <lw_waits.def>
+#undef LW_WAIT
+};
 
 // How far up a stack is worth copying, less what is copied above the loop's frame anyway.
 std::uint64_t loop_frame(std::uint64_t stack_end)

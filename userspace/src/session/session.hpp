@@ -41,6 +41,8 @@ public:
     Result<ExitCode> run();
 
 private:
+    static constexpr std::size_t max_records = 4096;  // handled in one round
+
     Session(SessionOptions options, Sink& sink);
     Result<void> attach_targets();
     void adopt(std::uint64_t now_ns);

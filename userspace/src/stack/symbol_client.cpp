@@ -304,6 +304,18 @@ void SymbolClient::worker_lost()
     if (guilty)
         for (auto& [key, state] : files_)
             if (culprit != 0 && state.id == culprit) ++state.crashes;
+    fail_all();
+}
+
+void SymbolClient::give_up()
+{
+    end_worker();
+    fail_all();
+    watch();
+}
+
+void SymbolClient::fail_all()
+{
     for (Request& request : requests_) fail(request);
     requests_.clear();
 }

@@ -29,6 +29,7 @@ public:
     int descriptor() const override { return events_.raw(); }
     void poll() override;
     std::size_t pending() const override { return requests_.size() + finished_.size(); }
+    void give_up() override;
     pid_t pid() const override { return worker_; }
     std::uint64_t failures() const override { return failures_; }
 
@@ -69,6 +70,7 @@ private:
     void worker_lost();
     void end_worker();
     void fail(Request& request);
+    void fail_all();
     void watch();
     FileState* file_state(int fd);
     Frame bare_frame(std::uint32_t pid, std::uint64_t address) const;

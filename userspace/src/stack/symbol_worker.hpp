@@ -77,6 +77,8 @@ public:
     virtual int descriptor() const = 0;
     virtual void poll() = 0;
     virtual std::size_t pending() const = 0;
+    // Answers what is pending without names, with the next poll().
+    virtual void give_up() = 0;
     // -1 while none runs: it ends after 30 s without requests, the next one starts another.
     virtual pid_t pid() const = 0;
     // Stacks answered without names because the worker died, gave no sign of life for 5 s, or too much waited for it.

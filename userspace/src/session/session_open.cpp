@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of a session before detection is live: everything that can go wrong, goes wrong here.
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+
+#include "analysis/calls.hpp"
+#include "collect/unprobed_loops.hpp"
+#include "session/session.hpp"
+#include "target/descendants.hpp"
+#include "util/duration.hpp"
+#include "util/log.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long the start waits for stacks that tell the loops
+constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
+constexpr std::uint64_t unsettled_ns = 200'000'000;   // if by then none is known
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
+{
+    std::unique_ptr<Session> session(new Session(std::move(options), sink));
+    auto& wish = session->options_;
+    auto signals = EndingSignals::open();
+    if (!signals) return signals.error();
+    session->signals_ = std::move(*signals);
+    for (const pid_t pid : wish.pids)
+        if (auto process = Process::open(pid); !process) return process.error();
+
+    auto worker = SymbolWorker::start();
+    if (!worker) return worker.error();
+    session->worker_ = std::move(*worker);
+    KernelOptions options_of_kernel;
+    options_of_kernel.threshold_ns = wish.threshold_ns;
+    options_of_kernel.block_threshold_ns = wish.block_threshold_ns;
+    options_of_kernel.max_loops = wish.max_loops;
+    options_of_kernel.kernel_stacks = wish.kernel_stacks;
+    options_of_kernel.path_argument = [](std::size_t syscall) {
+        return static_cast<std::uint8_t>(path_argument(static_cast<std::int64_t>(syscall)) + 1);
+    };
+    options_of_kernel.follow_children = wish.follow_children;
+    options_of_kernel.trace = wish.trace;
+    options_of_kernel.coroutines = wish.coroutines;
+    options_of_kernel.rung = wish.rung.value_or(best_rung());
+    auto kernel = Kernel::open(options_of_kernel);
+    if (!kernel) return kernel.error();
+    session->kernel_ = std::move(*kernel);
+    if (wish.kernel_stacks) session->kernel_symbols_.load_all();
+    session->watchdog_.emplace(
+        WatchdogOptions{wish.threshold_ns, wish.threshold_ns / 2,
+                        std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
+        *session->kernel_, session->book_);
+    session->poll_watch_.emplace(wish.threshold_ns);
+    if (auto attached = session->attach_targets(); !attached) return attached.error();
+    if (auto threads = session->check_threads(); !threads) return threads.error();
+    if (auto floor = session->check_floor(); !floor) return floor.error();
+    return session;
+}
+
+Result<void> Session::attach_targets()
+{
+    for (const pid_t pid : options_.pids) {
+        auto attachment = Attachment::attach(pid, *kernel_, *worker_, {options_.trace, options_.coroutines});
+        if (!attachment) return attachment.error();
+        targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
+    }
+    if (options_.follow_children) {
+        for (const pid_t pid : options_.pids)
+            for (const pid_t child : descendants(pid)) children_.born(child, 0);
+        adopt(monotonic_ns());
+    }
+    find_loops();
+    if (kernel_->rung() == AttachRung::none)
+        warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
+    if (kernel_->rung() == AttachRung::perf_pid)
+        warnings_.push_back(
+            "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
+    return {};
+}
+
+// Detection is live when the loops are known: those that wait by now and, of the rest, those that do within a moment.
+void Session::find_loops()
+{
+    const auto awake = [](const auto& target) { return target.second->finder() && target.second->finder()->awake(); };
+    const bool some_awake = std::any_of(targets_.begin(), targets_.end(), awake);
+    // Threads that are awake may poll without sleeping.
+    if (some_awake) (void)kernel_->unprobed().watch_polls(true);
+    const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
+    const auto unsettled = [](const auto& target) {
+        const auto* finder = target.second->finder();
+        return finder && (finder->unanswered() || (finder->awake() && target.second->known_loops().empty()));
+    };
+    const auto settled = [&](std::uint64_t now) {
+        const bool waits =
+            worker_->pending() || (now < start + unsettled_ns && std::ranges::any_of(targets_, unsettled));
+        return now >= least && (!waits || now >= most);
+    };
+    for (auto now = start; !settled(now); now = monotonic_ns()) {
+        kernel_->drain(max_records, [this](const Event& event) {
+            if (const auto* wait = std::get_if<WaitEvent>(&event))
+                on(*wait);
+            else if (early_.size() < max_records)
+                early_.push_back(event);
+        });
+        wait_for_worker(5);
+    }
+    for (auto& [pid, target] : targets_) target->warn_of_blindness();
+}
+
+Result<void> Session::check_threads()
+{
+    for (const auto tid : options_.tids) {
+        const auto has = [&](const auto& target) {
+            const auto threads = target.second->process().threads();
+            return std::find(threads.begin(), threads.end(), static_cast<pid_t>(tid)) != threads.end();
+        };
+        if (std::none_of(targets_.begin(), targets_.end(), has))
+            return Error{ExitCode::no_such_target, fmt::format("no watched process has a thread {}", tid),
+                         "list its threads with: ps -T -p PID"};
+        const auto loops = [&](const auto& target) {
+            const auto& known = target.second->known_loops();
+            return std::any_of(known.begin(), known.end(), [&](const LoopView& loop) { return loop.tid == tid; });
+        };
+        if (std::none_of(targets_.begin(), targets_.end(), loops)) {
+            warnings_.push_back(
+                fmt::format("thread {} runs no loop: nothing is reported of it unless it begins to", tid));
+            print_warning(warnings_.back());
+        }
+    }
+    return {};
+}
+
+// The runtime reports no dispatch below its floor, so a threshold below it would promise what cannot be seen.
+Result<void> Session::check_floor()
+{
+    for (auto& [pid, target] : targets_)
+        for (const auto& loop : target->known_loops()) {
+            lw_loop_slot slot;
+            if (!target->read(loop, slot) || slot.floor_ns <= options_.threshold_ns) continue;
+            return Error{ExitCode::usage,
+                         fmt::format("threshold {} is below the floor of process {} ({})",
+                                     format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns)),
+                         fmt::format("start the program with LOOPWATCH_FLOOR={}us, or let it call Loop::set_floor",
+                                     std::max<std::uint64_t>(1, options_.threshold_ns / 1000))};
+        }
+    return {};
+}
+
+}  // namespace loopwatch
