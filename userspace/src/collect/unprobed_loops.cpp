@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -46,6 +47,7 @@ bool same_site(const lw_site& a, const lw_site& b)
 
 UnprobedLoops::~UnprobedLoops()
 {
+    (void)await_polls();
     detach(std::exchange(tracepoints_, {}));
     if (!loops_.empty()) ::munmap(loops_.data(), loops_.size_bytes());
 }
@@ -68,14 +70,22 @@ Result<void> UnprobedLoops::watch(pid_t pid)
 
 Result<void> UnprobedLoops::watch_polls(bool watch)
 {
-    if (watch == watches_polls()) return {};
-    if (watch) {
-        auto attached = attach_tracepoints(skeleton_.progs.on_wait, waits);
-        if (!attached) return attached.error();
-        tracepoints_ = std::move(*attached);
-    } else {
+    if (attaching_.valid() && attaching_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return {};
+    if (auto done = await_polls(); !done) return done;
+    if (watch == !tracepoints_.empty()) return {};
+    if (watch)
+        attaching_ = std::async(std::launch::async, attach_tracepoints, skeleton_.progs.on_wait, waits);
+    else
         detaching_ = std::jthread([links = std::exchange(tracepoints_, {})]() mutable { detach(std::move(links)); });
-    }
+    return {};
+}
+
+Result<void> UnprobedLoops::await_polls()
+{
+    if (!attaching_.valid()) return {};
+    auto attached = attaching_.get();
+    if (!attached) return attached.error();
+    tracepoints_ = std::move(*attached);
     return {};
 }
 
@@ -95,7 +105,9 @@ void UnprobedLoops::dismiss(pid_t pid)
     if (watched_.erase(pid) == 0) return;
     auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
     std::atomic_ref(count).fetch_sub(1);
-    if (watched_.empty()) detach(std::exchange(tracepoints_, {}));
+    if (!watched_.empty()) return;
+    (void)await_polls();
+    detach(std::exchange(tracepoints_, {}));
 }
 
 std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const

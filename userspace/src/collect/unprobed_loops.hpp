@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,8 +38,11 @@ public:
     // From here on waits of this process's threads are seen, those in which they sleep.
     Result<void> watch(pid_t pid);
     // And those in which they do not, while it is true: at a price for every system call of the machine.
+    // Begins to, or ends it: that takes grace periods, a tenth of a second on a busy machine, in which a stall could be
+    // neither told nor sampled. Fails, the next time, if it could not be done.
     Result<void> watch_polls(bool watch);
-    bool watches_polls() const noexcept { return !tracepoints_.empty(); }
+    // Until what was begun is done.
+    Result<void> await_polls();
     // The longest time a loop has not slept since this was asked last, up to now.
     std::uint64_t take_awake_ns(std::uint32_t tid, std::uint64_t now_ns);
     void dismiss(pid_t pid);
@@ -77,7 +81,8 @@ private:
     loopwatch_bpf& skeleton_;
     LoopTable& table_;
     std::vector<Link> tracepoints_;
-    std::jthread detaching_;                          // takes grace periods
+    std::future<Result<std::vector<Link>>> attaching_;
+    std::jthread detaching_;
     std::span<lw_unprobed> loops_;                    // shared with the kernel
     std::map<std::uint32_t, std::uint32_t> buffers_;  // by tid
     std::map<pid_t, bool> watched_;

@@ -91,7 +91,7 @@ void Session::find_loops()
     const auto awake = [](const auto& target) { return target.second->finder() && target.second->finder()->awake(); };
     const bool some_awake = std::any_of(targets_.begin(), targets_.end(), awake);
     // Threads that are awake may poll without sleeping.
-    if (some_awake) (void)kernel_->unprobed().watch_polls(true);
+    if (some_awake && kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
     const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
     const auto unsettled = [](const auto& target) {
         const auto* finder = target.second->finder();
