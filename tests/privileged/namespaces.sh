@@ -23,12 +23,12 @@ watch report "$target" --threshold 20ms --block-threshold 5ms
 ask server go '^done' || fail "not done"
 end_session
 check_equal "the session ends with 0" 0 "$stopped_status"
-check_equal "3 of 3 stalls are found" 3 "$(records report 'len(of("slow_callback"))')"
+check_equal "3 of 3 stalls are found" 3 "$(records report 'len(slow)')"
 check_equal "under the host's pid and the server's own" "{($target, 1, 1)}" \
     "$(records report '{(x["pid"], x["ns_pid"], x["ns_tid"]) for x in of("slow_callback", "blocking_call")}')"
 check "with function, file and line" has_record report \
-    'all(any("wait_for_lock" in (f["function"] or "") and f["file"].endswith("kinds.cpp") and f["line"] > 0 for f in x["stack"]) for x in of("slow_callback"))'
+    'all(any("wait_for_lock" in (f["function"] or "") and f["file"].endswith("kinds.cpp") and f["line"] > 0 for f in x["stack"]) for x in slow)'
 check "and the thread that released the lock, by the host's ids" has_record report \
-    "all(x['sources'][0]['waker']['comm'] == 'holder' and x['sources'][0]['waker']['pid'] == $target for x in of('slow_callback'))"
+    "all(x['sources'][0]['waker']['comm'] == 'holder' and x['sources'][0]['waker']['pid'] == $target for x in slow)"
 check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
 tell server quit

@@ -20,7 +20,7 @@ for rung in multi perf-all perf-pid; do
     end_session
     check_equal "$rung: ends with 0" 0 "$stopped_status"
     check_equal "$rung: 3 of 3 stalls are found, as sleeps" "['sleep', 'sleep', 'sleep']" \
-        "$(records "$rung" '[x["sources"][0]["kind"] for x in of("slow_callback")]')"
+        "$(records "$rung" '[x["sources"][0]["kind"] for x in slow]')"
     check "$rung: nothing stays" wait_until 5 is_untouched "$target"
 done
 
@@ -44,7 +44,7 @@ end_session
 check_equal "none: ends with 0" 0 "$stopped_status"
 check "none: says in session_start that probes are not attached" has_record none \
     'any("attach=none" in w and "not attached" in w for w in of("session_start")[0]["warnings"])'
-check_equal "none: claims no slow callback" 0 "$(records none 'len(of("slow_callback"))')"
+check_equal "none: claims no slow callback" 0 "$(records none 'len(slow)')"
 check "none: the target is not touched at all" is_untouched "$target"
 
 check_status "a rung that does not exist is refused" 2 "$loopwatch" -p "$target" --attach=maybe

@@ -70,12 +70,14 @@ ended_with() {
     wait "$1" || ended_status=$?
 }
 
-# records NAME EXPRESSION: a Python expression over `r`, a list of this session's records; prints its value. `of(type)` filters.
+# records NAME EXPRESSION: a Python expression over `r`, a list of this session's records; prints its value. `of(type)` filters, `slow` are
+# the slow callbacks that are dispatches (on a slow machine an iteration of many may be one too).
 records() {
     /usr/bin/python3 - "$work/$1.out" "$2" <<'PY'
 import json, sys
 r = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8") if line.endswith("}\n")]
 of = lambda *types: [x for x in r if x["type"] in types]
+slow = [x for x in of("slow_callback") if x["scope"] == "dispatch"]
 names = lambda frames: [f.get("function") or "" for f in frames]
 value = eval(sys.argv[2])
 print(value if not isinstance(value, bool) else str(value).lower())
