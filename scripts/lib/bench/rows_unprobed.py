@@ -138,4 +138,44 @@ def bystanders(bench):
                        cpu_percent(session.process.pid, 10 if bench.quick else 60), "%")
 
 
-ROWS = {"redis": redis, "bystanders": bystanders}
+class Napper:
+    """A loop without probes whose callbacks block shortly, so many times a second; on one CPU."""
+
+    def __init__(self, bench, rate):
+        self.program, self.rate = bench.program("fixtures/napper"), rate
+
+    def __enter__(self):
+        self.process = subprocess.Popen(pinned(TARGET_CPU, self.program, self.rate), stdout=subprocess.PIPE, text=True)
+        self.process.stdout.readline()
+        self.pid = self.process.pid
+        return self
+
+    def __exit__(self, *_):
+        end(self.process, signal.SIGKILL)
+        self.process.stdout.close()
+
+    def _sleeps(self):
+        status = open(f"/proc/{self.pid}/status", encoding="ascii").read()
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M)[1])
+
+    def look(self, seconds):
+        """(sleeps a second, ns of CPU a sleep) of the next `seconds`."""
+        began, sleeps, running = time.monotonic(), self._sleeps(), running_ns(self.pid)
+        time.sleep(seconds)
+        sleeps, running, took = self._sleeps() - sleeps, running_ns(self.pid) - running, time.monotonic() - began
+        return sleeps / took, running / sleeps
+
+
+def blocks(bench):
+    """callbacks that block 1,000 and 10,000 times a second, without probes: attached and not"""
+    for rate in (1_000, 10_000):
+        with Napper(bench, rate) as target:
+            _, cpu = loads_in_turn(target, 7 if bench.quick else 25, bench.phase_s, lambda: Loopwatch(bench, target.pid), settle_s=0.5)
+            yield Line("blocks", f"{rate:,} short blocks a second: CPU of each, nobody attached", cpu.a, "ns", noise=cpu.noise)
+            yield Line("blocks", "attached: CPU of each, added", cpu.a * cpu.percent / 100, "ns", noise=cpu.noise)
+            with Loopwatch(bench, target.pid) as session:
+                time.sleep(1.5)
+                yield Line("blocks", "loopwatch itself meanwhile", cpu_percent(session.process.pid, 3 if bench.quick else 15), "%", 1)
+
+
+ROWS = {"redis": redis, "bystanders": bystanders, "blocks": blocks}

@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;                                // stacks of 32 KiB on their way
+constexpr std::size_t max_cut_stacks = 1024;
+constexpr int cut_stacks_a_site = 2;
 constexpr std::size_t max_hanging = 256;                              // threads that sleep elsewhere, looked at
 constexpr std::uint64_t least_polls = 3;                              // before a thread that polls is taken for a loop
 constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
@@ -174,9 +176,15 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
                    });
 }
 
-// A worker that died over somebody's file answers with a single frame.
+// A worker that died over somebody's file answers with a single frame. And a stack that does not lead to the thread's
+// start lacked a page, where the system reclaims them eagerly: the next one has it, most likely.
 void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames)
 {
+    if (!sites_->knows(site) && end_of(frames) == 0 && cut_stacks_.size() < max_cut_stacks &&
+        cut_stacks_[site]++ < cut_stacks_a_site) {
+        if (!entered_.contains(site.tid)) went_on_.insert(site.tid);
+        return loops_.ask_again(site.tid, raw(site));
+    }
     const auto verdicts = frames.size() > 1 ? sites_->judge(site, frames, first_argument) : std::vector<SiteVerdict>();
     if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
     apply(verdicts);

@@ -64,6 +64,7 @@ private:
     bool awake_ = false;
     std::set<std::uint32_t> entered_, went_on_, hanging_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
+    std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
     std::deque<lw_sleeper> sleepers_;                 // to be asked about
     std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
