@@ -56,7 +56,7 @@ def licence(tree):
     """every source names its licence: Apache-2.0, in bpf/ GPL-2.0-only OR BSD-2-Clause"""
     for path in tree.code():
         found = re.search(r"SPDX-License-Identifier: (.+?)(?: \*/)?$", "\n".join(tree.text(path).splitlines()[:3]), re.M)
-        wanted = "GPL-2.0-only OR BSD-2-Clause" if re.match(r"bpf/.*\.[ch]$", path) else "Apache-2.0"
+        wanted = "GPL-2.0-only OR BSD-2-Clause" if re.match(r"bpf/.*\.([ch]|def)$", path) else "Apache-2.0"
         # What the kernel side includes must be usable under its licence too.
         allowed = {wanted, "Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause"} if path.startswith("runtime_probes/") else {wanted}
         if not found:
