@@ -144,19 +144,26 @@ TEST_CASE("a thread that parks on the lock of a pool is of that pool")
     CHECK_FALSE(park(at(futex, 0x1700, 0, 3), "inlined_run", 0x77, 0x6000));
 }
 
-TEST_CASE("what glibc waits for inside of a pool's condition variable is the pool's own, its mutex is not")
+TEST_CASE("locks of a loop and of its pool are their own, a callback's are not")
 {
-    constexpr std::uint64_t condition = 0x5000, waiters = condition + 40, references = condition + 16;
+    constexpr std::uint64_t condition = 0x5000, waiters = condition + 40, references = condition + 16, mutex = 0x4000;
+    const auto parked = stack({{"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}});
+    const auto in_callback = stack({{"handler", 0x51, 0x9100}, {"do_run_one", 0x23, 0x9800}, {"main", 0x41, 0x9f00}});
     WaitSites sites;
     sites.judge(at(epoll_wait, 0x8000), stack(reactor));
-    sites.judge(at(futex, 0x8400), stack({{"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}),
-                waiters);
-    CHECK(sites.is_pools_own(futex, references));
-    CHECK(sites.is_pools_own(futex, waiters));
-    CHECK_FALSE(sites.is_pools_own(futex, condition - 40));
-    CHECK_FALSE(sites.is_pools_own(futex, condition + 48));
-    CHECK_FALSE(sites.is_pools_own(poll, references));
-    CHECK_FALSE(WaitSites().is_pools_own(futex, references));
+    sites.judge(at(futex, 0x8400), parked, waiters);
+    // Inside of the condition variable, by whomever.
+    CHECK(sites.is_loops_own_lock(1, futex, references, in_callback));
+    CHECK_FALSE(sites.is_loops_own_lock(1, futex, condition - 40, in_callback));
+    CHECK_FALSE(sites.is_loops_own_lock(1, futex, condition + 48, in_callback));
+    CHECK_FALSE(sites.is_loops_own_lock(1, poll, references, in_callback));
+    CHECK_FALSE(WaitSites().is_loops_own_lock(1, futex, references, in_callback));
+    // The mutex that a park takes again, but not the same mutex elsewhere, nor of another thread.
+    CHECK(sites.is_loops_own_lock(1, futex, mutex, parked));
+    CHECK_FALSE(sites.is_loops_own_lock(1, futex, mutex, in_callback));
+    CHECK_FALSE(sites.is_loops_own_lock(2, futex, mutex, parked));
+    // What a loop takes that is known by its name.
+    CHECK(WaitSites().is_loops_own_lock(3, futex, mutex, stack({{"uv_run", 0x22, 0x9800}, {"main", 0x41, 0x9f00}})));
 }
 
 TEST_CASE("a stack that tells nothing is asked for again")

@@ -47,8 +47,12 @@ bool polls(std::uint32_t syscall)
 // and what Asio wraps around it, which optimized builds have inlined.
 bool is_a_wrapper(const Frame& frame)
 {
-    static constexpr std::string_view wrappers[] = {
-        "std::", "asio::detail::posix_event::", "asio::detail::conditionally_enabled_event::"};
+    static constexpr std::string_view wrappers[] = {"std::",
+                                                    "asio::detail::posix_event::",
+                                                    "asio::detail::conditionally_enabled_event::",
+                                                    "asio::detail::posix_mutex::",
+                                                    "asio::detail::conditionally_enabled_mutex::",
+                                                    "asio::detail::scoped_lock<"};
     if (owner_of(frame) == FrameOwner::libc || frame.module.find("/libstdc++") != frame.module.npos) return true;
     std::string_view name = frame.function;
     if (name.starts_with("boost::")) name.remove_prefix(7);
@@ -319,10 +323,23 @@ std::uint64_t WaitSites::stack_end(const WaitSite& site) const
     return known == sites_.end() ? 0 : end_of(known->second.calls);
 }
 
-bool WaitSites::is_pools_own(std::uint32_t syscall, std::uint64_t first_argument) const
+bool WaitSites::is_loops_own_lock(std::uint32_t tid, std::uint32_t syscall, std::uint64_t first_argument,
+                                  const std::vector<Frame>& stack) const
 {
+    if (syscall != futex || first_argument == 0) return false;
     const auto inside = [&](std::uint64_t lock) { return lock - first_argument <= condition_bytes; };
-    return syscall == futex && first_argument != 0 && std::ranges::any_of(patterns_.locks, inside);
+    if (std::ranges::any_of(patterns_.locks, inside)) return true;
+    const auto calls = real_calls(stack);
+    if (calls.empty()) return false;
+    if (is_a_known_loop(calls.front())) return true;
+    // Called where the thread parks.
+    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site) {
+        const auto& park = site->second;
+        if (park.idle && !waits_for_events(site->first.syscall) && same_code(park.calls.front(), calls.front()) &&
+            park.calls.front().cfa == calls.front().cfa)
+            return true;
+    }
+    return false;
 }
 
 bool WaitSites::is_loop(std::uint32_t tid) const

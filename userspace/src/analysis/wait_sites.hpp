@@ -54,9 +54,10 @@ public:
     std::vector<WaitSite> idle_sites(std::uint32_t tid) const;
     // Where the stack of its thread ends, as far as it could be unwound; 0: unknown.
     std::uint64_t stack_end(const WaitSite& site) const;
-    // Does a pool's thread wait here for what is inside of the condition variable that its like park on? glibc makes a
-    // signal wait for waiters that have no CPU: nobody's callback.
-    bool is_pools_own(std::uint32_t syscall, std::uint64_t first_argument) const;
+    // Is this wait for a lock the business of the loop itself, or of the pool that runs it, and of no callback? glibc
+    // makes a signal wait for waiters that have no CPU, and a park wait for the pool's mutex once it is woken.
+    bool is_loops_own_lock(std::uint32_t tid, std::uint32_t syscall, std::uint64_t first_argument,
+                           const std::vector<Frame>& stack) const;
     // Does it have a wait of its own?
     bool is_loop(std::uint32_t tid) const;
     // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.

@@ -43,7 +43,8 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
     }
     std::erase_if(facts.long_blocks, [&](const SingleBlock& single) {
         const auto& block = facts.blocks_by_place[single.place];
-        return sites.is_pools_own(static_cast<std::uint32_t>(block.syscall), block.args[0]);
+        return block.syscall >= 0 &&
+               sites.is_loops_own_lock(tid, static_cast<std::uint32_t>(block.syscall), block.args[0], block.stack);
     });
     const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
     const bool gone = facts.in_progress &&
