@@ -87,7 +87,9 @@ static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 n
         struct lw_source *source = &buffer->source;
         if (!source->count) continue;
         begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
-        emit_loop_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
+        /* Less than a hundredth is not told of. */
+        if (!buffer->sent && source->total_ns * 100 >= cfg_threshold_ns) count_cut_stack(&source->stack);
+        emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
     }
 }
 

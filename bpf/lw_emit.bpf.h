@@ -106,15 +106,20 @@ static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_
     stack->bytes = kept;
 }
 
-/* The same of a loop thread: what could not be copied of its stack is a loss. Counted here, not when it was copied:
- * most places are never told of, and a thread may sleep in the very fault that is to bring its stack in. */
+/* What could not be copied of a loop thread's stack is a loss. Counted when it is told of, not when it was copied: most
+ * places never are, and a thread may sleep in the very fault that is to bring its stack in. */
+static __always_inline void count_cut_stack(const struct lw_stack *stack)
+{
+    if (!stack->bytes)
+        lose(LW_LOSS_stack_unreadable);
+    else if (stack->truncated)
+        lose(LW_LOSS_stack_truncated);
+}
+
 static __always_inline void emit_loop_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack,
                                             __u32 head, bool with_stack, __u64 now)
 {
-    if (with_stack && !stack->bytes)
-        lose(LW_LOSS_stack_unreadable);
-    else if (with_stack && stack->truncated)
-        lose(LW_LOSS_stack_truncated);
+    if (with_stack) count_cut_stack(stack);
     emit_with_stack(buffer, event, stack, head, with_stack, now);
 }
 

@@ -13,8 +13,8 @@ namespace loopwatch {
 
 namespace {
 
-constexpr std::uint32_t sleeping = 0x3;                               // task state: either kind of sleep
-constexpr std::size_t max_asking = 64;                                // stacks of 32 KiB on their way
+constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
+constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
 constexpr std::size_t max_hanging = 256;                              // threads that sleep elsewhere, looked at
@@ -132,7 +132,7 @@ void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
                    [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
-                       if (still_sleeps(sleeper)) enter_hanging(sleeper.tid, frames);
+                       if (hangs_in_a_callback(frames) && still_sleeps(sleeper)) enter_hanging(sleeper.tid, frames);
                        ask_next();
                    });
 }
@@ -147,7 +147,7 @@ std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& 
 
 void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
 {
-    if (entered_.contains(tid) || !hangs_in_a_callback(frames)) return;
+    if (entered_.contains(tid)) return;
     if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
     if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
     entered_.insert(tid);
@@ -163,17 +163,18 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
     // Of a thread that runs no loop yet: when it waits again.
     if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, argument = wait.args[0], asleep = std::move(asleep),
-                    alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-                       if (alive.expired()) return;
-                       --asking_;
-                       answer(site, argument, frames);
-                       // At the start only: later a wait in a callback is nothing special.
-                       if (asleep && !waits_for_events(site.syscall) && still_sleeps(*asleep))
-                           enter_hanging(site.tid, frames);
-                       ask_next();
-                   });
+    worker_.unwind(
+        captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
+        [this, site, argument = wait.args[0], asleep = std::move(asleep),
+         alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+            if (alive.expired()) return;
+            --asking_;
+            answer(site, argument, frames);
+            // At the start only: later a wait in a callback is nothing special.
+            if (asleep && !waits_for_events(site.syscall) && hangs_in_a_callback(frames) && still_sleeps(*asleep))
+                enter_hanging(site.tid, frames);
+            ask_next();
+        });
 }
 
 // A worker that died over somebody's file answers with a single frame. And a stack that does not lead to the thread's
