@@ -35,6 +35,15 @@ for loop in boost uv event epoll; do
     tell "rest-$loop" quit
 done
 
+# Its main thread, whose outermost function is no thread's; and it does not wake by itself.
+start_fixture idle /usr/bin/python3 -c 'import asyncio, os; print("ready", os.getpid(), flush=True); asyncio.new_event_loop().run_forever()'
+# Not a synchronisation: the time in which it goes to sleep.
+sleep 0.3
+watch idle-report "$target"
+end_session
+check "a server that sleeps in its main thread is found at the start" has_record idle-report 'len(of("target_start")[0]["loops"]) == 1'
+stop "$target"
+
 start_background spin bash -c 'while :; do :; done'
 spinning=$started
 watch spin-report "$spinning"

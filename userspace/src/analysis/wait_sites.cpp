@@ -172,6 +172,12 @@ bool hangs_in_a_callback(const std::vector<Frame>& stack)
     return !calls.empty() && !is_a_known_loop(calls.front()) && std::ranges::any_of(calls, is_a_known_loop);
 }
 
+bool reaches_the_start(const std::vector<Frame>& stack)
+{
+    const auto calls = real_calls(stack);
+    return std::ranges::any_of(calls, [](const Frame& call) { return owner_of(call) == FrameOwner::libc; });
+}
+
 std::uint64_t end_of(const std::vector<Frame>& stack)
 {
     if (stack.empty() || owner_of(stack.back()) != FrameOwner::libc) return 0;

@@ -169,6 +169,11 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
          alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
             if (alive.expired()) return;
             --asking_;
+            if (!asleep && lacks_a_page(site, frames)) {
+                if (!entered_.contains(site.tid)) went_on_.insert(site.tid);
+                loops_.ask_again(site.tid, raw(site));
+                return ask_next();
+            }
             answer(site, argument, frames);
             // At the start only: later a wait in a callback is nothing special.
             if (asleep && !waits_for_events(site.syscall) && hangs_in_a_callback(frames) && still_sleeps(*asleep))
@@ -177,15 +182,17 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
         });
 }
 
-// A worker that died over somebody's file answers with a single frame. And a stack that does not lead to the thread's
-// start lacked a page, where the system reclaims them eagerly: the next one has it, most likely.
+// The kernel side copies no page that is not there, and where the system reclaims pages eagerly, one may not be: such a
+// stack does not lead to the thread's start, and the next one will, most likely.
+bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames)
+{
+    return !sites_->knows(site) && !reaches_the_start(frames) && cut_stacks_.size() < max_cut_stacks &&
+           cut_stacks_[site]++ < cut_stacks_a_site;
+}
+
+// A worker that died over somebody's file answers with a single frame.
 void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames)
 {
-    if (!sites_->knows(site) && end_of(frames) == 0 && cut_stacks_.size() < max_cut_stacks &&
-        cut_stacks_[site]++ < cut_stacks_a_site) {
-        if (!entered_.contains(site.tid)) went_on_.insert(site.tid);
-        return loops_.ask_again(site.tid, raw(site));
-    }
     const auto verdicts = frames.size() > 1 ? sites_->judge(site, frames, first_argument) : std::vector<SiteVerdict>();
     if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
     apply(verdicts);

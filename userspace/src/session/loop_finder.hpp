@@ -53,6 +53,7 @@ private:
              std::optional<lw_sleeper> asleep = {});
     bool still_sleeps(const lw_sleeper& asleep) const;
     void ask_next();
+    bool lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames);
     void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);
     void enter(const WaitSite& site);
@@ -65,7 +66,7 @@ private:
     std::set<std::uint32_t> entered_, went_on_, hanging_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
     std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
-    std::deque<lw_sleeper> sleepers_;                 // to be asked about
+    std::deque<lw_sleeper> sleepers_;     // to be asked about
     std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
 };
