@@ -68,11 +68,11 @@ mapfile -t sites < <(sites_of "$work/all")
 check_equal "untouched: every site begins with 0x90, every semaphore is 0" "bytes 90 semaphores 0" "$(live all "$target")"
 attach tracer all "$target" "${sites[@]}"
 tracer=$started
-check_equal "attached: breakpoints, and semaphores as high as their gates have sites" "bytes cc semaphores 3 9 12" "$(live all "$target")"
+check_equal "attached: breakpoints, and semaphores as high as their gates have sites" "bytes cc semaphores 3 10 12" "$(live all "$target")"
 go_on all fired
 attach second all "$target" "${sites[@]}"
 stop "$started" KILL
-check_equal "a second tracer that is killed takes nothing from the first" "bytes cc semaphores 3 9 12" "$(live all "$target")"
+check_equal "a second tracer that is killed takes nothing from the first" "bytes cc semaphores 3 10 12" "$(live all "$target")"
 check_equal "no trampoline is mapped" "" "$(trampoline)"
 stop "$tracer"
 check_equal "detached: as before" "bytes 90 semaphores 0" "$(live all "$target")"

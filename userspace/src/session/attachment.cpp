@@ -185,7 +185,7 @@ Result<void> Attachment::attach_coroutines()
         if (!attached) return attached.error();
         std::move(attached->begin(), attached->end(), std::back_inserter(coroutine_links_));
     }
-    if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped?)");
+    if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped, or it has none)");
     return {};
 }
 
@@ -272,10 +272,10 @@ void Attachment::warn_of_blindness()
     if (known_loops_.empty())
         warn("no thread of it waits as an event loop does: one that begins to is watched from then on");
     for (const auto tid : finder_->never_waiting())
-        warn(fmt::format(
-            "thread {} ({}) has not waited yet: if it runs a loop that polls without a system call, that is not "
-            "watched",
-            process_.comm(static_cast<pid_t>(tid)), tid));
+        warn(
+            fmt::format("thread {} ({}) has not waited yet: a callback that spins, or a loop that polls without a "
+                        "system call, is not seen",
+                        process_.comm(static_cast<pid_t>(tid)), tid));
 }
 
 void Attachment::found_loop(std::uint32_t tid)

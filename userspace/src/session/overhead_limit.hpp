@@ -13,7 +13,9 @@ namespace loopwatch {
 class OverheadLimit {
 public:
     OverheadLimit() = default;
-    OverheadLimit(double most_percent, std::uint64_t started_ns) : most_percent_(most_percent), checked_ns_(started_ns)
+    // `cost_ns`: what they have cost by now, such as what it took to measure it.
+    OverheadLimit(double most_percent, std::uint64_t started_ns, std::uint64_t cost_ns)
+        : most_percent_(most_percent), checked_ns_(started_ns), cost_ns_(cost_ns)
     {
     }
 

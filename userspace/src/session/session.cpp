@@ -60,7 +60,9 @@ Result<ExitCode> Session::run()
 {
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
-    trace_limit_ = coroutine_limit_ = {options_.max_overhead_percent, started_ns_};
+    const auto cost = kernel_->cost();
+    trace_limit_ = {options_.max_overhead_percent, started_ns_, cost.trace_traps_ns};
+    coroutine_limit_ = {options_.max_overhead_percent, started_ns_, cost.coroutine_traps_ns};
     publish_start();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
     reporter_.flush();
