@@ -21,7 +21,7 @@ import sys
 EXPECTED = {
     "sleep": {"kind": "sleep", "call": "usleep", "calls": 1, "woken_by": "timer"},
     "page_edge": {"kind": "sleep", "call": "clock_nanosleep", "calls": 1, "woken_by": "timer"},
-    "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0},
+    "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0, "spare": 1},
     "fsync": {"kind": "file_io", "call": "fsync", "calls": None, "first": False},
     "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "cpu": {"kind": "cpu", "call": "", "calls": 0},
@@ -30,7 +30,7 @@ EXPECTED = {
     "network": {"kind": "network", "call": "recv", "calls": 1},
     "dns": {"kind": "dns", "call": "getaddrinfo", "calls": 1},
     "process": {"kind": "process", "call": ("waitpid", "wait4"), "calls": 1},
-    "system": {"kind": "process", "call": ("system", "wait4"), "calls": 1},
+    "system": {"kind": "process", "call": ("system", "wait4"), "calls": 1, "spare": 1},
     "nested_wait": {"kind": "nested_wait", "call": "poll", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "file_lock": {"kind": "file_lock", "call": "flock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "page_fault": {"kind": "page_fault", "call": "", "calls": None, "first": False},
@@ -183,7 +183,8 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
             want(any("HelperThread::serve" in f or "drain(" in f for f in did), f"the waker's stack is {did}")
 
     if expected["calls"] is not None:
-        want(len(calls) == expected["calls"], f"{len(calls)} blocking calls, not {expected['calls']}: {[c['call'] for c in calls]}")
+        # A nap of 2 ms or a clone may really last 5 ms on a crowded machine.
+        want(expected["calls"] <= len(calls) <= expected["calls"] + expected.get("spare", 0), f"{len(calls)} blocking calls, not {expected['calls']}: {[c['call'] for c in calls]}")
     return wrong
 
 
