@@ -170,7 +170,7 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
             if (alive.expired()) return;
             --asking_;
             if (!asleep && lacks_a_page(site, frames)) {
-                if (!entered_.contains(site.tid)) went_on_.insert(site.tid);
+                went_on_.insert(site.tid);
                 loops_.ask_again(site.tid, raw(site));
                 return ask_next();
             }
@@ -183,11 +183,12 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
 }
 
 // The kernel side copies no page that is not there, and where the system reclaims pages eagerly, one may not be: such a
-// stack does not lead to the thread's start, and the next one will, most likely.
+// stack does not lead to the thread's start, and the next one will, most likely. Of a loop that is known a part is
+// enough, and to ask again would leave what it does meanwhile undecided.
 bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames)
 {
-    return !sites_->knows(site) && !reaches_the_start(frames) && cut_stacks_.size() < max_cut_stacks &&
-           cut_stacks_[site]++ < cut_stacks_a_site;
+    return !entered_.contains(site.tid) && !sites_->knows(site) && !reaches_the_start(frames) &&
+           cut_stacks_.size() < max_cut_stacks && cut_stacks_[site]++ < cut_stacks_a_site;
 }
 
 // A worker that died over somebody's file answers with a single frame.
