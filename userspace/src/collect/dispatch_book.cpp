@@ -103,17 +103,22 @@ DispatchBundle DispatchBook::close(const lw_dispatch& closing)
 
 void DispatchBook::keep(DispatchBundle& ended)
 {
-    if (ended.samples.empty() || (recent_.size() >= max_open && !recent_.contains(ended.tid))) return;
-    auto& samples = recent_[ended.tid].samples;
+    if (ended.samples.empty()) return;
+    auto& samples = recent_of(ended.tid).samples;
     for (auto& sample : ended.samples) samples.push_back(std::move(sample));
     ended.samples.clear();
     while (samples.size() > max_samples) samples.pop_front();
 }
 
+DispatchBook::Recent& DispatchBook::recent_of(std::uint32_t tid)
+{
+    if (recent_.size() >= max_recent && !recent_.contains(tid)) recent_.erase(recent_.begin());
+    return recent_[tid];
+}
+
 void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
 {
-    if (recent_.size() >= max_open && !recent_.contains(tid)) return;
-    auto& blocked = recent_[tid].blocked;
+    auto& blocked = recent_of(tid).blocked;
     blocked.push_back(std::move(place));
     if (blocked.size() > max_samples) blocked.pop_front();
 }

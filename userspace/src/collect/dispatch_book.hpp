@@ -39,6 +39,7 @@ struct DispatchBundle {
 class DispatchBook {
 public:
     static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
+    static constexpr std::size_t max_recent = 16;  // threads, with up to 128 stacks each
 
     void add(SourceEvent event);
     // Belongs to the long block of its thread that comes next.
@@ -74,6 +75,7 @@ private:
         std::deque<SourceEvent> blocked;
     };
     void keep(DispatchBundle& ended);
+    Recent& recent_of(std::uint32_t tid);
     std::map<std::uint32_t, Recent> recent_;  // by tid
     std::vector<DispatchBundle> superseded_;
     std::uint64_t overflow_ = 0;

@@ -77,7 +77,8 @@ TrapCost measure_traps(const bpf_program* program, AttachRung rung)
     return cost;
 }
 
-// What arch/x86/kernel/uprobes.c emulates: push of a register, nop (endbr64 among them), calls and jumps.
+// What arch/x86/kernel/uprobes.c emulates: push of a register, nop, calls and jumps. All else counts as stepped,
+// endbr64 too: rather too dear a price than too low.
 bool is_stepped(const std::uint8_t (&code)[4])
 {
     const std::uint8_t first = code[0] == 0x41 ? code[1] : code[0];
