@@ -38,17 +38,24 @@ enum lw_verdict {
 };
 #define LW_SITES 16
 
+/* An iteration passed a place that nobody had judged yet: what it did until `since` and what it did from `left_ns` on
+ * are two iterations if the verdict says so. */
+struct lw_unsure {
+    __lw_u64 site; /* of `sites` */
+    __lw_u64 since, left_ns;
+};
+#define LW_UNSURE 4
+
 /* The kernel side's own slot for a loop that has none, and where its thread waits. The collector reads it through the
  * mapping, and stores verdicts. */
 struct lw_unprobed {
     struct lw_loop_slot slot; /* seq is odd during an iteration, all times are CLOCK_MONOTONIC ns */
     struct lw_site sites[LW_SITES];
     __lw_u32 site_count;
-    __lw_u32 unsure;         /* the iteration passed sites[unsure - 1] before anybody had judged it; 0: it did not */
-    __lw_u64 unsure_ns;      /* and left it then, */
-    __lw_u64 unsure_since;   /* having come there then */
+    __lw_u32 unsure_count; /* of `unsure`, in the order in which this iteration passed them */
+    struct lw_unsure unsure[LW_UNSURE];
     __lw_u64 next_given_up;  /* of `sites`, when there is no room */
-    __lw_u64 began_unsure;   /* it began there: it is one only if the verdict says so */
+    __lw_u64 began_unsure;   /* at the first of `unsure`: it is an iteration only if a verdict says so */
     __lw_u64 woke_ns;        /* from its last sleep in a place of its own */
     __lw_u64 awake_ns;       /* longest time without one; the collector sets it back */
     __lw_u64 polled_ns;      /* when it last entered a system call to idle in */

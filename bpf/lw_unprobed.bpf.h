@@ -187,55 +187,56 @@ static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 
 
 static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
 {
-    return site < LW_SITES && own->sites[site].verdict == LW_VERDICT_IDLE;
+    if (site >= LW_SITES) return false;
+    barrier_var(site); /* else it is compared after it has been widened, and the verifier forgets */
+    return own->sites[site & (LW_SITES - 1)].verdict == LW_VERDICT_IDLE;
 }
 
 static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
 {
     if (own->slot.seq & 1) return;
-    own->unsure = 0;
+    own->unsure_count = 0;
     own->began_unsure = 0;
     own->slot.start = now;
     own->slot.seq++;
 }
 
-/* Tells of one that is slow or held a long block; returns how long it lasted. */
-static __always_inline __u64 tell_iteration(struct lw_loop *loop, __u32 tid, const struct lw_unprobed *own, __u64 end,
-                                            __u64 now)
+/* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
+static __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
-    const struct lw_loop_slot *slot = &own->slot;
+    struct lw_loop_slot *slot = &own->slot;
     const __u64 lasted = end > slot->start ? end - slot->start : 0;
     const bool slow = lasted >= cfg_threshold_ns;
-    if (!slow && !(loop->seq == slot->seq && loop->long_blocks)) return lasted;
+
+    slot->busy_ticks += lasted;
+    if (lasted > slot->max_ticks) slot->max_ticks = lasted;
+    const __u32 bucket = lw_bucket_of(lasted);
+    if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
+    if (!slow && !(loop->seq == slot->seq && loop->long_blocks)) return 0;
     struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
-    if (!record) return lasted;
+    if (!record) return 0;
     record->slow = slow;
     if (own->resumed_seq == slot->seq) record->coroutine = own->resume;
     emit(record, sizeof(*record), 0);
-    return lasted;
+    return 0;
 }
 
 /* With --coroutines an iteration has parts, one a resume. Returns 1 if what ended was one for sure. */
 __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
     if (!loop || !own || !(own->slot.seq & 1)) return 0;
-    struct lw_loop_slot *slot = &own->slot;
-    if (own->unsure) {
-        if (idles_at(own, own->unsure - 1)) {
-            if (!own->began_unsure) tell_iteration(loop, tid, own, own->unsure_since, now);
-            slot->start = own->unsure_ns;
-        } else if (own->began_unsure) {
-            slot->seq++;
-            return 0;
-        }
+    bool began = !own->began_unsure;
+
+    for (__u32 i = 0; i < LW_UNSURE; i++) {
+        if (i >= own->unsure_count) break;
+        if (!idles_at(own, own->unsure[i].site)) continue;
+        if (began && own->unsure[i].since > own->slot.start) count_iteration(loop, own, tid, own->unsure[i].since, now);
+        if (own->unsure[i].left_ns > own->slot.start) own->slot.start = own->unsure[i].left_ns;
+        began = true;
     }
-    const __u64 lasted = tell_iteration(loop, tid, own, end, now);
-    slot->busy_ticks += lasted;
-    if (lasted > slot->max_ticks) slot->max_ticks = lasted;
-    const __u32 bucket = lw_bucket_of(lasted);
-    if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
-    slot->seq++;
-    return 1;
+    if (began) count_iteration(loop, own, tid, end, now);
+    own->slot.seq++;
+    return began;
 }
 
 static __always_inline void end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end,
@@ -244,27 +245,43 @@ static __always_inline void end_iteration(struct lw_loop *loop, struct lw_unprob
     if (end_part(loop, own, tid, end, now) == 1) own->slot.iterations++;
 }
 
+/* Those that turned out to be a callback's are of no more interest. */
+static __noinline int make_room(struct lw_unprobed *own)
+{
+    __u32 left = 0;
+
+    for (__u32 i = 0; i < LW_UNSURE; i++) {
+        if (own->sites[own->unsure[i].site & (LW_SITES - 1)].verdict == LW_VERDICT_BUSY) continue;
+        own->unsure[left & (LW_UNSURE - 1)] = own->unsure[i];
+        left++;
+    }
+    own->unsure_count = left;
+    return 0;
+}
+
 /* Leaves a place that nobody has judged yet, having come there at `since`. If the verdict will be that the loop idles
- * there, an iteration ended and another began: what comes next is watched as if. Of several such places in one
- * iteration the first counts until it is judged. */
-static __always_inline void leaves_unsure(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u32 site,
-                                          __u64 since, __u64 now)
+ * there, an iteration ended and another began: what comes next is watched as if. A callback may pass several: python's
+ * waits for a lock and for the GIL, and then epoll_wait in another place as there are threads now. */
+static __always_inline void leaves_unsure(struct lw_unprobed *own, __u32 site, __u64 since, __u64 now)
 {
     if (!(own->slot.seq & 1)) {
         begin_iteration(own, now);
         own->began_unsure = 1;
-    } else if (own->unsure) {
-        const __u32 verdict = own->sites[(own->unsure - 1) & (LW_SITES - 1)].verdict;
-        if (verdict == LW_VERDICT_NONE || verdict == LW_VERDICT_ASK) return;
-        if (verdict == LW_VERDICT_IDLE) {
-            end_iteration(loop, own, tid, since, now);
-            begin_iteration(own, now);
-            own->began_unsure = 1;
-        }
     }
-    own->unsure = site + 1;
-    own->unsure_since = since;
-    own->unsure_ns = now;
+    for (__u32 i = 0; i < LW_UNSURE; i++) {
+        if (i >= own->unsure_count) break;
+        struct lw_unsure *before = &own->unsure[i];
+        if (before->site != site || since - before->left_ns >= cfg_threshold_ns) continue;
+        before->left_ns = now; /* whatever lies between was not slow */
+        return;
+    }
+    if (own->unsure_count >= LW_UNSURE) make_room(own);
+    const __u32 at = own->unsure_count;
+    if (at >= LW_UNSURE) return lose(LW_LOSS_sites_overflow);
+    own->unsure[at].site = site;
+    own->unsure[at].since = since;
+    own->unsure[at].left_ns = now;
+    own->unsure_count = at + 1;
 }
 
 /* About to poll at a place of its own. Whether it will sleep nobody knows: if not, what follows is the next iteration,
@@ -333,7 +350,7 @@ static __always_inline void leaves_site(struct lw_loop *loop, __u32 tid, __u64 n
     const __u32 site = loop->site;
     if (!own || site >= LW_SITES) return;
     loop->site = LW_NO_SITE;
-    if (own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(loop, own, tid, site, loop->off_ns, now);
+    if (own->sites[site].verdict == LW_VERDICT_NONE) leaves_unsure(own, site, loop->off_ns, now);
 }
 
 #endif

@@ -27,7 +27,7 @@ int on_resume(struct pt_regs *ctx)
     struct lw_loop *loop = crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
     count_run(bpf_get_attach_cookie(ctx) ? LW_RUN_resume_stepped : LW_RUN_resume);
     struct lw_unprobed *own = loop && !loop->slot ? unprobed_of(loop) : NULL;
-    if (!own || !(own->slot.seq & 1) || own->unsure) return 0;
+    if (!own || !(own->slot.seq & 1) || own->unsure_count) return 0;
     struct lw_resume *outer = &own->resume;
     if (own->resumed_seq == own->slot.seq && is_nested(outer, ctx->sp)) return 0;
 

@@ -179,7 +179,7 @@ static __noinline int goes_idle(struct lw_loop *loop, struct task_struct *task, 
         idles(loop, own, tid, now);
         return 1;
     }
-    if (own->slot.seq & 1 && own->began_unsure && own->unsure == loop->site + 1) own->slot.seq++;
+    if (own->slot.seq & 1 && own->began_unsure && own->unsure[0].site == loop->site) own->slot.seq++;
     if (own->slot.seq & 1) return 0;
     /* Of a loop that has not been seen to idle yet, the verdict may come while it sleeps. */
     loop->off = LW_OFF_IDLE;

@@ -25,7 +25,7 @@ static __noinline int loop_waits(struct lw_loop *loop, struct task_struct *task,
     if (own->sites[site].verdict == LW_VERDICT_IDLE)
         polls(loop, own, tid, site, now);
     else if (own->sites[site].verdict == LW_VERDICT_NONE)
-        leaves_unsure(loop, own, tid, site, now, now);
+        leaves_unsure(own, site, now, now);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -227,12 +228,14 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
     }
     if (copy.found_hanging && copy.slot.seq == 1) copy.slot.start = 0;
-    if (copy.unsure == 0 || copy.unsure > LW_SITES || !(copy.slot.seq & 1)) return copy.slot;
-    const auto verdict = copy.sites[copy.unsure - 1].verdict;
-    if (verdict == LW_VERDICT_IDLE)
-        copy.slot.start = copy.unsure_ns;
-    else if (verdict != LW_VERDICT_BUSY || copy.began_unsure)
-        --copy.slot.seq;
+    if (!(copy.slot.seq & 1)) return copy.slot;
+    bool began = !copy.began_unsure;
+    for (const auto& unsure : std::span(copy.unsure).first(std::min(copy.unsure_count, lw_u32{LW_UNSURE}))) {
+        const auto verdict = copy.sites[unsure.site % LW_SITES].verdict;
+        if (verdict == LW_VERDICT_IDLE) copy.slot.start = std::max(copy.slot.start, unsure.left_ns);
+        began = verdict == LW_VERDICT_IDLE || (verdict == LW_VERDICT_BUSY && began);
+    }
+    if (!began) --copy.slot.seq;
     return copy.slot;
 }
 
