@@ -124,6 +124,12 @@ struct lw_loop {
     struct lw_rival rival;
 };
 
+/* A return address on the stack of a thread that blocked, and how far above its stack pointer it stands. */
+struct lw_caller {
+    __lw_u64 address, offset;
+};
+#define LW_CALLERS 4
+
 /* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
  * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
 struct lw_buffer {
@@ -135,7 +141,8 @@ struct lw_buffer {
         struct lw_dispatch dispatch;
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };
-    __lw_u64 sent; /* the stack went out with a single block */
+    __lw_u64 sent;                        /* the stack went out with a single block */
+    struct lw_caller callers[LW_CALLERS]; /* innermost first, libc's own among them; address 0: no more */
 };
 
 /* Steps that a loop's thread has traced and the ring has not yet: the way into the ring was most of what a step cost (a

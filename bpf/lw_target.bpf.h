@@ -117,6 +117,65 @@ __weak __noinline int read_stack(struct lw_stack *stack, struct lw_stack_room *t
     return 0;
 }
 
+/* Is this word an address behind a call? E8 with a displacement, or FF /2 in any of its lengths (Intel SDM, CALL). Not
+ * static, so that its branches are verified once. */
+__weak __noinline int returns_to(__u64 word)
+{
+    __u64 code;
+    if (word < 65536 || word >> 47 || bpf_probe_read_user(&code, sizeof(code), (void *)(word - 8))) return 0;
+#define CODE_BYTE(before) ((__u8)(code >> 8 * (8 - (before))))
+#define IS_FF_2(length) (CODE_BYTE(length) == 0xff && (CODE_BYTE((length)-1) & 0x38) == 0x10)
+    return CODE_BYTE(5) == 0xe8 || IS_FF_2(2) || IS_FF_2(3) || IS_FF_2(4) || IS_FF_2(6) || IS_FF_2(7);
+#undef IS_FF_2
+#undef CODE_BYTE
+}
+
+/* The first word from here on that is a return address. Of its own, as find_callers in one loop took the verifier
+ * 900,000 steps. */
+#define LW_CALLER_WORDS 64 /* glibc's waits on condition variables take 34 */
+__weak __noinline int next_caller(__u64 sp, __u32 from)
+{
+    for (__u32 i = 0; i < LW_CALLER_WORDS; i++) {
+        __u64 word;
+        if (i < from) continue;
+        if (bpf_probe_read_user(&word, sizeof(word), (void *)(sp + i * 8))) break;
+        if (returns_to(word)) return i;
+    }
+    return LW_CALLER_WORDS;
+}
+
+/* Who called, without unwinding: the innermost words of the stack that are return addresses. Some may be left from
+ * calls that have ended, or saved registers: they are the same the next time. */
+__weak __noinline int find_callers(struct lw_buffer *buffer)
+{
+    if (!buffer) return 0;
+    const __u64 sp = buffer->source.stack.registers.dwarf[LW_REG_RSP];
+    __u32 from = 0;
+    for (__u32 i = 0; i < LW_CALLERS; i++) {
+        struct lw_caller *caller = &buffer->callers[i];
+        const __u32 at = next_caller(sp, from);
+        caller->address = 0;
+        if (at >= LW_CALLER_WORDS) break;
+        caller->offset = at * 8;
+        if (bpf_probe_read_user(&caller->address, sizeof(caller->address), (void *)(sp + caller->offset))) break;
+        from = at + 1;
+    }
+    return 0;
+}
+
+__weak __noinline int has_callers(const struct lw_buffer *buffer, __u64 sp)
+{
+    if (!buffer) return 0;
+    for (__u32 i = 0; i < LW_CALLERS; i++) {
+        const struct lw_caller *caller = &buffer->callers[i];
+        __u64 word;
+        if (!caller->address) break;
+        if (bpf_probe_read_user(&word, sizeof(word), (void *)(sp + caller->offset)) || word != caller->address)
+            return 0;
+    }
+    return 1;
+}
+
 static __always_inline struct lw_buffer *buffer_of(const struct lw_loop *loop, __u32 index)
 {
     const __u32 key = loop->buffer * LW_BUFFERS + index;

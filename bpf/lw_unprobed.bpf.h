@@ -202,8 +202,9 @@ static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
 }
 
 /* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
-static __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
+__weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
+    if (!loop || !own) return 0;
     struct lw_loop_slot *slot = &own->slot;
     const __u64 lasted = end > slot->start ? end - slot->start : 0;
     const bool slow = lasted >= cfg_threshold_ns;

@@ -29,12 +29,13 @@ static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
     loop->rival.tid = loop->rival.waited_ns = 0;
 }
 
-/* A place is a syscall, the code that made it and how deep: the same wrapper called from two functions is two places. A
- * sleep that a signal interrupted goes on as restart_syscall: the same place. */
-static __always_inline bool same_place(const struct lw_source *source, long syscall, __u64 ip, __u64 sp)
+/* A place is a syscall, the code that made it, how deep, and who called: the same wrapper called from two lines is two
+ * places. A sleep that a signal interrupted goes on as restart_syscall: the same place. */
+static __always_inline bool same_place(const struct lw_buffer *buffer, long syscall, __u64 ip, __u64 sp)
 {
+    const struct lw_source *source = &buffer->source;
     return source->stack.registers.dwarf[LW_REG_RSP] == sp && source->stack.registers.dwarf[LW_REG_RIP] == ip &&
-           (source->syscall == syscall || syscall == NR_restart_syscall);
+           (source->syscall == syscall || syscall == NR_restart_syscall) && has_callers(buffer, sp);
 }
 
 /* The way from a descriptor to its file in the kernel's own tables, about ten reads; only for a place that is new to
@@ -95,6 +96,7 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
     read_task(&source->task, head->task);
     read_registers(&source->stack.registers, regs);
     read_stack(&source->stack, (void *)(buffer->raw + sizeof(*source)), head->stack_top);
+    find_callers(buffer);
 }
 
 /* Index of the place where the current thread is about to sleep; describes it if it is new to this dispatch. */
@@ -118,7 +120,7 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
             buffer->source.index = i;
             return i;
         }
-        if (same_place(&buffer->source, regs->orig_ax, regs->ip, regs->sp)) return i;
+        if (same_place(buffer, regs->orig_ax, regs->ip, regs->sp)) return i;
         if (!buffer->sent && (!shortest || buffer->source.total_ns < shortest->source.total_ns)) shortest = buffer;
     }
     /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */

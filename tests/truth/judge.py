@@ -22,6 +22,7 @@ EXPECTED = {
     "sleep": {"kind": "sleep", "call": "usleep", "calls": 1, "woken_by": "timer"},
     "page_edge": {"kind": "sleep", "call": "clock_nanosleep", "calls": 1, "woken_by": "timer"},
     "many_small_sleeps": {"kind": "sleep", "call": "usleep", "calls": 0, "spare": 1},
+    "two_callers": {"kind": "sleep", "call": "usleep", "calls": 2, "woken_by": "timer", "also_in": "sleep_shorter"},
     "fsync": {"kind": "file_io", "call": "fsync", "calls": None, "first": False},
     "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "cpu": {"kind": "cpu", "call": "", "calls": 0},
@@ -161,6 +162,8 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
         sources.sort(key=lambda s: s["kind"] != expected["kind"])
     if "also" in expected:
         want(any((s["kind"], s["call"]) == expected["also"] for s in sources), f"no source {expected['also']}")
+    if "also_in" in expected:
+        want(any(expected["also_in"] in symbols.function(frame) for s in sources for frame in s["stack"]), f"{expected['also_in']} is in no stack")
     if not sources:
         return wrong + ["no source"]
     cause = sources[0]

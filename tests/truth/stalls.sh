@@ -46,7 +46,7 @@ judge_case() {
 
 on_disk() { [[ $(stat -f -c %T "$work") != tmpfs ]]; }
 
-for kind in sleep page_edge many_small_sleeps fsync lock cpu pipe read_pipe network dns process system nested_wait file_lock page_fault mixed; do
+for kind in sleep page_edge two_callers many_small_sleeps fsync lock cpu pipe read_pipe network dns process system nested_wait file_lock page_fault mixed; do
     if [[ $kind =~ ^(fsync|page_fault)$ ]] && ! on_disk; then
         skip_check "$kind" "$work is a tmpfs: nothing there waits for a disk"
         continue
