@@ -17,8 +17,6 @@ enum {
 #undef LW_WAIT
 };
 
-#define FUTEX_COMMAND 0x7f
-#define FUTEX_WAIT_BITSET 9 /* glibc: condition variables and semaphores, never mutexes */
 #define IO_URING_GETEVENTS 1
 
 static __always_inline bool polls_for_events(long syscall)
@@ -45,7 +43,7 @@ static __always_inline bool waits_for_events(const struct pt_regs *regs)
 /* And those of a thread that is a loop: idle threads of a pool park on a condition variable. */
 static __always_inline bool may_idle(const struct pt_regs *regs)
 {
-    if (regs->orig_ax == NR_futex) return (regs->si & FUTEX_COMMAND) == FUTEX_WAIT_BITSET;
+    if (regs->orig_ax == NR_futex) return LW_MAY_PARK(regs->si, regs->dx, regs->r10);
     if (regs->orig_ax == NR_io_uring_enter || regs->orig_ax == NR_select || regs->orig_ax == NR_pselect6)
         return waits_for_events(regs);
     return regs->orig_ax == NR_restart_syscall || polls_for_events(regs->orig_ax);

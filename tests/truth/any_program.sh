@@ -80,10 +80,12 @@ stalls pool "sleep two_callers many_small_sleeps fsync lock cpu pipe read_pipe n
 for loop in epoll wandering poll ppoll select pselect uring uv event boost; do
     stalls "$loop" "${by_loop[*]}" "$fixtures/any_loop" --dir "$work" "$loop"
 done
+stalls followers "sleep lock" "$fixtures/any_loop" --threads 3 --dir "$work" followers
 judged=(--unstripped "$fixtures")
 stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads 2 --dir "$work" boost
 
 for threads in 1 2 4; do healthy "clean-asio-$threads" "$fixtures/any_loop" --threads "$threads" --dir "$work" asio; done
+healthy clean-followers-3 "$fixtures/any_loop" --threads 3 --dir "$work" followers
 healthy clean-boost-2 "$fixtures/any_loop" --threads 2 --dir "$work" boost
 for loop in epoll poll uring uv event; do healthy "clean-$loop" "$fixtures/any_loop" --dir "$work" "$loop"; done
 

@@ -17,9 +17,8 @@ constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
-constexpr std::size_t max_hanging = 256;                              // threads that sleep elsewhere, looked at
-constexpr std::uint64_t least_polls = 3;                              // before a thread that polls is taken for a loop
-constexpr std::uint32_t futex_command = 0x7f, futex_wait_bitset = 9;  // as in bpf/lw_unprobed.bpf.h
+constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
+constexpr std::uint64_t least_polls = 3;  // before a thread that polls is taken for a loop
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
 {
@@ -46,7 +45,7 @@ bool may_be_a_loops(const lw_sleeper& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
     if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
-    if (syscall == SYS_futex) return (sleeper.args[1] & futex_command) == futex_wait_bitset;
+    if (syscall == SYS_futex) return LW_MAY_PARK(sleeper.args[1], sleeper.args[2], sleeper.args[3]);
     if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 0;
     return waits_for_events(syscall);
 }
