@@ -53,16 +53,45 @@ static __always_inline void add_up(struct lw_sums *to, const struct lw_loop *loo
 }
 
 /* Before the sums begin anew: adds them to those of their iteration. */
-static __always_inline void keep_sums(struct lw_loop *loop)
+__weak __noinline int keep_sums(struct lw_loop *loop)
 {
+    if (!loop) return 0;
     __u64 iteration = 0;
-    bpf_probe_read_user(&iteration, sizeof(iteration),
-                        (void *)(loop->slot + offsetof(struct lw_loop_slot, iterations)));
+    const struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
+    if (own)
+        iteration = own->slot.iterations + 1;
+    else
+        bpf_probe_read_user(&iteration, sizeof(iteration),
+                            (void *)(loop->slot + offsetof(struct lw_loop_slot, iterations)));
     if (iteration == loop->iteration)
         add_up(&loop->earlier, loop);
     else
         __builtin_memset(&loop->earlier, 0, sizeof(loop->earlier));
     loop->iteration = iteration;
+    return 0;
+}
+
+/* Tells of an iteration that was held by many dispatches, none of which was slow. */
+__weak __noinline int tell_iteration(struct lw_loop *loop, __u32 tid, __u64 start, __u64 end, __u64 dispatches)
+{
+    if (!loop || end < start || end - start < cfg_threshold_ns || loop->slow_end_ns > start) return 0;
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
+    if (!buffer) return 0;
+    struct lw_iteration *record = &buffer->iteration;
+    begin_event(&record->event, LW_EVENT_ITERATION, sizeof(*record), loop, tid, bpf_ktime_get_ns());
+    keep_sums(loop);
+    record->event.seq = loop->seq;
+    record->start_ns = start;
+    record->end_ns = end;
+    record->dispatches = dispatches;
+    record->blocked_ns = loop->earlier.blocked_ns;
+    record->runq_ns = loop->earlier.runq_ns;
+    record->throttled_ns = loop->earlier.throttled_ns;
+    record->stopped_ns = loop->earlier.stopped_ns;
+    record->entered_ns = loop->entered_ns;
+    loop->iteration = 0; /* counted: not once more */
+    emit(record, sizeof(*record), 0);
+    return 0;
 }
 
 static __always_inline void add_sums(struct lw_dispatch *record, const struct lw_loop *loop)

@@ -69,6 +69,7 @@ struct lw_unprobed {
     __lw_u64 found_hanging;  /* the first iteration was going on when the loop was found: it is older than slot.start */
     __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */
+    __lw_u64 resumes;        /* in this iteration; slot.iteration_start is when it began, if any */
     __lw_u64 registers[21];  /* struct pt_regs: too large for the stack of a program that calls others */
 };
 
@@ -113,8 +114,7 @@ struct lw_loop {
     __lw_u32 places;
     __lw_u32 long_blocks; /* of at least the block threshold: announced already, so the dispatch must be closed */
 
-    /* sums of the dispatches before it in its iteration, which is the one that followed so many polls; of a loop with a
-     * slot */
+    /* sums of the dispatches before it in its iteration, which is the one that followed so many polls */
     __lw_u64 iteration;
     struct lw_sums earlier;
     __lw_u64 slow_end_ns; /* of the last slow dispatch */
@@ -145,6 +145,7 @@ struct lw_buffer {
         struct lw_sample sample;
         struct lw_waker_stack waker;
         struct lw_dispatch dispatch;
+        struct lw_iteration iteration;
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };
     __lw_u64 sent;                        /* the stack went out with a single block */

@@ -16,10 +16,15 @@ struct lw_slot_head {
     __u64 busy_ticks;
 };
 
+static __always_inline struct lw_unprobed *unprobed_of(const struct lw_loop *loop)
+{
+    return bpf_map_lookup_elem(&unprobed, &loop->buffer);
+}
+
 static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw_loop *loop)
 {
     if (!loop->slot) {
-        struct lw_unprobed *own = bpf_map_lookup_elem(&unprobed, &loop->buffer);
+        struct lw_unprobed *own = unprobed_of(loop);
         if (own) __builtin_memcpy(head, &own->slot, sizeof(*head));
         return own;
     }
@@ -29,16 +34,17 @@ static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw
 }
 
 /* The task of a dispatch with its await chain. A plain callback has none: id 0. */
-static __always_inline void read_task(struct lw_task_view *view, __u64 address)
+__weak __noinline int read_task(struct lw_task_view *view, __u64 address)
 {
     struct lw_task task;
     struct lw_frame frame;
 
+    if (!view) return 0;
     __builtin_memset(view, 0, sizeof(*view));
-    if (!address) return;
+    if (!address) return 0;
     if (bpf_probe_read_user(&task, sizeof(task), (void *)address)) {
         lose(LW_LOSS_task_unreadable);
-        return;
+        return 0;
     }
     view->id = task.id;
     view->parent_id = task.parent_id;
@@ -58,6 +64,7 @@ static __always_inline void read_task(struct lw_task_view *view, __u64 address)
         view->chain_length = i + 1;
         next = frame.awaiter;
     }
+    return 0;
 }
 
 static __always_inline void read_registers(struct lw_registers *to, const struct pt_regs *from)

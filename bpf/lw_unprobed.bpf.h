@@ -69,11 +69,6 @@ static __always_inline __u64 object_of(const struct pt_regs *regs)
     }
 }
 
-static __always_inline struct lw_unprobed *unprobed_of(const struct lw_loop *loop)
-{
-    return bpf_map_lookup_elem(&unprobed, &loop->buffer);
-}
-
 /* Reads the stack of the current thread, whose registers stand in the question, and sends that. Functions that are not
  * static are verified once, not once a call: a session starts 0.2 s sooner. */
 __weak __noinline int send_question(void)
@@ -190,13 +185,21 @@ static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
     return own->sites[site & (LW_SITES - 1)].verdict == LW_VERDICT_IDLE;
 }
 
-static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
+/* With --coroutines an iteration has parts, one a resume. */
+static __always_inline void begin_part(struct lw_unprobed *own, __u64 now)
 {
     if (own->slot.seq & 1) return;
     own->unsure_count = 0;
     own->began_unsure = 0;
     own->slot.start = now;
     own->slot.seq++;
+}
+
+static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
+{
+    if (own->slot.seq & 1) return;
+    own->slot.iteration_start = own->resumes = 0;
+    begin_part(own, now);
 }
 
 /* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
@@ -215,12 +218,13 @@ __weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *
     struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
     if (!record) return 0;
     record->slow = slow;
+    if (slow) loop->slow_end_ns = end;
     if (own->resumed_seq == slot->seq) record->coroutine = own->resume;
     emit(record, sizeof(*record), 0);
     return 0;
 }
 
-/* With --coroutines an iteration has parts, one a resume. Returns 1 if what ended was one for sure. */
+/* Returns 1 if what ended was one for sure. */
 __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
     if (!loop || !own || !(own->slot.seq & 1)) return 0;
@@ -241,7 +245,9 @@ __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __
 static __always_inline void end_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end,
                                           __u64 now)
 {
-    if (end_part(loop, own, tid, end, now) == 1) own->slot.iterations++;
+    if (end_part(loop, own, tid, end, now) != 1) return;
+    if (own->resumes > 1) tell_iteration(loop, tid, own->slot.iteration_start, end, own->resumes);
+    own->slot.iterations++;
 }
 
 /* Those that turned out to be a callback's are of no more interest. */

@@ -105,22 +105,9 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
 /* Of many dispatches: where one of them was slow, that has been told. */
 static __noinline int slow_iteration(struct pt_regs *ctx)
 {
-    const __u64 start = ARG3(ctx), end = ARG4(ctx);
     struct lw_loop *loop = current_loop();
-    if (!loop || !loop->slot || end < start || end - start < cfg_threshold_ns || loop->slow_end_ns > start) return 0;
     count_run(LW_RUN_slow_probe);
-    struct lw_iteration record = {.start_ns = start, .end_ns = end, .dispatches = ARG2(ctx)};
-    begin_event(&record.event, LW_EVENT_ITERATION, sizeof(record), loop, bpf_get_current_pid_tgid(),
-                bpf_ktime_get_ns());
-    keep_sums(loop);
-    record.event.seq = loop->seq;
-    record.blocked_ns = loop->earlier.blocked_ns;
-    record.runq_ns = loop->earlier.runq_ns;
-    record.throttled_ns = loop->earlier.throttled_ns;
-    record.stopped_ns = loop->earlier.stopped_ns;
-    record.entered_ns = loop->entered_ns;
-    loop->iteration = 0; /* counted: not once more */
-    emit(&record, sizeof(record), 0);
+    if (loop && loop->slot) tell_iteration(loop, bpf_get_current_pid_tgid(), ARG3(ctx), ARG4(ctx), ARG2(ctx));
     return 0;
 }
 

@@ -33,8 +33,10 @@ int on_resume(struct pt_regs *ctx)
 
     const __u64 now = bpf_ktime_get_ns();
     if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
+    if (!own->slot.iteration_start) own->slot.iteration_start = own->slot.start;
     end_part(loop, own, tid, now, now);
-    begin_iteration(own, now);
+    begin_part(own, now);
+    own->resumes++;
     outer->frame = ctx->di;
     outer->function = ctx->ip;
     outer->sp = ctx->sp;

@@ -22,7 +22,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
 {
-    if (loop->slot) keep_sums(loop);
+    keep_sums(loop);
     loop->seq = seq;
     loop->blocked_ns = loop->runq_ns = loop->throttled_ns = loop->stopped_ns = loop->other_blocked_ns = 0;
     loop->blocks = loop->preemptions = loop->places = loop->long_blocks = 0;
