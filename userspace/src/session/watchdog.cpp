@@ -64,8 +64,7 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const bool current = attachment.read(loop, slot) && slot.seq == *seq;
         const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
-        const auto iteration_ns =
-            current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
+        const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
         if (age_ns >= options_.overdue_ns) {
             sample(seen, loop.tid, book_.samples_of(loop.tid, seen.seq));
         } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
