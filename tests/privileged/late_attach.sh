@@ -82,3 +82,11 @@ watch becoming-session "$target"
 tell becoming exec
 check "a session ends when its target becomes another program, and says so" wait_until 5 has_record becoming-session \
     'of("target_end")[0]["reason"] == "exec" and r[-1]["type"] == "session_end" and r[-1]["reason"] == "target_end"'
+
+# --- a program without probes, busy: doctor waits for its loop as a session does ---
+start_fixture busy "$fixtures/any_loop" --dir "$work" epoll
+check "doctor finds its loop" grep -q '^ok *loops *1 running' <("$loopwatch" doctor -p "$target")
+watch busy-session "$target" --trace
+end_session
+check "and --trace, which has nothing to tell of it, says so" has_record busy-session 'any("--trace" in w for w in of("target_start")[0]["warnings"])'
+tell busy quit

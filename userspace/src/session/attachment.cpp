@@ -86,6 +86,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
         attachment->finder_.emplace(attachment->process_, kernel.unprobed(), worker,
                                     [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); });
         if (auto started = attachment->finder_->start(); !started) return started.error();
+        if (options.trace) attachment->warn("it carries no probes: --trace has nothing to tell of it");
     }
     if (attachment->process_.stopped())
         attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");

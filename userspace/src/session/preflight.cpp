@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -12,7 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "session/session.hpp"
+#include "session/loop_search.hpp"
 #include "stack/confinement.hpp"
 #include "util/text.hpp"
 
@@ -122,16 +121,6 @@ void print(const Check& check)
     if (!check.cure.empty()) fmt::print("{:<24} → {}\n", "", escape_terminal(check.cure));
 }
 
-// Loops of a program without probes are known once their stacks are unwound.
-void await_answers(SymbolWorker& worker)
-{
-    for (int round = 0; worker.pending() && round < 200; ++round) {
-        pollfd wait{worker.descriptor(), POLLIN, 0};
-        ::poll(&wait, 1, 50);
-        worker.poll();
-    }
-}
-
 ExitCode examine_process(pid_t pid)
 {
     const auto report = [](const Error& error) {
@@ -146,8 +135,9 @@ ExitCode examine_process(pid_t pid)
     if (!kernel) return report(kernel.error());
     auto attachment = Attachment::attach(pid, **kernel, **worker, {});
     if (!attachment) return report(attachment.error());
-    auto& target = **attachment;
-    await_answers(**worker);
+    Targets targets;
+    auto& target = *(targets[static_cast<std::uint32_t>(pid)] = std::move(*attachment));
+    find_loops(targets, **kernel, **worker, [](const Event&) {});
     print({"process", Verdict::ok, fmt::format("{} ({})", pid, target.comm()), ""});
     print({"probes", Verdict::ok,
            target.finder() ? "none: iterations of its loops are timed, not callbacks"

@@ -46,7 +46,6 @@ private:
     Session(SessionOptions options, Sink& sink);
     Result<void> attach_targets();
     void adopt(std::uint64_t now_ns);
-    void find_loops();
     Result<void> check_threads();
     Result<void> check_floor();
     void publish_start();

@@ -2,12 +2,11 @@
 //
 // The part of a session before detection is live: everything that can go wrong, goes wrong here.
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <algorithm>
 
 #include "analysis/calls.hpp"
-#include "collect/unprobed_loops.hpp"
+#include "session/loop_search.hpp"
 #include "session/session.hpp"
 #include "target/descendants.hpp"
 #include "util/duration.hpp"
@@ -15,14 +14,6 @@
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
-
-namespace {
-
-constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long the start waits for stacks that tell the loops
-constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
-constexpr std::uint64_t unsettled_ns = 200'000'000;   // if by then none is known
-
-}  // namespace
 
 Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
 {
@@ -76,42 +67,15 @@ Result<void> Session::attach_targets()
             for (const pid_t child : descendants(pid)) children_.born(child, 0);
         adopt(monotonic_ns());
     }
-    find_loops();
+    find_loops(targets_, *kernel_, *worker_, [this](const Event& event) {
+        if (early_.size() < max_records) early_.push_back(event);
+    });
     if (kernel_->rung() == AttachRung::none)
         warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
     if (kernel_->rung() == AttachRung::perf_pid)
         warnings_.push_back(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
     return {};
-}
-
-// Detection is live when the loops are known: those that wait by now and, of the rest, those that do within a moment.
-void Session::find_loops()
-{
-    const auto awake = [](const auto& target) { return target.second->finder() && target.second->finder()->awake(); };
-    const bool some_awake = std::any_of(targets_.begin(), targets_.end(), awake);
-    // Threads that are awake may poll without sleeping.
-    if (some_awake && kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
-    const auto start = monotonic_ns(), least = start + (some_awake ? settling_ns : 0), most = start + finding_ns;
-    const auto unsettled = [](const auto& target) {
-        const auto* finder = target.second->finder();
-        return finder && (finder->unanswered() || (finder->awake() && target.second->known_loops().empty()));
-    };
-    const auto settled = [&](std::uint64_t now) {
-        const bool waits =
-            worker_->pending() || (now < start + unsettled_ns && std::ranges::any_of(targets_, unsettled));
-        return now >= least && (!waits || now >= most);
-    };
-    for (auto now = start; !settled(now); now = monotonic_ns()) {
-        kernel_->drain(max_records, [this](const Event& event) {
-            if (const auto* wait = std::get_if<WaitEvent>(&event))
-                on(*wait);
-            else if (early_.size() < max_records)
-                early_.push_back(event);
-        });
-        wait_for_worker(5);
-    }
-    for (auto& [pid, target] : targets_) target->warn_of_blindness();
 }
 
 Result<void> Session::check_threads()
