@@ -24,6 +24,23 @@ for loop in boost uv event; do
     tell "$loop" quit
 done
 
+# The same of callbacks that spin: samples tell where they are.
+for loop in boost uv event; do
+    start_fixture "spins-$loop" "$fixtures/any_loop" --dir "$work" "$loop"
+    tell "spins-$loop" "go cpu 1 3000"
+    # Not a synchronisation: the time in which it is to begin to hang.
+    sleep 0.3
+    watch "spins-$loop-report" "$target"
+    wait_until 5 has_record "spins-$loop-report" 'len(of("stall")) > 0' || true
+    wait_output "spins-$loop" 10 '^done' || fail "$loop: not done"
+    wait_until 5 has_record "spins-$loop-report" 'len(of("slow_callback")) > 0' || true
+    end_session
+    check "$loop: one that spins since before the session is a stall, with what burns" has_record "spins-$loop-report" \
+        '(lambda s: not s["start_known"] and s["sources"][0]["kind"] == "cpu" and any("burn_cpu" in n for n in names(s["stack"])))(of("stall")[0])'
+    check "$loop: and one slow iteration once it has ended" has_record "spins-$loop-report" 'len(of("slow_callback")) == 1 and not any(v for k, v in r[-1]["lost"].items() if k != "switch_unseen")'
+    tell "spins-$loop" quit
+done
+
 for loop in boost uv event epoll; do
     start_fixture "rest-$loop" "$fixtures/any_loop" --threads 1 --parked 4 --dir "$work" "$loop"
     ask "rest-$loop" rest '^done'
@@ -50,4 +67,5 @@ watch spin-report "$spinning"
 end_session
 check "a thread that never waits is named in the warnings" has_record spin-report \
     "any('thread bash ($spinning) has not waited yet' in w for w in r[0]['warnings'])"
+check "and is no loop" has_record spin-report 'not of("target_start")[0]["loops"] and not of("stall")'
 stop "$spinning"

@@ -151,6 +151,7 @@ bool is_a_known_loop(const Frame& call)
                                                  "event_base_loop",
                                                  "ev_run",
                                                  "sd_event_run",
+                                                 "aeMain",
                                                  "aeProcessEvents",
                                                  "ngx_process_events_and_timers",
                                                  "asio::detail::scheduler::do_run_one",

@@ -127,6 +127,11 @@ std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
     return sleepers;
 }
 
+void UnprobedLoops::set_stack_end(std::uint32_t tid, std::uint64_t stack_end)
+{
+    if (auto* own = find(tid)) own->slot.stack_top = loop_frame(stack_end);
+}
+
 bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
                           std::optional<std::uint32_t> asleep, std::uint64_t stack_end)
 {

@@ -53,8 +53,9 @@ public:
     // `stack_end`: how far up its stack is worth copying; 0: unknown. False: it was known, or there is no room.
     bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
                std::uint64_t stack_end);
-    // The same of a thread that sleeps in a callback now, of a loop whose own waits nobody has seen.
+    // The same of a thread that hangs in a callback now, of a loop whose own waits nobody has seen.
     bool enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end);
+    void set_stack_end(std::uint32_t tid, std::uint64_t stack_end);
     void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
     // A question that could not be answered, to be put again when the thread waits there again.
     void ask_again(std::uint32_t tid, const lw_site& site);

@@ -29,6 +29,14 @@ std::string warning_lines(const std::vector<std::string>& warnings, const TextCo
     return text;
 }
 
+// One that hangs has none that has ended.
+std::string ended_text(std::uint64_t count, bool probed)
+{
+    const auto* const what = probed ? "dispatch" : "iteration";
+    if (count == 0) return fmt::format("no {} ended", what);
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : probed ? "es" : "s");
+}
+
 // "ring_full 2, stack_budget 7"; zeros are no news.
 std::string counts_text(const Counts& counts)
 {
@@ -73,9 +81,10 @@ std::string LoopTotals::text() const
     std::string text;
     for (const auto& [key, total] : loops_) {
         const bool probed = total.probed;
-        text += fmt::format("  loop {} of {}: {} {}, {:.1f} % busy, longest {}{}\n", total.name, total.comm,
-                            probed ? total.dispatches : total.iterations, probed ? "dispatches" : "iterations",
-                            percent(total.busy_ns, total.interval_ns), format_duration(total.longest_ns),
+        const auto ended = probed ? total.dispatches : total.iterations;
+        text += fmt::format("  loop {} of {}: {}, {:.1f} % busy{}{}\n", total.name, total.comm,
+                            ended_text(ended, probed), percent(total.busy_ns, total.interval_ns),
+                            ended ? ", longest " + format_duration(total.longest_ns) : "",
                             probed ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;
@@ -124,10 +133,12 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
     std::string text = context.style.strong(fmt::format("{} watched ({}): {}\n", format_duration(end.duration_ns),
                                                         escape_terminal(end.reason), counts_text(end.counts)));
     text += loops.text();
-    text +=
-        fmt::format("  {}: {}, p50 {}, p90 {}, p99 {}, longest {}\n", loops.any_probed() ? "dispatches" : "iterations",
-                    end.dispatches, format_duration(end.dispatch_ns.p50), format_duration(end.dispatch_ns.p90),
-                    format_duration(end.dispatch_ns.p99), format_duration(end.dispatch_ns.max));
+    text += fmt::format("  {}", ended_text(end.dispatches, loops.any_probed()));
+    if (end.dispatches)
+        text += fmt::format(": p50 {}, p90 {}, p99 {}, longest {}", format_duration(end.dispatch_ns.p50),
+                            format_duration(end.dispatch_ns.p90), format_duration(end.dispatch_ns.p99),
+                            format_duration(end.dispatch_ns.max));
+    text += "\n";
     text += fmt::format("  lost: {}\n  suppressed: {}\n", counts_text(end.lost), counts_text(end.suppressed));
     text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
                         format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),

@@ -59,6 +59,7 @@ public:
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
+    LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(std::uint64_t slot, std::uint32_t tid);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);

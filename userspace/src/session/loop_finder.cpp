@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "session/captured_stack.hpp"
 #include "target/memory.hpp"
@@ -17,8 +18,9 @@ constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
-constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
-constexpr std::uint64_t least_polls = 3;  // before a thread that polls is taken for a loop
+constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
+constexpr std::size_t max_hanging = 256;             // threads that sleep elsewhere, looked at
+constexpr std::uint64_t least_polls = 3;             // before a thread that polls is taken for a loop
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
 {
@@ -102,6 +104,7 @@ void LoopFinder::on(const WaitEvent& event)
 {
     went_on_.erase(event.head.event.tid);
     running_.erase(event.head.event.tid);
+    if (suspects_.erase(event.head.event.tid)) loops_.withdraw(event.head.event.tid);
     ask(event.head.event.tid, event.head, event.stack);
 }
 
@@ -149,9 +152,59 @@ void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& fram
     if (entered_.contains(tid)) return;
     if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
     if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
+    convict(tid);
+}
+
+void LoopFinder::convict(std::uint32_t tid)
+{
     entered_.insert(tid);
     hanging_.insert(tid);
+    running_.erase(tid);
     on_loop_(tid);
+}
+
+// A thread that spins has its stack in use: only a sample tells where it is, and samples are taken of loops.
+bool LoopFinder::suspect(std::uint32_t tid)
+{
+    if (entered_.contains(tid) || !loops_.enter_hanging(process_.pid(), tid, no_end)) return false;
+    suspects_.insert(tid);
+    if (process_.has_thread(static_cast<pid_t>(tid))) return true;
+    clear_suspects();
+    return false;
+}
+
+// The kernel side copies no page that is not there, and libuv keeps 12 KiB of events on its stack, most of them never
+// touched. Read from outside, what lies above has not changed as long as the callback has not returned.
+std::vector<std::uint8_t> LoopFinder::whole_stack(const SampleEvent& event) const
+{
+    auto stack = event.stack;
+    lw_stack above = {};
+    const auto rest = copy_stack(above, event.head.stack.base + stack.size(), 0, Memory(process_.pid()));
+    stack.insert(stack.end(), rest.begin(), rest.end());
+    stack.resize(std::min<std::size_t>(stack.size(), LW_STACK_BYTES));
+    return stack;
+}
+
+void LoopFinder::on(const SampleEvent& event)
+{
+    const auto tid = event.head.event.tid;
+    if (!suspects_.contains(tid) || event.stack.empty() || asking_ >= max_asking) return;
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), event.head.stack, whole_stack(event)),
+                   [this, tid, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (hangs_in_a_callback(frames) && suspects_.erase(tid)) {
+                           loops_.set_stack_end(tid, end_of(frames));
+                           convict(tid);
+                       }
+                       ask_next();
+                   });
+}
+
+void LoopFinder::clear_suspects()
+{
+    for (const auto tid : std::exchange(suspects_, {})) loops_.withdraw(tid);
 }
 
 void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
@@ -274,6 +327,7 @@ void LoopFinder::forget(std::uint32_t tid)
     entered_.erase(tid);
     went_on_.erase(tid);
     hanging_.erase(tid);
+    suspects_.erase(tid);
     sites_->forget(tid);
     loops_.forget(tid);
 }

@@ -40,6 +40,11 @@ public:
     bool unanswered() const { return !went_on_.empty(); }
     // Threads that have been running since the start without one wait: if they poll, it is in a way that nobody sees.
     std::vector<std::uint32_t> never_waiting() const;
+    // Takes one of those for a loop until its samples have been looked at; false: no room, or it has ended.
+    bool suspect(std::uint32_t tid);
+    void on(const SampleEvent& event);
+    // Those that no sample has shown in a callback are no loops, as far as is known.
+    void clear_suspects();
     // Has this thread shown that it is a loop, beyond a single wait?
     bool proven(std::uint32_t tid) const;
     const WaitSites& sites() const { return *sites_; }
@@ -49,6 +54,8 @@ private:
     void ask_where_it_hangs(const lw_sleeper& sleeper);
     std::optional<std::vector<std::uint8_t>> stack_of(const lw_sleeper& sleeper, lw_stack& stack) const;
     void enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames);
+    void convict(std::uint32_t tid);
+    std::vector<std::uint8_t> whole_stack(const SampleEvent& event) const;
     void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
              std::optional<lw_sleeper> asleep = {});
     bool still_sleeps(const lw_sleeper& asleep) const;
@@ -63,7 +70,7 @@ private:
     SymbolWorker& worker_;
     std::function<void(std::uint32_t tid)> on_loop_;
     bool awake_ = false;
-    std::set<std::uint32_t> entered_, went_on_, hanging_;
+    std::set<std::uint32_t> entered_, went_on_, hanging_, suspects_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
     std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
     std::deque<lw_sleeper> sleepers_;     // to be asked about
