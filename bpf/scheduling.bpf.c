@@ -110,30 +110,30 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     struct pt_regs *regs = (void *)scratch->registers;
     if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
 
-    struct lw_buffer *shortest = NULL;
+    struct lw_buffer *chosen = NULL, *shortest = NULL;
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         struct lw_buffer *buffer = buffer_of(loop, i);
         if (!buffer) return LW_NO_PLACE;
         if (i >= loop->places) {
             loop->places = i + 1;
-            describe_place(ctx, buffer, task, regs, head, state);
             buffer->source.index = i;
-            return i;
+            chosen = buffer;
+            break;
         }
         if (same_place(buffer, regs->orig_ax, regs->ip, regs->sp)) return i;
         if (!buffer->sent && (!shortest || buffer->source.total_ns < shortest->source.total_ns)) shortest = buffer;
     }
     /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */
-    if (shortest) {
-        const __u32 i = shortest->source.index & (LW_SOURCES - 1);
-        loop->other_blocked_ns += shortest->source.total_ns;
+    if (!chosen) {
         lose(LW_LOSS_sources_overflow);
-        describe_place(ctx, shortest, task, regs, head, state);
-        shortest->source.index = i;
-        return i;
+        if (!shortest) return LW_NO_PLACE;
+        loop->other_blocked_ns += shortest->source.total_ns;
+        chosen = shortest;
     }
-    lose(LW_LOSS_sources_overflow);
-    return LW_NO_PLACE;
+    const __u32 index = chosen->source.index & (LW_SOURCES - 1);
+    describe_place(ctx, chosen, task, regs, head, state);
+    chosen->source.index = index;
+    return index;
 }
 
 /* Time for which the cgroups of a task were out of their CPU quota, over all CPUs; nearest ones only. */

@@ -77,7 +77,7 @@ judged=()
 stalls pool "sleep two_callers many_small_sleeps fsync lock cpu pipe read_pipe network dns process system nested_wait file_lock page_fault mixed" \
     "$fixtures/any_loop" --threads 2 --dir "$work" asio
 # The rest of the kinds differ in nothing that a loop could change.
-for loop in epoll wandering poll ppoll select pselect uring uv event boost; do
+for loop in epoll wandering poll ppoll select pselect uring aio uv event boost; do
     stalls "$loop" "${by_loop[*]}" "$fixtures/any_loop" --dir "$work" "$loop"
 done
 stalls followers "sleep lock" "$fixtures/any_loop" --threads 3 --dir "$work" followers
