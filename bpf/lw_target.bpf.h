@@ -18,7 +18,8 @@ struct lw_slot_head {
 
 static __always_inline struct lw_unprobed *unprobed_of(const struct lw_loop *loop)
 {
-    return bpf_map_lookup_elem(&unprobed, &loop->buffer);
+    const __u32 key = loop->buffer; /* 6.1 takes no key out of the argument of a global function */
+    return bpf_map_lookup_elem(&unprobed, &key);
 }
 
 static __always_inline bool read_slot(struct lw_slot_head *head, const struct lw_loop *loop)
