@@ -34,6 +34,30 @@ static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end
     buffer->sent = 1;
 }
 
+static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
+{
+    if (site >= LW_SITES) return false;
+    barrier_var(site); /* else it is compared after it has been widened, and the verifier forgets */
+    return own->sites[site & (LW_SITES - 1)].verdict == LW_VERDICT_IDLE;
+}
+
+/* With --coroutines an iteration has parts, one a resume. */
+static __always_inline void begin_part(struct lw_unprobed *own, __u64 now)
+{
+    if (own->slot.seq & 1) return;
+    own->unsure_count = 0;
+    own->began_unsure = 0;
+    own->slot.start = now;
+    own->slot.seq++;
+}
+
+static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
+{
+    if (own->slot.seq & 1) return;
+    own->slot.iteration_start = own->resumes = 0;
+    begin_part(own, now);
+}
+
 /* The thread runs, yet its switch-in was not seen: 1 of 500 blocks in a VM under load, where ftrace missed it too, now
  * and then together with its waking. A block ended when its waker said so, else by now at the latest; a wait for a CPU
  * counts as running. */
@@ -41,6 +65,13 @@ static __always_inline void came_back_unseen(struct lw_loop *loop, __u32 tid, __
 {
     if (loop->off != LW_OFF_IDLE && (loop->off != LW_OFF_BLOCKED || !loop->wake_ns)) lose(LW_LOSS_switch_unseen);
     if (loop->off == LW_OFF_BLOCKED) end_block(loop, tid, loop->wake_ns ? loop->wake_ns : now, now);
+    /* An iteration that nobody saw begin would be seen by nobody: a callback of 250 ms was. */
+    struct lw_unprobed *own = loop->off == LW_OFF_IDLE && loop->wake_ns ? unprobed_of(loop) : NULL;
+    if (own && !loop->slot && idles_at(own, loop->site)) {
+        own->slot.idle_ticks += loop->wake_ns - loop->off_ns;
+        own->slot.poll_since = 0;
+        begin_iteration(own, loop->wake_ns);
+    }
     loop->off = LW_OFF_NOT;
 }
 

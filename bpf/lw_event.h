@@ -154,7 +154,8 @@ struct lw_file {
 struct lw_rival {
     __lw_u32 pid, tid; /* tid 0: not seen */
     char comm[LW_COMM_BYTES];
-    __lw_u64 waited_ns;
+    __lw_u64 waited_ns;  /* for it, less for others */
+    __lw_u64 longest_ns; /* of all waits */
 };
 
 /* One entry into a coroutine's body, of a program that knows nothing of us. Its stack pointer tells its activation: a
@@ -185,7 +186,7 @@ struct lw_dispatch {
     __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
-    struct lw_rival rival;        /* of the longest wait for a CPU */
+    struct lw_rival rival;        /* who had the CPU meanwhile */
     struct lw_resume coroutine;   /* whose resume this part of an iteration began with */
     struct lw_task_view task;
 };
@@ -269,7 +270,7 @@ struct lw_step {
 LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 232 + sizeof(struct lw_task_view), "layout of lw_dispatch");
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 240 + sizeof(struct lw_task_view), "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),

@@ -178,30 +178,6 @@ static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 
     return 0;
 }
 
-static __always_inline bool idles_at(const struct lw_unprobed *own, __u32 site)
-{
-    if (site >= LW_SITES) return false;
-    barrier_var(site); /* else it is compared after it has been widened, and the verifier forgets */
-    return own->sites[site & (LW_SITES - 1)].verdict == LW_VERDICT_IDLE;
-}
-
-/* With --coroutines an iteration has parts, one a resume. */
-static __always_inline void begin_part(struct lw_unprobed *own, __u64 now)
-{
-    if (own->slot.seq & 1) return;
-    own->unsure_count = 0;
-    own->began_unsure = 0;
-    own->slot.start = now;
-    own->slot.seq++;
-}
-
-static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
-{
-    if (own->slot.seq & 1) return;
-    own->slot.iteration_start = own->resumes = 0;
-    begin_part(own, now);
-}
-
 /* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
 __weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
@@ -311,6 +287,7 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
     end_iteration(loop, own, tid, now, now);
     loop->off = LW_OFF_IDLE;
     loop->off_ns = now;
+    loop->wake_ns = 0;
     own->slot.poll_since = now;
     own->sites[loop->site & (LW_SITES - 1)].ends++;
 }

@@ -187,18 +187,37 @@ TEST_CASE("the first wait that was seen may have been a callback's")
 {
     WaitSites sites;
     const auto nested = at(epoll_wait, 0x6000, 9);
-    const std::initializer_list<Call> inner = {{"io_poll", 0x11, 0x7000}, {"uv_run", 0x21, 0x7800},
+    const std::initializer_list<Call> inner = {{"io_poll", 0x11, 0x7000}, {"run", 0x21, 0x7800},
                                                {"spawn", 0x51, 0x8000},   {"io_poll", 0x12, 0x9000},
-                                               {"uv_run", 0x21, 0x9800},  {"main", 0x41, 0x9f00}};
+                                               {"run", 0x21, 0x9800},     {"main", 0x41, 0x9f00}};
     CHECK(sites.judge(nested, stack(inner)).front().idle);
-    const auto verdicts =
-        sites.judge(at(epoll_wait, 0x8f00, 5),
-                    stack({{"io_poll", 0x11, 0x9000}, {"uv_run", 0x21, 0x9800}, {"main", 0x41, 0x9f00}}));
+    const auto verdicts = sites.judge(
+        at(epoll_wait, 0x8f00, 5), stack({{"io_poll", 0x11, 0x9000}, {"run", 0x21, 0x9800}, {"main", 0x41, 0x9f00}}));
     REQUIRE(verdicts.size() == 2);
     CHECK(verdicts[0].idle);
     CHECK(verdicts[1].site == nested);
     CHECK_FALSE(verdicts[1].idle);
     CHECK_FALSE(sites.idles_at(nested));
+}
+
+TEST_CASE("a known loop that its own callback runs is nested, whoever waits first")
+{
+    const auto in_a_script = stack({{"", 0x11, 0x7000},
+                                    {"processEventsWhileBlocked", 0x21, 0x7800},
+                                    {"lua_pcall", 0x51, 0x8000},
+                                    {"", 0x12, 0x9000},
+                                    {"aeMain", 0x22, 0x9800},
+                                    {"main", 0x41, 0x9f00}});
+    WaitSites sites;
+    CHECK(runs_a_loop_inside(in_a_script));
+    CHECK(hangs_in_a_callback(in_a_script));
+    CHECK_FALSE(sites.judge(at(epoll_wait, 0x6000, 5), in_a_script).front().idle);
+    // One function of a loop calls another.
+    CHECK_FALSE(runs_a_loop_inside(
+        stack({{"aeProcessEvents", 0x12, 0x9000}, {"aeMain", 0x22, 0x9800}, {"main", 0x41, 0x9f00}})));
+    CHECK_FALSE(runs_a_loop_inside(stack({{"QEventDispatcherUNIX::processEvents", 0x12, 0x9000},
+                                          {"QEventLoop::processEvents", 0x22, 0x9400},
+                                          {"QEventLoop::exec", 0x32, 0x9800}})));
 }
 
 TEST_CASE("a loop that is started again elsewhere is a loop still")

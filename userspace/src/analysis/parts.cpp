@@ -131,6 +131,7 @@ Source run_queue_source(std::uint64_t duration_ns, const DispatchFacts& facts)
 {
     auto source = plain_source(Kind::run_queue, duration_ns);
     source.count = facts.preemptions;
+    if (facts.longest_runq_ns) source.longest_ns = std::min(facts.longest_runq_ns, duration_ns);
     if (facts.rival) source.args.emplace_back("preempted_by", facts.rival->comm);
     if (facts.rival) source.args.emplace_back("preempted_by_pid", std::to_string(facts.rival->pid));
     return source;

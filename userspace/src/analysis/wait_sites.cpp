@@ -140,23 +140,50 @@ Relation relation_of(const WaitSite& our_site, const std::vector<Frame>& ours, c
     return Relation::inside;
 }
 
-// Functions of libraries that run a loop; what they call below its wait are callbacks.
+// Functions of libraries that run a loop; what they call below its wait are callbacks. Those that call each other have
+// one name here.
+struct KnownLoop {
+    std::string_view function, loop;
+};
+constexpr KnownLoop known_loops[] = {
+    {"g_main_context_iteration", "g_main_context_iteration"},
+    {"g_main_loop_run", "g_main_loop_run"},
+    {"QEventLoop::exec", "QEventLoop::exec"},
+    {"QEventDispatcherUNIX::processEvents", "QEventDispatcherUNIX::processEvents"},
+    {"uv_run", "uv_run"},
+    {"event_base_loop", "event_base_loop"},
+    {"ev_run", "ev_run"},
+    {"sd_event_run", "sd_event_run"},
+    {"aeMain", "ae"},
+    {"aeProcessEvents", "ae"},
+    {"processEventsWhileBlocked", "ae"},
+    {"ngx_process_events_and_timers", "ngx_process_events_and_timers"},
+    {"asio::detail::scheduler::do_run_one", "asio"},
+    {"boost::asio::detail::scheduler::do_run_one", "asio"},
+};
+
+// Empty: of none that is known.
+std::string_view loop_of(const Frame& call)
+{
+    const auto* known = std::ranges::find(known_loops, plain_name(call.function), &KnownLoop::function);
+    return known == std::end(known_loops) ? std::string_view() : known->loop;
+}
+
 bool is_a_known_loop(const Frame& call)
 {
-    static constexpr std::string_view loops[] = {"g_main_context_iteration",
-                                                 "g_main_loop_run",
-                                                 "QEventLoop::exec",
-                                                 "QEventDispatcherUNIX::processEvents",
-                                                 "uv_run",
-                                                 "event_base_loop",
-                                                 "ev_run",
-                                                 "sd_event_run",
-                                                 "aeMain",
-                                                 "aeProcessEvents",
-                                                 "ngx_process_events_and_timers",
-                                                 "asio::detail::scheduler::do_run_one",
-                                                 "boost::asio::detail::scheduler::do_run_one"};
-    return std::ranges::find(loops, plain_name(call.function)) != std::end(loops);
+    return !loop_of(call).empty();
+}
+
+// A known loop that was run by a callback of the same one: redis serves clients from within a script that takes long.
+bool is_nested(const std::vector<Frame>& calls)
+{
+    for (std::size_t inner = 0; inner + 2 < calls.size(); ++inner) {
+        const auto loop = loop_of(calls[inner]);
+        if (loop.empty() || loop_of(calls[inner + 1]) == loop) continue;
+        const auto again = [&](const Frame& call) { return loop_of(call) == loop; };
+        if (std::any_of(calls.begin() + static_cast<std::ptrdiff_t>(inner) + 2, calls.end(), again)) return true;
+    }
+    return false;
 }
 
 bool waits_for_one_thing(const std::vector<Frame>& stack)
@@ -170,7 +197,13 @@ bool waits_for_one_thing(const std::vector<Frame>& stack)
 bool hangs_in_a_callback(const std::vector<Frame>& stack)
 {
     const auto calls = real_calls(stack);
-    return !calls.empty() && !is_a_known_loop(calls.front()) && std::ranges::any_of(calls, is_a_known_loop);
+    if (calls.empty()) return false;
+    return is_nested(calls) || (!is_a_known_loop(calls.front()) && std::ranges::any_of(calls, is_a_known_loop));
+}
+
+bool runs_a_loop_inside(const std::vector<Frame>& stack)
+{
+    return is_nested(real_calls(stack));
 }
 
 bool reaches_the_start(const std::vector<Frame>& stack)
@@ -284,7 +317,7 @@ bool WaitSites::is_of_a_pool(const Known& park) const
 bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised)
 {
     const bool lone = site.object == lone_poll;
-    bool idle = !known.one_thing, like_others = false;
+    bool idle = !known.one_thing && !is_nested(known.calls), like_others = false;
     for (auto other = sites_.lower_bound({site.tid}); idle && other != sites_.end() && other->first.tid == site.tid;
          ++other) {
         if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;

@@ -37,6 +37,8 @@ struct SiteVerdict {
 
 // Does a callback of a loop that is known by the name of its function stand there? Of a stack whose thread sleeps.
 bool hangs_in_a_callback(const std::vector<Frame>& stack);
+// Does it wait in a known loop that a callback of the same loop runs?
+bool runs_a_loop_inside(const std::vector<Frame>& stack);
 // Does libc stand at its outer end, which called main or the thread's function?
 bool reaches_the_start(const std::vector<Frame>& stack);
 // Where a stack ends, as far as it could be unwound to the thread's start; 0: unknown.

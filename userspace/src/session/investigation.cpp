@@ -165,6 +165,7 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.blocked_ns = closing.blocked_ns;
     facts.runq_ns = closing.runq_ns;
     facts.throttled_ns = closing.throttled_ns;
+    facts.longest_runq_ns = closing.rival.longest_ns;
     if (closing.rival.tid) facts.rival = Waker{closing.rival.pid, closing.rival.tid, closing.rival.comm, {}};
     facts.stopped_ns = closing.stopped_ns;
     facts.other_blocked_ns = closing.other_blocked_ns;

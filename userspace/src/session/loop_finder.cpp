@@ -215,23 +215,25 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
     // Of a thread that runs no loop yet: when it waits again.
     if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
     ++asking_;
-    worker_.unwind(
-        captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-        [this, site, argument = wait.args[0], asleep = std::move(asleep),
-         alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-            if (alive.expired()) return;
-            --asking_;
-            if (!asleep && lacks_a_page(site, frames)) {
-                went_on_.insert(site.tid);
-                loops_.ask_again(site.tid, raw(site));
-                return ask_next();
-            }
-            answer(site, argument, frames);
-            // At the start only: later a wait in a callback is nothing special.
-            if (asleep && !waits_for_events(site.syscall) && hangs_in_a_callback(frames) && still_sleeps(*asleep))
-                enter_hanging(site.tid, frames);
-            ask_next();
-        });
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
+                   [this, site, argument = wait.args[0], asleep = std::move(asleep),
+                    alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (!asleep && lacks_a_page(site, frames)) {
+                           went_on_.insert(site.tid);
+                           loops_.ask_again(site.tid, raw(site));
+                           return ask_next();
+                       }
+                       answer(site, argument, frames);
+                       if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames))
+                           enter_hanging(site.tid, frames);
+                       // At the start only: later a wait in a callback is nothing special.
+                       const bool hangs =
+                           waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
+                       if (asleep && hangs && still_sleeps(*asleep)) enter_hanging(site.tid, frames);
+                       ask_next();
+                   });
 }
 
 // The kernel side copies no page that is not there, and where the system reclaims pages eagerly, one may not be: such a

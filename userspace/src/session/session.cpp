@@ -208,7 +208,10 @@ void Session::on(const WakeEvent&)
 void Session::on(const ExitEvent& event)
 {
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
-    if (auto* target = find(event.head.pid)) target->remove_loop(event.head.tid, event.head.loop_id);
+    if (auto* target = find(event.head.pid)) {
+        for (auto& stats : statistics_.look(*target, event.head.time_ns)) reporter_.publish(stats);
+        target->remove_loop(event.head.tid, event.head.loop_id);
+    }
     watchdog_->forget(event.head.tid);
 }
 
