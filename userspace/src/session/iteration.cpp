@@ -19,12 +19,20 @@ void take_out(BlockFacts& block, DispatchFacts& facts)
 }
 
 // Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
-// together were not.
-Iteration parted_by(const BlockFacts& block, const DispatchFacts& facts, std::uint64_t threshold_ns)
+// together were not. Of a single sleep it is known when it was, so which of the two parts was: if it is the first, it
+// is what is told.
+Iteration parted_by(const BlockFacts& block, DispatchFacts& facts, std::uint64_t threshold_ns)
 {
     const auto lasted_ns = facts.end_ns - std::min(facts.end_ns, facts.start_ns);
     const auto awake_ns = lasted_ns - std::min(lasted_ns, block.total_ns);
-    return awake_ns < threshold_ns ? Iteration::none : Iteration::unclear;
+    if (awake_ns < threshold_ns) return Iteration::none;
+    if (block.count != 1 || block.last_start_ns < facts.start_ns) return Iteration::unclear;
+    const auto before_ns = block.last_start_ns - facts.start_ns;
+    const auto after_ns = awake_ns - std::min(awake_ns, before_ns);
+    if (after_ns >= threshold_ns) return Iteration::unclear;
+    if (before_ns < threshold_ns) return Iteration::none;
+    facts.end_ns = block.last_start_ns;
+    return Iteration::real;
 }
 
 }  // namespace
@@ -38,9 +46,12 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
         if (block.syscall < 0 || block.count == 0) continue;
         const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);
         if (!sites.idles_at(site)) continue;
-        if (block.last_start_ns < facts.end_ns) return parted_by(block, facts, threshold_ns);
+        if (block.last_start_ns < facts.end_ns)
+            if (const auto parted = parted_by(block, facts, threshold_ns); parted != Iteration::real) return parted;
         take_out(block, facts);
     }
+    for (auto& block : facts.blocks_by_place)
+        if (block.count == 1 && block.last_start_ns >= facts.end_ns) take_out(block, facts);
     std::erase_if(facts.long_blocks, [&](const SingleBlock& single) {
         const auto& block = facts.blocks_by_place[single.place];
         return block.syscall >= 0 &&
