@@ -121,8 +121,8 @@ class UnknownWakers:
         return self.left >= 0
 
 
-def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
-    """What a report says otherwise than it was."""
+def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine, unpolled):
+    """What a report says otherwise than it was. It may be too long by `unpolled`."""
     expected = EXPECTED[stall["kind"]]
     wrong = []
 
@@ -139,7 +139,7 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine):
         others = 10_000_000  # the client has its answer before the injector has let go of the rest of the iteration
     # A client is told late when it has no CPU.
     shorter = 10_000_000 if stall["kind"].startswith(("redis", "nginx", "memcached")) else within
-    want(-shorter <= report["duration_ns"] - lasted <= within + queued + others, f"lasted {lasted} ns, not {report['duration_ns']}")
+    want(-shorter <= report["duration_ns"] - lasted <= within + queued + others + unpolled, f"lasted {lasted} ns, not {report['duration_ns']}")
     late = 1_000_000 + others
     want(-max(late, shorter) <= report["mono_ns"] - stall["end"] <= late + queued, f"ended at {stall['end']}, not {report['mono_ns']}")
     want(sum(report["breakdown"].values()) == report["duration_ns"],
@@ -228,14 +228,16 @@ def judge_case(arguments):
             report[-1]["lost"].pop(name, None)
     if len(truth) != arguments.count:
         problems.append(f"the fixture committed {len(truth)} stalls, not {arguments.count}")
-    for stall, reports in pairs:
+    for index, (stall, reports) in enumerate(pairs):
         if len(reports) != 1:
             problems.append(f"{stall['task']}: reported {len(reports)} times")
             continue
         calls = [r for r in report if r["type"] == "blocking_call" and r["tid"] == reports[0]["tid"]
                  and r["dispatch_seq"] == reports[0]["dispatch_seq"]]
         worst = max(worst, abs(reports[0]["duration_ns"] - (stall["end"] - stall["start"])))
-        wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers, arguments.tier, arguments.coroutine)
+        # A server that is busy at first polls without sleeping: its first iteration may be told a fifth of the threshold too long (README).
+        unpolled = report[0]["threshold_ns"] // 4 if index == 0 and EXPECTED[arguments.kind].get("foreign") else 0
+        wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers, arguments.tier, arguments.coroutine, unpolled)
         problems += [f"{stall['task']}: {what}" for what in wrong]
         right += not wrong
     problems += [f"reported, but it was not committed: {r['verdict']}" for r in extra]
