@@ -8,37 +8,29 @@
 need_bpf
 need_program "$loopwatch" "$fixtures/any_loop"
 
-for loop in boost uv event; do
-    start_fixture "$loop" "$fixtures/any_loop" --dir "$work" "$loop"
-    tell "$loop" "go sleep 1 2500"
+# hangs_already LOOP KIND MS SOURCE FUNCTION: a session that begins when the stall goes on tells it while it does, and once it has ended.
+hangs_already() {
+    local loop=$1 kind=$2 name=$1-$2
+    start_fixture "$name" "$fixtures/any_loop" --dir "$work" "$loop"
+    tell "$name" "go $kind 1 $3"
     # Not a synchronisation: the time in which it is to begin to hang.
     sleep 0.3
-    watch "$loop-report" "$target"
-    wait_until 5 has_record "$loop-report" 'len(of("stall")) > 0' || true
-    wait_output "$loop" 10 '^done' || fail "$loop: not done"
-    wait_until 5 has_record "$loop-report" 'len(of("slow_callback")) > 0' || true
+    watch "$name-report" "$target"
+    wait_until 5 has_record "$name-report" 'len(of("stall")) > 0' || true
+    wait_output "$name" 10 '^done' || fail "$name: not done"
+    wait_until 5 has_record "$name-report" 'len(of("slow_callback")) > 0' || true
     end_session
-    check "$loop: what hangs since before the session is a stall of at least so long, with its stack" has_record "$loop-report" \
-        '(lambda s: not s["start_known"] and s["sources"][0]["kind"] == "sleep" and any("sleep_too_long" in n for n in names(s["stack"])))(of("stall")[0])'
-    check "$loop: and one slow iteration once it has ended" has_record "$loop-report" 'len(of("slow_callback")) == 1'
-    tell "$loop" quit
-done
+    check "$loop, $kind: what hangs since before the session is a stall of at least so long, with its stack" has_record "$name-report" \
+        "(lambda s: not s['start_known'] and s['sources'][0]['kind'] == '$4' and any('$5' in n for n in names(s['stack'])))(of('stall')[0])"
+    check "$loop, $kind: and one slow iteration once it has ended, with nothing lost" has_record "$name-report" \
+        'len(of("slow_callback")) == 1 and not any(v for k, v in r[-1]["lost"].items() if k != "switch_unseen")'
+    tell "$name" quit
+}
 
-# The same of callbacks that spin: samples tell where they are.
+# One that spins is found by samples.
 for loop in boost uv event; do
-    start_fixture "spins-$loop" "$fixtures/any_loop" --dir "$work" "$loop"
-    tell "spins-$loop" "go cpu 1 3000"
-    # Not a synchronisation: the time in which it is to begin to hang.
-    sleep 0.3
-    watch "spins-$loop-report" "$target"
-    wait_until 5 has_record "spins-$loop-report" 'len(of("stall")) > 0' || true
-    wait_output "spins-$loop" 10 '^done' || fail "$loop: not done"
-    wait_until 5 has_record "spins-$loop-report" 'len(of("slow_callback")) > 0' || true
-    end_session
-    check "$loop: one that spins since before the session is a stall, with what burns" has_record "spins-$loop-report" \
-        '(lambda s: not s["start_known"] and s["sources"][0]["kind"] == "cpu" and any("burn_cpu" in n for n in names(s["stack"])))(of("stall")[0])'
-    check "$loop: and one slow iteration once it has ended" has_record "spins-$loop-report" 'len(of("slow_callback")) == 1 and not any(v for k, v in r[-1]["lost"].items() if k != "switch_unseen")'
-    tell "spins-$loop" quit
+    hangs_already "$loop" sleep 2500 sleep sleep_too_long
+    hangs_already "$loop" cpu 3000 cpu burn_cpu
 done
 
 for loop in boost uv event epoll; do

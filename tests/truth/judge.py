@@ -235,8 +235,8 @@ def judge_case(arguments):
         calls = [r for r in report if r["type"] == "blocking_call" and r["tid"] == reports[0]["tid"]
                  and r["dispatch_seq"] == reports[0]["dispatch_seq"]]
         worst = max(worst, abs(reports[0]["duration_ns"] - (stall["end"] - stall["start"])))
-        # A server that is busy at first polls without sleeping: its first iteration may be told a fifth of the threshold and a tick of the watchdog too long (README).
-        unpolled = report[0]["threshold_ns"] // 4 if index == 0 and EXPECTED[arguments.kind].get("foreign") else 0
+        # A server that is busy at first polls without sleeping: its first iteration may be told a fifth of the threshold too long (README).
+        unpolled = report[0]["threshold_ns"] // 5 if index == 0 and EXPECTED[arguments.kind].get("foreign") else 0
         wrong = wrong_in(stall, reports[0], calls, symbols, unknown_wakers, arguments.tier, arguments.coroutine, unpolled)
         problems += [f"{stall['task']}: {what}" for what in wrong]
         right += not wrong

@@ -35,7 +35,7 @@ struct SiteVerdict {
     bool idle = false;  // the loop's own
 };
 
-// Does a callback of a loop that is known by the name of its function stand there? Of a stack whose thread sleeps.
+// Does a callback of a loop that is known by the name of its function stand there?
 bool hangs_in_a_callback(const std::vector<Frame>& stack);
 // Does it wait in a known loop that a callback of the same loop runs?
 bool runs_a_loop_inside(const std::vector<Frame>& stack);
