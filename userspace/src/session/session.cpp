@@ -107,10 +107,12 @@ void Session::wait()
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
     ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
 
-    worker_->poll();
-    if (auto reason = signals_.take()) {
-        interrupted_ = true;
-        end_reason_ = std::move(*reason);
+    if (waits[1].revents) worker_->poll();
+    if (waits[2].revents) {
+        if (auto reason = signals_.take()) {
+            interrupted_ = true;
+            end_reason_ = std::move(*reason);
+        }
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;

@@ -7,8 +7,9 @@ namespace loopwatch {
 
 void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
 {
-    next_ns_ = now_ns + tick_ns;
+    due_ns_ = now_ns + rest_ns_;
     const auto found = look(targets, now_ns);
+    next_ns_ = std::max(due_ns_, now_ns + tick_ns);
     idle_ticks_ = found == Activity::busy ? 0 : idle_ticks_ + 1;
     if (found == Activity::busy || (found == Activity::still && idle_ticks_ < 2)) return;
     // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
@@ -21,12 +22,11 @@ void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
     }
 }
 
-// Most that wake rest again at once (a timer, ten times a second, of a server without work), and there is nothing to do
-// before a dispatch is a fifth of the threshold old.
+// Most that wake rest again at once: a timer, ten times a second, of a server without work.
 void Watchdog::wake(std::uint64_t now_ns)
 {
     idle_ticks_ = 0;
-    if (!next_ns_) next_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
+    if (!next_ns_) next_ns_ = now_ns + rest_ns_;
 }
 
 Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
@@ -37,8 +37,9 @@ Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 }
 
 // The busiest of the target's loops. One without a slot of its own is known to sleep; one with a slot may be between
-// two dispatches, and go on without a context switch. Where seq has not changed, and tells of no dispatch, there is
-// nothing more to read.
+// two dispatches, and go on without a context switch. One that slept only between many dispatches will be back before
+// it is worth a wake, which costs as much as a tick. Where seq has not changed, and tells of no dispatch, there is nothing
+// more to read.
 Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     auto most = Activity::asleep;
@@ -46,13 +47,13 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const auto seq = attachment.seq(loop);
         if (!seq || loop.tid == 0) continue;
         auto& seen = seen_[loop.tid];
-        const bool changed = seen.seq != *seq, runs = *seq & 1;
+        const bool changed = seen.seq != *seq, runs = *seq & 1, many = *seq - seen.seq > 2;
         if (changed) {
             seen.seq = *seq;
             seen.since_ns = now_ns;
             seen.told_ns = options_.threshold_ns;
         }
-        if (runs)
+        if (runs || many)
             most = Activity::busy;
         else if (!attachment.sleeps(loop))
             most = std::max(most, changed ? Activity::busy : Activity::still);
@@ -65,6 +66,7 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
         const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
+        due_ns_ = std::min(due_ns_, std::min(runs ? start_ns : now_ns, iteration_ns) + options_.overdue_ns);
         if (age_ns >= options_.overdue_ns) {
             sample(seen, loop.tid, book_.samples_of(loop.tid, seen.seq));
         } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {

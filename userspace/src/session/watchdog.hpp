@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops each tick, finds dispatches that grow old, samples the CPU of their threads
-// until they end, and tells those past the threshold: then, and at twice, four times … its age. While all loops are
-// idle it asks to be stopped; the kernel side wakes the session when one runs again.
+// Watchdog: looks at the slots of all loops at least each fifth of the threshold, each tick once one has a dispatch that
+// is old, samples the CPU of their threads until they end, and tells those past the threshold: then, and at twice, four
+// times … its age. While all loops are idle it asks to be stopped; the kernel side wakes the session when one runs again.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -37,7 +38,10 @@ public:
     static constexpr std::uint64_t tick_ns = 10'000'000;
 
     Watchdog(const WatchdogOptions& options, Kernel& kernel, const DispatchBook& book)
-        : options_(options), kernel_(kernel), book_(book)
+        : options_(options),
+          rest_ns_(std::clamp(options.threshold_ns / 5, tick_ns, 5 * tick_ns)),
+          kernel_(kernel),
+          book_(book)
     {
     }
 
@@ -64,6 +68,7 @@ private:
     void sample(Seen& seen, std::uint32_t tid, std::size_t samples);
 
     WatchdogOptions options_;
+    std::uint64_t rest_ns_;  // between two looks at loops whose dispatches are young
     Kernel& kernel_;
     const DispatchBook& book_;
     std::map<std::uint32_t, Seen> seen_;  // by tid
@@ -71,6 +76,7 @@ private:
     std::vector<std::uint32_t> old_iterations_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
+    std::uint64_t due_ns_ = 0;   // of the present look: the earliest moment at which a dispatch is to be sampled
     unsigned idle_ticks_ = 0;
 };
 

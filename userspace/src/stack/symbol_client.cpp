@@ -87,6 +87,7 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
         pollfd ready = {events_.raw(), POLLIN, 0};
         if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
         pump();
+        watch();
     }
     auto result = std::move(*scanned_);
     scanned_.reset();
@@ -247,7 +248,6 @@ void SymbolClient::pump()
                 alive = false;
         if (!alive || stuck()) worker_lost();
     }
-    watch();
 }
 
 bool SymbolClient::stuck()
