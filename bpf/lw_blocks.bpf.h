@@ -7,6 +7,13 @@
 
 #include "lw_target.bpf.h"
 
+static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
+{
+    const int blocked = (off == LW_OFF_BLOCKED) - (loop->off == LW_OFF_BLOCKED);
+    if (blocked) __sync_fetch_and_add(&crowd_blocked[tid % LW_CROWD], blocked);
+    loop->off = off;
+}
+
 static __always_inline void end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u64 now)
 {
     const __u64 lasted = end - loop->off_ns;
@@ -58,21 +65,35 @@ static __always_inline void begin_iteration(struct lw_unprobed *own, __u64 now)
     begin_part(own, now);
 }
 
-/* The thread runs, yet its switch-in was not seen: 1 of 500 blocks in a VM under load, where ftrace missed it too, now
- * and then together with its waking. A block ended when its waker said so, else by now at the latest; a wait for a CPU
- * counts as running. */
-static __always_inline void came_back_unseen(struct lw_loop *loop, __u32 tid, __u64 now)
+/* When did the thread, which runs, come on the CPU? The scheduler's own book tells, for the classes that keep it; as of
+ * the last tick if the thread is not about to leave. */
+#define SCHED_NORMAL 0u
+#define SCHED_BATCH 3u
+#define SCHED_IDLE 5u
+static __always_inline __u64 on_cpu_since(const struct task_struct *task, __u64 now)
 {
+    const __u32 policy = task->policy;
+    if (policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE) return now;
+    return now - (task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime);
+}
+
+/* The thread runs, yet its switch-in was not seen: 1 of 500 blocks in a VM under load, where ftrace missed it too, now
+ * and then together with its waking. A block ended when its waker said so, else when the thread came back; then a wait
+ * for a CPU counts as blocked. An iteration that nobody saw begin would be seen by nobody: a callback of 250 ms was. */
+static __always_inline void came_back_unseen(struct lw_loop *loop, const struct task_struct *task, __u32 tid,
+                                             __u64 now)
+{
+    __u64 back = on_cpu_since(task, now);
+    if (back < loop->off_ns || back > now) back = loop->off_ns;
     if (loop->off != LW_OFF_IDLE && (loop->off != LW_OFF_BLOCKED || !loop->wake_ns)) lose(LW_LOSS_switch_unseen);
-    if (loop->off == LW_OFF_BLOCKED) end_block(loop, tid, loop->wake_ns ? loop->wake_ns : now, now);
-    /* An iteration that nobody saw begin would be seen by nobody: a callback of 250 ms was. */
-    struct lw_unprobed *own = loop->off == LW_OFF_IDLE && loop->wake_ns ? unprobed_of(loop) : NULL;
-    if (own && !loop->slot && idles_at(own, loop->site)) {
-        own->slot.idle_ticks += loop->wake_ns - loop->off_ns;
+    if (loop->off == LW_OFF_BLOCKED) end_block(loop, tid, loop->wake_ns ? loop->wake_ns : back, now);
+    struct lw_unprobed *own = loop->off == LW_OFF_IDLE && !loop->slot ? unprobed_of(loop) : NULL;
+    if (own && idles_at(own, loop->site)) {
+        own->slot.idle_ticks += back - loop->off_ns;
         own->slot.poll_since = 0;
-        begin_iteration(own, loop->wake_ns);
+        begin_iteration(own, back);
     }
-    loop->off = LW_OFF_NOT;
+    goes_off(loop, tid, LW_OFF_NOT);
 }
 
 static __always_inline void add_up(struct lw_sums *to, const struct lw_loop *loop)

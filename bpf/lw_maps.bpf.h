@@ -56,7 +56,6 @@ struct lw_question {
         struct lw_wait wait;
         __u8 raw[sizeof(struct lw_wait) + LW_STACK_BYTES + 4096];
     };
-    __u64 registers[21]; /* struct pt_regs of a thread that blocks */
 };
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -70,7 +70,6 @@ struct lw_unprobed {
     __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */
     __lw_u64 resumes;        /* in this iteration; slot.iteration_start is when it began, if any */
-    __lw_u64 registers[21];  /* struct pt_regs: too large for the stack of a program that calls others */
 };
 
 /* Places asked about, of threads that run no loop as far as is known. */
@@ -102,6 +101,13 @@ struct lw_loop {
     __lw_u32 pid;
     __lw_u32 buffer; /* its index in `batches` and `unprobed` and, times LW_BUFFERS, in `places` */
 
+    /* off the CPU since; these stand beside the above, as a switch needs no more of a loop that idles */
+    __lw_u64 off_ns, wake_ns;
+    __lw_u32 off;   /* enum lw_off */
+    __lw_u32 place; /* where it is blocked; LW_NO_PLACE */
+    __lw_u32 site;  /* the same as an index of lw_unprobed's sites; LW_NO_SITE */
+    __lw_u32 reserved;
+
     /* Where the scheduler's view begins: what passed of a dispatch before `seen_ns` is unknown. A thread whose first
      * switch is one out ran since it was entered; one that comes in first was away, nobody knows why. 0: no switch yet,
      * so it runs. */
@@ -119,12 +125,6 @@ struct lw_loop {
     struct lw_sums earlier;
     __lw_u64 slow_end_ns; /* of the last slow dispatch */
 
-    /* off the CPU since */
-    __lw_u64 off_ns, wake_ns;
-    __lw_u32 off;   /* enum lw_off */
-    __lw_u32 place; /* where it is blocked; LW_NO_PLACE */
-    __lw_u32 site;  /* the same as an index of lw_unprobed's sites; LW_NO_SITE */
-    __lw_u32 reserved;
     __lw_u64 throttled_before_ns; /* throttled time of its cgroups when it lost the CPU */
     struct lw_waker waker;
     struct lw_rival rival;

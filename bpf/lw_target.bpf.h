@@ -68,6 +68,12 @@ __weak __noinline int read_task(struct lw_task_view *view, __u64 address)
     return 0;
 }
 
+/* The user's registers of a thread in the kernel, read where they are: a copy of them all took 30 ns of each sleep. */
+static __always_inline const struct pt_regs *registers_of(struct task_struct *task)
+{
+    return (const void *)bpf_task_pt_regs(task);
+}
+
 static __always_inline void read_registers(struct lw_registers *to, const struct pt_regs *from)
 {
     to->dwarf[0] = from->ax;

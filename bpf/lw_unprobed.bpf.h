@@ -164,14 +164,12 @@ static __always_inline bool is_stranger(__u32 pid)
     return unprobed_pids[pid % LW_CROWD] && bpf_map_lookup_elem(&targets, &pid);
 }
 
-/* It may wait for events: asks about the place, once. Its registers are put into the question, not on the stack. */
+/* It may wait for events: asks about the place, once. */
 static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid)
 {
-    const __u32 cpu = bpf_get_smp_processor_id(), one = 1;
-    struct lw_question *scratch = bpf_map_lookup_elem(&questions, &cpu);
-    if (!scratch) return 0;
-    struct pt_regs *regs = (void *)scratch->registers;
-    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)) || !waits_for_events(regs)) return 0;
+    const __u32 one = 1;
+    const struct pt_regs *regs = registers_of(task);
+    if (!waits_for_events(regs)) return 0;
     const struct lw_site_key key = {tid, regs->orig_ax, regs->ip, regs->sp, object_of(regs)};
     if (bpf_map_update_elem(&asked, &key, &one, BPF_NOEXIST)) return 0;
     ask(regs, pid, tid, bpf_ktime_get_ns());
@@ -285,7 +283,7 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
         !(loop->seq == own->slot.seq && loop->stopped_ns >= cfg_threshold_ns))
         own->slot.seq++;
     end_iteration(loop, own, tid, now, now);
-    loop->off = LW_OFF_IDLE;
+    goes_off(loop, tid, LW_OFF_IDLE);
     loop->off_ns = now;
     loop->wake_ns = 0;
     own->slot.poll_since = now;
@@ -306,7 +304,7 @@ static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u6
         begin_iteration(own, now);
     }
     own->slot.poll_since = 0;
-    loop->off = LW_OFF_NOT;
+    goes_off(loop, tid, LW_OFF_NOT);
     return true;
 }
 
@@ -315,9 +313,7 @@ static __noinline int woke_unseen(struct lw_loop *loop, struct task_struct *task
 {
     struct lw_unprobed *own = unprobed_of(loop);
     if (!own || own->slot.seq) return 0;
-    struct pt_regs *regs = (void *)own->registers;
-    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return 0;
-    const __u32 site = known_site(own, regs);
+    const __u32 site = known_site(own, registers_of(task));
     if (site < own->site_count && idles_at(own, site)) {
         own->woke_ns = bpf_ktime_get_ns();
         begin_iteration(own, own->woke_ns);

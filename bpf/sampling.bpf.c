@@ -17,13 +17,11 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
     const __u32 tid = bpf_get_current_pid_tgid();
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
     struct lw_slot_head head;
-    struct pt_regs regs;
     if (!loop || !read_slot(&head, loop) || !(head.seq & 1)) return 0;
     count_run(LW_RUN_sample);
 
     /* The user's registers, also when the sample hit the kernel (a long write, a page fault). */
-    void *user = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-    if (bpf_probe_read_kernel(&regs, sizeof(regs), user)) return 0;
+    const struct pt_regs *regs = registers_of(bpf_get_current_task_btf());
     struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_SAMPLE);
     if (!buffer) return 0;
     struct lw_sample *sample = &buffer->sample;
@@ -32,7 +30,7 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
     begin_event(&sample->event, LW_EVENT_SAMPLE, 0, loop, tid, now);
     sample->event.seq = head.seq;
     read_task(&sample->task, head.task);
-    read_registers(&sample->stack.registers, &regs);
+    read_registers(&sample->stack.registers, regs);
     read_stack(&sample->stack, (void *)(buffer->raw + sizeof(*sample)), head.stack_top);
     emit_loop_stack(buffer, &sample->event, &sample->stack, sizeof(*sample), true, now);
     return 0;

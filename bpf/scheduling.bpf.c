@@ -72,7 +72,7 @@ static __always_inline bool read_path(struct lw_file *to, const struct pt_regs *
 }
 
 static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, struct task_struct *task,
-                                           struct pt_regs *regs, const struct lw_slot_head *head, __u32 state)
+                                           const struct pt_regs *regs, const struct lw_slot_head *head, __u32 state)
 {
     struct lw_source *source = &buffer->source;
 
@@ -103,13 +103,7 @@ static __always_inline void describe_place(void *ctx, struct lw_buffer *buffer, 
 static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct task_struct *task,
                                       const struct lw_slot_head *head, __u32 state)
 {
-    const __u32 cpu = bpf_get_smp_processor_id();
-    struct lw_question *scratch = bpf_map_lookup_elem(&questions, &cpu);
-    if (!scratch) return LW_NO_PLACE;
-    /* Not on the stack: kernels before 6.13 allow 512 bytes to a program and all it calls together. */
-    struct pt_regs *regs = (void *)scratch->registers;
-    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task))) return LW_NO_PLACE;
-
+    const struct pt_regs *regs = registers_of(task);
     struct lw_buffer *chosen = NULL, *shortest = NULL;
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         struct lw_buffer *buffer = buffer_of(loop, i);
@@ -180,9 +174,9 @@ static __noinline int goes_idle(struct lw_loop *loop, struct task_struct *task, 
 {
     struct lw_unprobed *own = unprobed_of(loop);
     if (!own) return 1;
-    struct pt_regs *regs = (void *)own->registers;
+    const struct pt_regs *regs = registers_of(task);
     loop->site = LW_NO_SITE;
-    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)) || !may_idle(regs)) return 0;
+    if (!may_idle(regs)) return 0;
     const __u64 now = bpf_ktime_get_ns();
     loop->site = site_of(loop, own, tid, regs, now);
     if (loop->site != LW_NO_SITE && own->sites[loop->site & (LW_SITES - 1)].verdict == LW_VERDICT_BUSY)
@@ -194,7 +188,7 @@ static __noinline int goes_idle(struct lw_loop *loop, struct task_struct *task, 
     if (own->slot.seq & 1 && own->began_unsure && own->unsure[0].site == loop->site) own->slot.seq++;
     if (own->slot.seq & 1) return 0;
     /* Of a loop that has not been seen to idle yet, the verdict may come while it sleeps. */
-    loop->off = LW_OFF_IDLE;
+    goes_off(loop, tid, LW_OFF_IDLE);
     loop->off_ns = now;
     loop->wake_ns = 0;
     return 1;
@@ -210,8 +204,7 @@ static __always_inline struct lw_loop *loop_of(__u32 tid)
 static __always_inline bool held_in_a_call(struct lw_loop *loop, struct task_struct *task, __u32 state)
 {
     if (!(state & TASK_TRACED)) return false;
-    const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-    const long syscall = BPF_CORE_READ(regs, orig_ax);
+    const long syscall = registers_of(task)->orig_ax;
     return syscall >= 0 && (loop->slot || !polls_for_events(syscall));
 }
 
@@ -223,7 +216,7 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     struct lw_slot_head head;
 
     if (!loop->seen_ns) loop->seen_ns = loop->entered_ns;
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, task, tid, bpf_ktime_get_ns());
     const bool sleeps = !preempted && state & (TASK_SLEEPING | TASK_HALTED);
     if (!loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, task, tid)) return;
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
@@ -234,11 +227,11 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     loop->waker.tid = loop->waker.depth = 0;
     loop->throttled_before_ns = throttled_time(task);
     if (!sleeps) {
-        loop->off = LW_OFF_PREEMPTED;
+        goes_off(loop, tid, LW_OFF_PREEMPTED);
     } else if (state & TASK_HALTED && !held_in_a_call(loop, task, state)) {
-        loop->off = LW_OFF_STOPPED;
+        goes_off(loop, tid, LW_OFF_STOPPED);
     } else {
-        loop->off = LW_OFF_BLOCKED;
+        goes_off(loop, tid, LW_OFF_BLOCKED);
         loop->place = place_of(ctx, loop, task, &head, state);
     }
 }
@@ -269,7 +262,7 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct 
         waited_for_cpu(loop, task, before, now - woken);
         end_block(loop, tid, woken, now);
     }
-    loop->off = LW_OFF_NOT;
+    goes_off(loop, tid, LW_OFF_NOT);
     leaves_site(loop, tid, now);
 }
 
@@ -283,7 +276,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *out = loop_of(prev_tid);
     if (out) {
         program = LW_RUN_switch_loop;
-        send_batch_of(out);
+        if (out->slot) send_batch_of(out);
         switched_out(ctx, out, prev_tid, prev, preempted, prev_state);
     } else {
         const __u32 pid = prev->tgid;
@@ -306,16 +299,14 @@ static __always_inline void send_waker_stack(struct lw_loop *loop, __u32 tid, __
 {
     struct task_struct *task = bpf_get_current_task_btf();
     struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_WAKER);
-    struct pt_regs regs;
 
     if (!buffer || task->flags & PF_KTHREAD || !loop->waker.tid) return;
-    if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return;
     struct lw_waker_stack *record = &buffer->waker;
     __builtin_memset(record, 0, sizeof(*record));
     begin_event(&record->event, LW_EVENT_WAKER, 0, loop, tid, now);
     record->waker_pid = loop->waker.pid;
     record->waker_tid = loop->waker.tid;
-    read_registers(&record->stack.registers, &regs);
+    read_registers(&record->stack.registers, registers_of(task));
     read_stack(&record->stack, (void *)(buffer->raw + sizeof(*record)), 0);
     if (record->stack.bytes) emit_with_stack(buffer, &record->event, &record->stack, sizeof(*record), true, now);
 }
@@ -327,11 +318,10 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_sched_waking, struct task_struct *task)
 {
     const __u32 tid = task->pid;
-    struct lw_loop *loop = loop_of(tid);
-    if (!loop || (loop->off != LW_OFF_BLOCKED && loop->off != LW_OFF_IDLE) || loop->wake_ns) return 0;
+    struct lw_loop *loop = crowd_blocked[tid % LW_CROWD] ? loop_of(tid) : NULL;
+    if (!loop || loop->off != LW_OFF_BLOCKED || loop->wake_ns) return 0;
     count_run(LW_RUN_waking);
     loop->wake_ns = bpf_ktime_get_ns();
-    if (loop->off == LW_OFF_IDLE) return 0;
     if (loop->wake_ns - loop->off_ns < cfg_block_threshold_ns) return 0;
 
     const __u64 id = bpf_get_current_pid_tgid();

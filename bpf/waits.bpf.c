@@ -16,10 +16,10 @@ static __noinline int loop_waits(struct lw_loop *loop, struct task_struct *task,
 {
     struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
     if (!own) return 0;
-    struct pt_regs *regs = (void *)own->registers;
-    if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)) || !may_idle(regs)) return 0;
+    const struct pt_regs *regs = registers_of(task);
+    if (!may_idle(regs)) return 0;
     const __u64 now = bpf_ktime_get_ns();
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, task, tid, now);
     const __u32 site = site_of(loop, own, tid, regs, now);
     if (site >= LW_SITES) return 0;
     if (own->sites[site].verdict == LW_VERDICT_IDLE)
@@ -50,21 +50,20 @@ int on_thread(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task;
     struct lw_sleeper sleeper = {};
-    struct pt_regs regs;
 
     if (!task || task->tgid != iterated_pid) return 0;
-    if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs(task))) return 0;
+    const struct pt_regs *regs = registers_of(task);
     sleeper.tid = task->pid;
     sleeper.state = BPF_CORE_READ(task, __state);
-    sleeper.syscall = regs.orig_ax;
+    sleeper.syscall = regs->orig_ax;
     sleeper.switches = task->nvcsw;
-    sleeper.args[0] = regs.di;
-    sleeper.args[1] = regs.si;
-    sleeper.args[2] = regs.dx;
-    sleeper.args[3] = regs.r10;
-    sleeper.args[4] = regs.r8;
-    sleeper.args[5] = regs.r9;
-    read_registers(&sleeper.registers, &regs);
+    sleeper.args[0] = regs->di;
+    sleeper.args[1] = regs->si;
+    sleeper.args[2] = regs->dx;
+    sleeper.args[3] = regs->r10;
+    sleeper.args[4] = regs->r8;
+    sleeper.args[5] = regs->r9;
+    read_registers(&sleeper.registers, regs);
     bpf_seq_write(ctx->meta->seq, &sleeper, sizeof(sleeper));
     return 0;
 }

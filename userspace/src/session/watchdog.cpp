@@ -66,7 +66,8 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
         const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
-        due_ns_ = std::min(due_ns_, std::min(runs ? start_ns : now_ns, iteration_ns) + options_.overdue_ns);
+        const auto began_ns = std::min(runs ? start_ns : now_ns, iteration_ns);
+        due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : options_.overdue_ns));
         if (age_ns >= options_.overdue_ns) {
             sample(seen, loop.tid, book_.samples_of(loop.tid, seen.seq));
         } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops at least each fifth of the threshold, each tick once one has a dispatch that
-// is old, samples the CPU of their threads until they end, and tells those past the threshold: then, and at twice, four
-// times … its age. While all loops are idle it asks to be stopped; the kernel side wakes the session when one runs again.
+// Watchdog: looks at the slots of all loops each fifth of the threshold, and when a dispatch is as old as that; each tick
+// once one is half the threshold old. Then it samples the CPU of its thread until it ends, and tells of those past the
+// threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped; the kernel side
+// wakes the session when one runs again.
 #pragma once
 
 #include <algorithm>
@@ -76,7 +77,7 @@ private:
     std::vector<std::uint32_t> old_iterations_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
-    std::uint64_t due_ns_ = 0;   // of the present look: the earliest moment at which a dispatch is to be sampled
+    std::uint64_t due_ns_ = 0;   // of the present look: when the next is needed
     unsigned idle_ticks_ = 0;
 };
 
