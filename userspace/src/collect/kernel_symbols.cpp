@@ -2,11 +2,11 @@
 #include "collect/kernel_symbols.hpp"
 
 #include <bcc/bcc_syms.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <array>
 #include <charconv>
-#include <fstream>
-#include <string>
-#include <string_view>
 
 namespace loopwatch {
 
@@ -41,28 +41,48 @@ int rank(WakeOrigin origin)
 
 }  // namespace
 
-// 120,000 lines "address type name [module]" at each start: scanf took a third of the time from exec to session_start
-// (30 ms).
-KernelSymbols::KernelSymbols()
+KernelSymbols::KernelSymbols() : file_(::open("/proc/kallsyms", O_RDONLY | O_CLOEXEC))
 {
-    std::ifstream symbols("/proc/kallsyms");
-    Range open{0, 0, WakeOrigin::unknown};
-    for (std::string line; std::getline(symbols, line);) {
-        std::uint64_t address = 0;
-        const auto [after, error] = std::from_chars(line.data(), line.data() + line.size(), address, 16);
-        const auto type_at = static_cast<std::size_t>(after - line.data()) + 1, name_at = type_at + 2;
-        if (error != std::errc() || address == 0 || name_at >= line.size()) continue;
-        // Aliases share an address: the range goes on until the next address.
-        if (open.origin != WakeOrigin::unknown && address > open.begin) {
-            open.end = address;
-            ranges_.push_back(open);
-            open.origin = WakeOrigin::unknown;
+}
+
+bool KernelSymbols::read_some()
+{
+    constexpr int pieces = 16;  // the kernel gives a page at a time
+    std::array<char, 4096> piece;
+    for (int i = 0; i < pieces && file_; ++i) {
+        const auto size = ::read(file_.raw(), piece.data(), piece.size());
+        if (size <= 0) {
+            file_ = {};
+            break;
         }
-        if (line[type_at] != 't' && line[type_at] != 'T') continue;
-        const std::string_view name(line.data() + name_at, line.size() - name_at);
-        const auto origin = meaning(name.substr(0, name.find('\t')));  // a module's name follows a tab
-        if (origin != WakeOrigin::unknown) open = {address, 0, origin};
+        partial_.append(piece.data(), static_cast<std::size_t>(size));
+        std::size_t begin = 0;
+        for (auto end = partial_.find('\n'); end != std::string::npos; end = partial_.find('\n', begin)) {
+            take({partial_.data() + begin, end - begin});
+            begin = end + 1;
+        }
+        partial_.erase(0, begin);
     }
+    return static_cast<bool>(file_);
+}
+
+// "address type name", and a tab and a module's name.
+void KernelSymbols::take(std::string_view line)
+{
+    std::uint64_t address = 0;
+    const auto [after, error] = std::from_chars(line.data(), line.data() + line.size(), address, 16);
+    const auto type_at = static_cast<std::size_t>(after - line.data()) + 1, name_at = type_at + 2;
+    if (error != std::errc() || address == 0 || name_at >= line.size()) return;
+    // Aliases share an address: the range goes on until the next address.
+    if (open_.origin != WakeOrigin::unknown && address > open_.begin) {
+        open_.end = address;
+        ranges_.push_back(open_);
+        open_.origin = WakeOrigin::unknown;
+    }
+    if (line[type_at] != 't' && line[type_at] != 'T') return;
+    const auto name = line.substr(name_at);
+    const auto origin = meaning(name.substr(0, name.find('\t')));
+    if (origin != WakeOrigin::unknown) open_ = {address, 0, origin};
 }
 
 KernelSymbols::~KernelSymbols()
@@ -82,9 +102,12 @@ std::string KernelSymbols::name(std::uint64_t address) const
     return symbol.name;
 }
 
-WakeOrigin KernelSymbols::origin(std::span<const std::uint64_t> kernel_stack) const
+WakeOrigin KernelSymbols::origin(std::span<const std::uint64_t> kernel_stack)
 {
-    if (kernel_stack.empty() || ranges_.empty()) return WakeOrigin::unknown;
+    if (kernel_stack.empty()) return WakeOrigin::unknown;
+    while (read_some()) {
+    }
+    if (ranges_.empty()) return WakeOrigin::unknown;
     WakeOrigin best = WakeOrigin::thread;
     for (const auto address : kernel_stack)
         for (const auto& range : ranges_)

@@ -52,7 +52,7 @@ void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
     block.peer = same ? std::move(live.peer) : S_ISSOCK(seen.mode) ? socket_peer(pid, seen.inode) : "";
 }
 
-BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const KernelSymbols& symbols)
+BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, KernelSymbols& symbols)
 {
     const auto& head = event.head;
     BlockFacts block;
@@ -81,7 +81,7 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, const K
     return block;
 }
 
-void set_waker(const lw_waker& raw, const KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
+void set_waker(const lw_waker& raw, KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
 {
     // Not seen: depth 0. Thread 0 is seen: on an idle CPU, which an interrupt hit, it is the current one (12 of 23
     // sleeps).
@@ -94,7 +94,7 @@ void set_waker(const lw_waker& raw, const KernelSymbols& symbols, std::optional<
         waker = Waker{raw.pid, raw.tid, raw.comm, {}};
 }
 
-SingleBlock single_block(const LongBlock& block, const KernelSymbols& symbols)
+SingleBlock single_block(const LongBlock& block, KernelSymbols& symbols)
 {
     SingleBlock single;
     single.place = block.place;
@@ -228,8 +228,8 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     return task;
 }
 
-void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker,
-                 const KernelSymbols& kernel_symbols, Strangers& strangers, std::function<void(DispatchFacts)> done)
+void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, KernelSymbols& kernel_symbols,
+                 Strangers& strangers, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
     facts->subject = attachment.subject(bundle.tid);

@@ -103,7 +103,8 @@ void Session::wait()
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
     if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
-    const std::uint64_t left = until > now && !backlog_ ? until - now : 0;
+    const bool reading = kernel_symbols_.read_some();
+    const std::uint64_t left = until > now && !backlog_ && !reading ? until - now : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
     ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
 
