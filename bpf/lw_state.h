@@ -149,7 +149,8 @@ struct lw_buffer {
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };
     __lw_u64 sent;                        /* the stack went out with a single block */
-    struct lw_caller callers[LW_CALLERS]; /* innermost first, libc's own among them; address 0: no more */
+    struct lw_caller callers[LW_CALLERS]; /* innermost first, libc's own among them */
+    __lw_u64 callers_found;
 };
 
 /* Steps that a loop's thread has traced and the ring has not yet: the way into the ring was most of what a step cost (a

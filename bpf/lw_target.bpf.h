@@ -144,35 +144,25 @@ __weak __noinline int returns_to(__u64 word)
 #undef CODE_BYTE
 }
 
-/* The first word from here on that is a return address. Of its own, as find_callers in one loop took the verifier
- * 900,000 steps. */
-#define LW_CALLER_WORDS 64 /* glibc's waits on condition variables take 34 */
-__weak __noinline int next_caller(__u64 sp, __u32 from)
-{
-    for (__u32 i = 0; i < LW_CALLER_WORDS; i++) {
-        __u64 word;
-        if (i < from) continue;
-        if (bpf_probe_read_user(&word, sizeof(word), (void *)(sp + i * 8))) break;
-        if (returns_to(word)) return i;
-    }
-    return LW_CALLER_WORDS;
-}
-
 /* Who called, without unwinding: the innermost words of the stack that are return addresses. Some may be left from
- * calls that have ended, or saved registers: they are the same the next time. */
+ * calls that have ended, or saved registers: they are the same the next time. The count stands in the buffer, where the
+ * verifier does not follow it: else it took 33,000 steps. */
+#define LW_CALLER_WORDS 64 /* glibc's waits on condition variables take 34 */
 __weak __noinline int find_callers(struct lw_buffer *buffer)
 {
     if (!buffer) return 0;
     const __u64 sp = buffer->source.stack.registers.dwarf[LW_REG_RSP];
-    __u32 from = 0;
-    for (__u32 i = 0; i < LW_CALLERS; i++) {
-        struct lw_caller *caller = &buffer->callers[i];
-        const __u32 at = next_caller(sp, from);
-        caller->address = 0;
-        if (at >= LW_CALLER_WORDS) break;
-        caller->offset = at * 8;
-        if (bpf_probe_read_user(&caller->address, sizeof(caller->address), (void *)(sp + caller->offset))) break;
-        from = at + 1;
+    buffer->callers_found = 0;
+    for (__u32 i = 0; i < LW_CALLER_WORDS; i++) {
+        __u64 word;
+        if (bpf_probe_read_user(&word, sizeof(word), (void *)(sp + i * 8))) break;
+        if (!returns_to(word)) continue;
+        const __u32 at = buffer->callers_found;
+        if (at >= LW_CALLERS) break;
+        buffer->callers[at].address = word;
+        buffer->callers[at].offset = i * 8;
+        buffer->callers_found = at + 1;
+        if (at + 1 == LW_CALLERS) break;
     }
     return 0;
 }
@@ -183,7 +173,7 @@ __weak __noinline int has_callers(const struct lw_buffer *buffer, __u64 sp)
     for (__u32 i = 0; i < LW_CALLERS; i++) {
         const struct lw_caller *caller = &buffer->callers[i];
         __u64 word;
-        if (!caller->address) break;
+        if (i >= buffer->callers_found) break;
         if (bpf_probe_read_user(&word, sizeof(word), (void *)(sp + caller->offset)) || word != caller->address)
             return 0;
     }

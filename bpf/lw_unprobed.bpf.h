@@ -69,8 +69,7 @@ static __always_inline __u64 object_of(const struct pt_regs *regs)
     }
 }
 
-/* Reads the stack of the current thread, whose registers stand in the question, and sends that. Functions that are not
- * static are verified once, not once a call: a session starts 0.2 s sooner. */
+/* Reads the stack of the current thread, whose registers stand in the question, and sends that. */
 __weak __noinline int send_question(void)
 {
     const __u32 cpu = bpf_get_smp_processor_id();
@@ -291,12 +290,12 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
 }
 
 /* Back on the CPU after a sleep at loop->site. True: it had been idle, or may have been. */
-static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u64 now)
+__weak __noinline int woke_from_idle(struct lw_loop *loop, __u32 tid, __u64 now)
 {
-    struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
-    if (!own) return false;
+    struct lw_unprobed *own = loop && !loop->slot ? unprobed_of(loop) : NULL;
+    if (!own) return 0;
     const bool idle = idles_at(own, loop->site);
-    if (!idle && loop->off != LW_OFF_IDLE) return false;
+    if (!idle && loop->off != LW_OFF_IDLE) return 0;
     if (idle) {
         end_iteration(loop, own, tid, loop->off_ns, now); /* the verdict came while it slept */
         own->slot.idle_ticks += now - loop->off_ns;
@@ -305,7 +304,7 @@ static __always_inline bool woke_from_idle(struct lw_loop *loop, __u32 tid, __u6
     }
     own->slot.poll_since = 0;
     goes_off(loop, tid, LW_OFF_NOT);
-    return true;
+    return 1;
 }
 
 /* A thread that was entered while it went to sleep, in a place of its own, wakes: nobody saw it go. */

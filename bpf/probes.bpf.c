@@ -77,7 +77,7 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
         if (slow) lose(LW_LOSS_dispatch_stateless);
         return 0;
     }
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, bpf_get_current_task_btf(), tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     struct lw_slot_impact impact;
     if (bpf_probe_read_user(&impact, sizeof(impact),
                             (void *)(loop->slot + offsetof(struct lw_loop_slot, impact_seq)))) {

@@ -32,7 +32,7 @@ int on_resume(struct pt_regs *ctx)
     if (own->resumed_seq == own->slot.seq && is_nested(outer, ctx->sp)) return 0;
 
     const __u64 now = bpf_ktime_get_ns();
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, bpf_get_current_task_btf(), tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     if (!own->slot.iteration_start) own->slot.iteration_start = own->slot.start;
     end_part(loop, own, tid, now, now);
     begin_part(own, now);

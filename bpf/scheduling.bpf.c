@@ -170,11 +170,11 @@ static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_str
 }
 
 /* A loop without a slot: does it idle from here on? */
-static __noinline int goes_idle(struct lw_loop *loop, struct task_struct *task, __u32 tid)
+__weak __noinline int goes_idle(struct lw_loop *loop, __u32 tid)
 {
-    struct lw_unprobed *own = unprobed_of(loop);
+    struct lw_unprobed *own = loop ? unprobed_of(loop) : NULL;
     if (!own) return 1;
-    const struct pt_regs *regs = registers_of(task);
+    const struct pt_regs *regs = registers_of(bpf_get_current_task_btf());
     loop->site = LW_NO_SITE;
     if (!may_idle(regs)) return 0;
     const __u64 now = bpf_ktime_get_ns();
@@ -216,9 +216,9 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     struct lw_slot_head head;
 
     if (!loop->seen_ns) loop->seen_ns = loop->entered_ns;
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, task, tid, bpf_ktime_get_ns());
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
     const bool sleeps = !preempted && state & (TASK_SLEEPING | TASK_HALTED);
-    if (!loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, task, tid)) return;
+    if (!loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, tid)) return;
     if (!read_slot(&head, loop) || !(head.seq & 1)) return;
     const __u64 now = bpf_ktime_get_ns();
     if (loop->seq != head.seq) begin_dispatch(loop, head.seq);

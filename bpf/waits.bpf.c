@@ -19,7 +19,7 @@ static __noinline int loop_waits(struct lw_loop *loop, struct task_struct *task,
     const struct pt_regs *regs = registers_of(task);
     if (!may_idle(regs)) return 0;
     const __u64 now = bpf_ktime_get_ns();
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, task, tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
     const __u32 site = site_of(loop, own, tid, regs, now);
     if (site >= LW_SITES) return 0;
     if (own->sites[site].verdict == LW_VERDICT_IDLE)
