@@ -40,11 +40,12 @@ for pair in "awaitable answer" "qt serve_timer"; do
     wait_until 10 has_lines_ "$loop-crowd" '"type":"slow_callback"' 3 || true
     ask "$loop" "each 0" '^done'
     end_session
+    # The rest it may have waited for a CPU: half of an iteration in 14 of 60 sessions, while our own worker read symbols.
     # shellcheck disable=SC2016
     check "$loop: resumes of 5 ms that hold the loop together are told as one iteration, with what they did" has_record "$loop-crowd" \
         '(lambda s: len(s) >= 3 and all(x["scope"] == "iteration" and x["dispatches"] >= 5 and x["duration_ns"] >= 30_000_000
-         and x["breakdown"]["cpu_ns"] > x["duration_ns"] // 2 for x in s)
-         and any("serve_a_request" in n for x in s for n in names(x["sources"][0]["stack"])))(of("slow_callback"))'
+         and x["breakdown"]["cpu_ns"] > (x["duration_ns"] - x["breakdown"]["runq_ns"]) * 0.9 for x in s)
+         and any("serve_a_request" in n for x in s for b in x["sources"] if b["kind"] == "cpu" for n in names(b["stack"])))(of("slow_callback"))'
     watch healthy "$target" --coroutines --max-overhead 50
     ask "$loop" "load 20" '^done'
     # Not a synchronisation: the time that the program is to be healthy.
