@@ -59,8 +59,8 @@ void measures_only_dispatches_of_loops()
     check(reports_of([] {
               std::jthread(nap).join();
               nap();
-          }) == 1,
-          "another thread is not measured meanwhile");
+          }) == 2,
+          "another thread is not measured meanwhile, the wait for its end is");
     tap::lower();
     check(reports_of(nap) == 0, "without a session nothing is reported");
     tap::raise();
