@@ -25,8 +25,8 @@ volatile __u32 watchdog_asleep __weak = 0;
  * so in one load, where each look-up in `loops` costs 20-60 ns, by the CPU's mitigations. Both sides count. */
 #define LW_CROWD 1024
 __u32 crowd[LW_CROWD] __weak = {};
-/* How many of them are blocked within a dispatch. Who wakes a loop that idles so touches nothing that the loop's thread,
- * on another CPU, has just written: 180 ns a wake, instead of 300 to 460. */
+/* How many of them are blocked within a dispatch. Who wakes a loop that idles so touches nothing that the loop's
+ * thread, on another CPU, has just written: 180 ns a wake, instead of 300 to 460. */
 __u32 crowd_blocked[LW_CROWD] __weak = {};
 /* How many processes that are watched without probes have a pid with this remainder. The collector counts. */
 __u32 unprobed_pids[LW_CROWD] __weak = {};

@@ -38,8 +38,8 @@ Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 
 // The busiest of the target's loops. One without a slot of its own is known to sleep; one with a slot may be between
 // two dispatches, and go on without a context switch. One that slept only between many dispatches will be back before
-// it is worth a wake, which costs as much as a tick. Where seq has not changed, and tells of no dispatch, there is nothing
-// more to read.
+// it is worth a wake, which costs as much as a tick. Where seq has not changed, and tells of no dispatch, there is
+// nothing more to read.
 Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
 {
     auto most = Activity::asleep;

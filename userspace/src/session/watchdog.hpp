@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops each fifth of the threshold, and when a dispatch is as old as that; each tick
-// once one is half the threshold old. Then it samples the CPU of its thread until it ends, and tells of those past the
-// threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped; the kernel side
-// wakes the session when one runs again.
+// Watchdog: looks at the slots of all loops each fifth of the threshold, and when a dispatch is as old as that; each
+// tick once one is half the threshold old. Then it samples the CPU of its thread until it ends, and tells of those past
+// the threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped; the kernel
+// side wakes the session when one runs again.
 #pragma once
 
 #include <algorithm>
