@@ -260,47 +260,44 @@ Expected provoke_sendto()
     return {.fd = fd, .arg = 1, .text = "127.0.0.1:9", .at_least_ns = 0};
 }
 
-template <class Call>
-Provocation locking_mutex(Call call)
+// Waits for a lock that another thread holds.
+template <class Lock, class Init, class Hold, class Release, class Call>
+Provocation locking(Init init, Hold hold, Release release, Call call)
 {
     return [=] {
-        pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-        Rescuer holder([&] { pthread_mutex_unlock(&mutex); }, [&] { pthread_mutex_lock(&mutex); });
-        tap::clear();
-        call(&mutex);
-        pthread_mutex_unlock(&mutex);
-        return Expected{.arg = reinterpret_cast<std::uint64_t>(&mutex)};
-    };
-}
-
-template <class Call>
-Provocation locking_rwlock(Call call)
-{
-    return [=] {
-        pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
-        Rescuer holder([&] { pthread_rwlock_unlock(&lock); }, [&] { pthread_rwlock_wrlock(&lock); });
-        tap::clear();
-        call(&lock);
-        pthread_rwlock_unlock(&lock);
+        Lock lock;
+        init(&lock);
+        {
+            Rescuer holder([&] { release(&lock); }, [&] { hold(&lock); });
+            tap::clear();
+            call(&lock);
+        }
+        release(&lock);
         return Expected{.arg = reinterpret_cast<std::uint64_t>(&lock)};
     };
 }
 
 template <class Call>
+Provocation locking_mutex(Call call)
+{
+    return locking<pthread_mutex_t>([](pthread_mutex_t* mutex) { pthread_mutex_init(mutex, nullptr); },
+                                    [](pthread_mutex_t* mutex) { pthread_mutex_lock(mutex); },
+                                    [](pthread_mutex_t* mutex) { pthread_mutex_unlock(mutex); }, call);
+}
+
+template <class Call>
+Provocation locking_rwlock(Call call)
+{
+    return locking<pthread_rwlock_t>([](pthread_rwlock_t* lock) { pthread_rwlock_init(lock, nullptr); },
+                                     [](pthread_rwlock_t* lock) { pthread_rwlock_wrlock(lock); },
+                                     [](pthread_rwlock_t* lock) { pthread_rwlock_unlock(lock); }, call);
+}
+
+template <class Call>
 Provocation locking_mtx(Call call)
 {
-    return [=] {
-        mtx_t mutex;
-        mtx_init(&mutex, mtx_timed);
-        {
-            Rescuer holder([&] { mtx_unlock(&mutex); }, [&] { mtx_lock(&mutex); });
-            tap::clear();
-            call(&mutex);
-        }
-        mtx_unlock(&mutex);
-        mtx_destroy(&mutex);
-        return Expected{.arg = reinterpret_cast<std::uint64_t>(&mutex)};
-    };
+    return locking<mtx_t>([](mtx_t* mutex) { mtx_init(mutex, mtx_timed); }, [](mtx_t* mutex) { mtx_lock(mutex); },
+                          [](mtx_t* mutex) { mtx_unlock(mutex); }, call);
 }
 
 template <class Call>
