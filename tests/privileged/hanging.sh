@@ -21,7 +21,7 @@ hangs_already() {
     wait_until 5 has_record "$name-report" 'len(of("slow_callback")) > 0' || true
     end_session
     check "$loop, $kind: what hangs since before the session is a stall of at least so long, with its stack" has_record "$name-report" \
-        "(lambda s: not s['start_known'] and s['sources'][0]['kind'] == '$4' and any('$5' in n for n in names(s['stack'])))(of('stall')[0])"
+        "(lambda s: not s['start_known'] and '$4' in [x['kind'] for x in s['sources']] and any('$5' in n for n in names(s['stack'])))(of('stall')[0])"
     check "$loop, $kind: and one slow iteration once it has ended, with nothing lost" has_record "$name-report" \
         'len(of("slow_callback")) == 1 and not any(v for k, v in r[-1]["lost"].items() if k != "switch_unseen")'
     tell "$name" quit

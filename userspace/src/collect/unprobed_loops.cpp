@@ -232,7 +232,6 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         copy = *own;
         if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
     }
-    if (copy.found_hanging && copy.slot.seq == 1) copy.slot.start = 0;
     if (!(copy.slot.seq & 1)) return copy.slot;
     bool began = !copy.began_unsure;
     for (const auto& unsure : std::span(copy.unsure).first(std::min(copy.unsure_count, lw_u32{LW_UNSURE}))) {
@@ -242,6 +241,12 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
     }
     if (!began) --copy.slot.seq;
     return copy.slot;
+}
+
+bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const
+{
+    const auto* own = find(tid);
+    return !own || !own->found_hanging || seq != 1;
 }
 
 lw_resume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const

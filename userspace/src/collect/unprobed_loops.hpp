@@ -66,6 +66,8 @@ public:
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
     std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    // False: iteration `seq` went on already when its loop was found; its slot tells since when it was watched.
+    bool saw_begin(std::uint32_t tid, std::uint64_t seq) const;
     // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.
     lw_resume coroutine(std::uint32_t tid, std::uint64_t seq) const;
     // How many iterations have ended at this place.

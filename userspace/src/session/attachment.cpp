@@ -293,6 +293,11 @@ bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
     return own.has_value();
 }
 
+bool Attachment::saw_begin(const LoopView& loop, const lw_loop_slot& slot) const
+{
+    return slot.start != 0 && (loop.slot || kernel_.unprobed().saw_begin(loop.tid, slot.seq));
+}
+
 lw_resume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
 {
     return loop.slot ? lw_resume{} : kernel_.unprobed().coroutine(loop.tid, seq);

@@ -54,6 +54,8 @@ public:
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
     // For sure: it cannot go on without a context switch.
     bool sleeps(const LoopView& loop) const;
+    // False: what the slot tells of is older than its start, or than the first look at it.
+    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
     lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.

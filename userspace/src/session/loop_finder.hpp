@@ -45,6 +45,8 @@ public:
     void on(const SampleEvent& event);
     // Those that no sample has shown in a callback are no loops, as far as is known.
     void clear_suspects();
+    // Was this thread in a callback when it was found?
+    bool hangs(std::uint32_t tid) const { return hanging_.contains(tid); }
     // Has this thread shown that it is a loop, beyond a single wait?
     bool proven(std::uint32_t tid) const;
     const WaitSites& sites() const { return *sites_; }

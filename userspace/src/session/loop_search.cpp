@@ -58,10 +58,11 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
             if (auto event = kernel.sample(tid, sample_period_ns)) sampling.push_back(std::move(*event));
         }
     }
+    std::vector<SampleEvent> samples;
     const auto take = [&](const Event& event) {
         const auto* sample = std::get_if<SampleEvent>(&event);
         if (!sample) return on_event(event);
-        if (auto* finder = finder_of(targets, sample->head.event.pid)) finder->on(*sample);
+        if (auto* finder = finder_of(targets, sample->head.event.pid)) finder->on(samples.emplace_back(*sample));
     };
     const auto start = monotonic_ns();
     for (auto now = start; !sampling.empty() && now < start + sampling_ns; now = monotonic_ns())
@@ -70,6 +71,9 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
     while (worker.pending() && monotonic_ns() < start + finding_ns) go_on(kernel, worker, take);
     for (const auto& [pid, target] : targets)
         if (auto* finder = target->finder()) finder->clear_suspects();
+    // What is by now old enough to be told at the first look is told with its stack.
+    for (const auto& sample : samples)
+        if (finder_of(targets, sample.head.event.pid)->hangs(sample.head.event.tid)) on_event(sample);
 }
 
 }  // namespace
@@ -93,6 +97,7 @@ void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
     };
     for (auto now = start; !settled(now); now = monotonic_ns()) go_on(kernel, worker, take);
     look_at_spinning(targets, kernel, worker, take);
+    worker.stand_back();
     for (const auto& [pid, target] : targets) target->warn_of_blindness();
 }
 

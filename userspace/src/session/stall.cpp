@@ -97,7 +97,7 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
 {
     auto bundle = book.so_far(overdue.tid, overdue.slot.seq);
     bundle.in_progress = true;
-    bundle.start_known = overdue.slot.start != 0;
+    bundle.start_known = overdue.start_known;
     bundle.pid = overdue.pid;
     bundle.loop_id = overdue.slot.loop_id;
     lw_dispatch closing = {};

@@ -29,6 +29,7 @@ struct WatchdogOptions {
 struct OverdueDispatch {
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t start_ns = 0, now_ns = 0;
+    bool start_known = true;  // false: it went on when it was found, and is older
     std::uint64_t slot_address = 0;
     lw_loop_slot slot = {};
     lw_resume coroutine = {};  // of a program without probes

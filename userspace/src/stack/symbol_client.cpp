@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -177,6 +178,12 @@ void SymbolClient::poll()
     watch();
 }
 
+void SymbolClient::stand_back()
+{
+    stands_back_ = true;
+    if (worker_ > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(worker_), 10);
+}
+
 Result<void> SymbolClient::ensure_worker()
 {
     if (worker_ > 0) return {};
@@ -192,6 +199,7 @@ Result<void> SymbolClient::ensure_worker()
     if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
     if (child == 0) become_worker(theirs.raw(), *progress_, core);
     worker_ = child;
+    if (stands_back_) stand_back();
     epoll_event event = {};
     event.events = EPOLLIN;
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);

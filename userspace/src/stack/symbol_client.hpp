@@ -30,6 +30,7 @@ public:
     void poll() override;
     std::size_t pending() const override { return requests_.size() + finished_.size(); }
     void give_up() override;
+    void stand_back() override;
     pid_t pid() const override { return worker_; }
     std::uint64_t failures() const override { return failures_; }
 
@@ -83,6 +84,7 @@ private:
     bool wants_write_ = false;
     pid_t worker_ = -1;
     std::uint64_t next_id_ = 1;
+    bool stands_back_ = false;
     std::uint64_t failures_ = 0;
     Clock::time_point asked_;  // since when the worker is at the first request
     Clock::time_point last_beat_;

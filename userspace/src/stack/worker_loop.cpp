@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -194,8 +193,6 @@ void become_worker(int socket, Progress& progress, pid_t core)
     ::close_range(kept + 1, ~0u, 0);
 
     ::unsetenv("DEBUGINFOD_URLS");  // nobody is to ask the network for what a hostile build-id names
-
-    ::setpriority(PRIO_PROCESS, 0, 10);  // names can wait, the target cannot
 
     if (!confine(core)) ::_exit(1);
 
