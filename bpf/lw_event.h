@@ -230,7 +230,8 @@ struct lw_call {
     __lw_u64 start_ns, end_ns;
     __lw_u64 caller, arg;
     __lw_s32 fd;
-    __lw_u32 reserved;
+    __lw_u32 more; /* short ones from the same place in the same dispatch, which are told with this one */
+    __lw_u64 more_ns, more_longest_ns;
     char call[32];
     char text[104];
     struct lw_task_view task;

@@ -11,6 +11,9 @@
 #include <loopwatch/loop_state.h>
 #include <loopwatch/probe.hpp>
 
+#include "ring.hpp"
+#include "shim_state.hpp"
+
 namespace loopwatch::preload {
 namespace {
 
@@ -111,6 +114,7 @@ void report(const char* call, const void* caller, CallTimes times, const CallDet
     if (detail.text != nullptr) text.add(detail.text, sizeof told.text);
     if (detail.peer != nullptr) add_peer(text, detail.peer, detail.peer_bytes);
     probe::blocking_call(call, times.start_ns, times.end_ns, &told);
+    if (thread.lane != nullptr && thread.slot != nullptr) tell_call(*thread.lane, *thread.slot, call, times, told);
 }
 
 }  // namespace loopwatch::preload

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <ctime>
+#include <initializer_list>
 
 #include <poll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 
 #include "caller_memory.hpp"
@@ -56,6 +58,18 @@ inline int only(const pollfd* fds, nfds_t n)
 {
     pollfd copy;
     return n == 1 && copy_out(copy, fds) ? copy.fd : -1;
+}
+
+// Does a select watch more than one?
+inline bool several(int n, const fd_set* in, const fd_set* out, const fd_set* error)
+{
+    int watched = 0;
+    for (const fd_set* set : {in, out, error}) {
+        fd_set copy;
+        if (set == nullptr || n > FD_SETSIZE || !copy_out(copy, set)) continue;
+        for (int fd = 0; fd < n; ++fd) watched += FD_ISSET(fd, &copy) ? 1 : 0;
+    }
+    return watched > 1;
 }
 
 }  // namespace loopwatch::preload

@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "ring.hpp"
+
 namespace loopwatch::preload {
 namespace {
 
@@ -10,6 +12,7 @@ namespace {
 // none.
 void forget_loop()
 {
+    leave_ring();
     thread = {};
 }
 
@@ -30,7 +33,37 @@ bool understood(const lw_loop_slot* slot)
 // unmeasured.
 extern "C" [[gnu::visibility("default")]] void loopwatch_shim_register(const lw_loop_slot* slot)
 {
-    loopwatch::preload::thread.slot = slot != nullptr && loopwatch::preload::understood(slot) ? slot : nullptr;
+    using namespace loopwatch::preload;
+    thread.slot = slot != nullptr && understood(slot) ? slot : nullptr;
+    thread.slot != nullptr ? static_cast<void>(claim_lane(slot)) : release_lane();
+}
+
+namespace loopwatch::preload {
+namespace {
+
+void on_slow_dispatch(const lw_loop_slot* slot, const lw_task* task, const lw_location* resume, lw_u64 start_ns,
+                      lw_u64 end_ns)
+{
+    if (thread.lane != nullptr && thread.slot == slot)
+        tell_dispatch(*thread.lane, *slot, {slot->seq - 1, start_ns, end_ns, task, resume});
+}
+
+void on_slow_iteration(const lw_loop_slot* slot, lw_u64 dispatches, lw_u64 start_ns, lw_u64 end_ns)
+{
+    if (thread.lane != nullptr && thread.slot == slot)
+        tell_iteration(*thread.lane, *slot, dispatches, start_ns, end_ns);
+}
+
+constexpr lw_listener listener = {LW_ABI, sizeof(lw_listener), on_slow_dispatch, on_slow_iteration};
+
+}  // namespace
+}  // namespace loopwatch::preload
+
+// Somebody listens on the calling thread if its loop has a lane.
+extern "C" [[gnu::visibility("default")]] const lw_listener* loopwatch_shim_listener()
+{
+    return loopwatch::preload::thread.lane != nullptr ? &loopwatch::preload::listener : nullptr;
 }
 
 static_assert(__is_same(decltype(loopwatch_shim_register), lw_shim_register_fn));
+static_assert(__is_same(decltype(loopwatch_shim_listener), lw_shim_listener_fn));

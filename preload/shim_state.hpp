@@ -9,7 +9,17 @@
 #include <loopwatch/loop_state.h>
 #include <loopwatch/probe.hpp>
 
+#include "lw_ring.h"
+
 namespace loopwatch::preload {
+
+// Where the calls of a dispatch come from, and where in the lane the first of each stands.
+struct CallSite {
+    const void* caller;
+    const char* call;
+    std::uint64_t at;
+};
+constexpr unsigned sites_of_a_dispatch = 16;
 
 struct Thread {
     const lw_loop_slot* slot = nullptr;  // of the loop that runs here; written by loopwatch_shim_register
@@ -17,17 +27,24 @@ struct Thread {
     // signal handler) passes through. Keyed by the dispatch and not a counter, because siglongjmp out of a call skips
     // every clean-up: such a leftover mutes the rest of its dispatch and no more.
     std::uint64_t measured_seq = 0;
-    bool resolving = false;  // within dlsym, which may allocate, hence call anything
+    lw_lane* lane = nullptr;        // where what this thread does is told, under `loopwatch run` without a kernel side
+    std::uint64_t head = 0;         // of the lane, with what is told only if the dispatch turns out to be slow
+    std::uint64_t call_seq = 0;     // the last dispatch of which a call was written there
+    std::uint32_t sites = 0;        // from how many places
+    bool told = false;              // one of them was long
+    std::uint64_t slow_end_ns = 0;  // of the last slow dispatch
+    bool resolving = false;         // within dlsym, which may allocate, hence call anything
 };
 
 // initial-exec: a preloaded library has its place in static TLS, so this is one load from %fs, without a call to ld.so,
 // which may allocate.
 [[gnu::tls_model("initial-exec")]] inline constinit thread_local Thread thread;
+[[gnu::tls_model("initial-exec")]] inline constinit thread_local CallSite call_sites[sites_of_a_dispatch] = {};
 
 // Even sequence numbers are the time between dispatches: the loop's own poll is not a blocking call.
 inline bool to_be_measured(const lw_loop_slot* slot)
 {
-    return probe::watched() && (slot->seq & 1) != 0 && slot->seq != thread.measured_seq;
+    return (thread.lane != nullptr || probe::watched()) && (slot->seq & 1) != 0 && slot->seq != thread.measured_seq;
 }
 
 inline std::uint64_t floor_ns(const lw_loop_slot* slot)

@@ -27,8 +27,10 @@
 #include <threads.h>
 #include <unistd.h>
 
+#include "own_loops.hpp"
 #include "real_symbols.hpp"
 #include "report.hpp"
+#include "ring.hpp"
 #include "shim_state.hpp"
 
 // Called by the unwinder for each frame of a measuring wrapper that an exception or a cancellation passes (Itanium C++
@@ -58,14 +60,17 @@ std::uint64_t now_ns()
 struct Nothing {};
 
 // Calls, and tells of it if it was slow.
-template <class Call, class Describe>
-[[gnu::always_inline]] inline auto measure(const char* name, const void* caller, Call call, Describe describe)
+template <std::size_t n, class Call, class Describe>
+[[gnu::always_inline]] inline auto measure(const char (&name)[n], const void* caller, Call call, Describe describe)
 {
     using Result = std::invoke_result_t<Call>;
     LW_ON_UNWIND;
     const lw_loop_slot* const slot = thread.slot;
     thread.measured_seq = slot->seq;
     const std::uint64_t start_ns = now_ns();
+    lw_lane* const lane = thread.lane;
+    if (lane != nullptr) [[unlikely]]
+        begin_ongoing(*lane, name, start_ns, slot->seq);
     std::conditional_t<std::is_void_v<Result>, Nothing, Result> result;
     if constexpr (std::is_void_v<Result>)
         call();
@@ -73,6 +78,8 @@ template <class Call, class Describe>
         result = call();
     const int error = errno;
     const std::uint64_t end_ns = now_ns();
+    if (lane != nullptr) [[unlikely]]
+        end_ongoing(*lane);
     if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
         report(name, caller, {start_ns, end_ns}, describe(result));
     }
@@ -86,16 +93,18 @@ template <class Call, class Describe>
 // Two functions a row, so that the compiler sets up no frame before it is known that one is needed (shrink-wrapping
 // failed: 14 pushes and pops on the fast path). timed_ takes the wrapper's parameters, hence can be reached by a jump,
 // which leaves the caller's return address where it was.
+#define LW_TIMED(call, returns, symbol, parameters, arguments, ...)                 \
+    static returns timed_##symbol parameters asm("lw_timed_" #symbol);              \
+    [[gnu::noinline]] returns timed_##symbol parameters                             \
+    {                                                                               \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);         \
+        return measure(                                                             \
+            #call, __builtin_return_address(0), [&] { return function arguments; }, \
+            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; }); \
+    }                                                                               \
+    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);
 #define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) \
-    static returns timed_##symbol parameters asm("lw_timed_" #symbol);                     \
-    [[gnu::noinline]] returns timed_##symbol parameters                                    \
-    {                                                                                      \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                \
-        return measure(                                                                    \
-            #call, __builtin_return_address(0), [&] { return function arguments; },        \
-            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; });        \
-    }                                                                                      \
-    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol); \
+    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                    \
     returns lw_##symbol parameters                                                         \
     {                                                                                      \
         auto* const function = real<returns parameters>(Symbol::symbol##_);                \
@@ -105,6 +114,33 @@ template <class Call, class Describe>
         if (slot == nullptr || !to_be_measured(slot)) [[likely]]                           \
             return function arguments;                                                     \
         return timed_##symbol arguments;                                                   \
+    }
+// A wait for events may be where a loop idles. Of a loop that says itself where it does it is a call like any other.
+#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, many, ...)                     \
+    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                                              \
+    static returns waited_##symbol parameters asm("lw_waited_" #symbol);                                             \
+    [[gnu::noinline]] returns waited_##symbol parameters                                                             \
+    {                                                                                                                \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                                          \
+        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa())};                        \
+        const Wait wait = enter_wait(place, many);                                                                   \
+        if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;                    \
+        if (wait != Wait::idle) return function arguments;                                                           \
+        const auto result = function arguments;                                                                      \
+        leave_wait();                                                                                                \
+        return result;                                                                                               \
+    }                                                                                                                \
+    returns lw_##symbol parameters                                                                                   \
+    {                                                                                                                \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                                          \
+        if (function == nullptr) [[unlikely]]                                                                        \
+            return call_early<Symbol::symbol##_, returns> arguments;                                                 \
+        const lw_loop_slot* const slot = thread.slot;                                                                \
+        if (ring != nullptr && (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0))) [[unlikely]] \
+            return waited_##symbol arguments;                                                                        \
+        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                                                     \
+            return function arguments;                                                                               \
+        return timed_##symbol arguments;                                                                             \
     }
 #include "intercepts.def"
 

@@ -82,8 +82,10 @@ void Loop::poll(bool may_wait)
 {
     const lw_u64 start = std::exchange(slot_.iteration_start, 0);
     if (batch_end_ - start <= clock_.to_ticks(iteration_floors * slot_.floor_ns)) return;
-    probe::slow_iteration(slot_.loop_id, (slot_.seq - iteration_seq_) / 2, clock_.moment_ns(start),
-                          clock_.moment_ns(batch_end_));
+    const lw_u64 dispatches = (slot_.seq - iteration_seq_) / 2;
+    const lw_u64 start_ns = clock_.moment_ns(start), end_ns = clock_.moment_ns(batch_end_);
+    probe::slow_iteration(slot_.loop_id, dispatches, start_ns, end_ns);
+    if (listener_ != nullptr) listener_->slow_iteration(&slot_, dispatches, start_ns, end_ns);
 }
 
 [[gnu::cold]] void Loop::end_poll(std::size_t events) noexcept
@@ -253,6 +255,7 @@ void Loop::slow_path(const Dispatch& dispatch)
     measure_impact(start_ns, end_ns, behind, own_end);
     const lw_task* const task = dispatch.task;
     probe::slow_dispatch(slot_.loop_id, task != nullptr ? task->id : 0, dispatch.resume, start_ns, end_ns);
+    if (listener_ != nullptr) listener_->slow_dispatch(&slot_, task, dispatch.resume, start_ns, end_ns);
 }
 
 // Entries in the ready queue, modulo 2³².

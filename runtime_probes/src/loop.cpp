@@ -43,6 +43,13 @@ void tell_shim(const lw_loop_slot* slot) noexcept
         reinterpret_cast<lw_shim_register_fn*>(symbol)(slot);
 }
 
+const lw_listener* find_listener() noexcept
+{
+    void* const symbol = dlsym(RTLD_DEFAULT, LW_LISTENER_SYMBOL);
+    const auto* const found = symbol != nullptr ? reinterpret_cast<lw_shim_listener_fn*>(symbol)() : nullptr;
+    return found != nullptr && found->abi == LW_ABI && found->size >= sizeof *found ? found : nullptr;
+}
+
 }  // namespace
 
 thread_local constinit Loop* Loop::current_ = nullptr;
@@ -84,6 +91,8 @@ public:
         loop_.context_.restart();
         if constexpr (detail::published) registry_add(loop_.slot_);
         tell_shim(&loop_.slot_);
+        loop_.listener_ = find_listener();
+        if (loop_.listener_ != nullptr) probe::listen(true);
         probe::loop_start(loop_.slot_.loop_id, &loop_.slot_, LW_ABI);
     }
     RunScope(const RunScope&) = delete;
@@ -92,6 +101,7 @@ public:
     {
         loop_.reap();
         if (!detail::forked) probe::loop_stop(loop_.slot_.loop_id);
+        if (loop_.listener_ != nullptr) probe::listen(false);
         tell_shim(nullptr);
         if constexpr (detail::published) registry_remove(loop_.slot_);
         loop_.slot_.tid = 0;

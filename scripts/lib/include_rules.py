@@ -36,8 +36,8 @@ def runtime_probes(tree, path, header):
 
 
 def preload(tree, path, header):
-    if header.startswith(("loopwatch/rt/", "asio", "boost/", "fmt/", "nlohmann/", "lw_", "bpf/")) or module_of(header):
-        return "preload sees runtime_probes' plain headers and libc"
+    if header.startswith(("loopwatch/rt/", "asio", "boost/", "fmt/", "nlohmann/", "bpf/")) or re.match(r"lw_(?!event\.h|ring\.h)", header) or module_of(header):
+        return "preload sees runtime_probes' plain headers, lw_event.h and libc"
     if header in NOT_IN_PRELOAD:
         return "allocates, locks or throws in the target"
     return None

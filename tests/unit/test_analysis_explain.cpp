@@ -465,9 +465,10 @@ TEST_CASE("without the scheduler the calls say what blocked, and the rest is unk
     CHECK(found.slow->breakdown.blocked_ns == 150 * ms);
     CHECK(found.slow->breakdown.other_ns == 50 * ms);
     CHECK(found.slow->breakdown.cpu_ns == 0);
-    CHECK(found.slow->seen_by == Names{"usdt", "preload"});
+    CHECK(found.slow->seen_by == Names{"preload"});
     CHECK(found.slow->verdict ==
-          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms unknown.");
+          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms in no blocking "
+          "libc call.");
     CHECK(found.blocking[0].origin == "preload");
 }
 

@@ -28,14 +28,16 @@ Examples:
   sudo loopwatch -p 4711 --threshold 20ms        report callbacks from 20 ms on
   sudo loopwatch -p 4711 -o report.ndjson        one JSON object a line, for scripts (see: loopwatch schema)
   sudo loopwatch -p 4711 --duration 1m --fail-on slow_callback && echo clean
+  loopwatch run -- ./server --port 8080          start a program and watch it from inside, as any user
   loopwatch doctor -p 4711                       what works here, what does not, and what mends it
 
 Durations carry a unit: 50us, 10ms, 1.5s, 2m.
-Exit codes: 0 done, 1 failed, 2 usage, 3 --fail-on matched, 4 not permitted or not supported here, 5 no such target.)";
+Exit codes: 0 done, 1 failed, 2 usage, 3 --fail-on matched, 4 not permitted or not supported here, 5 no such target.
+run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 and 5 only if the program was not started.)";
 
 // What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
 struct Raw {
-    std::vector<std::string> pids, tids, fail_on;
+    std::vector<std::string> pids, tids, fail_on, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach;
     bool trace = false, coroutines = false, follow_children = false, kernel_stacks = false, quiet = false,
@@ -57,7 +59,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--block-threshold", raw.block_threshold, "Report single blocking calls from here on (10ms)", "DUR");
     value("--duration", raw.duration, "End after this time (when the target ends)", "DUR");
     value("--format", raw.format, "auto: text on a terminal, ndjson otherwise", "auto|text|ndjson");
-    value("-o,--output", raw.output, "Write to a regular file, - for stdout", "FILE");
+    value("-o,--output", raw.output, "Write to a regular file, - for stdout (run: to stderr)", "FILE");
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
     value("--max-overhead", raw.max_overhead, "--trace and --coroutines step down above this share of a CPU (2)",
@@ -77,6 +79,9 @@ void add_options(CLI::App& app, Raw& raw)
                                      std::pair("schema", "Print the JSON Schema of the ndjson output")}) {
         app.add_subcommand(name, help)->fallthrough();
     }
+    app.add_subcommand("run", "Start a program with the shim in it, and report what blocks its loops")
+        ->fallthrough()
+        ->add_option("CMD", raw.command_line, "");
     app.require_subcommand(0, 1);
     app.set_version_flag("--version", "loopwatch " LOOPWATCH_VERSION);
     app.footer(footer);
@@ -190,11 +195,21 @@ Result<Options> parse_values(const Raw& raw, Command command)
     parse_choices(raw, values, options);
     values.check(raw.pids.empty() || !raw.name, "--name", "not together with --pid", "give one of them");
     values.check(raw.name != "", "--name", "is empty", "the name of a process, as ps -o comm shows it");
+    values.check(command != Command::run || !raw.command_line.empty(), "run", "no program given",
+                 "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+    values.check(command != Command::run || (raw.pids.empty() && !raw.name), "run",
+                 "it starts a program: no --pid or --name", "to watch one that runs: loopwatch -p PID");
+    values.check(command != Command::run || !(raw.trace || raw.coroutines || raw.kernel_stacks), "run",
+                 "--trace, --coroutines and --kernel-stacks need the kernel side", "sudo loopwatch -p PID");
     values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
                  "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
+    values.check(command == Command::run || raw.command_line.empty(), "--", "only run starts a program",
+                 "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     if (values.error()) return *values.error();
     options.name = raw.name.value_or("");
-    options.output = raw.output.value_or(options.output);
+    options.command_line = raw.command_line;
+    // The program's own output goes to stdout.
+    options.output = raw.output.value_or(command == Command::run ? "/dev/stderr" : options.output);
     options.trace = raw.trace;
     options.coroutines = raw.coroutines;
     options.follow_children = raw.follow_children;
@@ -227,8 +242,12 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
     CLI::App app(description, "loopwatch");
     Raw raw;
     add_options(app, raw);
+    // What stands behind "--" is the program's, whatever it looks like.
+    const auto* const end =
+        std::find_if(argv, argv + argc, [](const char* word) { return word == std::string_view("--"); });
     try {
-        app.parse(argc, argv);
+        app.parse(static_cast<int>(end - argv), argv);
+        if (end != argv + argc) raw.command_line.insert(raw.command_line.end(), end + 1, argv + argc);
     } catch (const CLI::CallForHelp&) {
         return CommandLine{{}, help_text()};
     } catch (const CLI::CallForVersion& version) {
@@ -236,7 +255,8 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
     } catch (const CLI::ParseError& error) {
         return usage_error(error);
     }
-    const Command command = app.got_subcommand("doctor")   ? Command::doctor
+    const Command command = app.got_subcommand("run")      ? Command::run
+                            : app.got_subcommand("doctor") ? Command::doctor
                             : app.got_subcommand("schema") ? Command::schema
                                                            : Command::watch;
     auto options = parse_values(raw, command);

@@ -14,7 +14,7 @@
 
 namespace loopwatch {
 
-enum class Command { watch, doctor, schema };
+enum class Command { watch, run, doctor, schema };
 enum class Format { automatic, text, ndjson };
 // How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for
 // tests.
@@ -22,8 +22,9 @@ enum class AttachMode { automatic, multi, perf_all, perf_pid, none };
 
 struct Options {
     Command command = Command::watch;
-    std::vector<pid_t> pids;  // watch: these or `name`, never both; doctor: may be empty
-    std::string name;         // exact name of a thread group's main thread, or the file name of its program
+    std::vector<pid_t> pids;                // watch: these or `name`, never both; doctor: may be empty
+    std::vector<std::string> command_line;  // run: the program and its arguments
+    std::string name;  // exact name of a thread group's main thread, or the file name of its program
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;
     std::optional<std::uint64_t> duration_ns;  // empty: until the target ends or a signal comes

@@ -13,6 +13,7 @@
 #include "session/ending_signals.hpp"
 #include "session/preflight.hpp"
 #include "session/session.hpp"
+#include "session/shim_session.hpp"
 #include "util/log.hpp"
 
 namespace loopwatch {
@@ -32,20 +33,40 @@ Result<ExitCode> watch(Options options)
     return (*session)->run();
 }
 
-Result<ExitCode> run(int argc, char** argv)
+// What is started with the shim in it is watched from inside.
+Result<int> start(Options options)
+{
+    auto session_options = session_options_of(options);
+    if (!session_options) return session_options.error();
+    auto output = Output::open(options.output);
+    if (!output) return output.error();
+    const auto sink = sink_of(options, *output);
+    auto session = ShimSession::open(std::move(*session_options), std::move(options.command_line), *sink);
+    if (!session) return session.error();
+    return (*session)->run();
+}
+
+Result<int> as_status(const Result<ExitCode>& code)
+{
+    if (!code) return code.error();
+    return static_cast<int>(*code);
+}
+
+Result<int> run(int argc, char** argv)
 {
     auto line = parse_command_line(argc, argv);
     if (!line) return line.error();
     if (line->text) {
         fmt::print("{}", *line->text);
-        return ExitCode::done;
+        return 0;
     }
     switch (line->options.command) {
-        case Command::schema: fmt::print("{}\n", output_schema().dump(2)); return ExitCode::done;
-        case Command::doctor: return doctor(line->options.pids);
+        case Command::schema: fmt::print("{}\n", output_schema().dump(2)); return 0;
+        case Command::doctor: return static_cast<int>(doctor(line->options.pids));
+        case Command::run: return start(std::move(line->options));
         case Command::watch: break;
     }
-    return watch(std::move(line->options));
+    return as_status(watch(std::move(line->options)));
 }
 
 }  // namespace
@@ -59,7 +80,7 @@ int main(int argc, char** argv)
         const auto code = loopwatch::run(argc, argv);
         if (!code) loopwatch::print_error(code.error());
         if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "cannot write to stdout");
-        return static_cast<int>(code ? *code : code.error().code);
+        return code ? *code : static_cast<int>(code.error().code);
     } catch (const std::system_error& error) {
         loopwatch::print_error({loopwatch::ExitCode::failed, error.what(), "is the disk full, or the reader gone?"});
         return static_cast<int>(loopwatch::ExitCode::failed);

@@ -156,6 +156,23 @@ struct lw_call_detail {
  */
 typedef void lw_shim_register_fn(const struct lw_loop_slot* slot);
 
+#ifndef __bpf__
+/* Who listens inside the process, where there is no kernel side to do it. Called on the loop's thread with what the
+ * probes of these names tell; the task is alive. */
+struct lw_listener {
+    lw_u32 abi;
+    lw_u32 size; /* sizeof(struct lw_listener) of the writer */
+    void (*slow_dispatch)(const struct lw_loop_slot* slot, const struct lw_task* task, const struct lw_location* resume,
+                          lw_u64 start_ns, lw_u64 end_ns);
+    void (*slow_iteration)(const struct lw_loop_slot* slot, lw_u64 dispatches, lw_u64 start_ns, lw_u64 end_ns);
+};
+
+#define LW_LISTENER_SYMBOL "loopwatch_shim_listener"
+/* Exported by the shim; a loop asks when a thread begins to run it. 0: nobody listens. While somebody does, the loop
+ * counts as watched. */
+typedef const struct lw_listener* lw_shim_listener_fn(void);
+#endif
+
 /* Position of the highest bit; `value` is not 0. clang's BPF back end runs out of memory over __builtin_clzll. */
 static inline lw_u32 lw_log2_of(lw_u64 value)
 {

@@ -153,6 +153,12 @@ inline bool debugged() noexcept
 {
     return LW_GATE(debug);
 }
+// Somebody listens inside the process (struct lw_listener), or ceases to: counted like a session that is attached.
+inline void listen(bool begins) noexcept
+{
+    __atomic_fetch_add(&loopwatch_semaphores.count[LW_GATE_watch], static_cast<unsigned short>(begins ? 1 : -1),
+                       __ATOMIC_RELAXED);
+}
 
 #else
 
@@ -172,6 +178,9 @@ constexpr bool traced() noexcept
 constexpr bool debugged() noexcept
 {
     return false;
+}
+inline void listen(bool) noexcept
+{
 }
 
 #endif

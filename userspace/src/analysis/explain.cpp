@@ -139,8 +139,13 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
     } else {
         slow.seen_by = {"usdt"};
     }
-    if (facts.scheduler_seen) slow.seen_by.emplace_back("sched");
-    if (!facts.calls.empty()) slow.seen_by.emplace_back("preload");
+    if (!facts.scheduler_seen) {
+        slow.origin = "preload";
+        slow.seen_by = {"preload"};
+    } else {
+        slow.seen_by.emplace_back("sched");
+        if (!facts.calls.empty()) slow.seen_by.emplace_back("preload");
+    }
     const Source costliest = slow.sources.empty() ? Source{} : slow.sources.front();
     // What the code does tells findings apart; that it also waited for a CPU is the machine's doing.
     const auto own =

@@ -47,6 +47,7 @@ struct SingleBlock {
 struct CallFacts {
     std::string call;
     std::uint64_t start_ns = 0, end_ns = 0;
+    std::uint64_t more = 0, more_ns = 0, more_longest_ns = 0;  // of the same place, known in sum
     std::int32_t fd = -1;
     std::uint64_t arg = 0;
     std::string text;  // path, host, command

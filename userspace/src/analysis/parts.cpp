@@ -203,6 +203,11 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
     }
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));
+    const auto unknown_ns = breakdown.other_ns - std::min(breakdown.other_ns, facts.unseen_ns);
+    if (!facts.scheduler_seen && worth_telling(unknown_ns, whole_ns)) {
+        sources.push_back(plain_source(Kind::other, unknown_ns));
+        sources.back().args.emplace_back("reason", "no call of the shim's");
+    }
     if (worth_telling(facts.unseen_ns, whole_ns)) {
         sources.push_back(plain_source(Kind::other, std::min(facts.unseen_ns, breakdown.other_ns)));
         sources.back().args.emplace_back("reason", "before the session");

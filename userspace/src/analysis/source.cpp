@@ -74,8 +74,10 @@ Source source_of(const CallFacts& call)
     source.call = call.call;
     source.kind = kind_of(call);
     source.args = args_of(call);
-    source.duration_ns = source.longest_ns = call.end_ns > call.start_ns ? call.end_ns - call.start_ns : 0;
-    source.count = 1;
+    const auto lasted_ns = call.end_ns > call.start_ns ? call.end_ns - call.start_ns : 0;
+    source.duration_ns = lasted_ns + call.more_ns;
+    source.longest_ns = std::max(lasted_ns, call.more_longest_ns);
+    source.count = 1 + call.more;
     source.stack = call.stack;
     return source;
 }

@@ -115,7 +115,9 @@ std::string doing(const Source& source, std::uint32_t own_pid)
             return fmt::format("in a nested wait, {}{}{}", call_text(source), at_place(source),
                                ended_by(source, own_pid));
         case Kind::other:
-            if (argument(source, "reason") != nullptr) return "unknown, before the session could see it";
+            if (const auto* reason = argument(source, "reason"))
+                return *reason == "before the session" ? "unknown, before the session could see it"
+                                                       : "in no blocking libc call";
             if (source.call.empty()) return "blocked elsewhere";
             [[fallthrough]];
         default: return fmt::format("in {}{}{}", call_text(source), at_place(source), ended_by(source, own_pid));

@@ -160,6 +160,11 @@ Result<Output> Output::open(const std::string& path)
 {
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
+    if (path == stderr_path) {
+        Fd copy(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+        if (!copy) return errno_error(ExitCode::failed, "cannot write to stderr", hint_for(errno));
+        return Output(std::move(copy), "stderr");
+    }
     if (path != "-") {
         auto file = open_file(path);
         if (!file) return file.error();

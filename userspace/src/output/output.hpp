@@ -18,6 +18,7 @@ public:
     // `path` "-": stdout. A file is created with mode 0600 (under sudo, for the user who called it) or overwritten.
     // From the first open on, SIGPIPE and SIGXFSZ are ignored in this process: a vanished reader is an error of
     // write_lines(). Fails with ExitCode::failed.
+    static constexpr const char* stderr_path = "/dev/stderr";
     static Result<Output> open(const std::string& path);
 
     // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it

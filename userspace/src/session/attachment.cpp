@@ -22,8 +22,6 @@ namespace loopwatch {
 namespace {
 
 constexpr const char* shim_name = "libloopwatch_preload.so";
-constexpr std::size_t max_warnings = 32;
-constexpr std::size_t max_subjects = 4096;
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
 
@@ -44,13 +42,7 @@ std::string calling_convention(unsigned arguments)
 }  // namespace
 
 Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
-    : process_(std::move(process)),
-      loops_(process_),
-      kernel_(kernel),
-      worker_(worker),
-      options_(options),
-      ns_pid_(process_.ns_id(process_.pid())),
-      comm_(process_.comm())
+    : WatchedProcess(std::move(process)), kernel_(kernel), worker_(worker), options_(options)
 {
 }
 
@@ -95,7 +87,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 
 Result<void> Attachment::refresh()
 {
-    subjects_.clear();
+    forget_subjects();
     if (finder_) finder_->tidy();
     const auto hash = process_.modules_hash();
     auto perf_map = open_perf_map(process_);
@@ -314,22 +306,6 @@ std::optional<std::uint64_t> Attachment::seq(const LoopView& loop) const
     return loop.slot ? loops_.memory().object<std::uint64_t>(loop.slot) : kernel_.unprobed().seq(loop.tid);
 }
 
-const LoopView* Attachment::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
-{
-    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
-                                    [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
-    return found == known_loops_.end() ? nullptr : &*found;
-}
-
-const Subject& Attachment::subject(std::uint32_t tid)
-{
-    const auto known = subjects_.find(tid);
-    if (known != subjects_.end()) return known->second;
-    if (subjects_.size() >= max_subjects) subjects_.clear();
-    const auto thread = static_cast<pid_t>(tid);
-    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
-}
-
 std::vector<int> Attachment::tiers() const
 {
     std::vector<int> tiers;
@@ -337,12 +313,6 @@ std::vector<int> Attachment::tiers() const
     if (shim_) tiers.push_back(1);
     if (probes_.contains("slow_dispatch")) tiers.push_back(3);
     return tiers;
-}
-
-void Attachment::warn(std::string warning)
-{
-    if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
-        warnings_.push_back(std::move(warning));
 }
 
 }  // namespace loopwatch

@@ -9,16 +9,13 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "analysis/finding.hpp"
 #include "collect/kernel.hpp"
 #include "session/loop_finder.hpp"
+#include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
-#include "target/loops.hpp"
-#include "target/process.hpp"
 
 namespace loopwatch {
 
@@ -27,15 +24,13 @@ struct AttachmentOptions {
     bool coroutines = false;
 };
 
-class Attachment {
+class Attachment final : public WatchedProcess {
 public:
     // Fails as Process::open does. Loops of a program without probes are found once the worker has unwound the stacks
     // it was sent.
     static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
                                                       const AttachmentOptions& options);
-    ~Attachment();
-    Attachment(const Attachment&) = delete;
-    Attachment& operator=(const Attachment&) = delete;
+    ~Attachment() override;
 
     // Attaches to modules and enters loops that are new since the last time.
     Result<void> refresh();
@@ -44,18 +39,13 @@ public:
     // From all probes: the target is as it was.
     void detach();
 
-    const Process& process() const noexcept { return process_; }
-    Loops& loops() noexcept { return loops_; }
-    const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);
-    // What the loop publishes, or what the kernel side keeps for it; false: unreadable, or it is gone.
-    bool read(const LoopView& loop, lw_loop_slot& slot) const;
+    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
     // For sure: it cannot go on without a context switch.
     bool sleeps(const LoopView& loop) const;
-    // False: what the slot tells of is older than its start, or than the first look at it.
-    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const;
+    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const override;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
     lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
@@ -65,17 +55,9 @@ public:
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(std::uint64_t slot, std::uint32_t tid);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
-    const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
 
-    const std::set<std::string>& probes() const noexcept { return probes_; }
-    std::vector<int> tiers() const;
-    const std::string& build_id() const noexcept { return build_id_; }
-    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
-    std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
-    std::uint32_t ns_pid() const noexcept { return ns_pid_; }
-    const std::string& comm() const noexcept { return comm_; }
-    // A thread as records name it; looked up once an interval, since threads rename themselves.
-    const Subject& subject(std::uint32_t tid);
+    const std::set<std::string>& probes() const noexcept override { return probes_; }
+    std::vector<int> tiers() const override;
 
 private:
     struct Bodies {  // of coroutines in one file
@@ -91,31 +73,22 @@ private:
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
     void found_loop(std::uint32_t tid);
-    void warn(std::string warning);
 
-    Process process_;
-    Loops loops_;
     Kernel& kernel_;
     SymbolWorker& worker_;
     AttachmentOptions options_;
-    std::uint32_t ns_pid_ = 0;
-    std::string comm_;
-    std::unordered_map<std::uint32_t, Subject> subjects_;
 
     std::uint64_t modules_hash_ = 0;
     bool perf_map_ = false;                                      // the worker has one
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
-    std::vector<LoopView> known_loops_;
     std::vector<Link> links_, trace_links_, coroutine_links_;
     std::size_t coroutines_ = 0;    // bodies attached to
     std::vector<Bodies> bodies_;    // not attached to yet
     std::set<std::string> probes_;  // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
-    std::string build_id_;
     bool shim_ = false;
-    std::vector<std::string> warnings_;
 };
 
 using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid

@@ -30,11 +30,13 @@ Result<EndingSignals> EndingSignals::open()
     return signals;
 }
 
-std::optional<std::string> EndingSignals::take()
+std::optional<EndingSignals::Signal> EndingSignals::take()
 {
     signalfd_siginfo signal;
     if (::read(signals_.raw(), &signal, sizeof signal) != sizeof signal) return std::nullopt;
-    return signal.ssi_signo == SIGINT ? "interrupted" : signal.ssi_signo == SIGHUP ? "hangup" : "terminated";
+    const int number = static_cast<int>(signal.ssi_signo);
+    const char* const reason = number == SIGINT ? "interrupted" : number == SIGHUP ? "hangup" : "terminated";
+    return Signal{number, reason, signal.ssi_code == SI_KERNEL};
 }
 
 }  // namespace loopwatch

@@ -21,8 +21,13 @@ public:
     EndingSignals() = default;
     static Result<EndingSignals> open();
     int descriptor() const noexcept { return signals_.raw(); }
-    // The end's reason, if one has come: "interrupted", "terminated", "hangup".
-    std::optional<std::string> take();
+    struct Signal {
+        int number = 0;
+        std::string reason;          // "interrupted", "terminated", "hangup"
+        bool from_terminal = false;  // so that the whole foreground group has had it
+    };
+    // If one has come.
+    std::optional<Signal> take();
 
 private:
     Fd signals_;

@@ -52,7 +52,7 @@ void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
     block.peer = same ? std::move(live.peer) : S_ISSOCK(seen.mode) ? socket_peer(pid, seen.inode) : "";
 }
 
-BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, KernelSymbols& symbols)
+BlockFacts block_facts(const SourceEvent& event, WatchedProcess& target, KernelSymbols& symbols)
 {
     const auto& head = event.head;
     BlockFacts block;
@@ -77,7 +77,7 @@ BlockFacts block_facts(const SourceEvent& event, Attachment& attachment, KernelS
         block.path = std::string(&head.file.path[0][0], ::strnlen(&head.file.path[0][0], sizeof head.file.path));
     if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
         set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]),
-                       attachment.process().pid());
+                       target.process().pid());
     return block;
 }
 
@@ -104,17 +104,20 @@ SingleBlock single_block(const LongBlock& block, KernelSymbols& symbols)
     return single;
 }
 
-CallFacts call_facts(const lw_call& head, Attachment& attachment)
+CallFacts call_facts(const lw_call& head, WatchedProcess& target)
 {
     CallFacts call;
     call.call = head.call;
     call.start_ns = head.start_ns;
     call.end_ns = head.end_ns;
+    call.more = head.more;
+    call.more_ns = head.more_ns;
+    call.more_longest_ns = head.more_longest_ns;
     call.fd = head.fd;
     call.arg = head.arg;
     call.text = head.text;
     if (head.fd >= 0) {
-        auto descriptor = describe_descriptor(attachment.process().pid(), head.fd);
+        auto descriptor = describe_descriptor(target.process().pid(), head.fd);
         call.fd_target = std::move(descriptor.target);
         call.peer = std::move(descriptor.peer);
     }
@@ -228,13 +231,13 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     return task;
 }
 
-void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, KernelSymbols& kernel_symbols,
+void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& worker, KernelSymbols& kernel_symbols,
                  Strangers& strangers, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
-    facts->subject = attachment.subject(bundle.tid);
+    facts->subject = target.subject(bundle.tid);
     facts->loop.id = std::to_string(bundle.loop_id);
-    if (const auto* loop = attachment.find_loop(bundle.tid, bundle.loop_id)) {
+    if (const auto* loop = target.find_loop(bundle.tid, bundle.loop_id)) {
         facts->loop.name = loop->name;
         facts->iteration = loop->slot == 0;
     }
@@ -246,11 +249,11 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     facts->seq = bundle.seq;
     const std::uint64_t resume = bundle.closing ? bundle.closing->resume : 0;
     if (const auto* view = facts->dispatches ? nullptr : task_view(bundle))
-        facts->task = task_info(*view, resume, attachment.loops());
+        facts->task = task_info(*view, resume, target.loops());
     for (const auto& place : bundle.places)
-        facts->blocks_by_place.push_back(block_facts(place, attachment, kernel_symbols));
+        facts->blocks_by_place.push_back(block_facts(place, target, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
-    for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, attachment));
+    for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, target));
     facts->samples.resize(bundle.samples.size());
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
@@ -283,7 +286,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     };
     if (facts->resume) {
         ++*outstanding;
-        worker.symbolize(attachment.pid(), {bundle.closing->coroutine.function},
+        worker.symbolize(target.pid(), {bundle.closing->coroutine.function},
                          [facts, finish](std::vector<Frame> frames) {
                              facts->resume->body = std::move(frames);
                              finish();
@@ -295,7 +298,7 @@ void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& wo
     for (std::size_t i = 0; i < bundle.long_blocks.size(); ++i) {
         const auto& from = bundle.long_blocks[i].waker_stack;
         auto& waker = facts->long_blocks[i].waker;
-        if (!from || !waker || !strangers.known(waker->pid, attachment.pid(), worker)) continue;
+        if (!from || !waker || !strangers.known(waker->pid, target.pid(), worker)) continue;
         ++*outstanding;
         worker.unwind(captured_stack(waker->pid, from->head.stack, from->stack),
                       [&to = waker->stack, finish](std::vector<Frame> frames) {

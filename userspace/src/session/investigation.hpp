@@ -9,8 +9,8 @@
 #include "analysis/facts.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel_symbols.hpp"
-#include "session/attachment.hpp"
 #include "session/strangers.hpp"
+#include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
@@ -19,7 +19,7 @@ const char* task_state_name(std::uint32_t state);
 TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops);
 Location location_info(std::uint64_t address, Loops& loops);
 
-void investigate(DispatchBundle bundle, Attachment& attachment, SymbolWorker& worker, KernelSymbols& kernel_symbols,
+void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& worker, KernelSymbols& kernel_symbols,
                  Strangers& strangers, std::function<void(DispatchFacts)> done);
 
 }  // namespace loopwatch

@@ -52,7 +52,9 @@ void Session::adopt(std::uint64_t now_ns)
 
 void Session::publish_start()
 {
-    reporter_.publish(session_start(options_, warnings_, targets_));
+    std::vector<WatchedProcess*> all;
+    for (const auto& [pid, target] : targets_) all.push_back(target.get());
+    reporter_.publish(session_start(options_, warnings_, all));
     for (const auto& [pid, target] : targets_) reporter_.publish(target_start(*target));
 }
 
@@ -110,9 +112,9 @@ void Session::wait()
 
     if (waits[1].revents) worker_->poll();
     if (waits[2].revents) {
-        if (auto reason = signals_.take()) {
+        if (auto signal = signals_.take()) {
             interrupted_ = true;
-            end_reason_ = std::move(*reason);
+            end_reason_ = std::move(signal->reason);
         }
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {

@@ -30,7 +30,7 @@ Result<SessionOptions> session_options_of(const Options& options)
 {
     SessionOptions wish;
     wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
-    if (wish.pids.empty())
+    if (wish.pids.empty() && options.command != Command::run)
         return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
                      "list processes with: ps -e"};
     wish.tids.insert(options.tids.begin(), options.tids.end());

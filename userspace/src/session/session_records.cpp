@@ -27,7 +27,7 @@ std::uint64_t peak_rss_bytes(pid_t pid)
 }
 
 // The highest floor of the loops: no dispatch below it is reported.
-std::uint64_t floor_of(Attachment& target)
+std::uint64_t floor_of(WatchedProcess& target)
 {
     std::uint64_t floor = 0;
     for (const auto& loop : target.known_loops()) {
@@ -40,7 +40,7 @@ std::uint64_t floor_of(Attachment& target)
 }  // namespace
 
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
-                           const Targets& targets)
+                           const std::vector<WatchedProcess*>& targets)
 {
     SessionStart start;
     start.at_ns = monotonic_ns();
@@ -53,11 +53,11 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     start.warnings = warnings;
     std::set<std::string> probes;
     std::set<int> tiers;
-    for (const auto& [pid, target] : targets) {
+    for (auto* const target : targets) {
         probes.insert(target->probes().begin(), target->probes().end());
         for (const int tier : target->tiers()) tiers.insert(tier);
         for (const auto& warning : target->warnings())
-            start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
+            start.warnings.push_back(fmt::format("pid {}: {}", target->pid(), warning));
         start.limits["floor_ns"] = std::max(start.limits["floor_ns"], floor_of(*target));
     }
     start.probes.assign(probes.begin(), probes.end());
@@ -65,7 +65,7 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     return start;
 }
 
-TargetStart target_start(Attachment& target)
+TargetStart target_start(WatchedProcess& target)
 {
     TargetStart start;
     start.subject = {target.pid(), 0, target.ns_pid(), 0, target.comm()};

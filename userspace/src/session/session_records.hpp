@@ -10,14 +10,14 @@
 
 #include "analysis/finding.hpp"
 #include "collect/kernel.hpp"
-#include "session/attachment.hpp"
 #include "session/session_options.hpp"
+#include "session/watched_process.hpp"
 
 namespace loopwatch {
 
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
-                           const Targets& targets);
-TargetStart target_start(Attachment& target);
+                           const std::vector<WatchedProcess*>& targets);
+TargetStart target_start(WatchedProcess& target);
 Overhead own_overhead(const Kernel::Cost& cost, pid_t worker);
 
 }  // namespace loopwatch

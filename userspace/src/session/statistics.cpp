@@ -75,12 +75,12 @@ void Statistics::reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_
         known->second.longest_ns = std::max(known->second.longest_ns, duration_ns);
 }
 
-std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t now_ns)
+std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t now_ns)
 {
     std::vector<LoopStats> records;
-    for (const auto& loop : attachment.known_loops()) {
+    for (const auto& loop : target.known_loops()) {
         lw_loop_slot slot;
-        if (!attachment.read(loop, slot)) continue;
+        if (!target.read(loop, slot)) continue;
         const auto key = std::pair(loop.tid, loop.id);
         const auto known = last_.find(key);
         if (known == last_.end()) {
@@ -89,7 +89,7 @@ std::vector<LoopStats> Statistics::look(Attachment& attachment, std::uint64_t no
         }
         const auto& before = known->second.slot;
         LoopStats stats;
-        stats.subject = {attachment.pid(), loop.tid, attachment.ns_pid(), loop.ns_tid, attachment.comm()};
+        stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
         stats.at_ns = now_ns;
         stats.loop = {std::to_string(loop.id), loop.name};
         stats.interval_ns = now_ns - known->second.at_ns;

@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "analysis/finding.hpp"
-#include "session/attachment.hpp"
+#include "session/watched_process.hpp"
 
 namespace loopwatch {
 
 class Statistics {
 public:
     // One record a loop since its last look; a loop seen for the first time starts from here.
-    std::vector<LoopStats> look(Attachment& attachment, std::uint64_t now_ns);
+    std::vector<LoopStats> look(WatchedProcess& target, std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
     // A dispatch whose exact length is known: histograms know it to a quarter only.

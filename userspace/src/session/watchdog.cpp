@@ -78,9 +78,8 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         }
         if (age_ns < seen.told_ns || !current) continue;
         while (age_ns >= seen.told_ns) seen.told_ns *= 2;
-        overdue_.push_back(
-            {attachment.pid(), loop.tid, start_ns, now_ns, attachment.saw_begin(loop, slot), loop.slot, slot,
-             attachment.coroutine(loop, *seq)});
+        overdue_.push_back({attachment.pid(), loop.tid, start_ns, now_ns, attachment.saw_begin(loop, slot), loop.slot,
+                            slot, attachment.coroutine(loop, *seq)});
     }
     return most;
 }

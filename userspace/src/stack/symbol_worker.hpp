@@ -73,8 +73,8 @@ public:
     // Frames of bare code addresses, each with its inlines.
     virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) = 0;
 
-    // From now on names can wait, the target cannot: the worker runs at nice 10. What the start of a session waits for is
-    // no such names: where two others kept both CPUs busy, they took 1.2 s more.
+    // From now on names can wait, the target cannot: the worker runs at nice 10. What the start of a session waits for
+    // is no such names: where two others kept both CPUs busy, they took 1.2 s more.
     virtual void stand_back() = 0;
 
     // Readable when poll() has something to do; stays the same for life.

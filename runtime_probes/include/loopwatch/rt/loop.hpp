@@ -139,6 +139,7 @@ private:
     lw_u64 batch_end_ = 0;      // the last clock read: a dispatch's end or a poll's, in ticks; 0: nobody was attached
     lw_u64 iteration_seq_ = 0;  // slot_.seq when slot_.iteration_start was taken
     lw_u64 noteworthy_ticks_ = 0;              // a dispatch longer than this is the longest yet, or exceeds the floor
+    const lw_listener* listener_ = nullptr;    // within the process; while a thread runs this loop
     std::size_t alive_ = 0;                    // tasks not yet finished
     detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
     LoopClock clock_{slot_};

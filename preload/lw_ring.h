@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the shim and the collector share where there is no kernel side: a file, one a process, made by the shim in the
+ * directory that `loopwatch run` names to it. Each loop's thread has a lane, so that there is one writer and one reader
+ * and no lock; a thread that dies amidst a record has not moved `head`, and what it wrote does not exist. Records are
+ * those of bpf/lw_event.h. The shim maps it, the collector reads it, as a file that its owner cuts short would end one
+ * who has mapped it; it trusts nothing in it.
+ */
+#ifndef LW_RING_H
+#define LW_RING_H
+
+#include <loopwatch/loop_state.h>
+
+#include <lw_event.h>
+
+/* PID:THRESHOLD_NS:BLOCK_THRESHOLD_NS:DIRECTORY, set by `loopwatch run`. PID is the process it is for, 0: its children
+ * too. */
+#define LW_RUN_VARIABLE "LOOPWATCH_RUN"
+
+#define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
+#define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
+#define LW_RING_ABI 1u
+#define LW_LANES 32
+#define LW_LANE_BYTES (1u << 20)
+#define LW_RECORD_ALIGN 8u
+
+/* A call that goes on: what a stall stands in. */
+struct lw_ongoing {
+    lw_u64 seq;      /* of the dispatch it is in, stored last; another one, or 0: there is none */
+    lw_u64 start_ns; /* CLOCK_MONOTONIC */
+    char call[32];
+    struct lw_registers registers; /* of the frame that measures, which stays where it is until the call returns */
+};
+
+struct lw_lane {
+    /* written by the loop's thread */
+    lw_u32 tid;             /* in its own PID namespace; 0: nobody's */
+    lw_u32 registrations;   /* how many loops have had it */
+    lw_u64 slot;            /* address of the loop's slot in the process; 0: lw_lane_body's `own`, as it has none */
+    lw_u64 head;            /* bytes of records so far */
+    lw_u64 lost;            /* records for which there was no room */
+    lw_u64 stacks_left_out; /* of records that were written without, as the lane was half full */
+    lw_u64 calls;           /* measured */
+    lw_u64 reserved[2];
+    /* written by the collector */
+    lw_u64 tail; /* bytes of records that it has read */
+    lw_u64 reserved_too[7];
+};
+
+struct lw_lane_body {
+    struct lw_ongoing ongoing;
+    struct lw_loop_slot own;
+    lw_u64 reserved;
+    unsigned char records[LW_LANE_BYTES]; /* a ring; no record goes over its end: one of kind 0 fills the rest */
+};
+
+struct lw_ring {
+    lw_u64 magic; /* stored last */
+    lw_u32 abi;
+    lw_u32 bytes;         /* of this file */
+    lw_u32 pid;           /* in its own PID namespace */
+    lw_u32 lanes_refused; /* loops for which there was no lane */
+    lw_u64 reserved[13];
+    struct lw_lane lanes[LW_LANES];
+    struct lw_lane_body bodies[LW_LANES];
+};
+
+LW_ASSERT(__builtin_offsetof(struct lw_lane, tail) == 64, "the collector's cache line of lw_lane");
+LW_ASSERT(sizeof(struct lw_lane) == 128 && __builtin_offsetof(struct lw_ring, lanes) == 128, "layout of lw_ring");
+LW_ASSERT(__builtin_offsetof(struct lw_lane_body, records) % 64 == 0, "cache lines of lw_lane_body");
+
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/shim_ring.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t align = LW_RECORD_ALIGN;
+constexpr std::uint32_t max_record = sizeof(lw_call) + LW_STACK_BYTES;
+
+std::uint64_t lane_at(std::size_t index)
+{
+    return offsetof(lw_ring, lanes) + index * sizeof(lw_lane);
+}
+
+std::uint64_t body_at(std::size_t index)
+{
+    return offsetof(lw_ring, bodies) + index * sizeof(lw_lane_body);
+}
+
+}  // namespace
+
+template <class T>
+bool ShimRing::read(T& to, std::uint64_t offset) const
+{
+    return ::pread(file_.raw(), &to, sizeof to, static_cast<off_t>(offset)) == sizeof to;
+}
+
+Result<ShimRing> ShimRing::open(const std::string& path)
+{
+    Fd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat info = {};
+    if (!file || ::fstat(file.raw(), &info) != 0) return errno_error(ExitCode::failed, path);
+    if (!S_ISREG(info.st_mode)) return Error{ExitCode::failed, fmt::format("{} is no ring", path), ""};
+    ShimRing ring(std::move(file), 0);
+    struct {
+        lw_u64 magic;
+        lw_u32 abi, bytes, pid;
+    } head = {};
+    if (!ring.read(head, 0) || head.magic != LW_RING_MAGIC)
+        return Error{ExitCode::failed, fmt::format("{} is no ring", path), ""};
+    if (head.abi != LW_RING_ABI || head.bytes != sizeof(lw_ring))
+        return Error{ExitCode::failed, fmt::format("{} is a ring of another version of the shim", path),
+                     "use loopwatch and libloopwatch_preload.so of one build"};
+    ring.pid_ = head.pid;
+    return ring;
+}
+
+std::vector<ShimLane> ShimRing::look()
+{
+    std::vector<ShimLane> taken;
+    lanes_.resize(LW_LANES);
+    const auto bytes = lanes_.size() * sizeof(lw_lane);
+    if (::pread(file_.raw(), lanes_.data(), bytes, static_cast<off_t>(lane_at(0))) != static_cast<ssize_t>(bytes))
+        return taken;
+    for (std::size_t i = 0; i < lanes_.size(); ++i)
+        if (lanes_[i].tid != 0) taken.push_back({i, lanes_[i].tid, lanes_[i].registrations, lanes_[i].slot});
+    return taken;
+}
+
+bool ShimRing::drain(std::size_t most, const std::function<void(const Event&)>& handle)
+{
+    for (std::size_t i = 0; i < lanes_.size(); ++i)
+        if (!drain_lane(i, most, handle)) return false;
+    return true;
+}
+
+void ShimRing::set_tail(std::size_t index, std::uint64_t tail)
+{
+    tails_[index] = tail;
+    const auto at = lane_at(index) + offsetof(lw_lane, tail);
+    (void)::pwrite(file_.raw(), &tail, sizeof tail, static_cast<off_t>(at));
+}
+
+// Up to what look() has seen.
+bool ShimRing::drain_lane(std::size_t index, std::size_t& most, const std::function<void(const Event&)>& handle)
+{
+    const auto head = lanes_[index].head;
+    auto tail = tails_[index];
+    if (head == tail) return true;
+    const auto give_up = [&] {
+        ++corrupt_;
+        set_tail(index, head);
+        return true;
+    };
+    if (head - tail > LW_LANE_BYTES || head % align != 0) return give_up();
+    while (tail != head && most > 0) {
+        const auto at = tail % LW_LANE_BYTES, rest = LW_LANE_BYTES - at;
+        const auto from = body_at(index) + offsetof(lw_lane_body, records) + at;
+        lw_event event = {};
+        if (rest < sizeof event) {
+            tail += rest;
+            continue;
+        }
+        if (!read(event, from)) return give_up();
+        const auto whole = (event.size + align - 1) & ~(align - 1);
+        if (event.size < sizeof event || whole > std::min<std::uint64_t>(head - tail, rest)) return give_up();
+        if (event.kind != 0) {
+            if (event.size > max_record) return give_up();
+            record_.resize(event.size);
+            if (::pread(file_.raw(), record_.data(), event.size, static_cast<off_t>(from)) !=
+                    static_cast<ssize_t>(event.size) ||
+                decode(record_, handle) == 0)
+                ++corrupt_;
+            --most;
+        }
+        tail += whole;
+    }
+    set_tail(index, tail);
+    return tail == head;
+}
+
+std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
+{
+    constexpr int torn_retries = 4;
+    const auto at = body_at(lane) + offsetof(lw_lane_body, own);
+    lw_loop_slot slot = {};
+    for (int attempt = 0; attempt < torn_retries; ++attempt) {
+        lw_u64 seq = 0;
+        if (!read(slot, at) || !read(seq, at)) return std::nullopt;
+        if (seq == slot.seq) break;
+    }
+    return slot;
+}
+
+std::optional<lw_ongoing> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
+{
+    const auto at = body_at(lane) + offsetof(lw_lane_body, ongoing);
+    lw_ongoing call = {};
+    lw_u64 after = 0;
+    if (!read(call, at) || !read(after, at) || call.seq != seq || after != seq) return std::nullopt;
+    call.call[sizeof call.call - 1] = '\0';
+    return call;
+}
+
+ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
+{
+    lost += more.lost;
+    stacks_left_out += more.stacks_left_out;
+    lanes_refused += more.lanes_refused;
+    corrupt += more.corrupt;
+    calls += more.calls;
+    return *this;
+}
+
+ShimRing::Counts ShimRing::counts() const
+{
+    Counts sum;
+    sum.corrupt = corrupt_;
+    for (const auto& lane : lanes_) {
+        sum.lost += lane.lost;
+        sum.stacks_left_out += lane.stacks_left_out;
+        sum.calls += lane.calls;
+    }
+    lw_u32 refused = 0;
+    if (read(refused, offsetof(lw_ring, lanes_refused))) sum.lanes_refused = refused;
+    return sum;
+}
+
+}  // namespace loopwatch

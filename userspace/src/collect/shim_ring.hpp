@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reader's side of lw_ring.h: what the shim of one process tells where there is no kernel side. The file is the
+// process's, so every number in it may be a lie: positions, sizes and texts are checked, what is wrong is counted and
+// skipped.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <lw_ring.h>
+
+#include "collect/event.hpp"
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+namespace loopwatch {
+
+// A loop's thread as the ring knows it.
+struct ShimLane {
+    std::size_t index = 0;
+    std::uint32_t tid = 0;            // in the process's own PID namespace
+    std::uint32_t registrations = 0;  // another number: another loop
+    std::uint64_t slot = 0;           // its address in the process; 0: read_own_slot()
+};
+
+class ShimRing {
+public:
+    struct Counts {
+        std::uint64_t lost = 0;             // records for which a lane had no room
+        std::uint64_t stacks_left_out = 0;  // of records
+        std::uint64_t lanes_refused = 0;    // loops for which there was no lane
+        std::uint64_t corrupt = 0;          // what lanes say about themselves is not so
+        std::uint64_t calls = 0;            // measured
+        Counts& operator+=(const Counts& more);
+    };
+
+    // Fails with `failed` if it is no ring, or one of another version.
+    static Result<ShimRing> open(const std::string& path);
+
+    // In its own PID namespace.
+    std::uint32_t pid() const noexcept { return pid_; }
+    // Looks at all lanes; those that somebody has.
+    std::vector<ShimLane> look();
+    // Records since the last time, at most `most`, oldest first within a lane; false: there may be more.
+    bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    std::optional<lw_loop_slot> read_own_slot(std::size_t lane) const;
+    // The call in which dispatch `seq` is right now.
+    std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
+    Counts counts() const;
+
+private:
+    explicit ShimRing(Fd file, std::uint32_t pid) : file_(std::move(file)), pid_(pid), tails_(LW_LANES) {}
+    template <class T>
+    bool read(T& to, std::uint64_t offset) const;
+    bool drain_lane(std::size_t index, std::size_t& most, const std::function<void(const Event&)>& handle);
+    void set_tail(std::size_t index, std::uint64_t tail);
+
+    Fd file_;
+    std::uint32_t pid_ = 0;
+    std::vector<lw_lane> lanes_;
+    std::vector<std::uint64_t> tails_;  // ours: what stands in the file may be anything
+    std::vector<std::uint8_t> record_;
+    std::uint64_t corrupt_ = 0;
+};
+
+}  // namespace loopwatch

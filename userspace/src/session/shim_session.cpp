@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/shim_session.hpp"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "analysis/explain.hpp"
+#include "session/investigation.hpp"
+#include "session/session_records.hpp"
+#include "session/task_view.hpp"
+#include "util/log.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_records = 4096;  // handled in one round
+constexpr std::size_t max_targets = 1024;
+constexpr std::uint64_t tick_ns = 10'000'000;
+constexpr std::uint64_t farewell_ns = 5'000'000'000;  // how long an end waits for names
+
+}  // namespace
+
+ShimSession::ShimSession(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
+{
+}
+
+ShimSession::~ShimSession()
+{
+    if (directory_.empty()) return;
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory_.c_str()), ::closedir);
+    while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr)
+        if (entry->d_name[0] != '.') ::unlink((directory_ + "/" + entry->d_name).c_str());
+    ::rmdir(directory_.c_str());
+}
+
+Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, std::vector<std::string> command,
+                                                       Sink& sink)
+{
+    std::unique_ptr<ShimSession> session(new ShimSession(std::move(options), sink));
+    auto shim = find_shim();
+    if (!shim) return shim.error();
+    auto program = find_program(command.front());
+    if (!program) return program.error();
+    if (auto why = why_no_shim(*program); !why.empty())
+        return Error{ExitCode::not_permitted, fmt::format("{} cannot be watched from inside: {}", *program, why),
+                     "start it, and watch it from outside: sudo loopwatch -p PID"};
+    auto signals = EndingSignals::open();
+    if (!signals) return signals.error();
+    session->signals_ = std::move(*signals);
+    auto worker = SymbolWorker::start();
+    if (!worker) return worker.error();
+    session->worker_ = std::move(*worker);
+    if (auto made = session->make_directory(); !made) return made.error();
+    const auto& wish = session->options_;
+    session->started_ns_ = monotonic_ns();
+    session->reporter_.publish(session_start(wish, {}, {}));
+    session->reporter_.flush();
+    if (session->reporter_.failure()) return *session->reporter_.failure();
+    // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
+    auto launched = Launch::start(*program, command, *shim, [&](pid_t pid) {
+        return std::vector<std::pair<std::string, std::string>>{
+            {LW_RUN_VARIABLE, fmt::format("{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
+                                          wish.block_threshold_ns, session->directory_)}};
+    });
+    if (!launched) return launched.error();
+    session->launched_ = std::move(*launched);
+    return session;
+}
+
+// In memory: what a disk would have to write back is read once and thrown away.
+Result<void> ShimSession::make_directory()
+{
+    const char* const temporary = std::getenv("TMPDIR");
+    for (const std::string place : {"/dev/shm", temporary ? temporary : "", "/tmp"}) {
+        if (place.empty()) continue;
+        auto name = place + "/loopwatch-XXXXXX";
+        if (::mkdtemp(name.data()) == nullptr) continue;
+        directory_ = name;
+        newcomers_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+        if (!newcomers_ || ::inotify_add_watch(newcomers_.raw(), directory_.c_str(), IN_CREATE) < 0)
+            return errno_error(ExitCode::failed, "inotify");
+        return {};
+    }
+    return errno_error(ExitCode::failed, "no directory for the shim's rings in /dev/shm, TMPDIR or /tmp");
+}
+
+Result<int> ShimSession::run()
+{
+    next_interval_ns_ = started_ns_ + options_.interval_ns;
+    next_tick_ns_ = started_ns_;
+    while (!over_ && !reporter_.failure()) {
+        wait();
+        const auto now = monotonic_ns();
+        if (now >= next_tick_ns_) tick(now);
+        if (now >= next_interval_ns_) interval(now);
+        if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) {
+            end_reason_ = "duration";
+            launched_->signal(SIGTERM);
+            break;
+        }
+        reporter_.flush();
+        if (launched_->status() && (!options_.follow_children || targets_.empty())) over_ = true;
+    }
+    finish();
+    reporter_.flush();
+    if (reporter_.failure()) return *reporter_.failure();
+    if (reporter_.found_any(options_.fail_on)) return static_cast<int>(ExitCode::fail_on_matched);
+    return launched_->status().value_or(0);
+}
+
+void ShimSession::wait()
+{
+    pollfd waits[] = {{worker_->descriptor(), POLLIN, 0},
+                      {signals_.descriptor(), POLLIN, 0},
+                      {newcomers_.raw(), POLLIN, 0},
+                      {launched_->status() ? -1 : launched_->descriptor(), POLLIN, 0}};
+    auto until = std::min(next_interval_ns_, next_tick_ns_);
+    if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
+    const auto now = monotonic_ns();
+    const auto left = until > now ? until - now : 0;
+    const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
+    ::ppoll(waits, std::size(waits), &timeout, nullptr);
+    if (waits[0].revents) worker_->poll();
+    if (waits[1].revents) on_signal();
+    if (waits[2].revents) meet_newcomers();
+    if (waits[3].revents && launched_->status()) next_tick_ns_ = 0;
+}
+
+// A terminal's ^C has reached the program already, as its own.
+void ShimSession::on_signal()
+{
+    const auto signal = signals_.take();
+    if (!signal) return;
+    if (!signal->from_terminal) launched_->signal(signal->number);
+    over_ = std::exchange(asked_to_end_, true);  // the second one: at once
+    end_reason_ = std::move(signal->reason);
+}
+
+void ShimSession::meet_newcomers()
+{
+    alignas(inotify_event) char buffer[4096];
+    while (true) {
+        const ssize_t got = ::read(newcomers_.raw(), buffer, sizeof buffer);
+        if (got <= 0) return;
+        for (ssize_t at = 0; at + static_cast<ssize_t>(sizeof(inotify_event)) <= got;) {
+            inotify_event event;
+            std::memcpy(&event, buffer + at, sizeof event);
+            if (event.mask & IN_Q_OVERFLOW) ++missed_;
+            if (event.len) meet(directory_ + "/" + (buffer + at + sizeof event));
+            at += static_cast<ssize_t>(sizeof event + event.len);
+        }
+    }
+}
+
+void ShimSession::meet(const std::string& path)
+{
+    if (path.ends_with(LW_RING_DRAFT)) return;
+    auto ring = ShimRing::open(path);
+    ::unlink(path.c_str());
+    if (!ring) {
+        ++missed_;
+        return print_warning(ring.error().what);
+    }
+    if (targets_.size() >= max_targets) {
+        ++missed_;
+        return;
+    }
+    auto target = ShimTarget::open(std::move(*ring), *worker_);
+    if (!target) {
+        ++missed_;
+        if (target.error().code != ExitCode::no_such_target) print_warning(target.error().what);
+        return;  // else it lived for less than a moment
+    }
+    const auto pid = (*target)->pid();
+    if (targets_.contains(pid)) end_target(pid, "exec");
+    met_ |= pid == static_cast<std::uint32_t>(launched_->pid());
+    reporter_.publish(target_start(**target));
+    targets_[pid] = std::move(*target);
+}
+
+bool ShimSession::drain()
+{
+    bool all = true;
+    for (auto& [pid, target] : targets_)
+        all &= target->drain(max_records, [this](const Event& event) { on_event(event); });
+    for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));
+    return all;
+}
+
+void ShimSession::on_event(const Event& event)
+{
+    std::visit([this](const auto& typed) { on(typed); }, event);
+}
+
+void ShimSession::on(const lw_dispatch& event)
+{
+    if (!wanted(event.event.tid)) return;
+    statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
+    explain_bundle(book_.close(event));
+}
+
+void ShimSession::on(const lw_iteration& event)
+{
+    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+}
+
+void ShimSession::on(const CallEvent& event)
+{
+    if (wanted(event.head.event.tid)) book_.add(event);
+}
+
+void ShimSession::explain_bundle(DispatchBundle bundle)
+{
+    const auto target = targets_.find(bundle.pid);
+    if (target == targets_.end()) return;
+    investigate(std::move(bundle), *target->second, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
+        facts.scheduler_seen = false;
+        reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
+    });
+}
+
+void ShimSession::tick(std::uint64_t now_ns)
+{
+    next_tick_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
+    for (auto& [pid, target] : targets_) {
+        target->look();
+        for (const auto& loop : target->known_loops()) look(*target, loop, now_ns);
+    }
+    if (!drain()) next_tick_ns_ = now_ns;
+    std::vector<std::uint32_t> ended;
+    for (const auto& [pid, target] : targets_)
+        if (!target->process().alive()) ended.push_back(pid);
+    for (const auto pid : ended) end_target(pid, "exited");
+}
+
+// Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
+void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
+{
+    lw_loop_slot slot = {};
+    if (!wanted(loop.tid) || !target.read(loop, slot)) return;
+    auto& seen = seen_[loop.tid];
+    if (seen.seq != slot.seq) seen = {slot.seq, now_ns, options_.threshold_ns};
+    if (!(slot.seq & 1)) return;
+    const auto start_ns = slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
+    const auto age_ns = now_ns > start_ns ? now_ns - start_ns : 0;
+    next_tick_ns_ = std::min(next_tick_ns_, std::max(start_ns + seen.told_ns, now_ns + 1'000'000));
+    if (age_ns < seen.told_ns) return;
+    while (age_ns >= seen.told_ns) seen.told_ns *= 2;
+    auto bundle = book_.so_far(loop.tid, slot.seq);
+    bundle.in_progress = true;
+    bundle.start_known = target.saw_begin(loop, slot);
+    bundle.pid = target.pid();
+    bundle.loop_id = slot.loop_id;
+    lw_dispatch closing = {};
+    closing.event.seq = slot.seq;
+    closing.start_ns = start_ns;
+    closing.end_ns = now_ns;
+    closing.resume = std::bit_cast<std::uint64_t>(slot.resume);
+    closing.slow = 1;
+    if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
+    bundle.closing = closing;
+    if (auto call = target.ongoing(loop, slot.seq, now_ns)) bundle.calls.push_back(std::move(*call));
+    explain_bundle(std::move(bundle));
+}
+
+void ShimSession::interval(std::uint64_t now_ns)
+{
+    next_interval_ns_ = now_ns + options_.interval_ns;
+    for (auto& [pid, target] : targets_) {
+        target->refresh();
+        for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
+    }
+    reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), own_overhead({}, worker_->pid())});
+}
+
+void ShimSession::end_target(std::uint32_t pid, const char* reason)
+{
+    auto& target = *targets_.at(pid);
+    target.look();
+    while (!target.drain(max_records, [this](const Event& event) { on_event(event); })) {
+    }
+    for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));
+    for (const auto& loop : target.known_loops())
+        for (auto& bundle : book_.abandon(loop.tid)) explain_bundle(std::move(bundle));
+    const auto now = monotonic_ns();
+    for (auto& stats : statistics_.look(target, now)) reporter_.publish(stats);
+    while (worker_->pending() && monotonic_ns() < now + farewell_ns) {
+        pollfd answer{worker_->descriptor(), POLLIN, 0};
+        ::poll(&answer, 1, 50);
+        worker_->poll();
+    }
+    if (worker_->pending()) {
+        worker_->give_up();
+        worker_->poll();
+    }
+    const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
+    TargetEnd end{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt};
+    if (is_program) end.exit_status = launched_->status();
+    reporter_.publish(end);
+    ended_ += target.counts();
+    for (const auto& loop : target.known_loops()) seen_.erase(loop.tid);
+    targets_.erase(pid);
+}
+
+void ShimSession::finish()
+{
+    meet_newcomers();
+    while (!targets_.empty())
+        end_target(targets_.begin()->first, targets_.begin()->second->process().alive() ? "detached" : "exited");
+    if (!met_)
+        print_warning(fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
+                                  launched_->pid()));
+    SessionEnd end;
+    end.at_ns = monotonic_ns();
+    end.duration_ns = end.at_ns - started_ns_;
+    end.counts = reporter_.counts();
+    end.lost = losses();
+    end.suppressed = reporter_.suppressed();
+    end.dispatches = statistics_.dispatches();
+    end.dispatch_ns = statistics_.dispatch_ns();
+    end.overhead = own_overhead({}, worker_->pid());
+    end.reason = end_reason_;
+    reporter_.publish(end);
+}
+
+Counts ShimSession::losses() const
+{
+    auto rings = ended_;
+    for (const auto& [pid, target] : targets_) rings += target->counts();
+    Counts lost;
+    lost["ring_full"] = rings.lost;
+    lost["stack_budget"] = rings.stacks_left_out;
+    lost["loops_untracked"] = rings.lanes_refused;
+    lost["record_undecodable"] = rings.corrupt;
+    lost["processes_missed"] = missed_;
+    lost["symbol_worker"] = worker_->failures();
+    lost["dispatch_book"] = book_.overflow();
+    lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
+    return lost;
+}
+
+}  // namespace loopwatch

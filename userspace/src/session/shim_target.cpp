@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/shim_target.hpp"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "session/captured_stack.hpp"
+
+namespace loopwatch {
+
+ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker)
+    : WatchedProcess(std::move(process)), ring_(std::move(ring)), worker_(worker)
+{
+}
+
+ShimTarget::~ShimTarget()
+{
+    (void)worker_.map_process(pid(), {});
+}
+
+Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker)
+{
+    auto process = Process::open(static_cast<pid_t>(ring.pid()));
+    if (!process) return process.error();
+    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker));
+    target->refresh();
+    target->look();
+    return target;
+}
+
+void ShimTarget::refresh()
+{
+    forget_subjects();
+    const auto hash = process_.modules_hash();
+    if (hash == modules_hash_ || !process_.alive()) return;
+    std::size_t unreadable = 0;
+    auto modules = process_.modules(&unreadable);
+    if (!modules || modules->empty()) return;
+    modules_hash_ = hash;
+    if (build_id_.empty())
+        if (auto scan = worker_.scan(modules->front().file.raw())) build_id_ = scan->build_id;
+    (void)worker_.map_process(pid(), std::move(*modules));
+}
+
+std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
+{
+    if (ns_pid() == pid()) return ns_tid;
+    if (const auto known = outer_.find(ns_tid); known != outer_.end()) return known->second;
+    for (const pid_t tid : process_.threads())
+        if (process_.ns_id(tid) == ns_tid) return outer_[ns_tid] = static_cast<std::uint32_t>(tid);
+    return 0;
+}
+
+void ShimTarget::leave(std::size_t lane)
+{
+    const auto left = taken_.extract(lane);
+    if (left.empty()) return;
+    std::erase_if(known_loops_, [&](const LoopView& loop) {
+        return loop.tid == left.mapped().tid && loop.id == left.mapped().loop_id;
+    });
+}
+
+void ShimTarget::look()
+{
+    std::set<std::size_t> now;
+    for (const auto& lane : ring_.look()) {
+        now.insert(lane.index);
+        if (const auto known = taken_.find(lane.index);
+            known != taken_.end() && known->second.registrations == lane.registrations)
+            continue;
+        leave(lane.index);
+        const auto tid = outer_tid(lane.tid);
+        if (tid == 0) continue;
+        LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
+        lw_loop_slot slot = {};
+        if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
+            loop = loops_.view(lane.slot, slot);
+            loop.tid = tid;
+        } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
+            warn(
+                "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is told while it "
+                "lasts, and no place of a task");
+        }
+        carries_runtime_ |= lane.slot != 0;
+        taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
+        known_loops_.push_back(std::move(loop));
+    }
+    std::vector<std::size_t> gone;
+    for (const auto& [lane, taken] : taken_)
+        if (!now.contains(lane)) gone.push_back(lane);
+    for (const auto lane : gone) leave(lane);
+}
+
+bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>& handle)
+{
+    const auto own = [&](Event event) {
+        lw_event* head = nullptr;
+        if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
+        if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
+        if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
+        const auto tid = head ? outer_tid(head->tid) : 0;
+        if (tid == 0) {
+            ++strange_;
+            return;
+        }
+        head->pid = pid();
+        head->tid = tid;
+        handle(event);
+    };
+    return ring_.drain(most, own);
+}
+
+bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
+{
+    if (loop.slot) return loops_.read(loop.slot, slot);
+    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
+    const auto own = lane == taken_.end() ? std::nullopt : ring_.read_own_slot(lane->first);
+    if (own) slot = *own;
+    return own.has_value();
+}
+
+std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const
+{
+    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
+    const auto call = lane == taken_.end() ? std::nullopt : ring_.ongoing(lane->first, seq);
+    if (!call || call->start_ns >= now_ns) return std::nullopt;
+    CallEvent event = {};
+    event.head.event.pid = pid();
+    event.head.event.tid = loop.tid;
+    event.head.event.seq = seq;
+    event.head.start_ns = call->start_ns;
+    event.head.end_ns = now_ns;
+    event.head.fd = -1;
+    std::copy(std::begin(call->call), std::end(call->call), event.head.call);
+    event.head.stack.registers = call->registers;
+    lw_loop_slot slot = {};
+    if (!read(loop, slot)) return std::nullopt;
+    event.stack = copy_stack(event.head.stack, call->registers.dwarf[LW_REG_RSP], slot.stack_top, loops_.memory());
+    // It may have returned meanwhile, and its stack be another call's.
+    if (!ring_.ongoing(lane->first, seq)) return std::nullopt;
+    return event;
+}
+
+ShimRing::Counts ShimTarget::counts() const
+{
+    auto counts = ring_.counts();
+    counts.corrupt += strange_;
+    return counts;
+}
+
+std::vector<int> ShimTarget::tiers() const
+{
+    std::vector<int> tiers = {1};
+    if (carries_runtime_) tiers.push_back(3);
+    return tiers;
+}
+
+}  // namespace loopwatch

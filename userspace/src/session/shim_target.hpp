@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ShimTarget: a process whose shim tells of it through a ring (collect/shim_ring.hpp), without a kernel side.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "collect/shim_ring.hpp"
+#include "session/watched_process.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+class ShimTarget final : public WatchedProcess {
+public:
+    // Fails as Process::open does: it may have ended already.
+    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker);
+    ~ShimTarget() override;
+
+    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
+    bool saw_begin(const LoopView&, const lw_loop_slot& slot) const override { return slot.start != 0; }
+    std::vector<int> tiers() const override;
+    const std::set<std::string>& probes() const noexcept override { return probes_; }
+
+    // Modules that were loaded since, threads that were renamed.
+    void refresh();
+    // Lanes that loops have claimed or left since.
+    void look();
+    // As ShimRing::drain, with what this process may say of itself and no more.
+    bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    // The call in which dispatch `seq` of a loop is, as if it ended now.
+    std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
+    ShimRing::Counts counts() const;
+
+private:
+    struct Taken {
+        std::uint32_t registrations = 0, tid = 0;
+        std::uint64_t loop_id = 0;
+    };
+    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker);
+    std::uint32_t outer_tid(std::uint32_t ns_tid);
+    void leave(std::size_t lane);
+
+    ShimRing ring_;
+    SymbolWorker& worker_;
+    std::map<std::size_t, Taken> taken_;            // by lane
+    std::map<std::uint32_t, std::uint32_t> outer_;  // by tid in its namespace; only if it is another one
+    std::uint64_t modules_hash_ = 0, strange_ = 0;
+    bool carries_runtime_ = false, blind_ = false;
+    std::set<std::string> probes_;
+};
+
+}  // namespace loopwatch

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/watched_process.hpp"
+
+#include <algorithm>
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_warnings = 32;
+constexpr std::size_t max_subjects = 4096;
+
+}  // namespace
+
+WatchedProcess::WatchedProcess(Process process)
+    : process_(std::move(process)), loops_(process_), ns_pid_(process_.ns_id(process_.pid())), comm_(process_.comm())
+{
+}
+
+const LoopView* WatchedProcess::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
+{
+    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
+                                    [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    return found == known_loops_.end() ? nullptr : &*found;
+}
+
+const Subject& WatchedProcess::subject(std::uint32_t tid)
+{
+    const auto known = subjects_.find(tid);
+    if (known != subjects_.end()) return known->second;
+    if (subjects_.size() >= max_subjects) subjects_.clear();
+    const auto thread = static_cast<pid_t>(tid);
+    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
+}
+
+void WatchedProcess::warn(std::string warning)
+{
+    if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
+        warnings_.push_back(std::move(warning));
+}
+
+}  // namespace loopwatch

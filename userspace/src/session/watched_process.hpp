@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WatchedProcess: a target as records speak of it, however it is watched: by the kernel side (Attachment) or by the
+// shim alone (ShimTarget).
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "analysis/finding.hpp"
+#include "target/loops.hpp"
+#include "target/process.hpp"
+
+namespace loopwatch {
+
+class WatchedProcess {
+public:
+    explicit WatchedProcess(Process process);
+    virtual ~WatchedProcess() = default;
+    WatchedProcess(const WatchedProcess&) = delete;
+    WatchedProcess& operator=(const WatchedProcess&) = delete;
+
+    // What the loop publishes, or what is kept for it; false: unreadable, or it is gone.
+    virtual bool read(const LoopView& loop, lw_loop_slot& slot) const = 0;
+    // False: what the slot tells of is older than its start, or than the first look at it.
+    virtual bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const = 0;
+    virtual std::vector<int> tiers() const = 0;
+    // Probes that are attached.
+    virtual const std::set<std::string>& probes() const noexcept = 0;
+
+    const Process& process() const noexcept { return process_; }
+    Loops& loops() noexcept { return loops_; }
+    const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
+    const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
+    const std::string& build_id() const noexcept { return build_id_; }
+    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
+    std::uint32_t ns_pid() const noexcept { return ns_pid_; }
+    const std::string& comm() const noexcept { return comm_; }
+    // A thread as records name it; looked up once an interval, since threads rename themselves.
+    const Subject& subject(std::uint32_t tid);
+
+protected:
+    void forget_subjects() { subjects_.clear(); }
+    void warn(std::string warning);
+
+    Process process_;
+    Loops loops_;
+    std::vector<LoopView> known_loops_;
+    std::string build_id_;
+
+private:
+    std::uint32_t ns_pid_ = 0;
+    std::string comm_;
+    std::unordered_map<std::uint32_t, Subject> subjects_;
+    std::vector<std::string> warnings_;
+};
+
+}  // namespace loopwatch
