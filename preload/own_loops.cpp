@@ -42,6 +42,12 @@ bool same(const Place& a, const Place& b)
     return a.ip == b.ip && a.frame == b.frame;
 }
 
+// Of a loop that is known.
+bool is_own(const Place& place)
+{
+    return place.frame == poller.idle.frame || (place.object >= 0 && place.object == poller.idle.object);
+}
+
 bool recurs(const Place& place)
 {
     for (Candidate& candidate : poller.candidates)
@@ -66,19 +72,20 @@ void end_iteration(lw_lane& lane)
 
 }  // namespace
 
-Wait enter_wait(Place place, bool many)
+Wait enter_wait(Place place)
 {
     if (thread.lane == nullptr) {
-        if (!many || poller.refused || !recurs(place)) return Wait::nobodys;
+        if (place.object == lone || poller.refused || !recurs(place)) return Wait::nobodys;
         if (!claim_lane(nullptr)) {
             poller.refused = true;
             return Wait::nobodys;
         }
         thread.slot = &body_of(*thread.lane).own;
         poller.idle = place;
-    } else if (!same(place, poller.idle) && place.frame != poller.idle.frame) {
+    } else if (!is_own(place)) {
         const bool outer = place.frame > poller.idle.frame;
-        if (!many || !(outer ? recurs(place) : ++poller.elsewhere >= waits_elsewhere)) return Wait::nested;
+        if (place.object == lone || !(outer ? recurs(place) : ++poller.elsewhere >= waits_elsewhere))
+            return Wait::nested;
         poller.idle = place;
     }
     poller.elsewhere = 0;

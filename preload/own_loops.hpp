@@ -2,17 +2,22 @@
 //
 // Loops of programs without probes, recognised from inside, under `loopwatch run` only: a thread that waits for events
 // again and again in the same place of its stack. What it does between two such waits is an iteration, which stands for
-// a dispatch. A wait deeper in the stack is a callback's.
+// a dispatch. A wait deeper in the stack is a callback's, unless it is for the loop's own epoll: an interpreter may
+// come to it by more or fewer frames of C from one time to the next.
 #pragma once
 
 #include <cstdint>
 
 namespace loopwatch::preload {
 
-// A place in which a thread waits: who called, and with which frame.
+// A place in which a thread waits: who called, with which frame, and for what: the descriptor of an epoll, or one of
+// these.
 struct Place {
     std::uint64_t ip, frame;
+    int object;
 };
+constexpr int many = -1;  // descriptors
+constexpr int lone = -2;  // a single one: nobody's loop
 
 enum class Wait {
     idle,    // the loop itself waits: leave_wait() when it returns
@@ -20,8 +25,8 @@ enum class Wait {
     nobodys  // of a thread that is no loop, as far as is known
 };
 
-// About to wait. `many`: for more than one descriptor; a wait for a single one is no loop's.
-Wait enter_wait(Place place, bool many);
+// About to wait.
+Wait enter_wait(Place place);
 // Leaves errno alone.
 void leave_wait();
 

@@ -116,14 +116,14 @@ template <std::size_t n, class Call, class Describe>
         return timed_##symbol arguments;                                                   \
     }
 // A wait for events may be where a loop idles. Of a loop that says itself where it does it is a call like any other.
-#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, many, ...)                     \
+#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, object, ...)                   \
     LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                                              \
     static returns waited_##symbol parameters asm("lw_waited_" #symbol);                                             \
     [[gnu::noinline]] returns waited_##symbol parameters                                                             \
     {                                                                                                                \
         auto* const function = real<returns parameters>(Symbol::symbol##_);                                          \
-        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa())};                        \
-        const Wait wait = enter_wait(place, many);                                                                   \
+        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa()), object};                \
+        const Wait wait = enter_wait(place);                                                                         \
         if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;                    \
         if (wait != Wait::idle) return function arguments;                                                           \
         const auto result = function arguments;                                                                      \
