@@ -24,6 +24,9 @@
 #define LW_LANE_BYTES (1u << 20)
 #define LW_RECORD_ALIGN 8u
 
+/* Has a call that the shim made itself, as the program would, come by its wrapper? */
+enum lw_canary { LW_CANARY_NOT_YET = 0, LW_CANARY_SEEN = 1, LW_CANARY_UNSEEN = 2 };
+
 /* A call that goes on: what a stall stands in. */
 struct lw_ongoing {
     lw_u64 seq;      /* of the dispatch it is in, stored last; another one, or 0: there is none */
@@ -60,7 +63,9 @@ struct lw_ring {
     lw_u32 bytes;         /* of this file */
     lw_u32 pid;           /* in its own PID namespace */
     lw_u32 lanes_refused; /* loops for which there was no lane */
-    lw_u64 reserved[13];
+    lw_u32 canary;        /* enum lw_canary; stored after magic */
+    lw_u32 reserved_first;
+    lw_u64 reserved[12];
     struct lw_lane lanes[LW_LANES];
     struct lw_lane_body bodies[LW_LANES];
 };

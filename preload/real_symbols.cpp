@@ -43,7 +43,8 @@ void* look_up(const Row& row)
     return found;
 }
 
-[[gnu::constructor]] void resolve_all()
+// Before the shim's other constructors, which make calls.
+[[gnu::constructor(101)]] void resolve_all()
 {
     for (unsigned i = 0; i < static_cast<unsigned>(Symbol::count); ++i) {
         if (real_addresses[i] == nullptr) resolve(static_cast<Symbol>(i));

@@ -13,46 +13,10 @@
 
 #include "ring.hpp"
 #include "shim_state.hpp"
+#include "text.hpp"
 
 namespace loopwatch::preload {
 namespace {
-
-// Appends to a text of fixed size; what does not fit is cut, the terminator always fits.
-class Text {
-public:
-    template <std::size_t n>
-    explicit Text(char (&to)[n]) : at_(to), end_(to + n - 1)
-    {
-        *at_ = '\0';
-    }
-
-    void add(char c)
-    {
-        if (at_ == end_) return;
-        *at_++ = c;
-        *at_ = '\0';
-    }
-
-    // Up to its terminator, the limit, or the first page that cannot be read.
-    void add(const char* text, std::size_t limit)
-    {
-        if (limit == 0 || !is_readable(text, 1)) return;
-        while (limit-- > 0 && *text != '\0' && at_ != end_) {
-            add(*text++);
-            if (reinterpret_cast<std::uint64_t>(text) % page_bytes == 0 && !is_readable(text, 1)) return;
-        }
-    }
-
-    void add(unsigned value, unsigned base)
-    {
-        if (value >= base) add(value / base, base);
-        add("0123456789abcdef"[value % base]);
-    }
-
-private:
-    char* at_;
-    char* end_;
-};
 
 // inet_ntop is stdio inside, hence no "::" for zeros here.
 void add_ipv4(Text& text, const sockaddr_in& peer)

@@ -2,10 +2,8 @@
 #include "ring.hpp"
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 
-#include <fcntl.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -14,12 +12,11 @@
 #include "caller_memory.hpp"
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
+#include "standalone.hpp"
 
 namespace loopwatch::preload {
 namespace {
 
-constexpr unsigned max_images = 100;  // of one process, one after the other by exec
-constexpr std::size_t max_path = 256;
 constexpr std::uint32_t half_full = LW_LANE_BYTES / 2;
 
 std::uint64_t now_ns()
@@ -27,90 +24,6 @@ std::uint64_t now_ns()
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return nanoseconds(now);
-}
-
-// A number and the colon behind it; false: there is none.
-bool take_number(const char*& text, std::uint64_t& value)
-{
-    value = 0;
-    const char* const begin = text;
-    while (*text >= '0' && *text <= '9') value = value * 10 + static_cast<std::uint64_t>(*text++ - '0');
-    return text != begin && *text++ == ':';
-}
-
-// DIRECTORY/PID.IMAGE, and the suffix.
-bool ring_path(char (&path)[max_path], const char* directory, std::uint64_t pid, unsigned image, const char* suffix)
-{
-    const std::size_t length = std::strlen(directory);
-    if (length == 0 || length + 32 > max_path) return false;
-    std::memcpy(path, directory, length);
-    char* at = path + length;
-    *at++ = '/';
-    char digits[20];
-    unsigned count = 0;
-    do digits[count++] = static_cast<char>('0' + pid % 10);
-    while ((pid /= 10) != 0);
-    while (count != 0) *at++ = digits[--count];
-    *at++ = '.';
-    if (image >= 10) *at++ = static_cast<char>('0' + image / 10);
-    *at++ = static_cast<char>('0' + image % 10);
-    std::strcpy(at, suffix);
-    return true;
-}
-
-// Memory is there before it is written to, or not used at all: a file system that is full would end the program with
-// SIGBUS. Kernels before 5.14 cannot say so.
-bool populate(const void* at, std::size_t bytes)
-{
-    const auto first = word(at) & ~(page_bytes - 1), end = (word(at) + bytes + page_bytes - 1) & ~(page_bytes - 1);
-    return raw_syscall(SYS_madvise, first, end - first, MADV_POPULATE_WRITE) == 0;
-}
-
-// Maps a new file of this name, ready to be read.
-lw_ring* map_new(const char* path, std::uint64_t pid)
-{
-    const long fd = raw_syscall(SYS_open, word(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return nullptr;
-    const auto file = static_cast<std::uint64_t>(fd);
-    long address = raw_syscall(SYS_ftruncate, file, sizeof(lw_ring));
-    if (address == 0) address = raw_syscall(SYS_mmap, 0, sizeof(lw_ring), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    raw_syscall(SYS_close, file);
-    if (address < 0 && address >= -4095) return nullptr;
-    auto* const made = reinterpret_cast<lw_ring*>(address);
-    if (!populate(made, offsetof(lw_ring, bodies))) return nullptr;
-    made->abi = LW_RING_ABI;
-    made->bytes = sizeof(lw_ring);
-    made->pid = static_cast<lw_u32>(pid);
-    __atomic_store_n(&made->magic, LW_RING_MAGIC, __ATOMIC_RELEASE);
-    return made;
-}
-
-// The collector sees the file when it has its name, so it gets that last.
-lw_ring* make_ring(const char* directory, std::uint64_t pid)
-{
-    char draft[max_path], name[max_path];
-    if (!ring_path(draft, directory, pid, 0, LW_RING_DRAFT)) return nullptr;
-    lw_ring* const made = map_new(draft, pid);
-    long linked = made != nullptr ? -EEXIST : 0;
-    for (unsigned image = 0; linked == -EEXIST && image < max_images; ++image)
-        if (ring_path(name, directory, pid, image, "")) linked = raw_syscall(SYS_link, word(draft), word(name));
-    raw_syscall(SYS_unlink, word(draft));
-    return linked == 0 ? made : nullptr;
-}
-
-// The environment's wish, if it is for this process.
-[[gnu::constructor]] void join_run()
-{
-    const char* wish = std::getenv(LW_RUN_VARIABLE);
-    std::uint64_t pid = 0, threshold = 0, block_threshold = 0;
-    if (wish == nullptr || !take_number(wish, pid) || !take_number(wish, threshold) ||
-        !take_number(wish, block_threshold))
-        return;
-    const auto own = static_cast<std::uint64_t>(raw_syscall(SYS_getpid));
-    if (pid != 0 && pid != own) return;
-    threshold_ns = threshold;
-    block_threshold_ns = block_threshold;
-    ring = make_ring(wish, own);
 }
 
 bool is_free(const lw_lane& lane)
@@ -243,6 +156,12 @@ bool add_to_its_like(lw_lane& lane, const void* caller, const char* call, std::u
 
 }  // namespace
 
+bool populate(const void* at, std::size_t bytes)
+{
+    const auto first = word(at) & ~(page_bytes - 1), end = (word(at) + bytes + page_bytes - 1) & ~(page_bytes - 1);
+    return raw_syscall(SYS_madvise, first, end - first, MADV_POPULATE_WRITE) == 0;
+}
+
 bool claim_lane(const lw_loop_slot* slot)
 {
     release_lane();
@@ -251,7 +170,7 @@ bool claim_lane(const lw_loop_slot* slot)
     for (lw_lane& lane : ring->lanes) {
         lw_u32 owner = __atomic_load_n(&lane.tid, __ATOMIC_RELAXED);
         lw_lane_body& body = body_of(lane);
-        if (!is_free(lane) || !populate(&body, sizeof body)) continue;
+        if (!is_free(lane) || !(standalone != Standalone::off || populate(&body, sizeof body))) continue;
         if (!__atomic_compare_exchange_n(&lane.tid, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
         body.ongoing.seq = 0;
         body.own = {};
@@ -288,6 +207,7 @@ void leave_ring()
 [[gnu::noinline]] void tell_call(lw_lane& lane, const lw_loop_slot& slot, const char* call, CallTimes times,
                                  const lw_call_detail& detail)
 {
+    if (standalone != Standalone::off) return note_call(slot, call, times, detail);
     if (thread.call_seq != slot.seq) forget_calls(lane);
     const bool is_long = times.end_ns - times.start_ns >= block_threshold_ns;
     const auto* const caller = reinterpret_cast<const void*>(detail.caller);
@@ -326,6 +246,7 @@ void leave_ring()
 void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& dispatch)
 {
     const bool slow = dispatch.end_ns - dispatch.start_ns >= threshold_ns;
+    if (standalone != Standalone::off) return say_dispatch(slot, dispatch, slow);
     if (thread.call_seq != dispatch.seq || !(slow || thread.told)) forget_calls(lane);
     if (!slow && !thread.told) return;
     if (slow) thread.slow_end_ns = dispatch.end_ns;
@@ -355,7 +276,7 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
 void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispatches, std::uint64_t start_ns,
                     std::uint64_t end_ns)
 {
-    if (end_ns - start_ns < threshold_ns || thread.slow_end_ns > start_ns) return;
+    if (standalone != Standalone::off || end_ns - start_ns < threshold_ns || thread.slow_end_ns > start_ns) return;
     std::uint64_t head;
     unsigned char* const to = reserve(lane, sizeof(lw_iteration), head);
     if (to == nullptr) return;

@@ -5,6 +5,7 @@
 // of caller_memory.hpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "lw_ring.h"
@@ -22,12 +23,17 @@ inline lw_lane_body& body_of(const lw_lane& lane)
     return ring->bodies[&lane - ring->lanes];
 }
 
+// Memory is there before it is written to, or not used at all: a file system that is full would end the program with
+// SIGBUS. Kernels before 5.14 cannot say so.
+bool populate(const void* at, std::size_t bytes);
+
 // For the calling thread's loop; null `slot`: one that has none, which gets lw_lane_body::own. False: no ring, no lane
 // left, or no memory for it.
 bool claim_lane(const lw_loop_slot* slot);
 void release_lane();
-// In a child that has forked.
 void leave_ring();
+// In a child that has forked: what it is asked for itself.
+void rearm_in_child();
 
 struct Dispatch {
     std::uint64_t seq, start_ns, end_ns;

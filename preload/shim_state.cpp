@@ -12,8 +12,8 @@ namespace {
 // none.
 void forget_loop()
 {
-    leave_ring();
     thread = {};
+    rearm_in_child();
 }
 
 [[gnu::constructor]] void watch_forks()

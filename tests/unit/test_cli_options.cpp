@@ -90,7 +90,10 @@ TEST_CASE("every option arrives")
     CHECK(o.output == "x");
     CHECK(o.max_overhead_percent == 0.5);
     CHECK(o.max_loops == 9);
-    CHECK(o.fail_on == std::vector<std::string>{"slow_callback", "deadlock"});
+    REQUIRE(o.fail_on.size() == 2);
+    CHECK(o.fail_on[0].type == "slow_callback");
+    CHECK(o.fail_on[1].type == "deadlock");
+    CHECK(!o.fail_on[1].kind);
     CHECK(o.attach == AttachMode::perf_pid);
     CHECK((o.trace && o.kernel_stacks && o.quiet && o.no_color));
     CHECK(options({"-n", "order_server"}).name == "order_server");

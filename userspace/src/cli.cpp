@@ -10,6 +10,7 @@
 #include <limits>
 #include <string_view>
 
+#include "analysis/kind.hpp"
 #include "output/schema.hpp"
 #include "util/duration.hpp"
 
@@ -37,9 +38,9 @@ run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 a
 
 // What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
 struct Raw {
-    std::vector<std::string> pids, tids, fail_on, command_line;
+    std::vector<std::string> pids, tids, fail_on, reports, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
-        output, attach;
+        output, attach, suppressions, baseline, write_baseline;
     bool trace = false, coroutines = false, follow_children = false, kernel_stacks = false, quiet = false,
          no_color = false;
 };
@@ -68,7 +69,11 @@ void add_options(CLI::App& app, Raw& raw)
     list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");
     app.add_flag("--follow-children", raw.follow_children, "Also the processes they have forked, and will");
     app.add_flag("--kernel-stacks", raw.kernel_stacks, "Also the kernel's stacks, about 3 us each");
-    list("--fail-on", raw.fail_on, "Exit with 3 if such a finding was made", "TYPE[,TYPE...]");
+    list("--fail-on", raw.fail_on, "Exit with 3 if such a finding was made", "TYPE[:KIND][,...]");
+    value("--suppressions", raw.suppressions, "Rules for what is known and not to be told", "FILE");
+    value("--baseline", raw.baseline, "What stands in it fails only if it takes twice as long", "FILE");
+    value("--write-baseline", raw.write_baseline, "Write what was found, for --baseline", "FILE");
+    list("--report", raw.reports, "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
     app.add_flag("--no-color", raw.no_color, "Text: no colours (also: NO_COLOR=1)");
@@ -156,6 +161,23 @@ private:
     std::optional<Error> error_;
 };
 
+void parse_fail_on(const std::string& text, Values& values, Options& options)
+{
+    const auto types = finding_types();
+    const auto colon = text.find(':');
+    FailOn wish{text.substr(0, colon), std::nullopt};
+    values.check(std::ranges::find(types, wish.type) != types.end(), "--fail-on",
+                 fmt::format("\"{}\" is no finding", wish.type), fmt::format("one of {}", fmt::join(types, ", ")));
+    if (colon != std::string::npos) {
+        wish.kind = kind_named(std::string_view(text).substr(colon + 1));
+        values.check(
+            wish.kind.has_value(), "--fail-on", fmt::format("\"{}\" is no kind", text.substr(colon + 1)),
+            "one of cpu, sleep, lock, file_io, file_lock, pipe, network, dns, process, nested_wait, page_fault, "
+            "io_uring, run_queue, cpu_throttle, stopped, other");
+    }
+    options.fail_on.push_back(std::move(wish));
+}
+
 void parse_choices(const Raw& raw, Values& values, Options& options)
 {
     values.choice<Format>("--format", raw.format,
@@ -167,11 +189,12 @@ void parse_choices(const Raw& raw, Values& values, Options& options)
                                {"perf-pid", AttachMode::perf_pid},
                                {"none", AttachMode::none}},
                               options.attach);
-    const auto types = finding_types();
-    for (const std::string& type : raw.fail_on) {
-        values.check(std::ranges::find(types, type) != types.end(), "--fail-on",
-                     fmt::format("\"{}\" is no finding", type), fmt::format("one of {}", fmt::join(types, ", ")));
-        options.fail_on.push_back(type);
+    for (const std::string& text : raw.fail_on) parse_fail_on(text, values, options);
+    for (const std::string& text : raw.reports) {
+        const auto wish = parse_report(text);
+        values.check(wish.has_value(), "--report", fmt::format("bad value \"{}\"", text),
+                     "one of junit:FILE, sarif:FILE, github");
+        if (wish) options.reports.push_back(*wish);
     }
 }
 
@@ -209,6 +232,9 @@ Result<Options> parse_values(const Raw& raw, Command command)
     options.name = raw.name.value_or("");
     options.command_line = raw.command_line;
     // The program's own output goes to stdout.
+    options.suppressions = raw.suppressions.value_or("");
+    options.baseline = raw.baseline.value_or("");
+    options.write_baseline = raw.write_baseline.value_or("");
     options.output = raw.output.value_or(command == Command::run ? "/dev/stderr" : options.output);
     options.trace = raw.trace;
     options.coroutines = raw.coroutines;

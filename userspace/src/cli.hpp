@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "analysis/gate.hpp"
+#include "output/gate_report.hpp"
 #include "util/result.hpp"
 
 namespace loopwatch {
@@ -37,7 +39,9 @@ struct Options {
     std::vector<pid_t> tids;  // empty: all loops
     bool follow_children = false;
     bool kernel_stacks = false;
-    std::vector<std::string> fail_on;  // JSON types of findings
+    std::vector<FailOn> fail_on;
+    std::string suppressions, baseline, write_baseline;  // files; empty: none
+    std::vector<ReportWish> reports;
     bool quiet = false;
     bool no_color = false;
     std::uint32_t max_loops = 64;

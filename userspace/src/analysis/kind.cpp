@@ -26,6 +26,13 @@ std::string_view kind_name(Kind kind)
     return "other";
 }
 
+std::optional<Kind> kind_named(std::string_view name)
+{
+    for (int i = 0; i <= static_cast<int>(Kind::other); ++i)
+        if (kind_name(static_cast<Kind>(i)) == name) return static_cast<Kind>(i);
+    return std::nullopt;
+}
+
 std::string_view woken_by_name(WokenBy woken_by)
 {
     switch (woken_by) {

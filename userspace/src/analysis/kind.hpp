@@ -3,6 +3,7 @@
 // The names that Kind and WokenBy carry in JSON and in text. They are part of schema loopwatch/1 and never change.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "analysis/finding.hpp"
@@ -10,6 +11,7 @@
 namespace loopwatch {
 
 std::string_view kind_name(Kind kind);
+std::optional<Kind> kind_named(std::string_view name);
 std::string_view woken_by_name(WokenBy woken_by);
 
 // False for what the code could not help: waiting for a CPU, being throttled, being stopped.

@@ -152,6 +152,13 @@ ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
     return *this;
 }
 
+std::uint32_t ShimRing::canary() const
+{
+    lw_u32 canary = LW_CANARY_NOT_YET;
+    (void)read(canary, offsetof(lw_ring, canary));
+    return canary;
+}
+
 ShimRing::Counts ShimRing::counts() const
 {
     Counts sum;

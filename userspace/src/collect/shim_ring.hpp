@@ -52,6 +52,8 @@ public:
     std::optional<lw_loop_slot> read_own_slot(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
     std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
+    // What the shim found out about itself: enum lw_canary.
+    std::uint32_t canary() const;
     Counts counts() const;
 
 private:

@@ -21,14 +21,15 @@ void Reporter::flush()
 void Reporter::publish(Findings findings)
 {
     for (auto& call : findings.blocking) {
+        if (!gate_.admit(view_of(call))) continue;
         call.occurrence = occurrences_.add(call.fingerprint);
         publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
     }
-    if (auto& stall = findings.stall) {
+    if (auto& stall = findings.stall; stall && gate_.admit(view_of(*stall))) {
         stall->occurrence = occurrences_.add(stall->fingerprint);
         publish_finding("stall", stall->fingerprint, stall->end_ns, *stall);
     }
-    if (!findings.slow) return;
+    if (!findings.slow || !gate_.admit(view_of(*findings.slow))) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
     publish_finding("slow_callback", slow.fingerprint, slow.end_ns, slow);
@@ -36,6 +37,7 @@ void Reporter::publish(Findings findings)
 
 void Reporter::publish(const TaskEvent& misuse)
 {
+    gate_.note(misuse.type, misuse.type);
     publish_finding(misuse.type, misuse.type, misuse.at_ns, misuse);
 }
 
@@ -50,13 +52,6 @@ void Reporter::publish_finding(const std::string& type, const std::string& finge
 {
     ++counts_[type];
     if (limiter_.admit(type, fingerprint, at_ns)) publish(record);
-}
-
-bool Reporter::found_any(const std::set<std::string>& types) const
-{
-    for (const auto& type : types)
-        if (const auto count = counts_.find(type); count != counts_.end() && count->second) return true;
-    return false;
 }
 
 }  // namespace loopwatch

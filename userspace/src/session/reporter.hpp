@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reporter: the way of every record to the sink. Findings are counted, numbered within their fingerprint and held to
-// the rate limits here; what is over a limit is counted as suppressed.
+// the rate limits here; what is over a limit is counted as suppressed. What a gate's rules allow goes nowhere.
 #pragma once
 
 #include <optional>
-#include <set>
 #include <string>
 
 #include "analysis/explain.hpp"
+#include "analysis/gate.hpp"
 #include "analysis/occurrences.hpp"
 #include "output/limiter.hpp"
 #include "output/sink.hpp"
@@ -17,7 +17,7 @@ namespace loopwatch {
 
 class Reporter {
 public:
-    explicit Reporter(Sink& sink) : sink_(sink) {}
+    Reporter(Sink& sink, Gate& gate) : sink_(sink), gate_(gate) {}
 
     void publish(const Record& record);
     void publish(Findings findings);
@@ -31,7 +31,6 @@ public:
     const Counts& counts() const noexcept { return counts_; }
     const Counts& suppressed() const noexcept { return limiter_.suppressed(); }
     std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
-    bool found_any(const std::set<std::string>& types) const;
     // Why nothing is written any more (disk full, reader gone): the session ends.
     const std::optional<Error>& failure() const noexcept { return failure_; }
 
@@ -40,6 +39,7 @@ private:
                          const Record& record);
 
     Sink& sink_;
+    Gate& gate_;
     Limiter limiter_;
     Occurrences occurrences_;
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};

@@ -26,7 +26,7 @@ constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wa
 
 }  // namespace
 
-Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
+Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink, gate_)
 {
 }
 Session::~Session() = default;
@@ -66,6 +66,7 @@ Result<ExitCode> Session::run()
     trace_limit_ = {options_.max_overhead_percent, started_ns_, cost.trace_traps_ns};
     coroutine_limit_ = {options_.max_overhead_percent, started_ns_, cost.coroutine_traps_ns};
     publish_start();
+    if (!targets_.empty()) watched_ = targets_.begin()->second->comm();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
     reporter_.flush();
     kernel_->start_calibration();
@@ -89,7 +90,8 @@ Result<ExitCode> Session::run()
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
-    return reporter_.found_any(options_.fail_on) ? ExitCode::fail_on_matched : ExitCode::done;
+    if (auto closed = close_gate(options_.gate, gate_, watched_); !closed) return closed.error();
+    return gate_.failed() ? ExitCode::fail_on_matched : ExitCode::done;
 }
 
 void Session::wait()

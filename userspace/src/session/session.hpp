@@ -84,6 +84,7 @@ private:
     Overhead overhead() const;
 
     SessionOptions options_;
+    Gate gate_;
     Reporter reporter_;
     std::unique_ptr<SymbolWorker> worker_;
     std::unique_ptr<Kernel> kernel_;
@@ -102,6 +103,7 @@ private:
     EndingSignals signals_;
     std::uint64_t unclear_iterations_ = 0;
     bool interrupted_ = false;
+    std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
     OverheadLimit trace_limit_, coroutine_limit_;

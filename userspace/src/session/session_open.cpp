@@ -19,6 +19,9 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
 {
     std::unique_ptr<Session> session(new Session(std::move(options), sink));
     auto& wish = session->options_;
+    auto gate = open_gate(wish.gate);
+    if (!gate) return gate.error();
+    session->gate_ = std::move(*gate);
     auto signals = EndingSignals::open();
     if (!signals) return signals.error();
     session->signals_ = std::move(*signals);

@@ -45,7 +45,7 @@ Result<SessionOptions> session_options_of(const Options& options)
     wish.max_overhead_percent = options.max_overhead_percent;
     wish.max_loops = options.max_loops;
     wish.rung = forced_rung(options.attach);
-    wish.fail_on.insert(options.fail_on.begin(), options.fail_on.end());
+    wish.gate = {options.fail_on, options.suppressions, options.baseline, options.write_baseline, options.reports};
     return wish;
 }
 

@@ -15,6 +15,7 @@
 #include "cli.hpp"
 #include "collect/attach.hpp"
 #include "output/sink.hpp"
+#include "session/gate_files.hpp"
 #include "util/result.hpp"
 
 namespace loopwatch {
@@ -33,7 +34,7 @@ struct SessionOptions {
     double max_overhead_percent = 2;
     std::uint32_t max_loops = 64;
     std::optional<AttachRung> rung;  // forced; else the best this kernel offers
-    std::set<std::string> fail_on;   // finding types
+    GateOptions gate;
 };
 
 // What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has

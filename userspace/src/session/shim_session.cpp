@@ -33,7 +33,7 @@ constexpr std::uint64_t farewell_ns = 5'000'000'000;  // how long an end waits f
 
 }  // namespace
 
-ShimSession::ShimSession(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink)
+ShimSession::ShimSession(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink, gate_)
 {
 }
 
@@ -50,6 +50,10 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
                                                        Sink& sink)
 {
     std::unique_ptr<ShimSession> session(new ShimSession(std::move(options), sink));
+    auto gate = open_gate(session->options_.gate);
+    if (!gate) return gate.error();
+    session->gate_ = std::move(*gate);
+    session->name_ = command.front().substr(command.front().rfind('/') + 1);
     auto shim = find_shim();
     if (!shim) return shim.error();
     auto program = find_program(command.front());
@@ -117,7 +121,8 @@ Result<int> ShimSession::run()
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
-    if (reporter_.found_any(options_.fail_on)) return static_cast<int>(ExitCode::fail_on_matched);
+    if (auto closed = close_gate(options_.gate, gate_, name_); !closed) return closed.error();
+    if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
     return launched_->status().value_or(0);
 }
 

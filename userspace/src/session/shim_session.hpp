@@ -64,8 +64,10 @@ private:
     Counts losses() const;
 
     SessionOptions options_;
+    Gate gate_;
     Reporter reporter_;
     std::unique_ptr<SymbolWorker> worker_;
+    std::string name_;  // of the program
     std::string directory_;
     Fd newcomers_;  // inotify of the directory
     std::optional<Launch> launched_;

@@ -55,15 +55,17 @@ std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
 
 void ShimTarget::leave(std::size_t lane)
 {
-    const auto left = taken_.extract(lane);
-    if (left.empty()) return;
-    std::erase_if(known_loops_, [&](const LoopView& loop) {
-        return loop.tid == left.mapped().tid && loop.id == left.mapped().loop_id;
-    });
+    if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
 }
 
 void ShimTarget::look()
 {
+    // Those that have left since the look before the last: what they told at the end was still told by their names.
+    std::erase_if(known_loops_, [&](const LoopView& loop) {
+        return std::ranges::any_of(left_,
+                                   [&](const Taken& left) { return left.tid == loop.tid && left.loop_id == loop.id; });
+    });
+    left_.clear();
     std::set<std::size_t> now;
     for (const auto& lane : ring_.look()) {
         now.insert(lane.index);
@@ -87,6 +89,10 @@ void ShimTarget::look()
         taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
         known_loops_.push_back(std::move(loop));
     }
+    if (ring_.canary() == LW_CANARY_UNSEEN && !std::exchange(unarmed_, true))
+        warn(
+            "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
+            "RTLD_DEEPBIND");
     std::vector<std::size_t> gone;
     for (const auto& [lane, taken] : taken_)
         if (!now.contains(lane)) gone.push_back(lane);

@@ -50,9 +50,10 @@ private:
     ShimRing ring_;
     SymbolWorker& worker_;
     std::map<std::size_t, Taken> taken_;            // by lane
+    std::vector<Taken> left_;                       // known until the next look
     std::map<std::uint32_t, std::uint32_t> outer_;  // by tid in its namespace; only if it is another one
     std::uint64_t modules_hash_ = 0, strange_ = 0;
-    bool carries_runtime_ = false, blind_ = false;
+    bool carries_runtime_ = false, blind_ = false, unarmed_ = false;
     std::set<std::string> probes_;
 };
 

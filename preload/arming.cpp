@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the environment asks of the shim when it is loaded, and whether it can do it here.
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/mman.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "raw_syscall.hpp"
+#include "real_symbols.hpp"
+#include "ring.hpp"
+#include "standalone.hpp"
+
+namespace loopwatch::preload {
+namespace {
+
+constexpr unsigned max_images = 100;  // of one process, one after the other by exec
+constexpr std::size_t max_path = 256;
+
+// A number and the colon behind it; false: there is none.
+bool take_number(const char*& text, std::uint64_t& value)
+{
+    value = 0;
+    const char* const begin = text;
+    while (*text >= '0' && *text <= '9') value = value * 10 + static_cast<std::uint64_t>(*text++ - '0');
+    return text != begin && *text++ == ':';
+}
+
+// DIRECTORY/PID.IMAGE, and the suffix.
+bool ring_path(char (&path)[max_path], const char* directory, std::uint64_t pid, unsigned image, const char* suffix)
+{
+    const std::size_t length = std::strlen(directory);
+    if (length == 0 || length + 32 > max_path) return false;
+    std::memcpy(path, directory, length);
+    char* at = path + length;
+    *at++ = '/';
+    char digits[20];
+    unsigned count = 0;
+    do digits[count++] = static_cast<char>('0' + pid % 10);
+    while ((pid /= 10) != 0);
+    while (count != 0) *at++ = digits[--count];
+    *at++ = '.';
+    if (image >= 10) *at++ = static_cast<char>('0' + image / 10);
+    *at++ = static_cast<char>('0' + image % 10);
+    std::strcpy(at, suffix);
+    return true;
+}
+
+// Maps a new file of this name, ready to be read.
+lw_ring* map_new(const char* path, std::uint64_t pid)
+{
+    const long fd = raw_syscall(SYS_open, word(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return nullptr;
+    const auto file = static_cast<std::uint64_t>(fd);
+    long address = raw_syscall(SYS_ftruncate, file, sizeof(lw_ring));
+    if (address == 0) address = raw_syscall(SYS_mmap, 0, sizeof(lw_ring), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    raw_syscall(SYS_close, file);
+    if (address < 0 && address >= -4095) return nullptr;
+    auto* const made = reinterpret_cast<lw_ring*>(address);
+    if (!populate(made, offsetof(lw_ring, bodies))) return nullptr;
+    made->abi = LW_RING_ABI;
+    made->bytes = sizeof(lw_ring);
+    made->pid = static_cast<lw_u32>(pid);
+    __atomic_store_n(&made->magic, LW_RING_MAGIC, __ATOMIC_RELEASE);
+    return made;
+}
+
+// The collector sees the file when it has its name, so it gets that last.
+lw_ring* make_ring(const char* directory, std::uint64_t pid)
+{
+    char draft[max_path], name[max_path];
+    if (!ring_path(draft, directory, pid, 0, LW_RING_DRAFT)) return nullptr;
+    lw_ring* const made = map_new(draft, pid);
+    long linked = made != nullptr ? -EEXIST : 0;
+    for (unsigned image = 0; linked == -EEXIST && image < max_images; ++image)
+        if (ring_path(name, directory, pid, image, "")) linked = raw_syscall(SYS_link, word(draft), word(name));
+    raw_syscall(SYS_unlink, word(draft));
+    return linked == 0 ? made : nullptr;
+}
+
+// For a process that tells of itself: nobody reads it.
+lw_ring* make_private_ring()
+{
+    const long address = raw_syscall(SYS_mmap, 0, sizeof(lw_ring), PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~std::uint64_t{0}, 0);
+    if (address < 0 && address >= -4095) return nullptr;
+    auto* const made = reinterpret_cast<lw_ring*>(address);
+    made->pid = static_cast<lw_u32>(raw_syscall(SYS_getpid));
+    return made;
+}
+
+// LOOPWATCH_RUN, if it is for this process.
+bool join_run()
+{
+    const char* wish = std::getenv(LW_RUN_VARIABLE);
+    std::uint64_t pid = 0, threshold = 0, block_threshold = 0;
+    if (wish == nullptr || !take_number(wish, pid) || !take_number(wish, threshold) ||
+        !take_number(wish, block_threshold))
+        return false;
+    const auto own = static_cast<std::uint64_t>(raw_syscall(SYS_getpid));
+    if (pid != 0 && pid != own) return false;
+    threshold_ns = threshold;
+    block_threshold_ns = block_threshold;
+    ring = make_ring(wish, own);
+    return true;
+}
+
+// A call that blocks, made as the program would make it. True: it was seen, so the program's will be.
+bool canary_is_seen()
+{
+    const auto nap = reinterpret_cast<int (*)(const timespec*, timespec*)>(dlsym(RTLD_DEFAULT, "nanosleep"));
+    lw_loop_slot slot = {};
+    slot.seq = 1;
+    if (nap == nullptr || !claim_lane(&slot)) return false;
+    thread.slot = &slot;
+    const std::uint64_t calls = thread.lane->calls;
+    constexpr timespec moment = {0, 1000};
+    nap(&moment, nullptr);
+    const bool seen = thread.lane->calls != calls;
+    thread.slot = nullptr;
+    release_lane();
+    return seen;
+}
+
+[[gnu::constructor]] void arm()
+{
+    if (!join_run() && read_standalone_wish()) ring = make_private_ring();
+    if (ring == nullptr) return;
+    const bool seen = canary_is_seen();
+    ring->canary = seen ? LW_CANARY_SEEN : LW_CANARY_UNSEEN;
+    if (standalone != Standalone::off) say_armed(seen);
+    if (!seen) ring = nullptr;
+}
+
+}  // namespace
+
+void rearm_in_child()
+{
+    leave_ring();
+    if (standalone != Standalone::off)
+        ring = make_private_ring();
+    else
+        join_run();
+}
+
+}  // namespace loopwatch::preload

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "standalone.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "raw_syscall.hpp"
+#include "real_symbols.hpp"
+#include "shim_state.hpp"
+#include "text.hpp"
+
+namespace loopwatch::preload {
+namespace {
+
+constexpr unsigned failed = 3;  // as --fail-on
+
+struct Unit {
+    const char* name;
+    std::uint64_t ns;
+};
+
+// Calls of one place in one dispatch.
+struct Longest {
+    std::uint64_t seq, lasted_ns, longest_ns, count;
+    const char* call;
+    lw_call_detail detail;
+};
+[[gnu::tls_model("initial-exec")]] constinit thread_local Longest longest = {};
+
+constinit int log_file = 2;
+
+void say(const char* line, const Text& text)
+{
+    raw_syscall(SYS_write, static_cast<std::uint64_t>(log_file), word(line), text.length(line));
+}
+
+// "50ms", "1.5s" is not taken: whole numbers with a unit.
+bool take_duration(const char* name, std::uint64_t otherwise, std::uint64_t& to)
+{
+    const char* text = std::getenv(name);
+    to = otherwise;
+    if (text == nullptr || *text == '\0') return true;
+    std::uint64_t value = 0;
+    const char* const begin = text;
+    for (; *text >= '0' && *text <= '9' && value < NS_PER_S; ++text)
+        value = value * 10 + static_cast<std::uint64_t>(*text - '0');
+    const bool number = text != begin;
+    for (const auto& [unit, ns] : {Unit{"ns", 1}, Unit{"us", NS_PER_US}, Unit{"ms", NS_PER_MS}, Unit{"s", NS_PER_S}})
+        if (number && std::strcmp(text, unit) == 0) {
+            to = value * ns;
+            return true;
+        }
+    return false;
+}
+
+void add_duration(Text& text, std::uint64_t ns)
+{
+    const bool ms = ns >= NS_PER_MS;
+    const std::uint64_t tenths = ns / (ms ? NS_PER_MS / 10 : NS_PER_US / 10);
+    text.add(tenths / 10, 10);
+    text.add('.');
+    text.add(tenths % 10, 10);
+    text.add(ms ? " ms" : " us", 4);
+}
+
+void add_loop(Text& text, const lw_loop_slot& slot)
+{
+    text.add(" loop ", 7);
+    char name[17] = {};
+    if (slot.name != nullptr)
+        text.add(slot.name, 64);
+    else if (raw_syscall(SYS_prctl, PR_GET_NAME, word(name)) == 0)
+        text.add(name, sizeof name);
+}
+
+std::uint64_t take_hex(const char*& at)
+{
+    std::uint64_t value = 0;
+    for (;; ++at) {
+        const char c = *at;
+        if (c >= '0' && c <= '9')
+            value = value * 16 + static_cast<std::uint64_t>(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            value = value * 16 + static_cast<std::uint64_t>(c - 'a' + 10);
+        else
+            return value;
+    }
+}
+
+// "/usr/bin/server+0x1234", the offset in the file. By the kernel's list: ld.so's would need its lock.
+bool add_module(Text& text, const char* line, std::uint64_t address)
+{
+    const char* at = line;
+    const std::uint64_t start = take_hex(at);
+    if (*at++ != '-') return false;
+    const std::uint64_t end = take_hex(at);
+    if (address < start || address >= end) return false;
+    at += std::strlen(" r-xp ");
+    const std::uint64_t offset = take_hex(at);
+    const char* const path = std::strchr(at, '/');
+    if (path == nullptr) return false;
+    text.add(path, 256);
+    text.add("+0x", 4);
+    text.add(address - start + offset, 16);
+    return true;
+}
+
+void add_place(Text& text, std::uint64_t address)
+{
+    const long maps = raw_syscall(SYS_open, word("/proc/self/maps"), O_RDONLY | O_CLOEXEC);
+    char buffer[2048];
+    std::size_t kept = 0;
+    bool found = false;
+    while (maps >= 0 && !found) {
+        const long got =
+            raw_syscall(SYS_read, static_cast<std::uint64_t>(maps), word(buffer + kept), sizeof buffer - 1 - kept);
+        if (got <= 0) break;
+        kept += static_cast<std::size_t>(got);
+        buffer[kept] = '\0';
+        char* line = buffer;
+        for (char* end = std::strchr(line, '\n'); end != nullptr && !found; end = std::strchr(line, '\n')) {
+            *end = '\0';
+            found = add_module(text, line, address);
+            line = end + 1;
+        }
+        kept -= static_cast<std::size_t>(line - buffer);
+        if (kept == sizeof buffer - 1) break;  // a line that is longer than any path
+        std::memmove(buffer, line, kept);
+    }
+    if (maps >= 0) raw_syscall(SYS_close, static_cast<std::uint64_t>(maps));
+    if (found) return;
+    text.add("0x", 3);
+    text.add(address, 16);
+}
+
+void add_call(Text& text, const Longest& call)
+{
+    add_duration(text, call.lasted_ns);
+    text.add(" in ", 5);
+    if (call.count > 1) {
+        text.add(call.count, 10);
+        text.add(" calls of ", 11);
+    }
+    text.add(call.call, 32);
+    if (call.detail.text[0] != '\0' || call.detail.fd >= 0) {
+        text.add('(');
+        if (call.detail.fd >= 0) text.add(static_cast<std::uint64_t>(call.detail.fd), 10);
+        if (call.detail.text[0] != '\0' && call.detail.fd >= 0) text.add(" ", 2);
+        text.add(call.detail.text, sizeof call.detail.text);
+        text.add(')');
+    }
+    text.add(" called from ", 14);
+    // The return address may be the first byte of another function: of one that ends with the call.
+    add_place(text, call.detail.caller - 1);
+}
+
+}  // namespace
+
+bool read_standalone_wish()
+{
+    const char* const wish = std::getenv("LOOPWATCH");
+    if (wish == nullptr || *wish == '\0' || std::strcmp(wish, "off") == 0) return false;
+    char line[256];
+    Text text(line);
+    text.add("loopwatch: ", 12);
+    if (std::strcmp(wish, "warn") == 0) standalone = Standalone::warn;
+    if (std::strcmp(wish, "strict") == 0) standalone = Standalone::strict;
+    if (const char* const log = std::getenv("LOOPWATCH_LOG"); log != nullptr && *log != '\0') {
+        const long file = raw_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (file >= 0) log_file = static_cast<int>(file);
+    }
+    const bool good = take_duration("LOOPWATCH_THRESHOLD", 100 * NS_PER_MS, threshold_ns) &
+                      take_duration("LOOPWATCH_BLOCK_THRESHOLD", 10 * NS_PER_MS, block_threshold_ns);
+    if (good && standalone != Standalone::off) return true;
+    text.add("not armed: ", 12);
+    text.add(good ? "LOOPWATCH is neither warn, strict nor off\n"
+                  : "LOOPWATCH_THRESHOLD and LOOPWATCH_BLOCK_THRESHOLD are whole numbers with a unit: 50ms\n",
+             128);
+    say(line, text);
+    standalone = Standalone::off;
+    return false;
+}
+
+void say_armed(bool seen)
+{
+    char line[320];
+    Text text(line);
+    text.add("loopwatch: ", 12);
+    if (seen) {
+        text.add("armed, threshold ", 18);
+        add_duration(text, threshold_ns);
+        text.add(", block threshold ", 19);
+        add_duration(text, block_threshold_ns);
+    } else {
+        text.add(
+            "not armed: a call of our own did not come by the shim. Is another library in LD_PRELOAD before it, or the "
+            "program linked with a sanitizer or RTLD_DEEPBIND? Name libloopwatch_preload.so first.",
+            256);
+    }
+    text.add('\n');
+    say(line, text);
+}
+
+void note_call(const lw_loop_slot& slot, const char* call, CallTimes times, const lw_call_detail& detail)
+{
+    const std::uint64_t lasted_ns = times.end_ns - times.start_ns;
+    if (longest.seq == slot.seq && longest.call == call && longest.detail.caller == detail.caller) {
+        longest.lasted_ns += lasted_ns;
+        if (lasted_ns > longest.longest_ns) longest.longest_ns = lasted_ns;
+        ++longest.count;
+    } else if (longest.seq != slot.seq || lasted_ns > longest.lasted_ns) {
+        longest = {slot.seq, lasted_ns, lasted_ns, 1, call, detail};
+    }
+}
+
+void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
+{
+    const bool called = longest.seq == dispatch.seq && longest.call != nullptr;
+    if (!slow && !(called && longest.longest_ns >= block_threshold_ns)) return;
+    char line[768];
+    Text text(line);
+    text.add("loopwatch: ", 12);
+    lw_task task;
+    if (dispatch.task != nullptr && copy_out(task, dispatch.task) && task.name != nullptr)
+        text.add(task.name, LW_NAME_BYTES);
+    else
+        text.add("a callback", 11);
+    text.add(slow ? " held" : " blocked", 9);
+    add_loop(text, slot);
+    text.add(" for ", 6);
+    if (slow) {
+        add_duration(text, dispatch.end_ns - dispatch.start_ns);
+        if (called) text.add(": ", 3);
+    }
+    if (called) add_call(text, longest);
+    if (slow && !called) text.add(", in no blocking libc call", 27);
+    text.add('\n');
+    say(line, text);
+    longest.call = nullptr;
+    if (standalone == Standalone::strict) raw_syscall(SYS_exit_group, failed);
+}
+
+}  // namespace loopwatch::preload

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/gate_files.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <optional>
+
+#include "output/output.hpp"
+#include "util/fd.hpp"
+#include "util/log.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_file_bytes = 16u << 20;
+
+Result<std::string> read_file(const char* option, const std::string& path)
+{
+    Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat info = {};
+    if (!file || ::fstat(file.raw(), &info) != 0)
+        return errno_error(ExitCode::usage, fmt::format("{}: cannot read {}", option, path));
+    if (!S_ISREG(info.st_mode) || static_cast<std::size_t>(info.st_size) > max_file_bytes)
+        return Error{ExitCode::usage, fmt::format("{}: {} is no file of up to 16 MiB", option, path), ""};
+    std::string text(static_cast<std::size_t>(info.st_size), '\0');
+    std::size_t done = 0;
+    while (done < text.size()) {
+        const ssize_t got = ::read(file.raw(), text.data() + done, text.size() - done);
+        if (got <= 0) break;
+        done += static_cast<std::size_t>(got);
+    }
+    text.resize(done);
+    return text;
+}
+
+Result<void> write_file(const std::string& path, const std::string& text)
+{
+    auto output = Output::open(path);
+    if (!output) return output.error();
+    return output->write_lines(text);
+}
+
+std::string today()
+{
+    const auto now = std::time(nullptr);
+    std::tm local = {};
+    ::localtime_r(&now, &local);
+    char text[16];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%d", &local)};
+}
+
+void tell(const std::string& file, const std::vector<Suppressions::Rule>& rules)
+{
+    for (const auto& rule : rules) {
+        const auto hits = rule.expired ? "has expired, and is passed over"
+                          : rule.hits != 0
+                              ? fmt::format("decided on {} finding{}", rule.hits, rule.hits == 1 ? "" : "s")
+                          : rule.inner.empty() ? "was never needed"
+                                               : "decided on none itself";
+        fmt::print(stderr, "loopwatch: {}:{}: {}: \"{}\"\n", file, rule.line, hits, rule.text);
+        tell(file, rule.inner);
+    }
+}
+
+}  // namespace
+
+Result<Gate> open_gate(const GateOptions& options)
+{
+    Gate gate;
+    gate.fail_on = options.fail_on;
+    if (!options.suppressions.empty()) {
+        const auto text = read_file("--suppressions", options.suppressions);
+        if (!text) return text.error();
+        std::optional<Suppressions::Problem> problem;
+        gate.suppressions = Suppressions::parse(*text, today(), problem);
+        if (problem)
+            return Error{
+                ExitCode::usage,
+                fmt::format("{}:{}:{}: {}", options.suppressions, problem->line, problem->column, problem->what), ""};
+    }
+    if (!options.baseline.empty()) {
+        const auto text = read_file("--baseline", options.baseline);
+        if (!text) return text.error();
+        std::string what;
+        gate.baseline = Baseline::parse(*text, what);
+        if (!gate.baseline)
+            return Error{ExitCode::usage, fmt::format("{}:{}", options.baseline, what),
+                         "--write-baseline FILE writes one"};
+    }
+    return gate;
+}
+
+Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name)
+{
+    if (!options.suppressions.empty()) tell(options.suppressions, gate.suppressions.rules());
+    if (!options.write_baseline.empty())
+        if (auto written = write_file(options.write_baseline, gate.seen().text()); !written) return written;
+    char* const directory = ::get_current_dir_name();
+    const std::string here = directory ? directory : "";
+    std::free(directory);
+    for (const auto& wish : options.reports) {
+        const auto text = report_text(wish.format, gate.failures(), name, here);
+        if (auto written = write_file(wish.file.empty() ? "-" : wish.file, text); !written) return written;
+    }
+    return {};
+}
+
+}  // namespace loopwatch
