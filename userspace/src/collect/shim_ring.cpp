@@ -15,6 +15,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t align = LW_RECORD_ALIGN;
+constexpr std::uint64_t most_counted = 1ull << 48;  // in a lane: nine years at a million a second
 constexpr std::uint32_t max_record = sizeof(lw_call) + LW_STACK_BYTES;
 
 std::uint64_t lane_at(std::size_t index)
@@ -164,6 +165,10 @@ ShimRing::Counts ShimRing::counts() const
     Counts sum;
     sum.corrupt = corrupt_;
     for (const auto& lane : lanes_) {
+        if (std::max({lane.lost, lane.stacks_left_out, lane.calls}) > most_counted) {
+            ++sum.corrupt;
+            continue;
+        }
         sum.lost += lane.lost;
         sum.stacks_left_out += lane.stacks_left_out;
         sum.calls += lane.calls;

@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# `loopwatch run`, and LOOPWATCH= without it, as a user without rights: what blocks a server's loops is named, programs end as they
+# would without, the gate fails what it should and nothing else, and a program that lies in its ring harms nobody.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_command curl python3 setpriv gcc
+shim=$build/lib/libloopwatch_preload.so
+need_program "$loopwatch" "$shim" "$build/bin/order_server" "$fixtures/any_loop"
+nobody=65534
+user=()
+if is_root && setpriv --reuid=$nobody --regid=$nobody --clear-groups test -x "$loopwatch"; then
+    user=(setpriv "--reuid=$nobody" "--regid=$nobody" --clear-groups)
+    chown $nobody:$nobody "$work"
+fi
+cd "$work"
+
+# ran NAME OPTIONS… -- PROGRAM…: to its end; the report in NAME.out, what the program and we print in NAME.said, the exit status in $status.
+ran() {
+    local name=$1
+    shift
+    status=0
+    rm -f "$name.out"
+    timeout 60 "${user[@]}" "$loopwatch" run --format ndjson -o "$name.out" "$@" >"$name.said" 2>&1 || status=$?
+}
+
+# served NAME "PATHS" OPTIONS…: order_server under a session, asked for these.
+served() {
+    local name=$1 paths=$2 path
+    shift 2
+    rm -f "$name.out"
+    start_background "$name-server" "${user[@]}" "$loopwatch" run --format ndjson -o "$name.out" "$@" -- "$build/bin/order_server"
+    wait_output "$name-server" 10 '^listening on' || fail "$name: no server"
+    port=$(sed -n 's/^listening on .*://p' "$name-server.out")
+    for path in $paths; do curl -s -m 10 -o /dev/null "http://127.0.0.1:$port/$path" || fail "$name: no answer from $path"; done
+    stop "$started" INT
+    status=$stopped_status
+}
+
+# --- a server with probes ---
+served server "fsync lock cpu dns sleep log ok/fsync ok/lock ok/sleep"
+check_equal "a server that is asked to end ends well" 0 "$status"
+# named PATH CALL FUNCTION
+named() {
+    check "/$1 is named: $2 in $3, told once" has_record server \
+        "(lambda s: len(s) == 1 and s[0]['sources'][0]['call'] in '$2'.split('|') and any('$3' in n for n in names(s[0]['stack'])) and s[0]['origin'] == 'preload' and s[0]['sources'][0]['duration_ns'] > 0.8 * s[0]['duration_ns'])([s for s in slow if s['task']['name'] == 'GET /$1'])"
+}
+named fsync fsync shop::Store::flush
+named lock pthread_mutex_lock shop::Catalog::fresh_price
+named dns getaddrinfo shop::resolve_supplier
+named sleep nanosleep shop::wait_for_courier
+named log write shop::AccessLog::append
+check "/cpu is in no call, and said to be" has_record server \
+    "(lambda s: len(s) == 1 and s[0]['breakdown']['blocked_ns'] == 0 and 'no blocking libc call' in s[0]['verdict'])([s for s in slow if s['task']['name'] == 'GET /cpu'])"
+check "a blocking call has its line" has_record server \
+    "any(f.get('line', 0) > 0 and f.get('file', '').endswith('.cpp') for b in of('blocking_call') if b['call'] == 'nanosleep' for f in b['stack'])"
+check "what never blocked for long is told of nothing" has_record server "not [x for x in of('slow_callback', 'blocking_call', 'stall') if x['task'] and x['task']['name'].startswith('GET /ok')]"
+check "stalls are told while they last, within 10 ms of the threshold" has_record server \
+    "(lambda s: len(s) >= 5 and sorted(s)[len(s) // 2] < 110e6)([x['duration_ns'] for x in of('stall') if x['duration_ns'] < 190e6])"
+check "a stall stands in the call it stands in" has_record server "any(x['sources'][0]['call'] == 'nanosleep' and any('wait_for_courier' in n for n in names(x['stack'])) for x in of('stall'))"
+check "nothing is lost" has_record server "not any(r[-1]['lost'].values())"
+check "the records are the schema's" "${user[@]}" /usr/bin/python3 - "$work/server.out" "$loopwatch" <<'PY'
+import json, subprocess, sys, jsonschema
+schema = json.loads(subprocess.run([sys.argv[2], "schema"], capture_output=True, check=True).stdout)
+for line in open(sys.argv[1], encoding="utf-8"):
+    jsonschema.validate(json.loads(line), schema)
+PY
+check_equal "no ring stays behind" "" "$(find /dev/shm /tmp -maxdepth 1 -name 'loopwatch-??????' -user $nobody 2>/dev/null)"
+
+# --- programs without probes ---
+cat >loop.py <<'PY'
+import asyncio, subprocess, time
+async def main():
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    time.sleep(0.15)
+    await asyncio.sleep(0.02)
+    subprocess.run(["sleep", "0.2"])
+    await asyncio.sleep(0.02)
+asyncio.run(main())
+PY
+ran python -- /usr/bin/python3 loop.py
+check_equal "python ends as it would" 0 "$status"
+check_equal "its two slow iterations, and no more" "clock_nanosleep waitpid" \
+    "$(records python '" ".join(s["sources"][0]["call"] for s in of("slow_callback"))')"
+check_equal "and its two calls" "clock_nanosleep waitpid" "$(records python '" ".join(s["call"] for s in of("blocking_call"))')"
+for loop in boost uv event epoll; do
+    rm -f "$loop.out"
+    start_told "$loop-run" "${user[@]}" "$loopwatch" run --threshold 50ms -o "$loop.out" --format ndjson -- "$fixtures/any_loop" --dir "$work" "$loop"
+    session=$started
+    wait_output "$loop-run" 10 '^ready' || fail "$loop did not start"
+    ask "$loop-run" "go sleep 5 100" '^done'
+    tell "$loop-run" quit
+    ended_with "$session" || fail "$loop does not end"
+    check_equal "$loop: five sleeps, five slow iterations, and five calls" "5 5" \
+        "$(records "$loop" "'%d %d' % (len([s for s in of('slow_callback') if s['sources'][0]['call'] in ('usleep', 'nanosleep', 'clock_nanosleep')]), len([b for b in of('blocking_call') if b['kind'] == 'sleep']))")"
+    check "$loop: of an iteration, with the function" has_record "$loop" \
+        "all(s['scope'] == 'iteration' and any('sleep_too_long' in n for n in names(s['stack'])) for s in of('slow_callback') if s['sources'][0]['kind'] == 'sleep')"
+done
+
+# --- how programs end ---
+for case in "0 true" "1 false" "7 sh -c 'exit 7'" "137 sh -c 'kill -9 \$\$'" "0 sh -c 'exec sh -c \"exit 0\"'"; do
+    eval "ran end -- ${case#* }"
+    check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"
+done
+check_equal "stdout is the program's alone, its options are its own" "--threshold -- x" \
+    "$("${user[@]}" "$loopwatch" run --quiet -- echo --threshold -- x 2>/dev/null)"
+ran pipe -- sh -c 'yes | head -n 1'
+check_equal "a closed pipe ends what writes to it" "0 y" "$status $(grep -x y pipe.said)"
+refused() { # SENTENCE STATUS WORDS COMMAND…
+    local sentence=$1 expected=$2 words=$3
+    shift 3
+    check_status "$sentence" "$expected" "${user[@]}" "$@"
+    check "$sentence, in one line that says so" sh -c '[ "$(wc -l <"$1")" = 1 ] && grep -q -- "$2" "$1"' - "$work/stderr" "$words"
+}
+printf 'int main(){return 0;}' >still.c
+gcc -static -o still still.c
+chmod 4755 still && cp --preserve=mode still setuid
+refused "a static program is refused" 4 "statically linked" "$loopwatch" run -- /sbin/ldconfig
+if is_root; then refused "a setuid one is" 4 "setuid" "$loopwatch" run -- "$(command -v su)"; fi
+refused "one that is not there is" 5 "no such program" "$loopwatch" run -- no_such_program
+refused "one that cannot be executed is" 5 "cannot be executed" "$loopwatch" run -- ./loop.py
+refused "no program is" 2 "no program given" "$loopwatch" run
+refused "a pid is" 2 "it starts a program" "$loopwatch" run -p 1 -- true
+refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --trace -- true
+refused "a missing shim is" 4 "no libloopwatch_preload.so" env LOOPWATCH_PRELOAD=/nowhere "$loopwatch" run -- true
+gcc -m32 -o narrow still.c 2>/dev/null && refused "a 32-bit program is" 4 "64-bit" "$loopwatch" run -- ./narrow
+
+# --- the gate ---
+cat >rules <<'RULES'
+allow lock inside shop::Catalog::* up to 1s
+allow sleep until 2020-01-01
+allow file_io inside shop::Store::flush {
+    deny call fsync
+}
+allow call never_called
+RULES
+served gate "lock fsync sleep" --fail-on blocking_call:lock,slow_callback:file_io --suppressions rules --report junit:gate.xml \
+    --report sarif:gate.sarif --write-baseline known
+check_equal "what is named fails" 3 "$status"
+check_equal "what a rule allows is not told" 0 "$(records gate 'len([x for x in of("slow_callback", "blocking_call", "stall") if "Catalog" in x["verdict"]])')"
+check "each rule says how often it decided" sh -c \
+    'grep -q "rules:1: decided on [1-9]" "$1" && grep -q "rules:2: has expired" "$1" && grep -q "rules:4: decided on [1-9]" "$1" && grep -q "rules:6: was never needed" "$1"' - gate-server.err
+check_equal "JUnit has the one failure" "1 slow_callback:file_io" "$(/usr/bin/python3 -c '
+import xml.etree.ElementTree as tree
+cases = tree.parse("gate.xml").getroot().findall(".//failure")
+print(len(cases), cases[0].get("type"))')"
+check_equal "SARIF has it, with its line" "slow_callback:file_io store.cpp True" "$(/usr/bin/python3 -c '
+import json, os
+r = json.load(open("gate.sarif"))["runs"][0]["results"][0]
+place = r["locations"][0]["physicalLocation"]
+print(r["ruleId"], os.path.basename(place["artifactLocation"]["uri"]), place["region"]["startLine"] > 0)')"
+served again "sleep" --fail-on slow_callback,blocking_call --baseline known
+check_equal "what was known does not fail" 0 "$status"
+served new "lock" --fail-on slow_callback,blocking_call --baseline known --report github
+check_equal "what is new does" 3 "$status"
+check "GitHub is told the line" grep -Eq '^::error file=.*catalog.cpp,line=[0-9]+,title=' new-server.out
+served healthy "ok/lock ok/fsync" --fail-on slow_callback,blocking_call
+check_equal "a healthy server passes" 0 "$status"
+wrong_rules() { # PLACE WORDS TEXT
+    printf '%b' "$3" >wrong
+    refused "rules that are wrong at $1 are refused" 2 "^loopwatch: wrong:$1: $2" "$loopwatch" run --suppressions wrong -- true
+}
+wrong_rules 1:7 '"lok" is no kind' 'allow lok\n'
+wrong_rules 2:3 'the rule has no condition' 'allow lock {\n  deny\n}'
+wrong_rules 1:12 'this { is not closed' 'allow lock {\n deny call x\n'
+wrong_rules 1:18 '"fast" is not a duration' 'allow lock up to fast'
+wrong_rules 1:18 '"soon" is no date' 'allow lock until soon'
+printf 'loopwatch-baseline 2\n' >other
+refused "a baseline of another version is refused" 2 "another version" "$loopwatch" run --baseline other -- true
+refused "one that is not there is" 2 "cannot read" "$loopwatch" run --baseline nowhere -- true
+refused "a kind that is none is" 2 "is no kind" "$loopwatch" run --fail-on slow_callback:lok -- true
+
+# --- without a collector ---
+alone() { # MODE PROGRAM…
+    local mode=$1
+    shift
+    status=0
+    timeout 60 "${user[@]}" env LOOPWATCH="$mode" LD_PRELOAD="$shim" "$@" >alone.out 2>alone.err || status=$?
+}
+alone warn /usr/bin/python3 loop.py
+check_equal "LOOPWATCH=warn: the program ends as it would" 0 "$status"
+check_equal "and both of its stalls are said" 2 "$(grep -Ec 'held loop python3 for [12][0-9]{2}\.[0-9] ms: .* in (clock_nanosleep|waitpid).* called from /.*python' alone.err)"
+check "armed is said first" sh -c 'head -n 1 alone.err | grep -q "^loopwatch: armed, threshold 100.0 ms"'
+alone strict /usr/bin/python3 loop.py
+check_equal "strict: it ends with 3" 3 "$status"
+check_equal "with the first that was slow" 1 "$(grep -c 'held loop' alone.err)"
+alone off /usr/bin/python3 loop.py
+check_equal "off: nothing is said" "0 " "$status $(cat alone.err)"
+alone strikt true
+check "a word that is none is said to be" grep -q 'neither warn, strict nor off' alone.err
+# Another library that answers before the shim does: the shim's own call does not come by.
+printf '#include <time.h>\nint nanosleep(const struct timespec *a, struct timespec *b) { (void)a; (void)b; return 0; }' >before.c
+gcc -shared -fPIC -o before.so before.c
+timeout 60 "${user[@]}" env LOOPWATCH=warn LD_PRELOAD="$work/before.so:$shim" true 2>alone.err
+check "what keeps calls from the shim is named" grep -q 'not armed: .*LD_PRELOAD' alone.err
+
+# --- a process that lies ---
+cat >liar.py <<'PY'
+import asyncio, ctypes, os, random, re, time
+async def main():
+    for _ in range(10):
+        await asyncio.sleep(0.002)
+    for line in open("/proc/self/maps"):
+        found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw-s .*/loopwatch-", line)
+        if found:
+            start, end = int(found[1], 16), int(found[2], 16)
+            random.seed(int(os.environ["SEED"]))
+            for _ in range(2000):
+                at = start + random.choice([random.randrange(0, 128 + 32 * 128), random.randrange(0, end - start - 8)])
+                ctypes.memmove(at, random.randbytes(8), 8)
+                if random.random() < 0.05: time.sleep(0.0005)
+    os._exit(0)
+asyncio.run(main())
+PY
+lies=0
+for seed in 1 2 3 4 5; do
+    status=0
+    timeout 60 "${user[@]}" env SEED=$seed "$loopwatch" run --format ndjson -o liar.out -- /usr/bin/python3 liar.py >liar.said 2>&1 || status=$?
+    check "seed $seed: who scribbles in its ring harms itself at most" sh -c '[ "$1" = 0 ] || [ "$1" -ge 128 ]' - "$status"
+    check "seed $seed: the session ends with its summary" has_record liar "r[-1]['type'] == 'session_end'"
+    lies=$((lies + $(records liar "r[-1]['lost']['record_undecodable']")))
+done
+check "lies are counted" [ "$lies" -gt 0 ]
