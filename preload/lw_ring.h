@@ -44,7 +44,8 @@ struct lw_lane {
     lw_u64 lost;            /* records for which there was no room */
     lw_u64 stacks_left_out; /* of records that were written without, as the lane was half full */
     lw_u64 calls;           /* measured */
-    lw_u64 reserved[2];
+    lw_u64 draft;           /* up to here stands what is told only if the dispatch that goes on turns out to be slow */
+    lw_u64 reserved;
     /* written by the collector */
     lw_u64 tail; /* bytes of records that it has read */
     lw_u64 reserved_too[7];

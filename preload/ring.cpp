@@ -53,10 +53,11 @@ unsigned char* reserve(lw_lane& lane, std::uint32_t bytes, std::uint64_t& head)
     return body_of(lane).records + head % LW_LANE_BYTES;
 }
 
-void append(std::uint64_t head, std::uint32_t bytes)
+void append(lw_lane& lane, std::uint64_t head, std::uint32_t bytes)
 {
     constexpr std::uint64_t align = LW_RECORD_ALIGN;
     thread.head = (head + bytes + align - 1) & ~(align - 1);
+    __atomic_store_n(&lane.draft, thread.head, __ATOMIC_RELEASE);
 }
 
 void publish(lw_lane& lane)
@@ -65,9 +66,10 @@ void publish(lw_lane& lane)
 }
 
 // What was written of a dispatch that was not slow.
-void forget_calls(const lw_lane& lane)
+void forget_calls(lw_lane& lane)
 {
     thread.head = lane.head;
+    __atomic_store_n(&lane.draft, lane.head, __ATOMIC_RELEASE);
     thread.call_seq = 0;
     thread.sites = 0;
     thread.told = false;
@@ -237,7 +239,7 @@ void leave_ring()
     }
     record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;
     std::memcpy(to, &record, sizeof record);
-    append(head, record.event.size);
+    append(lane, head, record.event.size);
     if (thread.sites < sites_of_a_dispatch) call_sites[thread.sites++] = {caller, call, head};
     thread.told |= is_long;
     if (is_long) publish(lane);
@@ -268,7 +270,7 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     view_task(record.task, dispatch.task);
     record.task_id = record.task.id;
     std::memcpy(to, &record, sizeof record);
-    append(head, sizeof record);
+    append(lane, head, sizeof record);
     publish(lane);
     forget_calls(lane);
 }
@@ -287,7 +289,7 @@ void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispa
     record.end_ns = end_ns;
     record.dispatches = dispatches;
     std::memcpy(to, &record, sizeof record);
-    append(head, sizeof record);
+    append(lane, head, sizeof record);
     publish(lane);
 }
 

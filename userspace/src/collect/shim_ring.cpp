@@ -82,31 +82,25 @@ void ShimRing::set_tail(std::size_t index, std::uint64_t tail)
     (void)::pwrite(file_.raw(), &tail, sizeof tail, static_cast<off_t>(at));
 }
 
-// Up to what look() has seen.
-bool ShimRing::drain_lane(std::size_t index, std::size_t& most, const std::function<void(const Event&)>& handle)
+// Hands over what stands between two positions, at most `most` records; where it stopped. None: it is not what it
+// claims to be.
+std::optional<std::uint64_t> ShimRing::walk(std::size_t index, std::uint64_t at, std::uint64_t end, std::size_t& most,
+                                            const std::function<void(const Event&)>& handle)
 {
-    const auto head = lanes_[index].head;
-    auto tail = tails_[index];
-    if (head == tail) return true;
-    const auto give_up = [&] {
-        ++corrupt_;
-        set_tail(index, head);
-        return true;
-    };
-    if (head - tail > LW_LANE_BYTES || head % align != 0) return give_up();
-    while (tail != head && most > 0) {
-        const auto at = tail % LW_LANE_BYTES, rest = LW_LANE_BYTES - at;
-        const auto from = body_at(index) + offsetof(lw_lane_body, records) + at;
+    if (end - at > LW_LANE_BYTES || end % align != 0) return std::nullopt;
+    while (at != end && most > 0) {
+        const auto within = at % LW_LANE_BYTES, rest = LW_LANE_BYTES - within;
+        const auto from = body_at(index) + offsetof(lw_lane_body, records) + within;
         lw_event event = {};
         if (rest < sizeof event) {
-            tail += rest;
+            at += rest;
             continue;
         }
-        if (!read(event, from)) return give_up();
+        if (!read(event, from)) return std::nullopt;
         const auto whole = (event.size + align - 1) & ~(align - 1);
-        if (event.size < sizeof event || whole > std::min<std::uint64_t>(head - tail, rest)) return give_up();
+        if (event.size < sizeof event || whole > std::min<std::uint64_t>(end - at, rest)) return std::nullopt;
         if (event.kind != 0) {
-            if (event.size > max_record) return give_up();
+            if (event.size > max_record) return std::nullopt;
             record_.resize(event.size);
             if (::pread(file_.raw(), record_.data(), event.size, static_cast<off_t>(from)) !=
                     static_cast<ssize_t>(event.size) ||
@@ -114,10 +108,27 @@ bool ShimRing::drain_lane(std::size_t index, std::size_t& most, const std::funct
                 ++corrupt_;
             --most;
         }
-        tail += whole;
+        at += whole;
     }
-    set_tail(index, tail);
-    return tail == head;
+    return at;
+}
+
+// Up to what look() has seen.
+bool ShimRing::drain_lane(std::size_t index, std::size_t& most, const std::function<void(const Event&)>& handle)
+{
+    const auto head = lanes_[index].head;
+    if (head == tails_[index]) return true;
+    const auto reached = walk(index, tails_[index], head, most, handle);
+    if (!reached) ++corrupt_;
+    set_tail(index, reached.value_or(head));
+    return tails_[index] == head;
+}
+
+void ShimRing::read_draft(std::size_t index, const std::function<void(const Event&)>& handle)
+{
+    if (index >= lanes_.size()) return;
+    std::size_t most = 64;
+    if (!walk(index, lanes_[index].head, lanes_[index].draft, most, handle)) ++corrupt_;
 }
 
 std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const

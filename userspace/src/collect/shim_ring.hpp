@@ -49,6 +49,8 @@ public:
     std::vector<ShimLane> look();
     // Records since the last time, at most `most`, oldest first within a lane; false: there may be more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    // What will be told of the dispatch that goes on if it turns out to be slow.
+    void read_draft(std::size_t lane, const std::function<void(const Event&)>& handle);
     std::optional<lw_loop_slot> read_own_slot(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
     std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
@@ -60,6 +62,8 @@ private:
     explicit ShimRing(Fd file, std::uint32_t pid) : file_(std::move(file)), pid_(pid), tails_(LW_LANES) {}
     template <class T>
     bool read(T& to, std::uint64_t offset) const;
+    std::optional<std::uint64_t> walk(std::size_t index, std::uint64_t at, std::uint64_t end, std::size_t& most,
+                                      const std::function<void(const Event&)>& handle);
     bool drain_lane(std::size_t index, std::size_t& most, const std::function<void(const Event&)>& handle);
     void set_tail(std::size_t index, std::uint64_t tail);
 

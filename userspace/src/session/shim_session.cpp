@@ -70,7 +70,9 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     if (auto made = session->make_directory(); !made) return made.error();
     const auto& wish = session->options_;
     session->started_ns_ = monotonic_ns();
-    session->reporter_.publish(session_start(wish, {}, {}));
+    auto start = session_start(wish, {}, {});
+    start.tiers = {1};
+    session->reporter_.publish(start);
     session->reporter_.flush();
     if (session->reporter_.failure()) return *session->reporter_.failure();
     // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
@@ -241,7 +243,7 @@ void ShimSession::tick(std::uint64_t now_ns)
 {
     next_tick_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
     for (auto& [pid, target] : targets_) {
-        target->look();
+        meet_loops(*target, now_ns);
         for (const auto& loop : target->known_loops()) look(*target, loop, now_ns);
     }
     if (!drain()) next_tick_ns_ = now_ns;
@@ -249,6 +251,12 @@ void ShimSession::tick(std::uint64_t now_ns)
     for (const auto& [pid, target] : targets_)
         if (!target->process().alive()) ended.push_back(pid);
     for (const auto pid : ended) end_target(pid, "exited");
+}
+
+// They began during the session.
+void ShimSession::meet_loops(ShimTarget& target, std::uint64_t now_ns)
+{
+    for (const auto& loop : target.look()) statistics_.born(loop.tid, loop.id, now_ns);
 }
 
 // Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
@@ -277,6 +285,7 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     closing.slow = 1;
     if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
     bundle.closing = closing;
+    for (auto& call : target.calls_so_far(loop, slot.seq)) bundle.calls.push_back(std::move(call));
     if (auto call = target.ongoing(loop, slot.seq, now_ns)) bundle.calls.push_back(std::move(*call));
     explain_bundle(std::move(bundle));
 }
@@ -294,7 +303,7 @@ void ShimSession::interval(std::uint64_t now_ns)
 void ShimSession::end_target(std::uint32_t pid, const char* reason)
 {
     auto& target = *targets_.at(pid);
-    target.look();
+    meet_loops(target, monotonic_ns());
     while (!target.drain(max_records, [this](const Event& event) { on_event(event); })) {
     }
     for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));

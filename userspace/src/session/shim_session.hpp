@@ -55,6 +55,7 @@ private:
     {
     }
     void tick(std::uint64_t now_ns);
+    void meet_loops(ShimTarget& target, std::uint64_t now_ns);
     void look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void explain_bundle(DispatchBundle bundle);

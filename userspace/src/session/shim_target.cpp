@@ -26,7 +26,6 @@ Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker
     if (!process) return process.error();
     std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker));
     target->refresh();
-    target->look();
     return target;
 }
 
@@ -58,8 +57,9 @@ void ShimTarget::leave(std::size_t lane)
     if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
 }
 
-void ShimTarget::look()
+std::vector<LoopView> ShimTarget::look()
 {
+    std::vector<LoopView> born;
     // Those that have left since the look before the last: what they told at the end was still told by their names.
     std::erase_if(known_loops_, [&](const LoopView& loop) {
         return std::ranges::any_of(left_,
@@ -87,6 +87,7 @@ void ShimTarget::look()
         }
         carries_runtime_ |= lane.slot != 0;
         taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
+        born.push_back(loop);
         known_loops_.push_back(std::move(loop));
     }
     if (ring_.canary() == LW_CANARY_UNSEEN && !std::exchange(unarmed_, true))
@@ -97,25 +98,44 @@ void ShimTarget::look()
     for (const auto& [lane, taken] : taken_)
         if (!now.contains(lane)) gone.push_back(lane);
     for (const auto lane : gone) leave(lane);
+    return born;
 }
 
 bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>& handle)
 {
-    const auto own = [&](Event event) {
-        lw_event* head = nullptr;
-        if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
-        if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
-        if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
-        const auto tid = head ? outer_tid(head->tid) : 0;
-        if (tid == 0) {
+    return ring_.drain(most, [&](const Event& event) {
+        if (const auto own = as_own(event))
+            handle(*own);
+        else
             ++strange_;
-            return;
-        }
-        head->pid = pid();
-        head->tid = tid;
-        handle(event);
-    };
-    return ring_.drain(most, own);
+    });
+}
+
+// What this process may say of itself: its calls, dispatches and iterations.
+std::optional<Event> ShimTarget::as_own(Event event)
+{
+    lw_event* head = nullptr;
+    if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
+    if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
+    if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
+    const auto tid = head ? outer_tid(head->tid) : 0;
+    if (tid == 0) return std::nullopt;
+    head->pid = pid();
+    head->tid = tid;
+    return event;
+}
+
+std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint64_t seq)
+{
+    std::vector<CallEvent> calls;
+    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
+    if (lane == taken_.end()) return calls;
+    ring_.read_draft(lane->first, [&](const Event& event) {
+        const auto own = as_own(event);
+        const auto* call = own ? std::get_if<CallEvent>(&*own) : nullptr;
+        if (call && call->head.event.tid == loop.tid && call->head.event.seq == seq) calls.push_back(*call);
+    });
+    return calls;
 }
 
 bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const

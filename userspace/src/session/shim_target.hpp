@@ -30,10 +30,12 @@ public:
 
     // Modules that were loaded since, threads that were renamed.
     void refresh();
-    // Lanes that loops have claimed or left since.
-    void look();
+    // Lanes that loops have claimed or left since; those that are new.
+    std::vector<LoopView> look();
     // As ShimRing::drain, with what this process may say of itself and no more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    // Short ones of a dispatch that goes on.
+    std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);
     // The call in which dispatch `seq` of a loop is, as if it ended now.
     std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
     ShimRing::Counts counts() const;
@@ -46,6 +48,7 @@ private:
     ShimTarget(Process process, ShimRing ring, SymbolWorker& worker);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
+    std::optional<Event> as_own(Event event);
 
     ShimRing ring_;
     SymbolWorker& worker_;
