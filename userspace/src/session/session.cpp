@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -60,6 +61,9 @@ void Session::publish_start()
 
 Result<ExitCode> Session::run()
 {
+    // What starves the loop would starve its watchdog: beside two busy processes on two CPUs, callbacks that burned for
+    // 50 ms were told without a stack. It is idle 99 % of the time.
+    ::setpriority(PRIO_PROCESS, 0, -10);
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
     const auto cost = kernel_->cost();
