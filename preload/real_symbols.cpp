@@ -19,13 +19,17 @@ struct Row {
 };
 
 #define ANY nullptr
+#define GLIBC_2_3 "GLIBC_2.3"
 #define GLIBC_2_3_2 "GLIBC_2.3.2"
+#define GLIBC_2_15 "GLIBC_2.15"
 const Row rows[] = {
 #define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) {#symbol, version, syscall},
 #include "intercepts.def"
 };
 #undef ANY
+#undef GLIBC_2_3
 #undef GLIBC_2_3_2
+#undef GLIBC_2_15
 
 // Holds its own address once ld.so has relocated this library; volatile, or the compiler would know the answer.
 const volatile void* const volatile self = &self;

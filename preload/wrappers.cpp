@@ -8,6 +8,8 @@
 // inlines, nonnull attributes, large-file renames) have no say. None is noexcept: pthread_cancel unwinds through these
 // frames.
 #include <cerrno>
+#include <csignal>
+#include <cstdarg>
 #include <cstdint>
 #include <ctime>
 #include <type_traits>

@@ -33,15 +33,29 @@ check_equal "the exports are the table's rows" \
     "$( (table symbol && printf "loopwatch_shim_%s\n" register listener) | sort)" "$(exported "$shim" | sed 's/@.*//' | sort)"
 check_equal "every row exists in this libc" "" "$(comm -23 <(table symbol | sort) <(exported "$libc" | sed 's/@.*//' | sort -u))"
 check_equal "rows of one version only are exported under that version" \
-    "$(table symbol@@version | sed -n 's/@@GLIBC_\(.*\)/@@GLIBC_\1/p' | tr -d ' ' | sed '/@@ANY/d; s/GLIBC_2_3_2/GLIBC_2.3.2/' | sort)" \
+    "$(table symbol@@version | tr -d ' ' | awk -F@@ '$2 != "ANY" { gsub("_", ".", $2); sub("GLIBC.", "GLIBC_", $2); print $1 "@@" $2 }' | sort)" \
     "$(exported "$shim" | grep '@' | sort)"
 # A name that stands for different code in different versions must not answer every version.
 incompatible=$(nm -D --defined-only "$libc" | awk '$2 ~ /[TWi]/ { sub(/@.*/, "", $3); print $3, $1 }' | sort -u | awk '{ print $1 }' | uniq -d)
 check_equal "rows of any version are one function in this libc" "" \
     "$(comm -12 <(table symbol version | sed -n 's/ ANY$//p' | sort) <(printf '%s\n' "$incompatible"))"
 check_equal "it needs nothing but libc" "libc.so.6" "$(readelf -d "$shim" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')"
+uncovered() { printf '#define LW_UNCOVERED(symbol, why) @symbol\n#include "uncovered.def"\n' | cpp -P -I "$root/preload" - | sed -n 's/^@//p' | sort; }
+check_equal "what has no row exists in this libc" "" "$(comm -23 <(uncovered) <(nm -D --defined-only "$libc" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u))"
+check_equal "and has none" "" "$(comm -12 <(uncovered) <(table symbol | sort))"
+check_equal "INTERCEPTS.md is what preload/intercepts_md.py makes" "$("$root/preload/intercepts_md.py")" "$(cat "$root/preload/INTERCEPTS.md")"
+# What the shim calls a call, the analysis knows, and by the same kind.
+check_equal "each row's name and kind are the analysis' own" "" "$(table call kind | sort -u | /usr/bin/python3 -c '
+import re, sys
+text = open(sys.argv[1], encoding="utf-8").read()
+rules = dict(re.findall(r"LW_SYSCALL\(\s*\d+, (\w+),\s*(\w+),", text)) | dict(re.findall(r"LW_LIBC\((\w+),\s*(\w+),", text))
+same = {"file_io": {"file", "descriptor"}, "nested_wait": {"wait"}, "pipe": {"pipe", "descriptor"}, "other": {"other", "descriptor"}}
+for line in sys.stdin:
+    call, kind = line.split()
+    if rules.get(call) not in same.get(kind, {kind}):
+        print(call, kind, rules.get(call))' "$root/userspace/src/analysis/calls.def")"
 # No allocation, no lock, no stdio: there is nothing to call.
-allowed='__cxa_finalize|__errno_location|__register_atfork|clock_gettime|dlerror|dlsym|dlvsym|getenv|mem(cpy|set)|str(cpy|len)|_ITM_.*|__gmon_start__'
+allowed='__cxa_finalize|__errno_location|__register_atfork|clock_gettime|dlerror|dlsym|dlvsym|getenv|mem(cpy|move|set)|str(chr|cmp|cpy|len)|_ITM_.*|__gmon_start__'
 check_equal "it calls nothing that allocates, locks or prints" "" "$(nm -D --undefined-only "$shim" | awk '{ sub(/@.*/, "", $2); print $2 }' | grep -Evx "$allowed" || true)"
 
 # --- what it says, what it leaves alone ---

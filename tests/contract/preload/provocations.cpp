@@ -29,8 +29,7 @@
 #include <threads.h>
 #include <unistd.h>
 
-#include "helpers.hpp"
-#include "tap.hpp"
+#include "provoking.hpp"
 
 // What _FORTIFY_SOURCE calls; no header declares them.
 extern "C" {
@@ -48,32 +47,6 @@ int __ppoll_chk(pollfd*, nfds_t, const timespec*, const sigset_t*, size_t);
 }
 
 namespace {
-
-const timespec block = {0, static_cast<long>(block_ns)};
-char buffer[64];
-
-// Calls that end by themselves.
-template <class Call>
-Provocation timed(std::uint64_t arg, Call call)
-{
-    return [=] {
-        tap::clear();
-        call();
-        return Expected{.arg = arg};
-    };
-}
-
-// Nothing makes these slow.
-template <class Call>
-Provocation quick(Expected expected, Call call)
-{
-    expected.at_least_ns = 0;
-    return [=] {
-        tap::clear();
-        call();
-        return expected;
-    };
-}
 
 // sleep() counts in seconds: a signal ends it early.
 Expected provoke_sleep()
@@ -105,18 +78,6 @@ Provocation opening(Call call)
         close(writer);
         close(expected.fd);
         return expected;
-    };
-}
-
-template <class Call>
-Provocation on_file(std::uint64_t arg, Call call)
-{
-    return [=] {
-        const int fd = open(scratch("file").c_str(), O_RDWR | O_CREAT, 0600);
-        tap::clear();
-        call(fd);
-        close(fd);
-        return Expected{.fd = fd, .arg = arg, .at_least_ns = 0};
     };
 }
 
@@ -431,7 +392,7 @@ const std::map<std::string, Provocation>& provocations()
     constexpr int ms = block_ns / 1'000'000;
     static iovec vector = {buffer, 1};
     static msghdr message = {nullptr, 0, &vector, 1, nullptr, 0, 0};
-    static const std::map<std::string, Provocation> all = {
+    static std::map<std::string, Provocation> all = {
         {"sleep", provoke_sleep},
         {"usleep", timed(ns, [] { usleep(block_ns / 1000); })},
         {"nanosleep", timed(ns, [] { nanosleep(&block, nullptr); })},
@@ -604,5 +565,6 @@ const std::map<std::string, Provocation>& provocations()
              return Expected{.text = "sleep 0.002"};
          }},
     };
+    if (all.size() < more_provocations().size()) all.merge(std::map(more_provocations()));
     return all;
 }

@@ -23,3 +23,5 @@ using Provocation = std::function<Expected()>;
 
 // By symbol, not by the name shown: each row has its own.
 const std::map<std::string, Provocation>& provocations();
+// The part of it that provocations_of_files.cpp holds: names, streams, signals, queues, users.
+const std::map<std::string, Provocation>& more_provocations();
