@@ -163,20 +163,58 @@ const std::map<std::string, Provocation>& more_provocations()
     constexpr std::uint64_t ns = block_ns;
     static const std::map<std::string, Provocation> all = {
         // Names in directories, and what stands behind them.
-        {"stat", quick({.text = "/nonexistent"}, [] { struct stat to; (void)!stat("/nonexistent", &to); })},
-        {"stat64", quick({.text = "/nonexistent"}, [] { struct stat64 to; (void)!stat64("/nonexistent", &to); })},
-        {"lstat", quick({.text = "/nonexistent"}, [] { struct stat to; (void)!lstat("/nonexistent", &to); })},
-        {"lstat64", quick({.text = "/nonexistent"}, [] { struct stat64 to; (void)!lstat64("/nonexistent", &to); })},
-        {"fstat", on_file(0, [](int fd) { struct stat to; (void)!fstat(fd, &to); })},
-        {"fstat64", on_file(0, [](int fd) { struct stat64 to; (void)!fstat64(fd, &to); })},
-        {"fstatat", quick({.text = "/nonexistent"}, [] { struct stat to; (void)!fstatat(AT_FDCWD, "/nonexistent", &to, 0); })},
-        {"fstatat64", quick({.text = "/nonexistent"}, [] { struct stat64 to; (void)!fstatat64(AT_FDCWD, "/nonexistent", &to, 0); })},
-        {"statx", quick({.text = "/nonexistent"}, [] { struct statx to; (void)!statx(AT_FDCWD, "/nonexistent", 0, STATX_ALL, &to); })},
+        {"stat", quick({.text = "/nonexistent"},
+                       [] {
+                           struct stat to;
+                           (void)!stat("/nonexistent", &to);
+                       })},
+        {"stat64", quick({.text = "/nonexistent"},
+                         [] {
+                             struct stat64 to;
+                             (void)!stat64("/nonexistent", &to);
+                         })},
+        {"lstat", quick({.text = "/nonexistent"},
+                        [] {
+                            struct stat to;
+                            (void)!lstat("/nonexistent", &to);
+                        })},
+        {"lstat64", quick({.text = "/nonexistent"},
+                          [] {
+                              struct stat64 to;
+                              (void)!lstat64("/nonexistent", &to);
+                          })},
+        {"fstat", on_file(0,
+                          [](int fd) {
+                              struct stat to;
+                              (void)!fstat(fd, &to);
+                          })},
+        {"fstat64", on_file(0,
+                            [](int fd) {
+                                struct stat64 to;
+                                (void)!fstat64(fd, &to);
+                            })},
+        {"fstatat", quick({.text = "/nonexistent"},
+                          [] {
+                              struct stat to;
+                              (void)!fstatat(AT_FDCWD, "/nonexistent", &to, 0);
+                          })},
+        {"fstatat64", quick({.text = "/nonexistent"},
+                            [] {
+                                struct stat64 to;
+                                (void)!fstatat64(AT_FDCWD, "/nonexistent", &to, 0);
+                            })},
+        {"statx", quick({.text = "/nonexistent"},
+                        [] {
+                            struct statx to;
+                            (void)!statx(AT_FDCWD, "/nonexistent", 0, STATX_ALL, &to);
+                        })},
         {"access", quick({.text = "/nonexistent"}, [] { (void)!access("/nonexistent", R_OK); })},
         {"faccessat", quick({.text = "/nonexistent"}, [] { (void)!faccessat(AT_FDCWD, "/nonexistent", R_OK, 0); })},
         {"rename", quick({.text = "/nonexistent"}, [] { (void)!rename("/nonexistent", "/nonexistent"); })},
-        {"renameat", quick({.text = "/nonexistent"}, [] { (void)!renameat(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent"); })},
-        {"renameat2", quick({.text = "/nonexistent"}, [] { (void)!renameat2(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent", 0); })},
+        {"renameat",
+         quick({.text = "/nonexistent"}, [] { (void)!renameat(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent"); })},
+        {"renameat2", quick({.text = "/nonexistent"},
+                            [] { (void)!renameat2(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent", 0); })},
         {"unlink", quick({.text = "/nonexistent"}, [] { (void)!unlink("/nonexistent"); })},
         {"unlinkat", quick({.text = "/nonexistent"}, [] { (void)!unlinkat(AT_FDCWD, "/nonexistent", 0); })},
         {"remove", quick({.text = "/nonexistent"}, [] { (void)!remove("/nonexistent"); })},
@@ -184,11 +222,14 @@ const std::map<std::string, Provocation>& more_provocations()
         {"mkdirat", quick({.text = "/nonexistent/x"}, [] { (void)!mkdirat(AT_FDCWD, "/nonexistent/x", 0700); })},
         {"rmdir", quick({.text = "/nonexistent"}, [] { (void)!rmdir("/nonexistent"); })},
         {"link", quick({.text = "/nonexistent"}, [] { (void)!link("/nonexistent", "/nonexistent"); })},
-        {"linkat", quick({.text = "/nonexistent"}, [] { (void)!linkat(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent", 0); })},
+        {"linkat",
+         quick({.text = "/nonexistent"}, [] { (void)!linkat(AT_FDCWD, "/nonexistent", AT_FDCWD, "/nonexistent", 0); })},
         {"symlink", quick({.text = "/nonexistent"}, [] { (void)!symlink("/nonexistent", "/nonexistent/x"); })},
-        {"symlinkat", quick({.text = "/nonexistent"}, [] { (void)!symlinkat("/nonexistent", AT_FDCWD, "/nonexistent/x"); })},
+        {"symlinkat",
+         quick({.text = "/nonexistent"}, [] { (void)!symlinkat("/nonexistent", AT_FDCWD, "/nonexistent/x"); })},
         {"readlink", quick({.text = "/nonexistent"}, [] { (void)!readlink("/nonexistent", buffer, sizeof buffer); })},
-        {"readlinkat", quick({.text = "/nonexistent"}, [] { (void)!readlinkat(AT_FDCWD, "/nonexistent", buffer, sizeof buffer); })},
+        {"readlinkat",
+         quick({.text = "/nonexistent"}, [] { (void)!readlinkat(AT_FDCWD, "/nonexistent", buffer, sizeof buffer); })},
         {"realpath", quick({.text = "/nonexistent"}, [] { free(realpath("/nonexistent", nullptr)); })},
         {"chmod", quick({.text = "/nonexistent"}, [] { (void)!chmod("/nonexistent", 0600); })},
         {"fchmod", on_file(0, [](int fd) { (void)!fchmod(fd, 0600); })},
@@ -200,14 +241,46 @@ const std::map<std::string, Provocation>& more_provocations()
         {"utimensat", quick({.text = "/nonexistent"}, [] { (void)!utimensat(AT_FDCWD, "/nonexistent", nullptr, 0); })},
         {"futimens", on_file(0, [](int fd) { (void)!futimens(fd, nullptr); })},
         {"utimes", quick({.text = "/nonexistent"}, [] { (void)!utimes("/nonexistent", nullptr); })},
-        {"statfs", quick({.text = "/nonexistent"}, [] { struct statfs to; (void)!statfs("/nonexistent", &to); })},
-        {"statfs64", quick({.text = "/nonexistent"}, [] { struct statfs64 to; (void)!statfs64("/nonexistent", &to); })},
-        {"statvfs", quick({.text = "/nonexistent"}, [] { struct statvfs to; (void)!statvfs("/nonexistent", &to); })},
-        {"statvfs64", quick({.text = "/nonexistent"}, [] { struct statvfs64 to; (void)!statvfs64("/nonexistent", &to); })},
-        {"fstatfs", on_file(0, [](int fd) { struct statfs to; (void)!fstatfs(fd, &to); })},
-        {"fstatfs64", on_file(0, [](int fd) { struct statfs64 to; (void)!fstatfs64(fd, &to); })},
-        {"fstatvfs", on_file(0, [](int fd) { struct statvfs to; (void)!fstatvfs(fd, &to); })},
-        {"fstatvfs64", on_file(0, [](int fd) { struct statvfs64 to; (void)!fstatvfs64(fd, &to); })},
+        {"statfs", quick({.text = "/nonexistent"},
+                         [] {
+                             struct statfs to;
+                             (void)!statfs("/nonexistent", &to);
+                         })},
+        {"statfs64", quick({.text = "/nonexistent"},
+                           [] {
+                               struct statfs64 to;
+                               (void)!statfs64("/nonexistent", &to);
+                           })},
+        {"statvfs", quick({.text = "/nonexistent"},
+                          [] {
+                              struct statvfs to;
+                              (void)!statvfs("/nonexistent", &to);
+                          })},
+        {"statvfs64", quick({.text = "/nonexistent"},
+                            [] {
+                                struct statvfs64 to;
+                                (void)!statvfs64("/nonexistent", &to);
+                            })},
+        {"fstatfs", on_file(0,
+                            [](int fd) {
+                                struct statfs to;
+                                (void)!fstatfs(fd, &to);
+                            })},
+        {"fstatfs64", on_file(0,
+                              [](int fd) {
+                                  struct statfs64 to;
+                                  (void)!fstatfs64(fd, &to);
+                              })},
+        {"fstatvfs", on_file(0,
+                             [](int fd) {
+                                 struct statvfs to;
+                                 (void)!fstatvfs(fd, &to);
+                             })},
+        {"fstatvfs64", on_file(0,
+                               [](int fd) {
+                                   struct statvfs64 to;
+                                   (void)!fstatvfs64(fd, &to);
+                               })},
         {"creat", quick({.text = "/nonexistent/x"}, [] { (void)!creat("/nonexistent/x", 0600); })},
         {"creat64", quick({.text = "/nonexistent/x"}, [] { (void)!creat64("/nonexistent/x", 0600); })},
         {"mkstemp", naming([](char* path) { (void)!mkstemp(path); })},
@@ -215,8 +288,10 @@ const std::map<std::string, Provocation>& more_provocations()
         {"mkostemp", naming([](char* path) { (void)!mkostemp(path, O_CLOEXEC); })},
         {"mkostemp64", naming([](char* path) { (void)!mkostemp64(path, O_CLOEXEC); })},
         {"mkdtemp", naming([](char* path) { (void)!mkdtemp(path); })},
-        {"getxattr", quick({.text = "/nonexistent"}, [] { (void)!getxattr("/nonexistent", "user.x", buffer, sizeof buffer); })},
-        {"lgetxattr", quick({.text = "/nonexistent"}, [] { (void)!lgetxattr("/nonexistent", "user.x", buffer, sizeof buffer); })},
+        {"getxattr",
+         quick({.text = "/nonexistent"}, [] { (void)!getxattr("/nonexistent", "user.x", buffer, sizeof buffer); })},
+        {"lgetxattr",
+         quick({.text = "/nonexistent"}, [] { (void)!lgetxattr("/nonexistent", "user.x", buffer, sizeof buffer); })},
         {"fgetxattr", on_file(0, [](int fd) { (void)!fgetxattr(fd, "user.x", buffer, sizeof buffer); })},
         {"setxattr", quick({.text = "/nonexistent"}, [] { (void)!setxattr("/nonexistent", "user.x", buffer, 1, 0); })},
         {"fsetxattr", on_file(0, [](int fd) { (void)!fsetxattr(fd, "user.x", buffer, 1, 0); })},
@@ -225,8 +300,16 @@ const std::map<std::string, Provocation>& more_provocations()
         {"readdir", on_directory([](DIR* directory) { readdir(directory); })},
         {"readdir64", on_directory([](DIR* directory) { readdir64(directory); })},
         {"closedir", on_directory([](DIR* directory) { closedir(directory); })},
-        {"scandir", quick({.text = "/nonexistent"}, [] { dirent** list; (void)!scandir("/nonexistent", &list, nullptr, nullptr); })},
-        {"scandir64", quick({.text = "/nonexistent"}, [] { dirent64** list; (void)!scandir64("/nonexistent", &list, nullptr, nullptr); })},
+        {"scandir", quick({.text = "/nonexistent"},
+                          [] {
+                              dirent** list;
+                              (void)!scandir("/nonexistent", &list, nullptr, nullptr);
+                          })},
+        {"scandir64", quick({.text = "/nonexistent"},
+                            [] {
+                                dirent64** list;
+                                (void)!scandir64("/nonexistent", &list, nullptr, nullptr);
+                            })},
 
         // Streams. Which descriptor stands behind one, only libc knows: the stream's address is told.
         {"fopen", quick({.text = "/nonexistent"}, [] { fopen("/nonexistent", "r"); })},
@@ -241,9 +324,24 @@ const std::map<std::string, Provocation>& more_provocations()
         {"fgets", on_stream([](FILE* stream) { (void)!fgets(buffer, 7, stream); })},
         {"__fgets_chk", on_stream([](FILE* stream) { (void)!__fgets_chk(buffer, sizeof buffer, 7, stream); })},
         {"fputs", on_stream([](FILE* stream) { real_fputs("x", stream); })},
-        {"getline", on_stream([](FILE* stream) { char* line = nullptr; size_t n = 0; (void)!real_getline(&line, &n, stream); free(line); })},
-        {"__getdelim", on_stream([](FILE* stream) { char* line = nullptr; size_t n = 0; (void)!__getdelim(&line, &n, '/', stream); free(line); })},
-        {"getdelim", on_stream([](FILE* stream) { char* line = nullptr; size_t n = 0; (void)!getdelim(&line, &n, '/', stream); free(line); })},
+        {"getline", on_stream([](FILE* stream) {
+             char* line = nullptr;
+             size_t n = 0;
+             (void)!real_getline(&line, &n, stream);
+             free(line);
+         })},
+        {"__getdelim", on_stream([](FILE* stream) {
+             char* line = nullptr;
+             size_t n = 0;
+             (void)!__getdelim(&line, &n, '/', stream);
+             free(line);
+         })},
+        {"getdelim", on_stream([](FILE* stream) {
+             char* line = nullptr;
+             size_t n = 0;
+             (void)!getdelim(&line, &n, '/', stream);
+             free(line);
+         })},
         {"fseek", on_stream([](FILE* stream) { fseek(stream, 0, SEEK_SET); })},
         {"fseeko", on_stream([](FILE* stream) { fseeko(stream, 0, SEEK_SET); })},
         {"fseeko64", on_stream([](FILE* stream) { fseeko64(stream, 0, SEEK_SET); })},
@@ -253,14 +351,38 @@ const std::map<std::string, Provocation>& more_provocations()
         {"tmpfile64", quick({}, [] { fclose(tmpfile64()); })},
 
         // Signals, queues, and the rest.
-        {"sigwait", waiting_for_signal([](const sigset_t* set) { int number; sigwait(set, &number); })},
+        {"sigwait", waiting_for_signal([](const sigset_t* set) {
+             int number;
+             sigwait(set, &number);
+         })},
         {"sigwaitinfo", waiting_for_signal([](const sigset_t* set) { sigwaitinfo(set, nullptr); })},
-        {"sigtimedwait", timed(ns, [] { sigset_t set; sigemptyset(&set); sigtimedwait(&set, nullptr, &block); })},
-        {"sigsuspend", interrupted([] { sigset_t none; sigemptyset(&none); sigsuspend(&none); })},
+        {"sigtimedwait", timed(ns,
+                               [] {
+                                   sigset_t set;
+                                   sigemptyset(&set);
+                                   sigtimedwait(&set, nullptr, &block);
+                               })},
+        {"sigsuspend", interrupted([] {
+             sigset_t none;
+             sigemptyset(&none);
+             sigsuspend(&none);
+         })},
         {"pause", interrupted([] { pause(); })},
-        {"msgsnd", quick({.arg = 1}, [] { const long message[2] = {1, 0}; (void)!msgsnd(-1, message, 1, IPC_NOWAIT); })},
-        {"msgrcv", quick({.arg = 1}, [] { long message[2]; (void)!msgrcv(-1, message, 1, 0, IPC_NOWAIT); })},
-        {"semop", quick({.arg = 1}, [] { sembuf one = {0, -1, 0}; (void)!semop(-1, &one, 1); })},
+        {"msgsnd", quick({.arg = 1},
+                         [] {
+                             const long message[2] = {1, 0};
+                             (void)!msgsnd(-1, message, 1, IPC_NOWAIT);
+                         })},
+        {"msgrcv", quick({.arg = 1},
+                         [] {
+                             long message[2];
+                             (void)!msgrcv(-1, message, 1, 0, IPC_NOWAIT);
+                         })},
+        {"semop", quick({.arg = 1},
+                        [] {
+                            sembuf one = {0, -1, 0};
+                            (void)!semop(-1, &one, 1);
+                        })},
         {"semtimedop", provoke_semtimedop},
         {"mq_send", on_file(1, [](int fd) { mq_send(fd, buffer, 1, 0); })},
         {"mq_timedsend", on_file(1, [](int fd) { mq_timedsend(fd, buffer, 1, 0, &block); })},
@@ -272,33 +394,94 @@ const std::map<std::string, Provocation>& more_provocations()
         {"mlock", quick({.arg = 4096}, [] { (void)!mlock(page, 4096); })},
         {"mlockall", quick({}, [] { (void)!mlockall(0); })},
         {"tcdrain", on_file(0, [](int fd) { (void)!tcdrain(fd); })},
-        {"ioctl", on_file(FIONREAD, [](int fd) { int n = 0; (void)!ioctl(fd, FIONREAD, &n); })},
+        {"ioctl", on_file(FIONREAD,
+                          [](int fd) {
+                              int n = 0;
+                              (void)!ioctl(fd, FIONREAD, &n);
+                          })},
         {"shutdown", on_file(0, [](int fd) { (void)!shutdown(fd, SHUT_RDWR); })},
         {"syscall", quick({.arg = SYS_getpid}, [] { (void)!syscall(SYS_getpid); })},
 
         // More of children.
         {"popen", quick({.text = "exit 0"}, [] { pclose(popen("exit 0", "r")); })},
         {"pclose", provoke_pclose},
-        {"posix_spawn", quick({.text = "/nonexistent"}, [] { pid_t child; char* argv[] = {nullptr}; (void)!posix_spawn(&child, "/nonexistent", nullptr, nullptr, argv, argv); })},
-        {"posix_spawnp", quick({.text = "/nonexistent"}, [] { pid_t child; char* argv[] = {nullptr}; (void)!posix_spawnp(&child, "/nonexistent", nullptr, nullptr, argv, argv); })},
+        {"posix_spawn", quick({.text = "/nonexistent"},
+                              [] {
+                                  pid_t child;
+                                  char* argv[] = {nullptr};
+                                  (void)!posix_spawn(&child, "/nonexistent", nullptr, nullptr, argv, argv);
+                              })},
+        {"posix_spawnp", quick({.text = "/nonexistent"},
+                               [] {
+                                   pid_t child;
+                                   char* argv[] = {nullptr};
+                                   (void)!posix_spawnp(&child, "/nonexistent", nullptr, nullptr, argv, argv);
+                               })},
 
         // More of names: users, groups and hosts may be on another machine.
         {"getpwnam", quick({.text = "root"}, [] { getpwnam("root"); })},
-        {"getpwnam_r", quick({.text = "root"}, [] { passwd entry, *found; (void)!getpwnam_r("root", &entry, buffer, sizeof buffer, &found); })},
+        {"getpwnam_r", quick({.text = "root"},
+                             [] {
+                                 passwd entry, *found;
+                                 (void)!getpwnam_r("root", &entry, buffer, sizeof buffer, &found);
+                             })},
         {"getgrnam", quick({.text = "root"}, [] { getgrnam("root"); })},
-        {"getgrnam_r", quick({.text = "root"}, [] { group entry, *found; (void)!getgrnam_r("root", &entry, buffer, sizeof buffer, &found); })},
+        {"getgrnam_r", quick({.text = "root"},
+                             [] {
+                                 group entry, *found;
+                                 (void)!getgrnam_r("root", &entry, buffer, sizeof buffer, &found);
+                             })},
         {"getpwuid", quick({.arg = 7}, [] { getpwuid(7); })},
-        {"getpwuid_r", quick({.arg = 7}, [] { passwd entry, *found; (void)!getpwuid_r(7, &entry, buffer, sizeof buffer, &found); })},
+        {"getpwuid_r", quick({.arg = 7},
+                             [] {
+                                 passwd entry, *found;
+                                 (void)!getpwuid_r(7, &entry, buffer, sizeof buffer, &found);
+                             })},
         {"getgrgid", quick({.arg = 7}, [] { getgrgid(7); })},
-        {"getgrgid_r", quick({.arg = 7}, [] { group entry, *found; (void)!getgrgid_r(7, &entry, buffer, sizeof buffer, &found); })},
-        {"getgrouplist", quick({.text = "root"}, [] { gid_t groups[8]; int n = 8; getgrouplist("root", 0, groups, &n); })},
+        {"getgrgid_r", quick({.arg = 7},
+                             [] {
+                                 group entry, *found;
+                                 (void)!getgrgid_r(7, &entry, buffer, sizeof buffer, &found);
+                             })},
+        {"getgrouplist", quick({.text = "root"},
+                               [] {
+                                   gid_t groups[8];
+                                   int n = 8;
+                                   getgrouplist("root", 0, groups, &n);
+                               })},
         {"getservbyname", quick({.text = "http"}, [] { getservbyname("http", "tcp"); })},
-        {"gethostbyname_r", quick({.text = "localhost"}, [] { hostent entry, *found; int error; (void)!gethostbyname_r("localhost", &entry, buffer, sizeof buffer, &found, &error); })},
-        {"gethostbyname2_r", quick({.text = "localhost"}, [] { hostent entry, *found; int error; (void)!gethostbyname2_r("localhost", AF_INET, &entry, buffer, sizeof buffer, &found, &error); })},
-        {"res_query", quick({.text = "localhost"}, [] { (void)!res_query("localhost", -1, -1, answer, sizeof answer); })},
-        {"res_search", quick({.text = "localhost"}, [] { (void)!res_search("localhost", -1, -1, answer, sizeof answer); })},
-        {"res_nquery", quick({.text = "localhost"}, [] { struct __res_state state = {}; res_ninit(&state); (void)!res_nquery(&state, "localhost", -1, -1, answer, sizeof answer); res_nclose(&state); })},
-        {"res_nsearch", quick({.text = "localhost"}, [] { struct __res_state state = {}; res_ninit(&state); (void)!res_nsearch(&state, "localhost", -1, -1, answer, sizeof answer); res_nclose(&state); })},
+        {"gethostbyname_r", quick({.text = "localhost"},
+                                  [] {
+                                      hostent entry, *found;
+                                      int error;
+                                      (void)!gethostbyname_r("localhost", &entry, buffer, sizeof buffer, &found,
+                                                             &error);
+                                  })},
+        {"gethostbyname2_r", quick({.text = "localhost"},
+                                   [] {
+                                       hostent entry, *found;
+                                       int error;
+                                       (void)!gethostbyname2_r("localhost", AF_INET, &entry, buffer, sizeof buffer,
+                                                               &found, &error);
+                                   })},
+        {"res_query",
+         quick({.text = "localhost"}, [] { (void)!res_query("localhost", -1, -1, answer, sizeof answer); })},
+        {"res_search",
+         quick({.text = "localhost"}, [] { (void)!res_search("localhost", -1, -1, answer, sizeof answer); })},
+        {"res_nquery", quick({.text = "localhost"},
+                             [] {
+                                 struct __res_state state = {};
+                                 res_ninit(&state);
+                                 (void)!res_nquery(&state, "localhost", -1, -1, answer, sizeof answer);
+                                 res_nclose(&state);
+                             })},
+        {"res_nsearch", quick({.text = "localhost"},
+                              [] {
+                                  struct __res_state state = {};
+                                  res_ninit(&state);
+                                  (void)!res_nsearch(&state, "localhost", -1, -1, answer, sizeof answer);
+                                  res_nclose(&state);
+                              })},
     };
     return all;
 }

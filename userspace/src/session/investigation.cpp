@@ -116,6 +116,10 @@ CallFacts call_facts(const lw_call& head, WatchedProcess& target)
     call.fd = head.fd;
     call.arg = head.arg;
     call.text = head.text;
+    if (const auto* made = call.call == "syscall" ? find_syscall(static_cast<std::int64_t>(head.arg)) : nullptr) {
+        call.call = made->name;
+        call.arg = 0;
+    }
     if (head.fd >= 0) {
         auto descriptor = describe_descriptor(target.process().pid(), head.fd);
         call.fd_target = std::move(descriptor.target);
