@@ -113,11 +113,11 @@ class Symbols:
 
 
 class UnknownWakers:
-    """A virtual machine's kernel may show a waking to no tracer at all. "unknown" is true then, a wrong waker never is: one in ten may
-    be unknown."""
+    """A virtual machine's kernel may show a waking to no tracer at all. "unknown" is true then, a wrong waker never is: one in ten, begun
+    ones too, may be unknown."""
 
     def __init__(self, stalls):
-        self.left = stalls // 10
+        self.left = (stalls + 9) // 10
 
     def take(self):
         self.left -= 1

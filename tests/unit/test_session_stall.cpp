@@ -11,7 +11,7 @@ constexpr std::uint64_t ms = 1'000'000, began = 1'000 * ms, now = began + 250 * 
 
 OverdueDispatch overdue()
 {
-    OverdueDispatch dispatch{4711, 4712, began, now, 0, {}};
+    OverdueDispatch dispatch{4711, 4712, began, now, true, 0, {}, {}};
     dispatch.slot.loop_id = 3;
     dispatch.slot.seq = 41;
     dispatch.slot.queued = 21;  // 21 of them were run
