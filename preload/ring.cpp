@@ -252,6 +252,7 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     if (thread.call_seq != dispatch.seq || !(slow || thread.told)) forget_calls(lane);
     if (!slow && !thread.told) return;
     if (slow) thread.slow_end_ns = dispatch.end_ns;
+    __atomic_fetch_add(&findings, 1, __ATOMIC_RELAXED);
     std::uint64_t head;
     unsigned char* const to = reserve(lane, sizeof(lw_dispatch), head);
     if (to == nullptr) return;

@@ -17,6 +17,7 @@ namespace loopwatch::preload {
 // Null: nobody asked for it, or it could not be made.
 inline constinit lw_ring* ring = nullptr;
 inline constinit std::uint64_t threshold_ns = 0, block_threshold_ns = 0;
+inline constinit std::uint64_t findings = 0;  // dispatches told, of all threads
 
 inline lw_lane_body& body_of(const lw_lane& lane)
 {

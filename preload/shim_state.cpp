@@ -65,5 +65,11 @@ extern "C" [[gnu::visibility("default")]] const lw_listener* loopwatch_shim_list
     return loopwatch::preload::thread.lane != nullptr ? &loopwatch::preload::listener : nullptr;
 }
 
+extern "C" [[gnu::visibility("default")]] lw_u64 loopwatch_shim_findings()
+{
+    return __atomic_load_n(&loopwatch::preload::findings, __ATOMIC_RELAXED);
+}
+
+static_assert(__is_same(decltype(loopwatch_shim_findings), lw_shim_findings_fn));
 static_assert(__is_same(decltype(loopwatch_shim_register), lw_shim_register_fn));
 static_assert(__is_same(decltype(loopwatch_shim_listener), lw_shim_listener_fn));

@@ -221,6 +221,7 @@ void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
 {
     const bool called = longest.seq == dispatch.seq && longest.call != nullptr;
     if (!slow && !(called && longest.longest_ns >= block_threshold_ns)) return;
+    __atomic_fetch_add(&findings, 1, __ATOMIC_RELAXED);
     char line[768];
     Text text(line);
     text.add("loopwatch: ", 12);

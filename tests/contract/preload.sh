@@ -30,7 +30,7 @@ take_sentences() {
 # --- the file ---
 libc=$(ldd "$shim" | awk '$1 == "libc.so.6" { print $3 }')
 check_equal "the exports are the table's rows" \
-    "$( (table symbol && printf "loopwatch_shim_%s\n" register listener) | sort)" "$(exported "$shim" | sed 's/@.*//' | sort)"
+    "$( (table symbol && printf "loopwatch_shim_%s\n" register listener findings) | sort)" "$(exported "$shim" | sed 's/@.*//' | sort)"
 check_equal "every row exists in this libc" "" "$(comm -23 <(table symbol | sort) <(exported "$libc" | sed 's/@.*//' | sort -u))"
 check_equal "rows of one version only are exported under that version" \
     "$(table symbol@@version | tr -d ' ' | awk -F@@ '$2 != "ANY" { gsub("_", ".", $2); sub("GLIBC.", "GLIBC_", $2); print $1 "@@" $2 }' | sort)" \

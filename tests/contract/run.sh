@@ -22,7 +22,7 @@ ran() {
     shift
     status=0
     rm -f "$name.out"
-    timeout 60 "${user[@]}" "$loopwatch" run --format ndjson -o "$name.out" "$@" >"$name.said" 2>&1 || status=$?
+    timeout 60 "${user[@]}" "$loopwatch" run --inside --format ndjson -o "$name.out" "$@" >"$name.said" 2>&1 || status=$?
 }
 
 # served NAME "PATHS" OPTIONS…: order_server under a session, asked for these.
@@ -30,7 +30,7 @@ served() {
     local name=$1 paths=$2 path
     shift 2
     rm -f "$name.out"
-    start_background "$name-server" "${user[@]}" "$loopwatch" run --format ndjson -o "$name.out" "$@" -- "$build/bin/order_server"
+    start_background "$name-server" "${user[@]}" "$loopwatch" run --inside --format ndjson -o "$name.out" "$@" -- "$build/bin/order_server"
     wait_output "$name-server" 10 '^listening on' || fail "$name: no server"
     port=$(sed -n 's/^listening on .*://p' "$name-server.out")
     for path in $paths; do curl -s -m 10 -o /dev/null "http://127.0.0.1:$port/$path" || fail "$name: no answer from $path"; done
@@ -86,7 +86,7 @@ check_equal "its two slow iterations, and no more" "clock_nanosleep waitpid" \
 check_equal "and its two calls" "clock_nanosleep waitpid" "$(records python '" ".join(s["call"] for s in of("blocking_call"))')"
 for loop in boost uv event epoll; do
     rm -f "$loop.out"
-    start_told "$loop-run" "${user[@]}" "$loopwatch" run --threshold 50ms -o "$loop.out" --format ndjson -- "$fixtures/any_loop" --dir "$work" "$loop"
+    start_told "$loop-run" "${user[@]}" "$loopwatch" run --inside --threshold 50ms -o "$loop.out" --format ndjson -- "$fixtures/any_loop" --dir "$work" "$loop"
     session=$started
     wait_output "$loop-run" 10 '^ready' || fail "$loop did not start"
     ask "$loop-run" "go sleep 5 100" '^done'
@@ -122,7 +122,7 @@ refused "one that is not there is" 5 "no such program" "$loopwatch" run -- no_su
 refused "one that cannot be executed is" 5 "cannot be executed" "$loopwatch" run -- ./loop.py
 refused "no program is" 2 "no program given" "$loopwatch" run
 refused "a pid is" 2 "it starts a program" "$loopwatch" run -p 1 -- true
-refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --trace -- true
+refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --inside --trace -- true
 refused "a missing shim is" 4 "no libloopwatch_preload.so" env LOOPWATCH_PRELOAD=/nowhere "$loopwatch" run -- true
 gcc -m32 -o narrow still.c 2>/dev/null && refused "a 32-bit program is" 4 "64-bit" "$loopwatch" run -- ./narrow
 
@@ -171,6 +171,23 @@ refused "a baseline of another version is refused" 2 "another version" "$loopwat
 refused "one that is not there is" 2 "cannot read" "$loopwatch" run --baseline nowhere -- true
 refused "a kind that is none is" 2 "is no kind" "$loopwatch" run --fail-on slow_callback:lok -- true
 
+gate_test=$build/bin/examples/gate_test
+if [ -x "$gate_test" ]; then
+    ran mended --block-threshold 5ms --fail-on blocking_call -- "$gate_test"
+    check_equal "the example's cases pass when none blocks" 0 "$status"
+    export ORDER_BUG=1
+    ran seeded --block-threshold 5ms --fail-on blocking_call:sleep -- "$gate_test"
+    check_equal "the seeded bug fails the run" 3 "$status"
+    check "and the one case, by name" sh -c 'grep -q "^an order is saved" "$1" && ! grep -q "^an order is priced" "$1"' - seeded.said
+    check "with the function that blocks" has_record seeded "any('save_order' in n for b in of('blocking_call') for n in names(b['stack']))"
+    status=0
+    "${user[@]}" env LOOPWATCH=warn LOOPWATCH_BLOCK_THRESHOLD=5ms LD_PRELOAD="$shim" "$gate_test" >alone.out 2>alone.err || status=$?
+    check_equal "without a collector too" "1 1" "$status $(grep -c '^an order is saved' alone.out)"
+    unset ORDER_BUG
+else
+    skip_check "the example's cases" "needs Catch2 (scripts/setup installs it)"
+fi
+
 # --- without a collector ---
 alone() { # MODE PROGRAM…
     local mode=$1
@@ -216,7 +233,7 @@ PY
 lies=0
 for seed in 1 2 3 4 5; do
     status=0
-    timeout 60 "${user[@]}" env SEED=$seed "$loopwatch" run --format ndjson -o liar.out -- /usr/bin/python3 liar.py >liar.said 2>&1 || status=$?
+    timeout 60 "${user[@]}" env SEED=$seed "$loopwatch" run --inside --format ndjson -o liar.out -- /usr/bin/python3 liar.py >liar.said 2>&1 || status=$?
     check "seed $seed: who scribbles in its ring harms itself at most" sh -c '[ "$1" = 0 ] || [ "$1" -ge 128 ]' - "$status"
     check "seed $seed: the session ends with its summary" has_record liar "r[-1]['type'] == 'session_end'"
     lies=$((lies + $(records liar "r[-1]['lost']['record_undecodable']")))

@@ -41,8 +41,8 @@ struct Raw {
     std::vector<std::string> pids, tids, fail_on, reports, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach, suppressions, baseline, write_baseline;
-    bool trace = false, coroutines = false, follow_children = false, kernel_stacks = false, quiet = false,
-         no_color = false;
+    bool inside = false, trace = false, coroutines = false, follow_children = false, kernel_stacks = false,
+         quiet = false, no_color = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -77,6 +77,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
     app.add_flag("--no-color", raw.no_color, "Text: no colours (also: NO_COLOR=1)");
+    app.add_flag("--inside", raw.inside, "run: by the shim alone, as for users without rights");
     value("--attach", raw.attach, "", "multi|perf-all|perf-pid|none")->group("");
     // Options stand before or behind the command.
     for (const auto& [name, help] : {std::pair("watch", "Report what blocks the loops of a process (the default)"),
@@ -222,8 +223,9 @@ Result<Options> parse_values(const Raw& raw, Command command)
                  "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     values.check(command != Command::run || (raw.pids.empty() && !raw.name), "run",
                  "it starts a program: no --pid or --name", "to watch one that runs: loopwatch -p PID");
-    values.check(command != Command::run || !(raw.trace || raw.coroutines || raw.kernel_stacks), "run",
-                 "--trace, --coroutines and --kernel-stacks need the kernel side", "sudo loopwatch -p PID");
+    values.check(!raw.inside || command == Command::run, "--inside", "only run starts a program", "");
+    values.check(!raw.inside || !(raw.trace || raw.coroutines || raw.kernel_stacks), "run",
+                 "--trace, --coroutines and --kernel-stacks need the kernel side", "without --inside, and with sudo");
     values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
                  "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
     values.check(command == Command::run || raw.command_line.empty(), "--", "only run starts a program",
@@ -231,6 +233,7 @@ Result<Options> parse_values(const Raw& raw, Command command)
     if (values.error()) return *values.error();
     options.name = raw.name.value_or("");
     options.command_line = raw.command_line;
+    options.inside = raw.inside;
     // The program's own output goes to stdout.
     options.suppressions = raw.suppressions.value_or("");
     options.baseline = raw.baseline.value_or("");

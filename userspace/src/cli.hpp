@@ -26,6 +26,7 @@ struct Options {
     Command command = Command::watch;
     std::vector<pid_t> pids;                // watch: these or `name`, never both; doctor: may be empty
     std::vector<std::string> command_line;  // run: the program and its arguments
+    bool inside = false;                    // run: without the kernel side, whoever we are
     std::string name;  // exact name of a thread group's main thread, or the file name of its program
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;

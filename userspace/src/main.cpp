@@ -11,6 +11,7 @@
 #include "cli.hpp"
 #include "output/schema.hpp"
 #include "session/ending_signals.hpp"
+#include "session/outside_run.hpp"
 #include "session/preflight.hpp"
 #include "session/session.hpp"
 #include "session/shim_session.hpp"
@@ -33,14 +34,21 @@ Result<ExitCode> watch(Options options)
     return (*session)->run();
 }
 
-// What is started with the shim in it is watched from inside.
+// With the kernel side where there is one, else by the shim alone.
 Result<int> start(Options options)
 {
+    const auto machine = preflight();
+    const bool outside = machine.has_value() && !options.inside;
+    if (!outside && (options.trace || options.coroutines || options.kernel_stacks))
+        return Error{ExitCode::not_permitted,
+                     "--trace, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
+                     machine.error().hint};
     auto session_options = session_options_of(options);
     if (!session_options) return session_options.error();
     auto output = Output::open(options.output);
     if (!output) return output.error();
     const auto sink = sink_of(options, *output);
+    if (outside) return run_from_outside(std::move(*session_options), options.command_line, *sink);
     auto session = ShimSession::open(std::move(*session_options), std::move(options.command_line), *sink);
     if (!session) return session.error();
     return (*session)->run();

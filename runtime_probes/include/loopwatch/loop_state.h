@@ -171,6 +171,11 @@ struct lw_listener {
 /* Exported by the shim; a loop asks when a thread begins to run it. 0: nobody listens. While somebody does, the loop
  * counts as watched. */
 typedef const struct lw_listener* lw_shim_listener_fn(void);
+
+#define LW_FINDINGS_SYMBOL "loopwatch_shim_findings"
+/* Exported by the shim: how many dispatches of this process were slow, or held by a slow call, so far; under `loopwatch
+ * run` and LOOPWATCH=warn. Counted before the loop goes on, so that a test knows which of its cases did it. */
+typedef lw_u64 lw_shim_findings_fn(void);
 #endif
 
 /* Position of the highest bit; `value` is not 0. clang's BPF back end runs out of memory over __builtin_clzll. */

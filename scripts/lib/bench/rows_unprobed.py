@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs without probes: redis under load beside what others would attach to it, and what that costs everybody else."""
+import os
 import re
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from .measure import OTHER_CPU, TARGET_CPU, Rounds, end, in_turn, pinned, running_ns
+from .measure import OTHER_CPU, TARGET_CPU, Rounds, end, in_turn, paired, pinned, running_ns
 from .rows_collector import cpu_percent
 from .rows_server import Strace, load_under, loads_in_turn
 from .session import Attached, Loopwatch, need_command
@@ -44,9 +45,10 @@ class EpollGap(Attached):
 
 
 class Redis:
-    """redis on one CPU, redis-benchmark GET with 50 connections on the other."""
+    """redis on one CPU, redis-benchmark GET with 50 connections on the other. `under`: what starts it."""
 
-    def __init__(self):
+    def __init__(self, *under):
+        self._under = under
         need_command("redis-server")
         need_command("redis-benchmark")
 
@@ -55,9 +57,8 @@ class Redis:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._folder = tempfile.TemporaryDirectory(prefix="loopwatch-bench.")
-        self.process = subprocess.Popen(pinned(TARGET_CPU, "redis-server", "--port", self.port, "--save", "", "--dir", self._folder.name),
-                                        stdout=subprocess.DEVNULL)
-        self.pid = self.process.pid
+        server = pinned(TARGET_CPU, "redis-server", "--port", self.port, "--save", "", "--dir", self._folder.name)
+        self.process = subprocess.Popen([*map(str, self._under), *server], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
@@ -66,6 +67,7 @@ class Redis:
             except OSError:
                 time.sleep(0.05)
         self._load = None
+        self.pid = int(re.search(rb"process_id:(\d+)", self._information(b"server", b"process_id"))[1])
         return self
 
     def load(self):
@@ -73,19 +75,27 @@ class Redis:
                                       stdout=subprocess.DEVNULL)
         self.look(1)
 
-    def __exit__(self, *_):
+    def rest(self):
         if self._load:
             end(self._load, signal.SIGKILL)
+        self._load = None
+
+    def __exit__(self, *_):
+        self.rest()
         self._ask.close()
-        end(self.process, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
+        end(self.process, signal.SIGTERM)
         self._folder.cleanup()
 
-    def _commands(self):
-        self._ask.sendall(b"INFO stats\r\n")
+    def _information(self, section, field):
+        self._ask.sendall(b"INFO " + section + b"\r\n")
         answer = b""
-        while b"total_commands_processed" not in answer or not answer.endswith(b"\r\n"):
+        while field not in answer or not answer.endswith(b"\r\n"):
             answer += self._ask.recv(65536)
-        return int(re.search(rb"total_commands_processed:(\d+)", answer)[1])
+        return answer
+
+    def _commands(self):
+        return int(re.search(rb"total_commands_processed:(\d+)", self._information(b"stats", b"total_commands_processed"))[1])
 
     def look(self, seconds):
         """(GETs a second, ns of redis' CPU a GET) of the next `seconds`."""
@@ -178,4 +188,27 @@ def blocks(bench):
                 yield Line("blocks", "loopwatch itself meanwhile", cpu_percent(session.process.pid, 3 if bench.quick else 15), "%", 1)
 
 
-ROWS = {"redis": redis, "bystanders": bystanders, "blocks": blocks}
+def inside(bench):
+    """redis started by `loopwatch run`, without a kernel side, and not"""
+    rounds = 7 if bench.quick else 25
+    with Redis() as alone, Redis(*pinned(OTHER_CPU, bench.program("loopwatch"), "run", "--format", "ndjson", "--")) as watched:
+        def look(server):
+            server.load()
+            try:
+                return server.look(bench.phase_s)
+            finally:
+                server.rest()
+
+        without, within = [look(alone)], []
+        for _ in range(rounds):
+            within.append(look(watched))
+            without.append(look(alone))
+        throughput, cpu = (paired([load[i] for load in without], [load[i] for load in within]) for i in range(2))
+        yield Line("inside", "redis, GET, 50 connections, started as it is", throughput.a, "req/s", noise=throughput.noise)
+        yield Line("inside", "by loopwatch run: throughput", 100 + throughput.percent, "%", 98, least=True, noise=throughput.noise_percent)
+        yield Line("inside", "its CPU a request, added", cpu.percent, "%", noise=cpu.noise_percent)
+        watched.load()
+        yield Line("inside", "loopwatch itself meanwhile", cpu_percent(watched.process.pid, 3 if bench.quick else 15), "%", 1)
+
+
+ROWS = {"redis": redis, "inside": inside, "bystanders": bystanders, "blocks": blocks}

@@ -291,7 +291,7 @@ LW_TABLE(SessionEnd, "session_end",
     field<SessionEnd, &SessionEnd::suppressed>("suppressed", "findings over the rate limit, by type"),
     field<SessionEnd, &SessionEnd::dispatches>("dispatches", "that were counted; iterations of programs without probes"),
     field<SessionEnd, &SessionEnd::dispatch_ns>("dispatch_ns", "their durations"),
-    field<SessionEnd, &SessionEnd::coverage>("coverage", "what the session could see"),
+    field<SessionEnd, &SessionEnd::coverage>("coverage", "blocking calls by who saw them: scheduler and shim (both), or one (sched_only, preload_only)"),
     field<SessionEnd, &SessionEnd::overhead>("overhead", "what watching cost"))
 // clang-format on
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/reporter.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace loopwatch {
@@ -22,6 +23,7 @@ void Reporter::publish(Findings findings)
 {
     for (auto& call : findings.blocking) {
         if (!gate_.admit(view_of(call))) continue;
+        count_coverage(call);
         call.occurrence = occurrences_.add(call.fingerprint);
         publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
     }
@@ -33,6 +35,15 @@ void Reporter::publish(Findings findings)
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
     publish_finding("slow_callback", slow.fingerprint, slow.end_ns, slow);
+}
+
+void Reporter::count_coverage(const BlockingCall& call)
+{
+    const bool shim = std::ranges::find(call.seen_by, "preload") != call.seen_by.end();
+    const bool scheduler = std::ranges::find(call.seen_by, "sched") != call.seen_by.end();
+    const std::string who = shim && scheduler ? "both" : shim ? "preload_only" : "sched_only";
+    ++coverage_["calls_" + who];
+    coverage_["ns_" + who] += call.source.duration_ns;
 }
 
 void Reporter::publish(const TaskEvent& misuse)

@@ -29,12 +29,15 @@ public:
 
     // Findings by JSON type, suppressed ones included.
     const Counts& counts() const noexcept { return counts_; }
+    // Of blocking calls, with the shim: how many, and for how long, it and the scheduler have seen, both or one.
+    const Counts& coverage() const noexcept { return coverage_; }
     const Counts& suppressed() const noexcept { return limiter_.suppressed(); }
     std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
     // Why nothing is written any more (disk full, reader gone): the session ends.
     const std::optional<Error>& failure() const noexcept { return failure_; }
 
 private:
+    void count_coverage(const BlockingCall& call);
     void publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns,
                          const Record& record);
 
@@ -43,6 +46,7 @@ private:
     Limiter limiter_;
     Occurrences occurrences_;
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
+    Counts coverage_;
     std::optional<Error> failure_;
 };
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -61,9 +60,6 @@ void Session::publish_start()
 
 Result<ExitCode> Session::run()
 {
-    // What starves the loop would starve its watchdog: beside two busy processes on two CPUs, callbacks that burned for
-    // 50 ms were told without a stack. It is idle 99 % of the time.
-    ::setpriority(PRIO_PROCESS, 0, -10);
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
     const auto cost = kernel_->cost();
@@ -372,6 +368,7 @@ void Session::finish()
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;
     end.counts = reporter_.counts();
+    end.coverage = reporter_.coverage();
     end.lost = losses();
     end.suppressed = reporter_.suppressed();
     end.dispatches = statistics_.dispatches();

@@ -341,6 +341,8 @@ void ShimSession::finish()
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;
     end.counts = reporter_.counts();
+    end.coverage = reporter_.coverage();
+    end.coverage["calls_measured"] = ended_.calls;
     end.lost = losses();
     end.suppressed = reporter_.suppressed();
     end.dispatches = statistics_.dispatches();
