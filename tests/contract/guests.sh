@@ -18,7 +18,7 @@ under() {
 measured() { has_record "$1" "r[-1]['coverage'].get('calls_measured', 0) > 0"; }
 
 # --- CPython's own tests ---
-modules="test_threading test_asyncio.test_subprocess"
+modules="test_asyncio.test_subprocess"
 if [ "${LOOPWATCH_FULL:-}" = 1 ]; then modules="test_socket test_subprocess test_asyncio test_threading"; fi
 if /usr/bin/python3 -c 'import test.test_threading' 2>/dev/null; then
     # outcomes FILE COMMAND…: of each test, by name.
