@@ -21,20 +21,32 @@ measured() { has_record "$1" "r[-1]['coverage'].get('calls_measured', 0) > 0"; }
 modules="test_asyncio.test_subprocess"
 if [ "${LOOPWATCH_FULL:-}" = 1 ]; then modules="test_socket test_subprocess test_asyncio test_threading"; fi
 if /usr/bin/python3 -c 'import test.test_threading' 2>/dev/null; then
-    # outcomes FILE COMMAND…: of each test, by name.
+    # Each test's outcome by name, in a file: what tests print stands between the words of unittest's own report.
+    cat >outcomes.py <<'PY'
+import sys, unittest
+class Outcomes(unittest.TextTestResult):
+    pass
+def told(word):
+    def add(self, test, *_):
+        print(test.id(), word, file=out)
+    return add
+for method, word in (("addSuccess", "ok"), ("addFailure", "FAIL"), ("addError", "ERROR"), ("addSkip", "skipped"),
+                     ("addExpectedFailure", "expected failure"), ("addUnexpectedSuccess", "unexpected success")):
+    setattr(Outcomes, method, told(word))
+with open(sys.argv[2], "w", encoding="utf-8") as out:
+    unittest.main(module=None, argv=["outcomes", sys.argv[1]], exit=False, testRunner=unittest.TextTestRunner(resultclass=Outcomes))
+PY
+    # outcomes FILE MODULE [COMMAND…]
     outcomes() {
-        local file=$1
-        shift
-        "$@" >"$file.log" 2>&1 || true
-        # A test that has a docstring says its name on the line before.
-        awk '/^test[A-Za-z0-9_]* \(/ { name = $1 " " $2 }
-             match($0, /\.\.\. (ok|FAIL|ERROR|skipped|expected failure)/) { print name, substr($0, RSTART + 4, RLENGTH - 4) }' "$file.log" | sort >"$file"
+        local file=$1 module=$2
+        shift 2
+        "$@" timeout 900 /usr/bin/python3 outcomes.py "test.$module" "$file" >"$file.log" 2>&1 || true
+        sort -o "$file" "$file"
     }
     for module in $modules; do
-        tests=(timeout 900 /usr/bin/python3 -m unittest -v "test.$module")
-        outcomes "$module.first" "${tests[@]}"
-        outcomes "$module.second" "${tests[@]}"
-        outcomes "$module.shim" under "$module" "${tests[@]}"
+        outcomes "$module.first" "$module"
+        outcomes "$module.second" "$module"
+        outcomes "$module.shim" "$module" under "$module"
         comm -3 "$module.first" "$module.second" | sed -E 's/^\t?//; s/ [a-zA-Z ]+$//' | sort -u >"$module.flaky"
         for run in first shim; do grep -vFf "$module.flaky" "$module.$run" >"$module.$run.steady" || true; done
         if [ ! -s "$module.flaky" ]; then cp "$module.first" "$module.first.steady" && cp "$module.shim" "$module.shim.steady"; fi
