@@ -30,13 +30,6 @@ struct Poller {
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local Poller poller = {};
 
-std::uint64_t now_ns()
-{
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return nanoseconds(now);
-}
-
 bool same(const Place& a, const Place& b)
 {
     return a.ip == b.ip && a.frame == b.frame;

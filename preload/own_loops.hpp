@@ -8,6 +8,9 @@
 
 #include <cstdint>
 
+#include "ring.hpp"
+#include "shim_state.hpp"
+
 namespace loopwatch::preload {
 
 // A place in which a thread waits: who called, with which frame, and for what: the descriptor of an epoll, or one of
@@ -24,6 +27,13 @@ enum class Wait {
     nested,  // something that the loop called does
     nobodys  // of a thread that is no loop, as far as is known
 };
+
+// May the calling thread's wait be where its loop idles? Not if the loop says itself where it does, nor if nobody
+// listens.
+inline bool may_idle(const lw_loop_slot* slot)
+{
+    return ring != nullptr && (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0));
+}
 
 // About to wait.
 Wait enter_wait(Place place);

@@ -48,6 +48,13 @@ inline std::uint64_t nanoseconds(const timespec* t)
     return copy_out(copy, t) ? nanoseconds(copy) : 0;
 }
 
+inline std::uint64_t now_ns()
+{
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return nanoseconds(now);
+}
+
 inline std::uint64_t milliseconds(int ms)
 {
     return ms < 0 ? ~std::uint64_t{0} : static_cast<std::uint64_t>(ms) * NS_PER_MS;

@@ -19,13 +19,6 @@ namespace {
 
 constexpr std::uint32_t half_full = LW_LANE_BYTES / 2;
 
-std::uint64_t now_ns()
-{
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return nanoseconds(now);
-}
-
 bool is_free(const lw_lane& lane)
 {
     const auto tid = __atomic_load_n(&lane.tid, __ATOMIC_RELAXED);

@@ -52,13 +52,6 @@ extern "C" [[gnu::visibility("hidden"), gnu::used]] int lw_on_unwind(int, int ac
 namespace loopwatch::preload {
 namespace {
 
-std::uint64_t now_ns()
-{
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return nanoseconds(now);
-}
-
 struct Nothing {};
 
 // Calls, and tells of it if it was slow.
@@ -105,45 +98,35 @@ template <std::size_t n, class Call, class Describe>
             [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; }); \
     }                                                                               \
     extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);
+#define LW_ENTRY(returns, symbol, parameters, arguments, elsewhere)                                   \
+    returns lw_##symbol parameters                                                                    \
+    {                                                                                                 \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                           \
+        if (function == nullptr) [[unlikely]]                                                         \
+            return call_early<Symbol::symbol##_, returns> arguments;                                  \
+        const lw_loop_slot* const slot = thread.slot;                                                 \
+        elsewhere if (slot == nullptr || !to_be_measured(slot)) [[likely]] return function arguments; \
+        return timed_##symbol arguments;                                                              \
+    }
 #define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) \
     LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                    \
-    returns lw_##symbol parameters                                                         \
-    {                                                                                      \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                \
-        if (function == nullptr) [[unlikely]]                                              \
-            return call_early<Symbol::symbol##_, returns> arguments;                       \
-        const lw_loop_slot* const slot = thread.slot;                                      \
-        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                           \
-            return function arguments;                                                     \
-        return timed_##symbol arguments;                                                   \
-    }
+    LW_ENTRY(returns, symbol, parameters, arguments, )
 // A wait for events may be where a loop idles. Of a loop that says itself where it does it is a call like any other.
-#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, object, ...)                   \
-    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                                              \
-    static returns waited_##symbol parameters asm("lw_waited_" #symbol);                                             \
-    [[gnu::noinline]] returns waited_##symbol parameters                                                             \
-    {                                                                                                                \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                                          \
-        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa()), object};                \
-        const Wait wait = enter_wait(place);                                                                         \
-        if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;                    \
-        if (wait != Wait::idle) return function arguments;                                                           \
-        const auto result = function arguments;                                                                      \
-        leave_wait();                                                                                                \
-        return result;                                                                                               \
-    }                                                                                                                \
-    returns lw_##symbol parameters                                                                                   \
-    {                                                                                                                \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                                          \
-        if (function == nullptr) [[unlikely]]                                                                        \
-            return call_early<Symbol::symbol##_, returns> arguments;                                                 \
-        const lw_loop_slot* const slot = thread.slot;                                                                \
-        if (ring != nullptr && (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0))) [[unlikely]] \
-            return waited_##symbol arguments;                                                                        \
-        if (slot == nullptr || !to_be_measured(slot)) [[likely]]                                                     \
-            return function arguments;                                                                               \
-        return timed_##symbol arguments;                                                                             \
-    }
+#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, object, ...)    \
+    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                               \
+    static returns waited_##symbol parameters asm("lw_waited_" #symbol);                              \
+    [[gnu::noinline]] returns waited_##symbol parameters                                              \
+    {                                                                                                 \
+        auto* const function = real<returns parameters>(Symbol::symbol##_);                           \
+        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa()), object}; \
+        const Wait wait = enter_wait(place);                                                          \
+        if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;     \
+        if (wait != Wait::idle) return function arguments;                                            \
+        const auto result = function arguments;                                                       \
+        leave_wait();                                                                                 \
+        return result;                                                                                \
+    }                                                                                                 \
+    LW_ENTRY(returns, symbol, parameters, arguments, if (may_idle(slot)) [[unlikely]] return waited_##symbol arguments;)
 #include "intercepts.def"
 
 }  // namespace loopwatch::preload

@@ -5,7 +5,10 @@
 #include <poll.h>
 
 #include <csignal>
+#include <iterator>
 
+#include "session/ending_signals.hpp"
+#include "session/gate_files.hpp"
 #include "session/session.hpp"
 #include "target/launch.hpp"
 #include "util/log.hpp"
@@ -30,11 +33,13 @@ void await_shim(const Launch& launch, const std::string& shim)
     }
 }
 
-int await_end(Launch& launch)
+// What comes for us meanwhile is the program's, unless a terminal has told it already.
+int await_end(Launch& launch, EndingSignals& signals)
 {
     while (!launch.status()) {
-        pollfd ended{launch.descriptor(), POLLIN, 0};
-        ::poll(&ended, 1, -1);
+        pollfd waits[] = {{launch.descriptor(), POLLIN, 0}, {signals.descriptor(), POLLIN, 0}};
+        ::poll(waits, std::size(waits), -1);
+        if (const auto signal = signals.take(); signal && !signal->from_terminal) launch.signal(signal->number);
     }
     return *launch.status();
 }
@@ -43,6 +48,10 @@ int await_end(Launch& launch)
 
 Result<int> run_from_outside(SessionOptions options, const std::vector<std::string>& command, Sink& sink)
 {
+    // What can be wrong with a rule file, before anything is started.
+    if (auto gate = open_gate(options.gate); !gate) return gate.error();
+    auto signals = EndingSignals::open();
+    if (!signals) return signals.error();
     auto program = find_program(command.front());
     if (!program) return program.error();
     auto shim = find_shim();
@@ -54,17 +63,22 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     await_shim(*launch, *shim);
     if (const auto status = launch->status()) return *status;  // before anything could be seen
     options.pids = {launch->pid()};
+    options.follow_exec = true;  // "env", "sh -c exec"
     auto session = Session::open(std::move(options), sink);
     if (!session) {
         launch->signal(SIGTERM);
-        (void)await_end(*launch);
+        (void)await_end(*launch, *signals);
         return session.error();
     }
     const auto code = (*session)->run();
-    if (!launch->status()) launch->signal(SIGTERM);
-    const int status = await_end(*launch);
+    const auto& signal = (*session)->ended_by();
+    const bool time_is_up = code && (*session)->end_reason() == "duration";
+    if (time_is_up) launch->signal(SIGTERM);
+    if (signal && !signal->from_terminal) launch->signal(signal->number);
+    const int status = await_end(*launch, *signals);
     if (!code) return code.error();
-    return *code == ExitCode::done ? status : static_cast<int>(*code);
+    if (*code != ExitCode::done) return static_cast<int>(*code);
+    return time_is_up && status == 128 + SIGTERM ? 0 : status;
 }
 
 }  // namespace loopwatch

@@ -73,7 +73,7 @@ Result<ExitCode> Session::run()
     calibrating_ = true;
     for (const auto& event : std::exchange(early_, {})) on_event(event);
 
-    while (!interrupted_ && !reporter_.failure() && !targets_.empty()) {
+    while (!ended_by_ && !reporter_.failure() && !targets_.empty()) {
         wait();
         backlog_ = drain();
         const auto now = monotonic_ns();
@@ -114,10 +114,7 @@ void Session::wait()
 
     if (waits[1].revents) worker_->poll();
     if (waits[2].revents) {
-        if (auto signal = signals_.take()) {
-            interrupted_ = true;
-            end_reason_ = std::move(signal->reason);
-        }
+        if ((ended_by_ = signals_.take())) end_reason_ = ended_by_->reason;
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;
@@ -127,7 +124,7 @@ void Session::wait()
             return entry.second->process().pidfd() == waits[i].fd;
         });
         if (ended != targets_.end()) end_target(ended->first, "exited");
-        if (targets_.empty() && !interrupted_) end_reason_ = "target_end";
+        if (targets_.empty() && !ended_by_) end_reason_ = "target_end";
     }
 }
 
@@ -285,10 +282,10 @@ void Session::interval(std::uint64_t now_ns)
     for (auto at = targets_.begin(); at != targets_.end();) {
         const auto current = at++;
         if (!current->second->process().replaced()) continue;
-        if (options_.follow_children) children_.born(static_cast<pid_t>(current->first), 0);
+        if (options_.follow_children || options_.follow_exec) children_.born(static_cast<pid_t>(current->first), 0);
         end_target(current->first, "exec");
     }
-    if (options_.follow_children) adopt(now_ns);
+    if (options_.follow_children || options_.follow_exec) adopt(now_ns);
     watch_polls(now_ns);
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())

@@ -39,6 +39,10 @@ public:
     ~Session();
     // Returns done, or fail_on_matched.
     Result<ExitCode> run();
+    // The signal that ended it, if one did.
+    const std::optional<EndingSignals::Signal>& ended_by() const noexcept { return ended_by_; }
+    // As session_end has it.
+    const std::string& end_reason() const noexcept { return end_reason_; }
 
 private:
     static constexpr std::size_t max_records = 4096;  // handled in one round
@@ -102,7 +106,7 @@ private:
 
     EndingSignals signals_;
     std::uint64_t unclear_iterations_ = 0;
-    bool interrupted_ = false;
+    std::optional<EndingSignals::Signal> ended_by_;
     std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;

@@ -30,6 +30,7 @@ struct SessionOptions {
     bool trace = false;
     bool coroutines = false;
     bool follow_children = false;  // those that live by now too
+    bool follow_exec = false;      // a target that becomes another program goes on being one
     bool kernel_stacks = false;
     double max_overhead_percent = 2;
     std::uint32_t max_loops = 64;

@@ -112,10 +112,10 @@ Result<int> ShimSession::run()
         const auto now = monotonic_ns();
         if (now >= next_tick_ns_) tick(now);
         if (now >= next_interval_ns_) interval(now);
-        if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) {
+        if (options_.duration_ns && !asked_to_end_ && now - started_ns_ >= options_.duration_ns) {
             end_reason_ = "duration";
+            asked_to_end_ = true;
             launched_->signal(SIGTERM);
-            break;
         }
         reporter_.flush();
         if (launched_->status() && (!options_.follow_children || targets_.empty())) over_ = true;
@@ -125,7 +125,8 @@ Result<int> ShimSession::run()
     if (reporter_.failure()) return *reporter_.failure();
     if (auto closed = close_gate(options_.gate, gate_, name_); !closed) return closed.error();
     if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
-    return launched_->status().value_or(0);
+    const int status = launched_->status().value_or(0);
+    return end_reason_ == "duration" && status == 128 + SIGTERM ? 0 : status;
 }
 
 void ShimSession::wait()
@@ -135,7 +136,7 @@ void ShimSession::wait()
                       {newcomers_.raw(), POLLIN, 0},
                       {launched_->status() ? -1 : launched_->descriptor(), POLLIN, 0}};
     auto until = std::min(next_interval_ns_, next_tick_ns_);
-    if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
+    if (options_.duration_ns && !asked_to_end_) until = std::min(until, started_ns_ + options_.duration_ns);
     const auto now = monotonic_ns();
     const auto left = until > now ? until - now : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};

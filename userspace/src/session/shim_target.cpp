@@ -125,12 +125,19 @@ std::optional<Event> ShimTarget::as_own(Event event)
     return event;
 }
 
+std::optional<std::size_t> ShimTarget::lane_of(const LoopView& loop) const
+{
+    for (const auto& [lane, taken] : taken_)
+        if (taken.tid == loop.tid) return lane;
+    return std::nullopt;
+}
+
 std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint64_t seq)
 {
     std::vector<CallEvent> calls;
-    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
-    if (lane == taken_.end()) return calls;
-    ring_.read_draft(lane->first, [&](const Event& event) {
+    const auto lane = lane_of(loop);
+    if (!lane) return calls;
+    ring_.read_draft(*lane, [&](const Event& event) {
         const auto own = as_own(event);
         const auto* call = own ? std::get_if<CallEvent>(&*own) : nullptr;
         if (call && call->head.event.tid == loop.tid && call->head.event.seq == seq) calls.push_back(*call);
@@ -141,16 +148,16 @@ std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint6
 bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot);
-    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
-    const auto own = lane == taken_.end() ? std::nullopt : ring_.read_own_slot(lane->first);
+    const auto lane = lane_of(loop);
+    const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
     if (own) slot = *own;
     return own.has_value();
 }
 
 std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const
 {
-    const auto lane = std::ranges::find_if(taken_, [&](const auto& one) { return one.second.tid == loop.tid; });
-    const auto call = lane == taken_.end() ? std::nullopt : ring_.ongoing(lane->first, seq);
+    const auto lane = lane_of(loop);
+    const auto call = lane ? ring_.ongoing(*lane, seq) : std::nullopt;
     if (!call || call->start_ns >= now_ns) return std::nullopt;
     CallEvent event = {};
     event.head.event.pid = pid();
@@ -165,7 +172,7 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     if (!read(loop, slot)) return std::nullopt;
     event.stack = copy_stack(event.head.stack, call->registers.dwarf[LW_REG_RSP], slot.stack_top, loops_.memory());
     // It may have returned meanwhile, and its stack be another call's.
-    if (!ring_.ongoing(lane->first, seq)) return std::nullopt;
+    if (!ring_.ongoing(*lane, seq)) return std::nullopt;
     return event;
 }
 

@@ -48,6 +48,7 @@ private:
     ShimTarget(Process process, ShimRing ring, SymbolWorker& worker);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
+    std::optional<std::size_t> lane_of(const LoopView& loop) const;
     std::optional<Event> as_own(Event event);
 
     ShimRing ring_;

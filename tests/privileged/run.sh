@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# `loopwatch run` with a kernel side: shim and scheduler tell one story, a program that becomes another goes on being watched, and none
+# ends otherwise than it would.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_command curl
+need_program "$loopwatch" "$build/bin/order_server"
+cd "$work"
+
+# ran NAME OPTIONS… -- PROGRAM…: to its end; its exit status in $status.
+ran() {
+    local name=$1
+    shift
+    status=0
+    timeout 60 "$loopwatch" run --format ndjson -o "$name.out" "$@" >"$name.said" 2>&1 || status=$?
+}
+
+# served NAME PATHS OPTIONS… -- COMMAND…: a server under a session, asked for these; $session and its $server.
+served() {
+    local name=$1 paths=$2 path
+    shift 2
+    start_background "$name-run" "$loopwatch" run --format ndjson -o "$name.out" "$@"
+    session=$started
+    wait_output "$name-run" 10 '^listening on' || fail "$name: no server"
+    port=$(sed -n 's/^listening on .*://p' "$name-run.out")
+    wait_until 10 watched "$name" || fail "$name: not watched"
+    for path in $paths; do curl -s -m 10 -o /dev/null "http://127.0.0.1:$port/$path" || fail "$name: no answer from $path"; done
+    server=$(pgrep -P "$session" -x order_server)
+}
+watched() { has_record "$1" "any(l['name'] == 'http-0' for x in of('target_start', 'loop_stats') for l in x.get('loops', [x.get('loop')]))"; }
+
+served both "lock sleep" -- "$build/bin/order_server"
+stop "$session" TERM
+check_equal "a signal is the program's, and ends it well" 0 "$stopped_status"
+check "one finding has what both saw" has_record both \
+    "any(set(s['seen_by']) >= {'sched', 'preload'} and s['sources'][0]['waker'] and any(a == 'lock' for a in s['sources'][0]['args']) for s in slow if s['task']['name'] == 'GET /lock')"
+check "coverage says so: none was seen by one only" has_record both "r[-1]['coverage']['calls_both'] >= 2 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
+
+served exec "sleep" -- env A=1 sh -c "sleep 0.7; exec '$build/bin/order_server'"
+check "what became another program is watched on" wait_until 5 has_record exec "any(s['task']['name'] == 'GET /sleep' for s in slow)"
+check_not "and it was not ended by that" is_gone_ "$server"
+stop "$session" INT
+check_equal "it ends as it would" 0 "$stopped_status"
+
+for case in "7 sh -c 'sleep 0.6; exit 7'" "137 sh -c 'sleep 0.6; kill -9 \$\$'" "3 sh -c 'exit 3'"; do
+    eval "ran end -- ${case#* }"
+    check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"
+done
+ran over --duration 1s -- sleep 30
+check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
+printf 'allow lok\n' >wrong
+ran refused --suppressions wrong -- touch started
+check_equal "a wrong rule file is refused" 2 "$status"
+check_not "before anything is started" test -e started
