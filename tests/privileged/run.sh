@@ -51,6 +51,10 @@ for case in "7 sh -c 'sleep 0.6; exit 7'" "137 sh -c 'sleep 0.6; kill -9 \$\$'" 
 done
 ran over --duration 1s -- sleep 30
 check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
+for i in 1 2 3 4 5 6; do
+    ran brief -- sh -c "sleep 0.0$i; exit 3"
+    check_equal "one that ends while it is attached to ends with its own status" 3 "$status"
+done
 printf 'allow lok\n' >wrong
 ran refused --suppressions wrong -- touch started
 check_equal "a wrong rule file is refused" 2 "$status"

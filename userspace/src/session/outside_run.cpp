@@ -61,11 +61,16 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     auto launch = Launch::start(*program, command, *shim, [](pid_t) { return Launch::Environment::result_type(); });
     if (!launch) return launch.error();
     await_shim(*launch, *shim);
-    if (const auto status = launch->status()) return *status;  // before anything could be seen
+    const auto unseen = [&](int status) {
+        print_warning(fmt::format("{} ended before anything could be seen of it", command.front()));
+        return status;
+    };
+    if (const auto status = launch->status()) return unseen(*status);
     options.pids = {launch->pid()};
     options.follow_exec = true;  // "env", "sh -c exec"
     auto session = Session::open(std::move(options), sink);
     if (!session) {
+        if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));
         launch->signal(SIGTERM);
         (void)await_end(*launch, *signals);
         return session.error();
