@@ -137,6 +137,7 @@ struct lw_waker {
     char comm[LW_COMM_BYTES];
     __lw_u32 depth;
     __lw_u32 reserved;
+    __lw_u64 runq_ns; /* part of the block for which the waker, a loop itself, waited for a CPU */
     __lw_u64 kernel_stack[LW_WAKER_DEPTH];
 };
 

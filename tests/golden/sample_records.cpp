@@ -79,7 +79,7 @@ Source lock_source()
     source.count = 2;
     source.stack = {user_frame("audit(Order)", 120)};
     source.stack.back().truncated = true;
-    source.waker = Waker{4711, 4720, "logger", {user_frame("log::drain()", 7)}};
+    source.waker = Waker{4711, 4720, "logger", {user_frame("log::drain()", 7)}, 0};
     source.woken_by = WokenBy::thread;
     return source;
 }

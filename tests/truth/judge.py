@@ -256,6 +256,12 @@ def judge_case(arguments):
                                         **lateness(truth, report)})
 
 
+def told(finding):
+    said = {key: finding.get(key) for key in ("type", "tid", "duration_ns", "woken_by", "breakdown", "verdict") if key in finding}
+    waker = {key: value for key, value in (finding.get("waker") or {}).items() if key != "stack"}
+    return json.dumps(said | {"waker": waker})
+
+
 def judge_clean(arguments):
     report, truth = read_report(arguments.report), read_truth(arguments.truth)
     findings = [r for r in report if r["type"] in FINDINGS]
@@ -272,9 +278,9 @@ def judge_clean(arguments):
     found = sum(len(reports) == 1 for _, reports in pairs)
     if len(truth) != 1 or found != 1:
         problems.append(f"{len(truth)} stalls provoked, {found} of them reported")
-    problems += [f"a finding about a healthy program: {json.dumps(r)[:400]}" for r in extra]
+    problems += [f"a finding about a healthy program: {told(r)}" for r in extra]
     allowed = {(r["tid"], r["dispatch_seq"]) for _, reports in pairs for r in reports}
-    problems += [f"a finding about a healthy program: {json.dumps(r)[:400]}" for r in findings
+    problems += [f"a finding about a healthy program: {told(r)}" for r in findings
                  if r["type"] != "slow_callback" and (r["tid"], r.get("dispatch_seq")) not in allowed]
     problems += [f"lost {name}: {count}" for name, count in end["lost"].items() if count]
     return finish(arguments, problems, {"case": arguments.name or "clean", "provoked": len(truth), "found": found, "reported": len(slow),

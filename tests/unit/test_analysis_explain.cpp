@@ -415,6 +415,17 @@ TEST_CASE("a source names the waker of its longest wait")
     CHECK(slow.sources[1].woken_by == WokenBy::thread);
 }
 
+TEST_CASE("a lock is not blamed for what its holder waited for a CPU")
+{
+    auto facts = dispatch();
+    add_block(facts, SYS_futex, 10 * ms, 14 * ms, stack({in_libc("pthread_mutex_lock"), flush})).args[0] = 0x55d0;
+    facts.long_blocks[0].waker = Waker{4711, 4712, "looper", {}, 3 * ms};
+    facts.long_blocks[0].woken_by = WokenBy::thread;
+    CHECK(explain(facts, thresholds).blocking.size() == 1);  // 11 of them are the holder's own
+    facts.long_blocks[0].waker->runq_ns = 5 * ms;
+    CHECK(explain(facts, thresholds).blocking.empty());
+}
+
 TEST_CASE("different calls stay different sources")
 {
     auto facts = dispatch();

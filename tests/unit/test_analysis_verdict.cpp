@@ -264,4 +264,9 @@ TEST_CASE("a lock that another process held names the process")
     held.waker = Waker{4001, 4002, "cron", {}};
     CHECK(verdict(150 * ms, {held}) ==
           "save#17 held loop main for 150 ms: 60 ms in flock, released by process cron (pid 4001).");
+    held.longest_ns = 60 * ms;
+    held.waker->runq_ns = 40 * ms;
+    CHECK(verdict(150 * ms, {held}) ==
+          "save#17 held loop main for 150 ms: 60 ms in flock, released by process cron (pid 4001), which waited 40 ms "
+          "of it for a CPU.");
 }

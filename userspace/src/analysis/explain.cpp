@@ -19,6 +19,14 @@ std::uint64_t duration_of(const SingleBlock& block)
     return block.end_ns > block.start_ns ? block.end_ns - block.start_ns : 0;
 }
 
+// Less what its waker waited for a CPU: a lock whose holder lost its CPU is held too long by the machine, not by the
+// code.
+bool is_long(const SingleBlock& block, const Thresholds& thresholds)
+{
+    const auto starved_ns = block.waker ? block.waker->runq_ns : 0;
+    return duration_of(block) >= thresholds.block_ns + starved_ns;
+}
+
 // A place as if this had been its only block. Without its place a block keeps its times and its waker.
 BlockFacts facts_of(const DispatchFacts& facts, const SingleBlock& single)
 {
@@ -81,7 +89,7 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
     std::vector<BlockingCall> found;
     std::map<const CallFacts*, SeenInside> inside;
     for (const auto& single : facts.long_blocks) {
-        if (duration_of(single) < thresholds.block_ns) continue;
+        if (!is_long(single, thresholds)) continue;
         auto block = facts_of(facts, single);
         if (const auto* call = covering_call(facts, single.start_ns, single.end_ns)) {
             inside[call].long_blocks_ns += duration_of(single);

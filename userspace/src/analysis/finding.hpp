@@ -50,6 +50,7 @@ struct Waker {
     std::uint32_t tid = 0;
     std::string comm;
     std::vector<Frame> stack;
+    std::uint64_t runq_ns = 0;  // part of the wait for which it waited for a CPU itself
 };
 
 // One place in which a dispatch spent its time.

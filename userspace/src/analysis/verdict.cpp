@@ -78,9 +78,12 @@ std::string ended_by(const Source& source, std::uint32_t own_pid)
     const bool lock = source.kind == Kind::lock || source.kind == Kind::file_lock;
     const auto& waker = *source.waker;
     const auto place = place_text(culprit_frame(waker.stack));
-    return fmt::format(", {} by {} {} ({} {}){}{}", lock ? "released" : "ended",
+    const auto starved = waker.runq_ns != 0 && waker.runq_ns >= source.longest_ns / 2
+                             ? fmt::format(", which waited {} of it for a CPU", format_duration(waker.runq_ns))
+                             : std::string();
+    return fmt::format(", {} by {} {} ({} {}){}{}{}", lock ? "released" : "ended",
                        waker.pid == own_pid ? "thread" : "process", waker.comm, waker.pid == own_pid ? "tid" : "pid",
-                       waker.pid == own_pid ? waker.tid : waker.pid, place.empty() ? "" : " ", place);
+                       waker.pid == own_pid ? waker.tid : waker.pid, place.empty() ? "" : " ", place, starved);
 }
 
 std::string on_cpu(const Source& source)

@@ -129,7 +129,8 @@ LW_TABLE(Waker, "waker",
     field<Waker, &Waker::pid>("pid", "its process"),
     field<Waker, &Waker::tid>("tid", "its thread"),
     field<Waker, &Waker::comm>("comm", "name of its thread"),
-    field<Waker, &Waker::stack>("stack", "what it was doing, innermost first"))
+    field<Waker, &Waker::stack>("stack", "what it was doing, innermost first"),
+    optional_field<Waker, [](const Waker& w) { return w.runq_ns ? std::optional(w.runq_ns) : std::nullopt; }>("runq_ns", "part of the wait for which the waker, a loop's thread too, waited for a CPU itself"))
 
 LW_TABLE(Source, "source",
     field<Source, &Source::kind>("kind", "what the thread did"),

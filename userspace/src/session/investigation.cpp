@@ -91,7 +91,7 @@ void set_waker(const lw_waker& raw, KernelSymbols& symbols, std::optional<Waker>
     if (raw.tid == 0)
         origin = WokenBy::unknown;
     else
-        waker = Waker{raw.pid, raw.tid, raw.comm, {}};
+        waker = Waker{raw.pid, raw.tid, raw.comm, {}, raw.runq_ns};
 }
 
 SingleBlock single_block(const LongBlock& block, KernelSymbols& symbols)
