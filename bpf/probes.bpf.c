@@ -23,6 +23,24 @@ static __always_inline struct lw_loop *current_loop(void)
     return bpf_map_lookup_elem(&loops, &tid);
 }
 
+/* Put together in the room of its first place: on the stack it is too large for 6.1. */
+static __always_inline void enter_loop(const struct lw_loop_started *record)
+{
+    __u32 index;
+    if (bpf_map_pop_elem(&free_buffers, &index)) return lose(LW_LOSS_loops_untracked);
+    const __u32 key = index * LW_BUFFERS;
+    struct lw_buffer *room = bpf_map_lookup_elem(&places, &key);
+    if (!room) return;
+    struct lw_loop *loop = (void *)room->raw;
+    __builtin_memset(loop, 0, sizeof(*loop));
+    loop->slot = record->slot;
+    loop->loop_id = record->event.loop_id;
+    loop->pid = record->event.pid;
+    loop->buffer = index;
+    loop->entered_ns = loop->seen_ns = record->event.time_ns;
+    remember_loop(loop, record->event.tid);
+}
+
 static __noinline int loop_start(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
@@ -30,17 +48,14 @@ static __noinline int loop_start(struct pt_regs *ctx)
     if (!is_target(pid)) return 0;
     count_run(LW_RUN_slow_probe);
 
-    const __u64 now = bpf_ktime_get_ns();
-    struct lw_loop loop = {.slot = ARG2(ctx), .loop_id = ARG1(ctx), .pid = pid, .entered_ns = now, .seen_ns = now};
     const __u32 abi = ARG3(ctx);
-    if (abi == LW_ABI && !bpf_map_lookup_elem(&loops, &tid)) {
-        if (bpf_map_pop_elem(&free_buffers, &loop.buffer))
-            lose(LW_LOSS_loops_untracked);
-        else
-            remember_loop(&loop, tid);
-    }
-    struct lw_loop_started record = {.slot = loop.slot, .abi = abi, .started = 1};
-    begin_event(&record.event, LW_EVENT_LOOP_START, sizeof(record), &loop, tid, now);
+    struct lw_loop_started record = {
+        .event = {LW_EVENT_LOOP_START, sizeof(record), bpf_ktime_get_ns(), pid, tid, ARG1(ctx), 0},
+        .slot = ARG2(ctx),
+        .abi = abi,
+        .started = 1,
+    };
+    if (abi == LW_ABI && !bpf_map_lookup_elem(&loops, &tid)) enter_loop(&record);
     emit(&record, sizeof(record), 0);
     return 0;
 }
