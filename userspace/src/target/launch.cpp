@@ -77,6 +77,13 @@ std::string why_no_shim(const std::string& program, int scripts_left)
     return "";
 }
 
+// Before what a list in the environment names already.
+void put_first(const char* variable, const std::string& word)
+{
+    const char* const others = std::getenv(variable);
+    ::setenv(variable, (others != nullptr && *others ? word + ":" + others : word).c_str(), 1);
+}
+
 [[noreturn]] void become(const std::string& program, const std::vector<std::string>& arguments, int failure)
 {
     sigset_t none;
@@ -152,8 +159,10 @@ Result<Launch> Launch::start(const std::string& program, const std::vector<std::
     launch.pid_ = ::fork();
     if (launch.pid_ < 0) return errno_error(ExitCode::failed, "fork");
     if (launch.pid_ == 0) {
-        const char* const others = std::getenv("LD_PRELOAD");
-        ::setenv("LD_PRELOAD", (others != nullptr && *others ? shim + ":" + others : shim).c_str(), 1);
+        put_first("LD_PRELOAD", shim);
+        // gcc's AddressSanitizer ends a program in which another library comes before it, for fear of being called late;
+        // the shim calls on to it.
+        put_first("ASAN_OPTIONS", "verify_asan_link_order=0");
         for (const auto& [name, value] : environment(::getpid())) ::setenv(name.c_str(), value.c_str(), 1);
         become(program, arguments, failure.raw());
     }
