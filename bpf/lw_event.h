@@ -246,7 +246,14 @@ struct lw_waker_stack {
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
 
-/* A system call that may be where a loop idles, about to be made or slept in. */
+/* May an idle thread of a pool wait so? With FUTEX_WAIT_BITSET on a condition variable or semaphore of glibc, folly or
+ * Rust, with FUTEX_WAIT on one of GLib, parking_lot or Go. Mutexes wait with FUTEX_WAIT too, for a word that says
+ * "locked, and somebody waits": 2, without a time-out. */
+#define LW_MAY_PARK(op, value, timeout) \
+    (((op)&0x7f) == 9 || (((op)&0x7f) == 0 && ((__lw_u32)(value) != 2 || (timeout) != 0)))
+
+/* A system call that may be where a loop idles, about to be made or slept in. From the shim, which knows the place in
+ * the code that called libc, `args` are the fields of its struct Place, and `syscall` is one that waits so. */
 struct lw_wait {
     struct lw_event event;
     __lw_s32 syscall;

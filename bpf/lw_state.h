@@ -38,12 +38,6 @@ enum lw_verdict {
 };
 #define LW_SITES 16
 
-/* May an idle thread of a pool wait so? With FUTEX_WAIT_BITSET on a condition variable or semaphore of glibc, folly or
- * Rust, with FUTEX_WAIT on one of GLib, parking_lot or Go. Mutexes wait with FUTEX_WAIT too, for a word that says
- * "locked, and somebody waits": 2, without a time-out. */
-#define LW_MAY_PARK(op, value, timeout) \
-    (((op)&0x7f) == 9 || (((op)&0x7f) == 0 && ((__lw_u32)(value) != 2 || (timeout) != 0)))
-
 /* An iteration passed a place that nobody had judged yet: what it did until `since` and what it did from `left_ns` on
  * are two iterations if the verdict says so. */
 struct lw_unsure {

@@ -107,6 +107,7 @@ bool join_run()
     if (pid != 0 && pid != own) return false;
     threshold_ns = threshold;
     block_threshold_ns = block_threshold;
+    ring_owner = static_cast<long>(own);
     ring = make_ring(wish, own);
     return true;
 }

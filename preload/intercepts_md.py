@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
-KINDS = ["sleep", "lock", "file_io", "file_lock", "pipe", "network", "dns", "process", "nested_wait", "other"]
+KINDS = ["sleep", "lock", "file_io", "file_lock", "pipe", "network", "dns", "process", "nested_wait", "io_uring", "other"]
 
 
 def rows(macro, columns, file):
@@ -34,7 +34,7 @@ def main():
         by_kind.setdefault(kind, {}).setdefault(call, []).append(symbol)
     count = sum(len(symbols) for calls in by_kind.values() for symbols in calls.values())
     print("# What the shim measures\n")
-    print(f"Made by `preload/intercepts_md.py` of `intercepts.def` and `uncovered.def`: {count} entry points of libc. Behind a call in\nbrackets: its other names.\n")
+    print(f"Made by `preload/intercepts_md.py` of `intercepts.def` and `uncovered.def`: {count} entry points of libc and liburing. Behind a call in\nbrackets: its other names.\n")
     print("| kind | calls |\n|---|---|")
     for kind in sorted(by_kind, key=KINDS.index):
         calls = []

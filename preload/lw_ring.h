@@ -19,10 +19,11 @@
 
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
-#define LW_RING_ABI 1u
+#define LW_RING_ABI 2u
 #define LW_LANES 32
 #define LW_LANE_BYTES (1u << 20)
 #define LW_RECORD_ALIGN 8u
+#define LW_IDLE 7
 
 /* Has a call that the shim made itself, as the program would, come by its wrapper? */
 enum lw_canary { LW_CANARY_NOT_YET = 0, LW_CANARY_SEEN = 1, LW_CANARY_UNSEEN = 2 };
@@ -31,6 +32,7 @@ enum lw_canary { LW_CANARY_NOT_YET = 0, LW_CANARY_SEEN = 1, LW_CANARY_UNSEEN = 2
 struct lw_ongoing {
     lw_u64 seq;      /* of the dispatch it is in, stored last; another one, or 0: there is none */
     lw_u64 start_ns; /* CLOCK_MONOTONIC */
+    lw_u64 caller;   /* return address into the code that called libc */
     char call[32];
     struct lw_registers registers; /* of the frame that measures, which stays where it is until the call returns */
 };
@@ -47,14 +49,19 @@ struct lw_lane {
     lw_u64 draft;           /* up to here stands what is told only if the dispatch that goes on turns out to be slow */
     lw_u64 reserved;
     /* written by the collector */
-    lw_u64 tail; /* bytes of records that it has read */
-    lw_u64 reserved_too[7];
+    lw_u64 tail;             /* bytes of records that it has read */
+    lw_u64 idle[LW_IDLE];    /* places of its waits on locks that are its loop's own: lw_place_key; 0: none */
 };
+
+/* A wait of the place that calls it, in the frame that it has. */
+static inline lw_u64 lw_place_key(lw_u64 ip, lw_u64 frame)
+{
+    return ip ^ (frame << 16 | frame >> 48);
+}
 
 struct lw_lane_body {
     struct lw_ongoing ongoing;
     struct lw_loop_slot own;
-    lw_u64 reserved;
     unsigned char records[LW_LANE_BYTES]; /* a ring; no record goes over its end: one of kind 0 fills the rest */
 };
 

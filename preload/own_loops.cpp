@@ -4,14 +4,18 @@
 #include <cerrno>
 #include <ctime>
 
+#include <sys/syscall.h>
+
 #include "report.hpp"
 #include "ring.hpp"
 #include "shim_state.hpp"
+#include "standalone.hpp"
 
 namespace loopwatch::preload {
 namespace {
 
 constexpr unsigned places = 4;
+constexpr unsigned parks = 16;             // places that the collector has been asked about; the oldest is forgotten
 constexpr unsigned waits_of_a_loop = 3;    // in one place: until then it may be anybody's
 constexpr unsigned waits_elsewhere = 256;  // since the loop's own place was last seen: it has another one
 
@@ -26,6 +30,8 @@ struct Poller {
     unsigned next;  // to give way
     unsigned elsewhere;
     bool refused;  // no lane: never asked again
+    std::uint64_t asked[parks];
+    unsigned next_asked;
 };
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local Poller poller = {};
@@ -49,6 +55,29 @@ bool recurs(const Place& place)
     return false;
 }
 
+// Without a collector that could be asked, a lock that is waited for no further in than the loop waits for events is
+// its own: a guess, as either of the two functions may have the larger frame.
+bool parks_idle(lw_lane& lane, const Place& place)
+{
+    if (standalone != Standalone::off) return place.frame >= poller.idle.frame;
+    const auto key = lw_place_key(place.ip, place.frame);
+    for (const lw_u64& known : lane.idle)
+        if (__atomic_load_n(&known, __ATOMIC_RELAXED) == key) return true;
+    for (const auto asked : poller.asked)
+        if (asked == key) return false;
+    poller.asked[poller.next_asked++ % parks] = key;
+    tell_wait(lane, body_of(lane).own, SYS_futex, place.ip, place.frame, place.object);
+    return false;
+}
+
+// The loop waits here: what its parks are compared with.
+void settle(const Place& place)
+{
+    poller.idle = place;
+    tell_wait(*thread.lane, body_of(*thread.lane).own, place.object == many ? SYS_poll : SYS_epoll_wait, place.ip,
+              place.frame, place.object);
+}
+
 void end_iteration(lw_lane& lane)
 {
     lw_loop_slot& slot = body_of(lane).own;
@@ -65,21 +94,43 @@ void end_iteration(lw_lane& lane)
 
 }  // namespace
 
+int waits_for(long number, std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d)
+{
+    switch (number) {
+        case SYS_futex: return LW_MAY_PARK(b, c, d) ? parked : nothing;
+        case SYS_epoll_wait:
+        case SYS_epoll_pwait:
+        case SYS_epoll_pwait2: return static_cast<int>(a);
+        case SYS_io_uring_enter: return c > 0 ? static_cast<int>(a) : nothing;
+        case SYS_io_getevents:
+        case SYS_io_pgetevents: return b > 0 ? object_at(reinterpret_cast<const void*>(a)) : nothing;
+        case SYS_poll:
+        case SYS_ppoll: return b > 1 ? many : lone;
+        default: return nothing;
+    }
+}
+
 Wait enter_wait(Place place)
 {
     if (thread.lane == nullptr) {
-        if (place.object == lone || poller.refused || !recurs(place)) return Wait::nobodys;
+        if (place.object < many || poller.refused || !recurs(place)) return Wait::nobodys;
         if (!claim_lane(nullptr)) {
             poller.refused = true;
             return Wait::nobodys;
         }
         thread.slot = &body_of(*thread.lane).own;
-        poller.idle = place;
+        settle(place);
+    } else if (place.object == parked) {
+        if (!parks_idle(*thread.lane, place)) return Wait::nested;
+        end_iteration(*thread.lane);
+        return Wait::idle;
+    } else if (place.object == nothing) {
+        return Wait::nested;
     } else if (!is_own(place)) {
         const bool outer = place.frame > poller.idle.frame;
         if (place.object == lone || !(outer ? recurs(place) : ++poller.elsewhere >= waits_elsewhere))
             return Wait::nested;
-        poller.idle = place;
+        settle(place);
     }
     poller.elsewhere = 0;
     body_of(*thread.lane).own.stack_top = place.frame;

@@ -25,10 +25,17 @@ bool is_free(const lw_lane& lane)
     return tid == 0 || raw_syscall(SYS_tgkill, ring->pid, tid, 0) == -ESRCH;
 }
 
+// A child of vfork, _Fork or clone, which call no handler of ours, has its parent's ring and must not write to it.
+bool is_ours()
+{
+    return raw_syscall(SYS_getpid) == ring_owner;
+}
+
 // Room for one more record, in one piece; null: there is none. It is part of the lane once `append` has been told how
 // much of it, and exists for the reader after publish().
 unsigned char* reserve(lw_lane& lane, std::uint32_t bytes, std::uint64_t& head)
 {
+    if (!is_ours()) return nullptr;
     head = thread.head;
     const std::uint64_t used = head - __atomic_load_n(&lane.tail, __ATOMIC_ACQUIRE);
     const auto at = static_cast<std::uint32_t>(head % LW_LANE_BYTES), rest = LW_LANE_BYTES - at;
@@ -177,6 +184,7 @@ bool claim_lane(const lw_loop_slot* slot)
         body.own.loop_id = tid;
         body.own.floor_ns = 0;
         lane.slot = word(slot);
+        for (lw_u64& place : lane.idle) __atomic_store_n(&place, 0, __ATOMIC_RELAXED);
         __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
         thread.lane = &lane;
         forget_calls(lane);
@@ -267,6 +275,30 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     append(lane, head, sizeof record);
     publish(lane);
     forget_calls(lane);
+}
+
+[[gnu::noinline]] void tell_wait(lw_lane& lane, const lw_loop_slot& slot, int syscall, std::uint64_t ip,
+                                 std::uint64_t frame, int object)
+{
+    if (standalone != Standalone::off) return;
+    const bool in_a_dispatch = (slot.seq & 1) != 0 && thread.call_seq == slot.seq;
+    if (!in_a_dispatch) forget_calls(lane);
+    std::uint64_t head;
+    unsigned char* const to = reserve(lane, sizeof(lw_wait) + LW_STACK_BYTES, head);
+    if (to == nullptr) return;
+    lw_wait record = {};
+    record.event = event_of(lane, slot, LW_EVENT_WAIT, slot.seq);
+    record.syscall = syscall;
+    record.args[0] = ip;
+    record.args[1] = frame;
+    record.args[2] = static_cast<lw_u64>(object);
+    capture(record.stack.registers);
+    copy_stack(record.stack, to + sizeof record, LW_STACK_BYTES, 0);
+    record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;
+    std::memcpy(to, &record, sizeof record);
+    append(lane, head, record.event.size);
+    if (in_a_dispatch) thread.told = true;  // what stood before it is the reader's now
+    publish(lane);
 }
 
 void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispatches, std::uint64_t start_ns,

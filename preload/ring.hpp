@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "lw_ring.h"
+#include "real_symbols.hpp"
 #include "report.hpp"
 #include "shim_state.hpp"
 
@@ -16,6 +17,7 @@ namespace loopwatch::preload {
 
 // Null: nobody asked for it, or it could not be made.
 inline constinit lw_ring* ring = nullptr;
+inline constinit long ring_owner = 0;  // pid; what the ring says of itself anybody may have written
 inline constinit std::uint64_t threshold_ns = 0, block_threshold_ns = 0;
 inline constinit std::uint64_t findings = 0;  // dispatches told, of all threads
 
@@ -46,6 +48,8 @@ struct Dispatch {
 void tell_call(lw_lane& lane, const lw_loop_slot& slot, const char* call, CallTimes times,
                const lw_call_detail& detail);
 void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& dispatch);
+// Asks whether this is where the loop waits.
+void tell_wait(lw_lane& lane, const lw_loop_slot& slot, int syscall, std::uint64_t ip, std::uint64_t frame, int object);
 void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispatches, std::uint64_t start_ns,
                     std::uint64_t end_ns);
 
@@ -64,12 +68,13 @@ void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispa
 
 // Around a measured call, so that a stall is told with the call it stands in.
 template <std::size_t n>
-[[gnu::always_inline]] inline void begin_ongoing(lw_lane& lane, const char (&call)[n], std::uint64_t start_ns,
-                                                 std::uint64_t seq)
+[[gnu::always_inline]] inline void begin_ongoing(lw_lane& lane, const char (&call)[n], const void* caller,
+                                                 std::uint64_t start_ns, std::uint64_t seq)
 {
     lw_ongoing& ongoing = body_of(lane).ongoing;
     static_assert(n <= sizeof ongoing.call);
     ongoing.start_ns = start_ns;
+    ongoing.caller = word(caller);
     __builtin_memcpy(ongoing.call, call, n);
     capture(ongoing.registers);
     __atomic_store_n(&ongoing.seq, seq, __ATOMIC_RELEASE);

@@ -65,7 +65,7 @@ template <std::size_t n, class Call, class Describe>
     const std::uint64_t start_ns = now_ns();
     lw_lane* const lane = thread.lane;
     if (lane != nullptr) [[unlikely]]
-        begin_ongoing(*lane, name, start_ns, slot->seq);
+        begin_ongoing(*lane, name, caller, start_ns, slot->seq);
     std::conditional_t<std::is_void_v<Result>, Nothing, Result> result;
     if constexpr (std::is_void_v<Result>)
         call();
@@ -73,11 +73,12 @@ template <std::size_t n, class Call, class Describe>
         result = call();
     const int error = errno;
     const std::uint64_t end_ns = now_ns();
-    if (lane != nullptr) [[unlikely]]
-        end_ongoing(*lane);
     if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
         report(name, caller, {start_ns, end_ns}, describe(result));
     }
+    // Only now: who looks finds the call as one that goes on, as one that has ended, or as both.
+    if (lane != nullptr) [[unlikely]]
+        end_ongoing(*lane);
     thread.measured_seq = 0;
     errno = error;
     if constexpr (!std::is_void_v<Result>) return result;

@@ -84,19 +84,33 @@ check_equal "python ends as it would" 0 "$status"
 check_equal "its two slow iterations, and no more" "clock_nanosleep waitpid" \
     "$(records python '" ".join(s["sources"][0]["call"] for s in of("slow_callback") if s["sources"][0]["call"])')"
 check_equal "and its two calls" "clock_nanosleep waitpid" "$(records python '" ".join(s["call"] for s in of("blocking_call"))')"
-for loop in boost uv event epoll; do
+while read -r loop threads; do
     rm -f "$loop.out"
-    start_told "$loop-run" "${user[@]}" "$loopwatch" run --inside --threshold 50ms -o "$loop.out" --format ndjson -- "$fixtures/any_loop" --dir "$work" "$loop"
+    start_told "$loop-run" "${user[@]}" "$loopwatch" run --inside --threshold 50ms -o "$loop.out" --format ndjson -- "$fixtures/any_loop" --threads "$threads" --dir "$work" "$loop"
     session=$started
     wait_output "$loop-run" 10 '^ready' || fail "$loop did not start"
+    # Healthy under load and at rest, threads that park among them; then it is not.
+    ask "$loop-run" "load 20" '^done'
+    sleep 1
+    ask "$loop-run" rest '^done'
+    sleep 1
     ask "$loop-run" "go sleep 5 100" '^done'
     tell "$loop-run" quit
     ended_with "$session" || fail "$loop does not end"
-    check_equal "$loop: five sleeps, five slow iterations, and five calls" "5 5" \
-        "$(records "$loop" "'%d %d' % (len([s for s in of('slow_callback') if s['sources'][0]['call'] in ('usleep', 'nanosleep', 'clock_nanosleep')]), len([b for b in of('blocking_call') if b['kind'] == 'sleep']))")"
+    check_equal "$loop: five sleeps, five slow iterations, five calls, nothing else" "5 5 []" \
+        "$(records "$loop" "'%d %d %s' % (len([s for s in of('slow_callback') if s['sources'][0]['kind'] == 'sleep']), len([b for b in of('blocking_call') if b['kind'] == 'sleep']), [x['verdict'] for x in of('slow_callback', 'blocking_call', 'stall') if 'sleep' not in (x.get('kind'), (x.get('sources') or [{}])[0].get('kind'))])")"
     check "$loop: of an iteration, with the function" has_record "$loop" \
         "all(s['scope'] == 'iteration' and any('sleep_too_long' in n for n in names(s['stack'])) for s in of('slow_callback') if s['sources'][0]['kind'] == 'sleep')"
-done
+done <<'LOOPS'
+asio 4
+boost 2
+followers 3
+uv 1
+event 1
+epoll 1
+uring 1
+aio 1
+LOOPS
 
 # --- how programs end ---
 for case in "0 true" "1 false" "7 sh -c 'exit 7'" "137 sh -c 'kill -9 \$\$'" "0 sh -c 'exec sh -c \"exit 0\"'"; do
@@ -124,7 +138,144 @@ refused "no program is" 2 "no program given" "$loopwatch" run
 refused "a pid is" 2 "it starts a program" "$loopwatch" run -p 1 -- true
 refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --inside --trace -- true
 refused "a missing shim is" 4 "no libloopwatch_preload.so" env LOOPWATCH_PRELOAD=/nowhere "$loopwatch" run -- true
-gcc -m32 -o narrow still.c 2>/dev/null && refused "a 32-bit program is" 4 "64-bit" "$loopwatch" run -- ./narrow
+# Of other machines and libcs there is none here: what ELF headers say of them.
+gcc -o plain still.c
+sed 's|/lib64/ld-linux-x86-64.so.2|/lib/ld-musl-x86_64.so.1\x00\x00\x00|' plain >musl
+cp plain foreign && printf '\267\0' | dd of=foreign bs=1 seek=18 conv=notrunc status=none # e_machine: EM_AARCH64
+chmod 755 musl foreign
+refused "one for musl is" 4 "musl" "$loopwatch" run -- ./musl
+refused "one for another processor is" 4 "64-bit x86" "$loopwatch" run -- ./foreign
+refused "a 32-bit one is" 4 "64-bit x86" "$loopwatch" run -- "$fixtures/program_32bit"
+
+# --- guests that are hard on it ---
+guest() { # NAME CFLAGS…: NAME.c with a loop of its own, 2 ms an iteration
+    local name=$1
+    shift
+    gcc -g -O1 -pthread "$@" -include loop.h -o "$name" "$name.c" || fail "$name does not compile"
+    ran "$name" -- "./$name"
+}
+cat >loop.h <<'C'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static void run_loop(int rounds, void (*callback)(int round))
+{
+    const int epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    const struct itimerspec every = {{0, 2000000}, {0, 2000000}};
+    struct epoll_event in = {.events = EPOLLIN}, out;
+    unsigned long long ticks;
+    timerfd_settime(timer, 0, &every, NULL);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &in);
+    for (int round = 0; round < rounds; round++) {
+        epoll_wait(epoll, &out, 1, -1);
+        if (read(timer, &ticks, sizeof ticks) != sizeof ticks) abort();
+        callback(round);
+    }
+    close(epoll);
+    close(timer);
+}
+C
+told_of() { records "$1" "'%d %d' % (len(of('slow_callback')), len(of('blocking_call')))"; }
+
+cat >sanitized.c <<'C'
+static void callback(int round) { if (round == 20) usleep(150000); }
+int main(void) { run_loop(40, callback); return 0; }
+C
+for sanitizer in address thread undefined; do
+    guest sanitized "-fsanitize=$sanitizer"
+    check_equal "with gcc's $sanitizer sanitizer: it ends well, its call is told" "0 1 1" "$status $(told_of sanitized)"
+done
+
+cat >ends_inside.c <<'C'
+static void callback(int round) { if (round == 20) pthread_exit(NULL); }
+static void *loop(void *unused) { run_loop(40, callback); return unused; }
+int main(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, loop, NULL);
+    pthread_join(thread, NULL);
+    usleep(400000);
+    return 0;
+}
+C
+guest ends_inside
+check_equal "a thread that ends within a callback is no stall" "0 0" "$status $(records ends_inside "len(of('stall', 'slow_callback'))")"
+
+cat >crowded.c <<'C'
+static void callback(int round) { if (round == 20) usleep(150000); }
+static void *loop(void *unused) { run_loop(30, callback); return unused; }
+int main(void)
+{
+    pthread_t threads[40];
+    for (int i = 0; i < 40; i++) pthread_create(&threads[i], NULL, loop, NULL);
+    for (int i = 0; i < 40; i++) pthread_join(threads[i], NULL);
+    return 0;
+}
+C
+guest crowded
+check_equal "of 40 loops at a time 32 are watched, and the rest is counted" "0 32 32 8" \
+    "$status $(told_of crowded) $(records crowded "r[-1]['lost']['loops_untracked']")"
+
+cat >execs.c <<'C'
+static void callback(int round) { if (round == 20) usleep(300000); }
+static void *loop(void *unused) { run_loop(40, callback); return unused; }
+int main(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, loop, NULL);
+    usleep(200000);
+    execl("./sanitized", "sanitized", NULL);
+    return 1;
+}
+C
+gcc -g -O1 -include loop.h -o sanitized sanitized.c
+guest execs
+check_equal "an exec ends one process for the report, and begins another" "0 exec exited" \
+    "$status $(records execs "' '.join(x['reason'] for x in of('target_end'))")"
+check "whose call is told" has_record execs "any(b['comm'] == 'sanitized' for b in of('blocking_call'))"
+
+# The child's handlers of fork do not run, and what it has inherited is its parent's.
+cat >forks.c <<'C'
+static void callback(int round)
+{
+    if (round != 20) return;
+    const pid_t child = _Fork();
+    if (child == 0) {
+        for (int i = 0; i < 10; i++) usleep(15000);
+        _exit(0);
+    }
+    usleep(200000);
+    waitpid(child, NULL, 0);
+}
+int main(void) { run_loop(40, callback); return 0; }
+C
+guest forks
+check_equal "what a child of _Fork does is not its parent's" "0 1 1" "$status $(told_of forks)"
+
+# The library's calls go to libc first: they are not seen, and nothing breaks.
+cat >deep.c <<'C'
+void deep(void) { usleep(20000); }
+C
+gcc -shared -fPIC -include loop.h -o deep.so deep.c
+cat >binds_deep.c <<'C'
+#include <dlfcn.h>
+static void (*deep)(void);
+static void callback(int round) { if (round == 20) { deep(); usleep(150000); } }
+int main(void)
+{
+    deep = (void (*)(void))dlsym(dlopen("./deep.so", RTLD_NOW | RTLD_DEEPBIND), "deep");
+    run_loop(40, callback);
+    return 0;
+}
+C
+guest binds_deep
+check_equal "beside a library with RTLD_DEEPBIND the program's own call is told" "0 1 1" "$status $(told_of binds_deep)"
 
 # --- the gate ---
 cat >rules <<'RULES'

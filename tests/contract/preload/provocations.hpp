@@ -25,3 +25,5 @@ using Provocation = std::function<Expected()>;
 const std::map<std::string, Provocation>& provocations();
 // The part of it that provocations_of_files.cpp holds: names, streams, signals, queues, users.
 const std::map<std::string, Provocation>& more_provocations();
+// And those of liburing, which has a file of its own.
+const std::map<std::string, Provocation>& ring_provocations();

@@ -131,6 +131,17 @@ void ShimRing::read_draft(std::size_t index, const std::function<void(const Even
     if (!walk(index, lanes_[index].head, lanes_[index].draft, most, handle)) ++corrupt_;
 }
 
+void ShimRing::let_idle(std::size_t lane, std::uint64_t place)
+{
+    const auto at = lane_at(lane) + offsetof(lw_lane, idle);
+    lw_u64 idle[LW_IDLE] = {};
+    if (!read(idle, at)) return;
+    auto* const free = std::ranges::find_if(idle, [&](lw_u64 known) { return known == 0 || known == place; });
+    // With no room left the first gives way: asked about again, nothing worse.
+    *(free == std::end(idle) ? std::begin(idle) : free) = place;
+    (void)::pwrite(file_.raw(), idle, sizeof idle, static_cast<off_t>(at));
+}
+
 std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
 {
     constexpr int torn_retries = 4;

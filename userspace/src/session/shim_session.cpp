@@ -230,14 +230,28 @@ void ShimSession::on(const CallEvent& event)
     if (wanted(event.head.event.tid)) book_.add(event);
 }
 
+void ShimSession::on(const WaitEvent& event)
+{
+    if (const auto target = targets_.find(event.head.event.pid); target != targets_.end()) target->second->judge(event);
+}
+
 void ShimSession::explain_bundle(DispatchBundle bundle)
 {
     const auto target = targets_.find(bundle.pid);
     if (target == targets_.end()) return;
-    investigate(std::move(bundle), *target->second, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
+    std::vector<std::uint64_t> callers;
+    for (const auto& call : bundle.calls) callers.push_back(call.head.caller);
+    const auto finish = [this, tid = bundle.tid, pid = bundle.pid, callers = std::move(callers)](DispatchFacts facts) {
+        // Before the shim was told where the loop waits, one iteration seemed to go on in what are two.
+        const auto of = targets_.find(pid);
+        const auto idles = [&](std::uint64_t caller) {
+            return of != targets_.end() && of->second->idles_at(tid, caller);
+        };
+        if (std::ranges::any_of(callers, idles)) return;
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
-    });
+    };
+    investigate(std::move(bundle), *target->second, *worker_, kernel_symbols_, strangers_, finish);
 }
 
 void ShimSession::tick(std::uint64_t now_ns)
@@ -245,7 +259,7 @@ void ShimSession::tick(std::uint64_t now_ns)
     next_tick_ns_ = now_ns + std::clamp(options_.threshold_ns / 5, tick_ns, 5 * tick_ns);
     for (auto& [pid, target] : targets_) {
         meet_loops(*target, now_ns);
-        for (const auto& loop : target->known_loops()) look(*target, loop, now_ns);
+        for (const auto& loop : std::vector(target->known_loops())) look(*target, loop, now_ns);
     }
     if (!drain()) next_tick_ns_ = now_ns;
     std::vector<std::uint32_t> ended;
@@ -272,6 +286,13 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     const auto age_ns = now_ns > start_ns ? now_ns - start_ns : 0;
     next_tick_ns_ = std::min(next_tick_ns_, std::max(start_ns + seen.told_ns, now_ns + 1'000'000));
     if (age_ns < seen.told_ns) return;
+    if (!target.process().has_thread(static_cast<pid_t>(loop.tid))) return;  // it ended in the middle of it
+    // A call that ends meanwhile is one or the other: told, or still going on when we looked.
+    const auto seq = slot.seq;
+    const auto ongoing = target.ongoing(loop, seq, now_ns);
+    meet_loops(target, now_ns);
+    target.drain(max_records, [this](const Event& event) { on_event(event); });
+    if (!target.read(loop, slot) || slot.seq != seq) return;
     while (age_ns >= seen.told_ns) seen.told_ns *= 2;
     auto bundle = book_.so_far(loop.tid, slot.seq);
     bundle.in_progress = true;
@@ -287,7 +308,9 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
     bundle.closing = closing;
     for (auto& call : target.calls_so_far(loop, slot.seq)) bundle.calls.push_back(std::move(call));
-    if (auto call = target.ongoing(loop, slot.seq, now_ns)) bundle.calls.push_back(std::move(*call));
+    const auto began = [](const CallEvent& call) { return call.head.start_ns; };
+    if (ongoing && std::ranges::find(bundle.calls, ongoing->head.start_ns, began) == bundle.calls.end())
+        bundle.calls.push_back(*ongoing);
     explain_bundle(std::move(bundle));
 }
 

@@ -50,6 +50,7 @@ private:
     void on(const lw_dispatch& event);
     void on(const lw_iteration& event);
     void on(const CallEvent& event);
+    void on(const WaitEvent& event);
     template <class Other>
     void on(const Other&)
     {

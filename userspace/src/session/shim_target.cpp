@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/shim_target.hpp"
 
+#include <sys/syscall.h>
+
 #include <algorithm>
 #include <type_traits>
 #include <utility>
@@ -11,7 +13,7 @@
 namespace loopwatch {
 
 ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker)
-    : WatchedProcess(std::move(process)), ring_(std::move(ring)), worker_(worker)
+    : WatchedProcess(std::move(process)), ring_(std::move(ring)), worker_(worker), sites_(std::make_shared<WaitSites>())
 {
 }
 
@@ -111,13 +113,14 @@ bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>
     });
 }
 
-// What this process may say of itself: its calls, dispatches and iterations.
+// What this process may say of itself: its calls, waits, dispatches and iterations.
 std::optional<Event> ShimTarget::as_own(Event event)
 {
     lw_event* head = nullptr;
     if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
     if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
     if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
+    if (auto* wait = std::get_if<WaitEvent>(&event)) head = &wait->head.event;
     const auto tid = head ? outer_tid(head->tid) : 0;
     if (tid == 0) return std::nullopt;
     head->pid = pid();
@@ -125,17 +128,37 @@ std::optional<Event> ShimTarget::as_own(Event event)
     return event;
 }
 
-std::optional<std::size_t> ShimTarget::lane_of(const LoopView& loop) const
+std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
 {
     for (const auto& [lane, taken] : taken_)
-        if (taken.tid == loop.tid) return lane;
+        if (taken.tid == tid) return lane;
     return std::nullopt;
+}
+
+void ShimTarget::judge(const WaitEvent& event)
+{
+    const auto tid = event.head.event.tid;
+    const auto lane = lane_of(tid);
+    const auto ip = event.head.args[0], frame = event.head.args[1];
+    const WaitSite site{tid, static_cast<std::uint32_t>(event.head.syscall), ip, frame,
+                        event.head.syscall == SYS_epoll_wait ? event.head.args[2] : 0};
+    if (!lane || idle_.size() >= WaitSites::max_sites) return;
+    worker_.unwind(captured_stack(pid(), event.head.stack, event.stack),
+                   [this, site, lane, alive = std::weak_ptr(sites_)](const std::vector<Frame>& frames) {
+                       if (alive.expired()) return;
+                       for (const auto& verdict : sites_->judge(site, frames)) {
+                           if (!verdict.idle || waits_for_events(verdict.site.syscall)) continue;
+                           idle_.insert({verdict.site.tid, verdict.site.ip});
+                           if (verdict.site.tid == site.tid)
+                               ring_.let_idle(*lane, lw_place_key(verdict.site.ip, verdict.site.sp));
+                       }
+                   });
 }
 
 std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint64_t seq)
 {
     std::vector<CallEvent> calls;
-    const auto lane = lane_of(loop);
+    const auto lane = lane_of(loop.tid);
     if (!lane) return calls;
     ring_.read_draft(*lane, [&](const Event& event) {
         const auto own = as_own(event);
@@ -148,7 +171,7 @@ std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint6
 bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot);
-    const auto lane = lane_of(loop);
+    const auto lane = lane_of(loop.tid);
     const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
     if (own) slot = *own;
     return own.has_value();
@@ -156,7 +179,7 @@ bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
 
 std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const
 {
-    const auto lane = lane_of(loop);
+    const auto lane = lane_of(loop.tid);
     const auto call = lane ? ring_.ongoing(*lane, seq) : std::nullopt;
     if (!call || call->start_ns >= now_ns) return std::nullopt;
     CallEvent event = {};
@@ -166,6 +189,7 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     event.head.start_ns = call->start_ns;
     event.head.end_ns = now_ns;
     event.head.fd = -1;
+    event.head.caller = call->caller;
     std::copy(std::begin(call->call), std::end(call->call), event.head.call);
     event.head.stack.registers = call->registers;
     lw_loop_slot slot = {};

@@ -9,8 +9,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "analysis/wait_sites.hpp"
 #include "collect/shim_ring.hpp"
 #include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
@@ -34,6 +36,10 @@ public:
     std::vector<LoopView> look();
     // As ShimRing::drain, with what this process may say of itself and no more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    // Where a thread waits: is it its loop's own business? If so the shim is told.
+    void judge(const WaitEvent& event);
+    // A call from there is a wait of the loop's own, as has turned out by now.
+    bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
     // Short ones of a dispatch that goes on.
     std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);
     // The call in which dispatch `seq` of a loop is, as if it ended now.
@@ -48,14 +54,16 @@ private:
     ShimTarget(Process process, ShimRing ring, SymbolWorker& worker);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
-    std::optional<std::size_t> lane_of(const LoopView& loop) const;
+    std::optional<std::size_t> lane_of(std::uint32_t tid) const;
     std::optional<Event> as_own(Event event);
 
     ShimRing ring_;
     SymbolWorker& worker_;
-    std::map<std::size_t, Taken> taken_;            // by lane
-    std::vector<Taken> left_;                       // known until the next look
-    std::map<std::uint32_t, std::uint32_t> outer_;  // by tid in its namespace; only if it is another one
+    std::map<std::size_t, Taken> taken_;                      // by lane
+    std::vector<Taken> left_;                                 // known until the next look
+    std::map<std::uint32_t, std::uint32_t> outer_;            // by tid in its namespace; only if it is another one
+    std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
+    std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls
     std::uint64_t modules_hash_ = 0, strange_ = 0;
     bool carries_runtime_ = false, blind_ = false, unarmed_ = false;
     std::set<std::string> probes_;
