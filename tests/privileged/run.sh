@@ -6,7 +6,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_command curl
+need_command curl gcc
 need_program "$loopwatch" "$build/bin/order_server"
 cd "$work"
 
@@ -32,12 +32,15 @@ served() {
 }
 watched() { has_record "$1" "any(l['name'] == 'http-0' for x in of('target_start', 'loop_stats') for l in x.get('loops', [x.get('loop')]))"; }
 
-served both "lock sleep" -- "$build/bin/order_server"
+served both "fsync lock cpu dns sleep log ok/fsync ok/lock ok/dns ok/sleep order" -- "$build/bin/order_server"
 stop "$session" TERM
 check_equal "a signal is the program's, and ends it well" 0 "$stopped_status"
 check "one finding has what both saw" has_record both \
     "any(set(s['seen_by']) >= {'sched', 'preload'} and s['sources'][0]['waker'] and any(a == 'lock' for a in s['sources'][0]['args']) for s in slow if s['task']['name'] == 'GET /lock')"
-check "coverage says so: none was seen by one only" has_record both "r[-1]['coverage']['calls_both'] >= 2 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
+# Of each call that blocked, the kernel's part and the shim's.
+coverage="{k: v for k, v in r[-1]['coverage'].items() if k.startswith('calls_') and k != 'calls_measured'}"
+check "all that blocked was seen by both, and nothing by one only: $(records both "$coverage")" has_record both \
+    "r[-1]['coverage']['calls_both'] >= 4 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
 
 served exec "sleep" -- env A=1 sh -c "sleep 0.7; exec '$build/bin/order_server'"
 check "what became another program is watched on" wait_until 5 has_record exec "any(s['task']['name'] == 'GET /sleep' for s in slow)"
@@ -55,6 +58,11 @@ for i in 1 2 3 4 5 6; do
     ran brief -- sh -c "sleep 0.0$i; exit 3"
     check_equal "one that ends while it is attached to ends with its own status" 3 "$status"
 done
+printf 'int main(void) { return 6; }' >still.c
+gcc -static -o still still.c
+ran still -- ./still
+check_equal "a static program is watched from outside only, and ends as it would" 6 "$status"
+check "which is said at the start" grep -q 'loopwatch: warning: .*statically linked' still.said
 printf 'allow lok\n' >wrong
 ran refused --suppressions wrong -- touch started
 check_equal "a wrong rule file is refused" 2 "$status"
