@@ -46,6 +46,13 @@ Lock libc_lock()
     return reinterpret_cast<Lock>(dlsym(libc, "pthread_mutex_lock"));
 }
 
+// What any interposer costs at least: the address of the function behind it, and a jump.
+Lock behind = nullptr;
+[[gnu::noinline]] int empty_wrapper(pthread_mutex_t* one)
+{
+    return __atomic_load_n(&behind, __ATOMIC_RELAXED)(one);
+}
+
 double median(std::vector<double>& values)
 {
     std::ranges::nth_element(values, values.begin() + rounds / 2);
@@ -68,7 +75,8 @@ int main()
             pthread_mutex_unlock(&mutex);
         });
     };
-    std::array<std::vector<double>, 5> samples;
+    behind = direct;
+    std::array<std::vector<double>, 6> samples;
     for (int i = 0; i < rounds; ++i) {
         samples[0].push_back(lock_with(direct));
         samples[1].push_back(lock_with(shim));
@@ -79,14 +87,19 @@ int main()
         tap::lower();
         tap::leave();
         samples[4].push_back(ns_per_call(now_ns));
+        samples[5].push_back(lock_with(empty_wrapper));
     }
-    const char* const names[] = {"libc, directly", "shim, off loop threads", "shim, in a dispatch, nobody attached",
-                                 "shim, in a dispatch, attached", "one clock read"};
+    const char* const names[] = {"libc, directly",
+                                 "shim, off loop threads",
+                                 "shim, in a dispatch, nobody attached",
+                                 "shim, in a dispatch, attached",
+                                 "one clock read",
+                                 "an empty wrapper"};
     const double base = median(samples[0]);
     for (std::size_t i = 0; i < samples.size(); ++i) {
         const double ns = median(samples[i]);
         std::printf("%-38s %7.2f ns", names[i], ns);
-        if (i >= 1 && i <= 3) std::printf("   +%.2f ns", ns - base);
+        if ((i >= 1 && i <= 3) || i == 5) std::printf("   +%.2f ns", ns - base);
         std::printf("\n");
     }
     std::printf("attached, beyond two clock reads: %.2f ns\n", median(samples[3]) - base - 2 * median(samples[4]));

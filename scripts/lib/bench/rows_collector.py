@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector: what it costs while the target is busy and while it is idle, and what it loses."""
+import json
 import os
 import pathlib
 import re
@@ -7,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from .measure import TARGET_CPU, children, cpu_seconds, end, pinned, status_field, switches, wait_for_line
+from .measure import TARGET_CPU, children, cpu_seconds, end, pinned, run, status_field, switches, wait_for_line
 from .session import Loopwatch, Server
 from .table import Line
 
@@ -109,14 +110,14 @@ def flood(bench, count):
             yield from balance(f"{rate / 1000:.0f} k findings/s", count, session.records(), "coroutine_never_awaited", False)
 
 
-def balance(what, provoked, records, finding, none_lost):
+def balance(what, provoked, records, finding, none_lost, row="loss"):
     counted, written, suppressed, lost = accounted(records, finding)
     # An interrupt can make one more dispatch slow, which is then found, rightly.
     extra = counted + lost - provoked
-    yield Line("loss", f"{what}: {written} written, {suppressed} suppressed: missing", max(0, -extra), "", 0,
+    yield Line(row, f"{what}: {written} written, {suppressed} suppressed: missing", max(0, -extra), "", 0,
                note=f"of {provoked}" + (f"; {extra} more were slow" if extra > 0 else ""))
     assert written + suppressed == counted, "what was counted was neither written nor suppressed"
-    yield Line("loss", f"{what}: lost", lost, "", 0 if none_lost else None)
+    yield Line(row, f"{what}: lost", lost, "", 0 if none_lost else None)
 
 
 def loss(bench):
@@ -127,4 +128,20 @@ def loss(bench):
     yield from flood(bench, 200_003 if bench.quick else 1_000_003)
 
 
-ROWS = {"collector": collector, "loss": loss}
+def told_by_ring(bench, count, rate):
+    with tempfile.TemporaryDirectory(prefix="loopwatch-bench.") as folder:
+        report = pathlib.Path(folder, "report")
+        text = run(bench.program("loopwatch"), "run", "--inside", "--format", "ndjson", "-o", report, "--",
+                   *pinned(TARGET_CPU, bench.program("bench/ring_bench"), count, rate))
+        ns = int(re.search(r"told \d+ (\d+)", text)[1])
+        records = [json.loads(line) for line in report.read_text().splitlines()]
+    yield from balance(f"{count / ns * 1e6:.0f} k findings/s", count, records, "slow_callback", rate != 0, "ring")
+
+
+def ring(bench):
+    """findings that a process tells without a kernel side"""
+    yield from told_by_ring(bench, 20_011 if bench.quick else 50_021, 10_000)
+    yield from told_by_ring(bench, 200_003 if bench.quick else 1_000_003, 0)
+
+
+ROWS = {"collector": collector, "loss": loss, "ring": ring}

@@ -49,10 +49,12 @@ def shim(bench):
 
     def report():
         text = run(*pinned(TARGET_CPU, "env", f"LD_PRELOAD={library}", bench_program))
-        return [float(re.search(pattern, text)[1]) for pattern in (r"off loop threads.*\+(-?[\d.]+)", r"beyond two clock reads: (-?[\d.]+)")]
+        return [float(re.search(pattern, text)[1]) for pattern in (r"off loop threads.*\+(-?[\d.]+)", r"beyond two clock reads: (-?[\d.]+)",
+                                                                         r"empty wrapper.*\+(-?[\d.]+)")]
 
     reports = list(zip(*(report() for _ in range(3 if bench.quick else 7))))
-    off, beyond = map(statistics.median, reports)
+    off, beyond, empty = map(statistics.median, reports)
+    yield Line("shim", "an empty wrapper: added to a call", empty, "ns", noise=statistics.pstdev(reports[2]))
     yield Line("shim", "off loop threads: added to a call", off, "ns", 2, noise=statistics.pstdev(reports[0]))
     yield Line("shim", "in a dispatch, attached: beyond two clock reads", beyond, "ns", 10, noise=statistics.pstdev(reports[1]))
 
