@@ -30,6 +30,7 @@ Examples:
   sudo loopwatch -p 4711 -o report.ndjson        one JSON object a line, for scripts (see: loopwatch schema)
   sudo loopwatch -p 4711 --duration 1m --fail-on slow_callback && echo clean
   loopwatch run -- ./server --port 8080          start a program and watch it from inside, as any user
+  loopwatch ps -p 4711                           its tasks: where each stands (tree: who awaits whom)
   loopwatch doctor -p 4711                       what works here, what does not, and what mends it
 
 Durations carry a unit: 50us, 10ms, 1.5s, 2m.
@@ -40,7 +41,7 @@ run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 a
 struct Raw {
     std::vector<std::string> pids, tids, fail_on, reports, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
-        output, attach, suppressions, baseline, write_baseline;
+        output, attach, suppressions, baseline, write_baseline, state, task;
     bool inside = false, trace = false, coroutines = false, follow_children = false, kernel_stacks = false,
          quiet = false, no_color = false;
 };
@@ -74,6 +75,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--baseline", raw.baseline, "What stands in it fails only if it takes twice as long", "FILE");
     value("--write-baseline", raw.write_baseline, "Write what was found, for --baseline", "FILE");
     list("--report", raw.reports, "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
+    value("--state", raw.state, "ps, tree: only tasks in this state", "STATE");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
     app.add_flag("--no-color", raw.no_color, "Text: no colours (also: NO_COLOR=1)");
@@ -82,9 +84,15 @@ void add_options(CLI::App& app, Raw& raw)
     // Options stand before or behind the command.
     for (const auto& [name, help] : {std::pair("watch", "Report what blocks the loops of a process (the default)"),
                                      std::pair("doctor", "Say what works here and what does not"),
-                                     std::pair("schema", "Print the JSON Schema of the ndjson output")}) {
+                                     std::pair("schema", "Print the JSON Schema of the ndjson output"),
+                                     std::pair("ps", "List the tasks of a process"),
+                                     std::pair("tree", "Draw where they stand, and who awaits whom")}) {
         app.add_subcommand(name, help)->fallthrough();
     }
+    app.add_subcommand("where", "Tell all of one task")
+        ->fallthrough()
+        ->add_option("TASK", raw.task, "")
+        ->type_name("ID");
     app.add_subcommand("run", "Start a program with the shim in it, and report what blocks its loops")
         ->fallthrough()
         ->add_option("CMD", raw.command_line, "");
@@ -223,11 +231,34 @@ Result<Options> parse_values(const Raw& raw, Command command)
                  "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     values.check(command != Command::run || (raw.pids.empty() && !raw.name), "run",
                  "it starts a program: no --pid or --name", "to watch one that runs: loopwatch -p PID");
+    values.check(command != Command::run || raw.tids.empty(), "--tid", "threads of a program that is yet to be started",
+                 "");
+    for (const auto& [option, file] :
+         {std::pair("--suppressions", &raw.suppressions), std::pair("--baseline", &raw.baseline),
+          std::pair("--write-baseline", &raw.write_baseline)})
+        values.check(*file != "", option, "is empty", "the name of a file");
     values.check(!raw.inside || command == Command::run, "--inside", "only run starts a program", "");
     values.check(!raw.inside || !(raw.trace || raw.coroutines || raw.kernel_stacks), "run",
                  "--trace, --coroutines and --kernel-stacks need the kernel side", "without --inside, and with sudo");
     values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
                  "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
+    const bool lists = command == Command::ps || command == Command::tree || command == Command::where;
+    values.check(!lists || !raw.pids.empty(), "--pid", "no process given", "loopwatch ps -p PID");
+    values.check(!raw.state || command == Command::ps || command == Command::tree, "--state",
+                 "only ps and tree list tasks", "");
+    values.choice<std::string>("--state", raw.state,
+                               {{"created", "created"},
+                                {"running", "running"},
+                                {"suspended", "suspended"},
+                                {"ready", "ready"},
+                                {"finished", "finished"}},
+                               options.state);
+    values.check(command != Command::where || raw.task, "where", "no task given", "loopwatch where -p PID ID");
+    // As it is shown, "save#17", or its number alone.
+    auto task = raw.task;
+    if (task) task->erase(0, task->rfind('#') + 1);
+    values.number<std::uint64_t>("where", task, 1, std::numeric_limits<std::uint64_t>::max(),
+                                 "the task's number, as ps shows it behind the #", options.task);
     values.check(command == Command::run || raw.command_line.empty(), "--", "only run starts a program",
                  "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     if (values.error()) return *values.error();
@@ -257,11 +288,13 @@ std::string help_text()
     return app.help();
 }
 
-Error usage_error(const CLI::ParseError& error)
+Error usage_error(const CLI::ParseError& error, bool lacks_dashes)
 {
     std::string what = error.what();
     std::ranges::replace(what, '\n', ' ');
-    return {ExitCode::usage, std::move(what), "loopwatch --help lists the options"};
+    return {ExitCode::usage, std::move(what),
+            lacks_dashes ? "put -- before the program: loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]"
+                         : "loopwatch --help lists the options"};
 }
 
 }  // namespace
@@ -282,11 +315,14 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
     } catch (const CLI::CallForVersion& version) {
         return CommandLine{{}, std::string(version.what()) + "\n"};
     } catch (const CLI::ParseError& error) {
-        return usage_error(error);
+        return usage_error(error, app.got_subcommand("run") && end == argv + argc);
     }
     const Command command = app.got_subcommand("run")      ? Command::run
                             : app.got_subcommand("doctor") ? Command::doctor
                             : app.got_subcommand("schema") ? Command::schema
+                            : app.got_subcommand("ps")     ? Command::ps
+                            : app.got_subcommand("tree")   ? Command::tree
+                            : app.got_subcommand("where")  ? Command::where
                                                            : Command::watch;
     auto options = parse_values(raw, command);
     if (!options) return options.error();

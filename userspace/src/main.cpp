@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "session/preflight.hpp"
 #include "session/session.hpp"
 #include "session/shim_session.hpp"
+#include "session/task_listing.hpp"
 #include "util/log.hpp"
 
 namespace loopwatch {
@@ -31,7 +33,9 @@ Result<ExitCode> watch(Options options)
     const auto sink = sink_of(options, *output);
     auto session = Session::open(std::move(*session_options), *sink);
     if (!session) return session.error();
-    return (*session)->run();
+    auto code = (*session)->run();
+    if (auto settled = output->settle(); code && !settled) return settled.error();
+    return code;
 }
 
 // With the kernel side where there is one, else by the shim alone.
@@ -48,10 +52,19 @@ Result<int> start(Options options)
     auto output = Output::open(options.output);
     if (!output) return output.error();
     const auto sink = sink_of(options, *output);
-    if (outside) return run_from_outside(std::move(*session_options), options.command_line, *sink);
-    auto session = ShimSession::open(std::move(*session_options), std::move(options.command_line), *sink);
-    if (!session) return session.error();
-    return (*session)->run();
+    constexpr std::uint64_t default_floor_ns = 100'000;
+    if (session_options->threshold_ns < default_floor_ns && std::getenv("LOOPWATCH_FLOOR") == nullptr)
+        return Error{ExitCode::usage, "--threshold: shorter than the 100us below which a program looks at nothing",
+                     "set LOOPWATCH_FLOOR=50us in its environment too"};
+    const auto run = [&]() -> Result<int> {
+        if (outside) return run_from_outside(std::move(*session_options), options.command_line, *sink);
+        auto session = ShimSession::open(std::move(*session_options), std::move(options.command_line), *sink);
+        if (!session) return session.error();
+        return (*session)->run();
+    };
+    auto status = run();
+    if (auto settled = output->settle(); status && !settled) return settled.error();
+    return status;
 }
 
 Result<int> as_status(const Result<ExitCode>& code)
@@ -72,6 +85,9 @@ Result<int> run(int argc, char** argv)
         case Command::schema: fmt::print("{}\n", output_schema().dump(2)); return 0;
         case Command::doctor: return static_cast<int>(doctor(line->options.pids));
         case Command::run: return start(std::move(line->options));
+        case Command::ps:
+        case Command::tree:
+        case Command::where: return as_status(list_tasks(line->options));
         case Command::watch: break;
     }
     return as_status(watch(std::move(line->options)));

@@ -215,6 +215,26 @@ struct TargetEnd {
     std::optional<int> exit_status;
 };
 
+// A live task, as `loopwatch ps` lists it.
+struct ListedTask {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    LoopInfo loop;
+    TaskInfo task;
+    std::string awaits;  // id of the task it waits for; empty: for none
+    std::uint64_t cancel_requests = 0;
+    std::string cancelled_by, cancel_reason;  // of the last request
+};
+
+// After the last of them.
+struct TaskListEnd {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    std::uint64_t tasks = 0;
+    std::uint64_t duration_ns = 0;  // that the reading took
+    std::vector<std::string> warnings;
+};
+
 using Counts = std::map<std::string, std::uint64_t>;
 
 struct SessionStats {
@@ -234,6 +254,6 @@ struct SessionEnd {
 };
 
 using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,
-                            SessionStats, TargetEnd, SessionEnd>;
+                            SessionStats, TargetEnd, SessionEnd, ListedTask, TaskListEnd>;
 
 }  // namespace loopwatch

@@ -284,6 +284,19 @@ LW_TABLE(TargetEnd, "target_end",
     field<TargetEnd, &TargetEnd::reason>("reason", "exited, detached, exec"),
     field<TargetEnd, &TargetEnd::exit_status>("exit_status", "as of wait(2); null: not known"))
 
+LW_TABLE(ListedTask, "task_listed",
+    field<ListedTask, &ListedTask::loop>("loop", "where it runs"),
+    field<ListedTask, &ListedTask::task>("task", "as it is now; resumed_at: unknown"),
+    field<ListedTask, &ListedTask::awaits>("awaits", "id of the task it waits for; empty: for none"),
+    field<ListedTask, &ListedTask::cancel_requests>("cancel_requests", "how often it was asked to stop"),
+    field<ListedTask, &ListedTask::cancelled_by>("cancelled_by", "id of the task that asked last; empty: none"),
+    field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"))
+
+LW_TABLE(TaskListEnd, "task_list_end",
+    field<TaskListEnd, &TaskListEnd::tasks>("tasks", "how many were listed"),
+    field<TaskListEnd, &TaskListEnd::duration_ns>("duration_ns", "that reading them took"),
+    field<TaskListEnd, &TaskListEnd::warnings>("warnings", "what is missing, and why"))
+
 LW_TABLE(SessionEnd, "session_end",
     field<SessionEnd, &SessionEnd::reason>("reason", "why it ended"),
     field<SessionEnd, &SessionEnd::duration_ns>("duration_ns", "of the session"),

@@ -65,6 +65,10 @@ template <>
 const Table<TargetEnd>& table_of<TargetEnd>();
 template <>
 const Table<SessionEnd>& table_of<SessionEnd>();
+template <>
+const Table<ListedTask>& table_of<ListedTask>();
+template <>
+const Table<TaskListEnd>& table_of<TaskListEnd>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {

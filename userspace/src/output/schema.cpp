@@ -126,7 +126,7 @@ json::Json output_schema(bool strict)
     builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact, Quantiles,
                       Overhead>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
-                        TargetEnd, SessionEnd>();
+                        TargetEnd, SessionEnd, ListedTask, TaskListEnd>();
     builder.add_task_events();
     return builder.finish();
 }

@@ -55,6 +55,9 @@ private:
     void add(const SessionStats&) {}
     void add(const TargetEnd& end);
     void add(const SessionEnd& end);
+    // Of no session: task_text.hpp.
+    void add(const ListedTask&) {}
+    void add(const TaskListEnd&) {}
 
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);

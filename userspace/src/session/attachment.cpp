@@ -129,9 +129,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
         if (scan->is_static) warn("the program is statically linked: the shim cannot be loaded into it");
     }
     if (base_name(module.path) == shim_name) shim_ = true;
-    if (scan->registry_vaddr != 0)
-        registries_.push_back(scan->registry_vaddr + module.start -
-                              (scan->exec_vaddr + module.file_offset - scan->exec_offset));
+    if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
     const auto sites = check(module, scan->sites);

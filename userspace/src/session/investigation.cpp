@@ -11,6 +11,7 @@
 
 #include "analysis/calls.hpp"
 #include "session/captured_stack.hpp"
+#include "session/task_view.hpp"
 #include "target/descriptor.hpp"
 
 namespace loopwatch {
@@ -122,8 +123,9 @@ CallFacts call_facts(const lw_call& head, WatchedProcess& target)
     }
     if (head.fd >= 0) {
         auto descriptor = describe_descriptor(target.process().pid(), head.fd);
-        call.fd_target = std::move(descriptor.target);
-        call.peer = std::move(descriptor.peer);
+        const bool same = head.target[0] == '\0' || descriptor.target == head.target;
+        call.fd_target = same ? std::move(descriptor.target) : head.target;
+        if (same) call.peer = std::move(descriptor.peer);
     }
     return call;
 }
@@ -198,42 +200,6 @@ void add_span(DispatchFacts& facts)
 }
 
 }  // namespace
-
-const char* task_state_name(std::uint32_t state)
-{
-    switch (state) {
-        case LW_TASK_CREATED: return "created";
-        case LW_TASK_RUNNING: return "running";
-        case LW_TASK_SUSPENDED: return "suspended";
-        case LW_TASK_READY: return "ready";
-        case LW_TASK_FINISHED: return "finished";
-        default: return "unknown";
-    }
-}
-
-Location location_info(std::uint64_t address, Loops& loops)
-{
-    const auto& location = loops.location(address);
-    return {location.function, location.file, location.line};
-}
-
-TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
-{
-    TaskInfo task;
-    task.id = std::to_string(view.id);
-    task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
-    task.name = view.name;
-    task.state = task_state_name(view.state);
-    task.created_at = location_info(view.created_at, loops);
-    task.resumed_at = location_info(resume, loops);
-    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i) {
-        auto where = location_info(view.chain_suspended[i] ? view.chain_suspended[i] : view.chain_created[i], loops);
-        if (const auto& coroutine = loops.location(view.chain_created[i]); !coroutine.function.empty())
-            where.function = coroutine.function;
-        task.await_chain.push_back(std::move(where));
-    }
-    return task;
-}
 
 void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& worker, KernelSymbols& kernel_symbols,
                  Strangers& strangers, std::function<void(DispatchFacts)> done)

@@ -15,10 +15,6 @@
 
 namespace loopwatch {
 
-const char* task_state_name(std::uint32_t state);
-TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops);
-Location location_info(std::uint64_t address, Loops& loops);
-
 void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& worker, KernelSymbols& kernel_symbols,
                  Strangers& strangers, std::function<void(DispatchFacts)> done);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <string>
 
 #include <loopwatch/loop_state.h>
 
@@ -31,6 +32,60 @@ lw_task_view view_task(std::uint64_t address, const Memory& memory)
         next = std::bit_cast<std::uint64_t>(frame->awaiter);
     }
     return view;
+}
+
+const char* task_state_name(std::uint32_t state)
+{
+    switch (state) {
+        case LW_TASK_CREATED: return "created";
+        case LW_TASK_RUNNING: return "running";
+        case LW_TASK_SUSPENDED: return "suspended";
+        case LW_TASK_READY: return "ready";
+        case LW_TASK_FINISHED: return "finished";
+        default: return "unknown";
+    }
+}
+
+Location location_info(std::uint64_t address, Loops& loops)
+{
+    const auto& location = loops.location(address);
+    return {location.function, location.file, location.line};
+}
+
+// Where a coroutine stands: its function, and the line of its last co_await.
+Location frame_info(std::uint64_t created, std::uint64_t suspended, Loops& loops)
+{
+    auto where = location_info(suspended ? suspended : created, loops);
+    if (const auto& coroutine = loops.location(created); !coroutine.function.empty())
+        where.function = coroutine.function;
+    return where;
+}
+
+TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
+{
+    TaskInfo task;
+    task.id = std::to_string(view.id);
+    task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
+    task.name = view.name;
+    task.state = task_state_name(view.state);
+    task.created_at = location_info(view.created_at, loops);
+    task.resumed_at = location_info(resume, loops);
+    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)
+        task.await_chain.push_back(frame_info(view.chain_created[i], view.chain_suspended[i], loops));
+    return task;
+}
+
+TaskInfo task_info(const TaskView& view, Loops& loops)
+{
+    TaskInfo task;
+    task.id = std::to_string(view.id);
+    task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
+    task.name = view.name;
+    task.state = task_state_name(view.state);
+    task.created_at = location_info(view.created_at, loops);
+    for (const auto& frame : view.frames)
+        task.await_chain.push_back(frame_info(frame.created_at, frame.suspended_at, loops));
+    return task;
 }
 
 }  // namespace loopwatch

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "collect/probe_table.hpp"
-#include "session/investigation.hpp"
+#include "session/task_view.hpp"
 
 namespace loopwatch {
 

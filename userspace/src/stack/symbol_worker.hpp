@@ -43,6 +43,12 @@ struct ModuleScan {
     bool is_static = false;  // no interpreter: the shim cannot be loaded
 };
 
+// Of a module that has one, in the process that has mapped it so.
+inline std::uint64_t registry_address(const ModuleScan& scan, const ModuleMapping& module)
+{
+    return scan.registry_vaddr + module.start - (scan.exec_vaddr + module.file_offset - scan.exec_offset);
+}
+
 struct ScanOptions {
     bool coroutines = false;  // reads the whole symbol table
 };

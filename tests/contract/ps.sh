@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# `loopwatch ps`, `tree` and `where`, as the user whose process it is: every task with its place, of processes that run, hang, stand
+# still and change while they are read; what cannot be told is said in one line.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_command python3
+need_program "$loopwatch" "$fixtures/tasks" "$fixtures/any_loop"
+cd "$work"
+
+# listed NAME OPTIONS…: NDJSON in NAME.out, and its messages in NAME.err.
+listed() {
+    local name=$1
+    shift
+    "$loopwatch" ps --format ndjson "$@" >"$name.out" 2>"$name.err"
+}
+start_fixture few "$fixtures/tasks" 10
+check "every task is listed" listed ps -p "$target"
+check "by name, state and place" has_record ps \
+    "len([t for t in of('task_listed') if t['task']['name'] == 'sleeper' and t['task']['state'] == 'suspended' and [f['function'] for f in t['task']['await_chain']] == ['{anonymous}::nap', '{anonymous}::sleeper'] and t['task']['created_at']['file'].endswith('tasks/tasks.cpp')]) == 9"
+check "and the end says how many" has_record ps "r[-1]['type'] == 'task_list_end' and r[-1]['tasks'] == len(r) - 1 == 12 and not r[-1]['warnings']"
+check "the records are the schema's" /usr/bin/python3 - ps.out "$loopwatch" <<'PY'
+import json, subprocess, sys
+import jsonschema
+schema = json.loads(subprocess.run([sys.argv[2], "schema"], capture_output=True, check=True).stdout)
+for line in open(sys.argv[1], encoding="utf-8"):
+    jsonschema.validate(json.loads(line), schema)
+PY
+"$loopwatch" ps -p "$target" >table
+check "people get a table, in a pipe too" grep -Eq '^sleeper#[0-9]+ +suspended +main +.*tasks.cpp:[0-9]+ +.*nap tasks.cpp:[0-9]+$' table
+"$loopwatch" tree -p "$target" >tree
+check "the tree says who awaits whom" sh -c 'grep -A4 "^keeper#" "$1" | grep -q "└─ awaits first#"' - tree
+check "and draws each once" [ "$(grep -c 'first#' tree)" = 1 ]
+id=$(sed -n 's/^keeper#\([0-9]*\).*/\1/p' table)
+check "one task in full" sh -c '"$1" where -p "$2" "keeper#$3" | grep -q "^awaits   #"' - "$loopwatch" "$target" "$id"
+check_equal "of one state only" 0 "$("$loopwatch" ps -p "$target" --state ready | grep -c '#' || true)"
+check_status "a task that is not there is named" 5 "$loopwatch" where -p "$target" 4711
+check "with what lists them" grep -q 'no live task #4711.*loopwatch ps' stderr
+check_status "a state that is none is refused" 2 "$loopwatch" ps -p "$target" --state asleep
+check_status "a task that is no number too" 2 "$loopwatch" where -p "$target" x
+check_status "and no process" 2 "$loopwatch" ps
+tell few "spin 3000"
+wait_output few 10 '^spinning' || fail "it does not spin"
+check "of a loop that hangs too" listed ps -p "$target"
+check "the running task is the one" has_record ps "[t['task']['name'] for t in of('task_listed') if t['task']['state'] == 'running'] == ['converse']"
+wait_output few 10 '^done' || fail "it spins on"
+kill -STOP "$target"
+check "and of a stopped process" listed ps -p "$target"
+kill -CONT "$target"
+check "all of them" has_record ps "r[-1]['tasks'] == 12"
+
+# While the list changes under the reader.
+ask few churn '^done' || fail "no churn"
+missing=0
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    listed ps -p "$target" && has_record ps "len([t for t in of('task_listed') if t['task']['name'] in ('sleeper', 'first', 'keeper', 'converse')]) == 12 and not r[-1]['warnings']" ||
+        missing=$((missing + 1))
+done
+check_equal "ten looks at a list that never rests lack nothing" 0 "$missing"
+tell few quit
+
+start_fixture many "$fixtures/tasks" 100000
+kib=$(/usr/bin/python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=open("table", "w"), check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$loopwatch" ps -p "$target")
+check "100,000 tasks: all are there" [ "$(grep -c '^sleeper#' table)" = 99999 ]
+check "in at most 64 MiB, here $((kib / 1024))" [ "$kib" -le 65536 ]
+tell many quit
+
+start_fixture without "$fixtures/any_loop" --dir "$work" epoll
+check_status "a program without probes is told what can be done" 4 "$loopwatch" ps -p "$target"
+check "in one line" sh -c '[ "$(wc -l <stderr)" = 1 ] && grep -q "publishes no tasks.*sudo loopwatch -p" stderr'
+tell without quit
+check_status "a process that is not there is none" 5 "$loopwatch" ps -p 4000000

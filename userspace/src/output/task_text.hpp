@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Live tasks for people: a table as ps prints it, the tree of who awaits whom, one task in full.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "analysis/finding.hpp"
+#include "analysis/task_tree.hpp"
+#include "output/text_style.hpp"
+
+namespace loopwatch {
+
+// Put together one by one: 100,000 of them at a time would take 100 MiB.
+struct TaskSource {
+    std::vector<TaskLink> links;  // one a task
+    std::function<ListedTask(std::size_t)> at;
+};
+
+std::string task_table(const TaskSource& tasks, const TextStyle& style);
+std::string task_forest(const TaskSource& tasks, const TextStyle& style);
+std::string whole_task(const ListedTask& listed, const TextStyle& style);
+// How many there are and what is missing.
+std::string text_of(const TaskListEnd& end, const TextStyle& style);
+
+}  // namespace loopwatch

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/task_listing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <utility>
+
+#include "output/ndjson_sink.hpp"
+#include "output/output.hpp"
+#include "output/task_text.hpp"
+#include "session/task_view.hpp"
+#include "stack/symbol_worker.hpp"
+#include "target/loops.hpp"
+#include "target/process.hpp"
+#include "target/tasks.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+struct LoopTasks {
+    LoopView loop;
+    std::vector<TaskView> tasks;
+};
+
+// Of one process, as they are now.
+class Listing {
+public:
+    static Result<std::unique_ptr<Listing>> read(pid_t pid);
+
+    std::size_t size() const { return order_.size(); }
+    const TaskView& view(std::size_t at) const { return loops_[order_[at].first].tasks[order_[at].second]; }
+    ListedTask listed(std::size_t at);
+    TaskListEnd end() const;
+    // Only those with this state; empty: all. By id.
+    void keep(const std::string& state);
+
+private:
+    explicit Listing(Process process) : process_(std::move(process)), ns_pid_(process_.ns_id(process_.pid())) {}
+    std::uint32_t pid() const { return static_cast<std::uint32_t>(process_.pid()); }
+    Result<std::vector<std::uint64_t>> registries();
+
+    Process process_;
+    std::uint32_t ns_pid_ = 0;
+    Loops names_{process_};
+    std::vector<LoopTasks> loops_;
+    std::vector<Subject> subjects_;                           // by loop
+    std::vector<std::pair<std::size_t, std::size_t>> order_;  // loop, task
+    std::vector<std::string> warnings_;
+    std::uint64_t at_ns_ = 0, duration_ns_ = 0;
+};
+
+// Where its modules keep their lists of loops.
+Result<std::vector<std::uint64_t>> Listing::registries()
+{
+    std::vector<std::uint64_t> found;
+    auto modules = process_.modules();
+    if (!modules) return modules.error();
+    auto worker = SymbolWorker::start();
+    if (!worker) return worker.error();
+    for (const auto& module : *modules) {
+        const auto scan = (*worker)->scan(module.file.raw());
+        if (!scan || scan->registry_vaddr == 0) continue;
+        found.push_back(registry_address(*scan, module));
+    }
+    std::ranges::sort(found);
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+}
+
+Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
+{
+    auto process = Process::open(pid);
+    if (!process) return process.error();
+    std::unique_ptr<Listing> listing(new Listing(std::move(*process)));
+    auto registries = listing->registries();
+    if (!registries) return registries.error();
+    if (registries->empty())
+        return Error{ExitCode::not_permitted, fmt::format("process {} publishes no tasks: it has no probes", pid),
+                     fmt::format("what blocks its loops can be told all the same: sudo loopwatch -p {}", pid)};
+    listing->at_ns_ = monotonic_ns();
+    bool readable = false, newer = false;
+    for (const auto registry : *registries) {
+        readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
+        for (const auto& [address, slot] : listing->names_.list(registry, newer)) {
+            LoopTasks of{listing->names_.view(address, slot), {}};
+            auto list = TaskReader(listing->names_.memory()).list(address);
+            if (!list.broken.empty())
+                listing->warnings_.push_back(fmt::format("loop {}: of its tasks {} were read, then {}", of.loop.name,
+                                                         list.tasks.size(), list.broken));
+            of.tasks = std::move(list.tasks);
+            listing->subjects_.push_back({listing->pid(), of.loop.tid, listing->ns_pid_, of.loop.ns_tid,
+                                          listing->process_.comm(static_cast<pid_t>(of.loop.tid))});
+            listing->loops_.push_back(std::move(of));
+        }
+    }
+    listing->duration_ns_ = monotonic_ns() - listing->at_ns_;
+    if (!readable)
+        return Error{ExitCode::not_permitted, fmt::format("the memory of process {} cannot be read", pid),
+                     "it is another user's, or kernel.yama.ptrace_scope forbids it: sudo loopwatch ps …"};
+    if (newer) listing->warnings_.push_back("some of its loops speak a newer version of the ABI: not listed");
+    listing->keep("");
+    return listing;
+}
+
+void Listing::keep(const std::string& state)
+{
+    order_.clear();
+    for (std::size_t loop = 0; loop < loops_.size(); ++loop)
+        for (std::size_t task = 0; task < loops_[loop].tasks.size(); ++task)
+            if (state.empty() || state == task_state_name(loops_[loop].tasks[task].state))
+                order_.emplace_back(loop, task);
+    std::ranges::sort(order_, {}, [&](const auto& at) { return loops_[at.first].tasks[at.second].id; });
+}
+
+ListedTask Listing::listed(std::size_t at)
+{
+    const auto& loop = loops_[order_[at].first].loop;
+    const auto& view = loops_[order_[at].first].tasks[order_[at].second];
+    const auto text = [](std::uint64_t id) { return id == 0 ? std::string() : std::to_string(id); };
+    ListedTask listed;
+    listed.subject = subjects_[order_[at].first];
+    listed.at_ns = at_ns_;
+    listed.loop = {std::to_string(loop.id), loop.name};
+    listed.task = task_info(view, names_);
+    listed.awaits = text(view.awaits);
+    listed.cancel_requests = view.cancel_requests;
+    listed.cancelled_by = text(view.cancelled_by);
+    listed.cancel_reason = view.cancel_reason;
+    return listed;
+}
+
+TaskListEnd Listing::end() const
+{
+    TaskListEnd end;
+    end.subject = {pid(), 0, ns_pid_, 0, process_.comm()};
+    end.at_ns = at_ns_;
+    end.tasks = size();
+    end.duration_ns = duration_ns_;
+    end.warnings = warnings_;
+    return end;
+}
+
+std::string text_of(const Options& options, Listing& listing, std::size_t first, std::size_t last,
+                    const TextStyle& style)
+{
+    if (options.command == Command::where) return whole_task(listing.listed(first), style);
+    TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
+    for (auto at = first; at < last; ++at) source.links.push_back({listing.view(at).id, listing.view(at).awaits});
+    return options.command == Command::tree ? task_forest(source, style) : task_table(source, style);
+}
+
+}  // namespace
+
+Result<ExitCode> list_tasks(const Options& options)
+{
+    auto output = Output::open(options.output);
+    if (!output) return output.error();
+    const bool terminal = output->is_terminal();
+    const TextStyle style{wants_colours(terminal, options.no_color)};
+    const bool text = options.format != Format::ndjson;  // what one asks for and looks at: text in a pipe too
+    for (const auto pid : options.pids) {
+        auto read = Listing::read(pid);
+        if (!read) return read.error();
+        auto& listing = **read;
+        listing.keep(options.state);
+        std::size_t first = 0, last = listing.size();
+        if (options.task != 0) {
+            while (first < last && listing.view(first).id != options.task) ++first;
+            if (first == last)
+                return Error{ExitCode::no_such_target,
+                             fmt::format("process {} has no live task #{}", pid, options.task),
+                             fmt::format("loopwatch ps -p {} lists them", pid)};
+            last = first + 1;
+        }
+        if (text) {
+            auto lines = text_of(options, listing, first, last, style);
+            if (options.command != Command::where) lines += text_of(listing.end(), style);
+            if (auto written = output->write_lines(lines); !written) return written.error();
+            continue;
+        }
+        NdjsonSink sink(*output, JsonContext::of_this_machine());
+        for (auto at = first; at < last; ++at)
+            if (auto written = sink.write(listing.listed(at)); !written) return written.error();
+        if (auto written = sink.write(listing.end()); !written) return written.error();
+        if (auto written = sink.flush(); !written) return written.error();
+    }
+    return ExitCode::done;
+}
+
+}  // namespace loopwatch

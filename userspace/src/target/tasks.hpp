@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The live tasks of a loop, read from outside while it runs. The list changes meanwhile and memory is used again, so
+// each record is held against what led to it, and a step that leads astray is taken anew from the last record that
+// still stands.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <loopwatch/loop_state.h>
+
+#include "target/memory.hpp"
+
+namespace loopwatch {
+
+// Of a coroutine: addresses of struct lw_location in the target; suspended_at 0: before its first co_await.
+struct TaskFrame {
+    std::uint64_t created_at = 0, suspended_at = 0;
+};
+
+struct TaskView {
+    std::uint64_t id = 0, parent_id = 0, created_at = 0, awaits = 0, cancelled_by = 0;
+    std::uint32_t state = 0, cancel_requests = 0;
+    std::string name, cancel_reason;
+    std::vector<TaskFrame> frames;  // innermost first
+};
+
+struct TaskList {
+    std::vector<TaskView> tasks;  // youngest first
+    std::uint64_t retries = 0;    // steps that were taken anew
+    std::string broken;           // why it ends early; empty: it is whole
+};
+
+// Pages of a target, kept for a moment: tasks that were spawned one after the other lie side by side. A system call an
+// object took 1.1 s of 100,000 tasks, this 0.4.
+class PageCache {
+public:
+    explicit PageCache(const Memory& memory) : memory_(memory) {}
+    bool read(std::uint64_t address, void* to, std::size_t bytes);
+    std::string text(std::uint64_t address, std::size_t limit);
+    void forget();
+
+private:
+    static constexpr std::uint64_t page_bytes = 4096;
+    struct Page {
+        std::uint64_t address = 0;
+        char bytes[page_bytes];
+    };
+    const char* page(std::uint64_t address);
+
+    const Memory& memory_;
+    Page pages_[8] = {};
+    unsigned next_ = 0;  // to give way
+};
+
+class TaskReader {
+public:
+    static constexpr std::size_t max_tasks = 1u << 20, max_frames = 64;
+
+    explicit TaskReader(const Memory& memory) : memory_(memory), pages_(memory) {}
+    // `slot` is the address of the loop's.
+    TaskList list(std::uint64_t slot);
+
+private:
+    bool read_task(std::uint64_t address, std::uint64_t previous, lw_task& task);
+    TaskView view(const lw_task& task);
+
+    const Memory& memory_;
+    PageCache pages_;
+};
+
+}  // namespace loopwatch
