@@ -235,6 +235,7 @@ struct lw_call {
     __lw_u64 more_ns, more_longest_ns;
     char call[32];
     char text[104];
+    char target[104]; /* from the shim's ring: what `fd` was then, as readlink of /proc/self/fd tells; empty: unknown */
     struct lw_task_view task;
     struct lw_stack stack;
 };

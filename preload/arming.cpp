@@ -16,6 +16,7 @@
 #include "real_symbols.hpp"
 #include "ring.hpp"
 #include "standalone.hpp"
+#include "text.hpp"
 
 namespace loopwatch::preload {
 namespace {
@@ -95,6 +96,17 @@ lw_ring* make_private_ring()
     return made;
 }
 
+// So that the collector can say that it does not see all.
+void mark_unwatched(const char* directory)
+{
+    char path[256] = {};
+    Text text(path);
+    text.add(directory, sizeof path - sizeof "/" LW_RING_UNWATCHED);
+    text.add("/" LW_RING_UNWATCHED, sizeof "/" LW_RING_UNWATCHED);
+    const long file = raw_syscall(SYS_open, word(path), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (file >= 0) raw_syscall(SYS_close, static_cast<std::uint64_t>(file));
+}
+
 // LOOPWATCH_RUN, if it is for this process.
 bool join_run()
 {
@@ -104,7 +116,10 @@ bool join_run()
         !take_number(wish, block_threshold))
         return false;
     const auto own = static_cast<std::uint64_t>(raw_syscall(SYS_getpid));
-    if (pid != 0 && pid != own) return false;
+    if (pid != 0 && pid != own) {
+        mark_unwatched(wish);
+        return false;
+    }
     threshold_ns = threshold;
     block_threshold_ns = block_threshold;
     ring_owner = static_cast<long>(own);

@@ -18,6 +18,7 @@
 #define LW_RUN_VARIABLE "LOOPWATCH_RUN"
 
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
+#define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
 #define LW_RING_ABI 2u
 #define LW_LANES 32

@@ -13,6 +13,7 @@
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
 #include "standalone.hpp"
+#include "text.hpp"
 
 namespace loopwatch::preload {
 namespace {
@@ -136,6 +137,18 @@ void copy_stack(lw_stack& stack, unsigned char* to, std::uint32_t room, std::uin
     stack.truncated = top != 0 && base + stack.bytes < top ? 1 : 0;
 }
 
+// By the time that somebody reads of it, it may be closed.
+void name_descriptor(char (&to)[104], int fd)
+{
+    if (fd < 0) return;
+    char path[32] = {};
+    Text text(path);
+    text.add("/proc/self/fd/", sizeof path);
+    text.add(static_cast<std::uint64_t>(fd), 10);
+    const long bytes = raw_syscall(SYS_readlink, word(path), word(to), sizeof to);
+    if (bytes < 0 || bytes == sizeof to) to[0] = '\0';  // cut short it would be another file's
+}
+
 // A short call whose like was written in this dispatch, and is not the reader's yet: a sum. Of what does not fit the
 // table only the sum is told, with the last.
 bool add_to_its_like(lw_lane& lane, const void* caller, const char* call, std::uint64_t lasted_ns)
@@ -230,6 +243,7 @@ void leave_ring()
     record.fd = detail.fd;
     copy_text(record.call, sizeof record.call, call);
     std::memcpy(record.text, detail.text, sizeof record.text);
+    name_descriptor(record.target, detail.fd);
     view_task(record.task, slot.task);
     if (with_stack) {
         capture(record.stack.registers);

@@ -121,6 +121,22 @@ check_equal "stdout is the program's alone, its options are its own" "--threshol
     "$("${user[@]}" "$loopwatch" run --quiet -- echo --threshold -- x 2>/dev/null)"
 ran pipe -- sh -c 'yes | head -n 1'
 check_equal "a closed pipe ends what writes to it" "0 y" "$status $(grep -x y pipe.said)"
+check_status "a program's end is its own" 7 "${user[@]}" "$loopwatch" run --inside --format text -- sh -c 'exit 7'
+check "people are told how it ended" grep -q 'exited, status 7$' stderr
+cat >listens.py <<'PY'
+import signal, sys, time
+got = []
+for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGALRM, signal.SIGWINCH):
+    signal.signal(number, lambda number, _: got.append(number))
+print("ready", flush=True)
+while len(got) < 5:
+    time.sleep(0.01)
+PY
+start_background listens "${user[@]}" timeout -k 1 20 "$loopwatch" run --inside -o listens.report -- /usr/bin/python3 listens.py
+wait_output listens 10 '^ready' || fail "listens.py did not start"
+session=$(pgrep -P "$started" -x loopwatch)
+for name in USR1 USR2 QUIT ALRM WINCH; do kill -s "$name" "$session"; done
+check "signals that end nothing are handed on" ended_with "$started"
 refused() { # SENTENCE STATUS WORDS COMMAND…
     local sentence=$1 expected=$2 words=$3
     shift 3
@@ -134,6 +150,12 @@ refused "a static program is refused" 4 "statically linked" "$loopwatch" run -- 
 if is_root; then refused "a setuid one is" 4 "setuid" "$loopwatch" run -- "$(command -v su)"; fi
 refused "one that is not there is" 5 "no such program" "$loopwatch" run -- no_such_program
 refused "one that cannot be executed is" 5 "cannot be executed" "$loopwatch" run -- ./loop.py
+refused "a report that cannot be written is" 1 "/nowhere" "$loopwatch" run --report junit:/nowhere/report -- touch started
+check_not "before anything is started" test -e started
+refused "a threshold below the floor is" 2 "LOOPWATCH_FLOOR" "$loopwatch" run --threshold 50us -- true
+refused "a thread of what does not run yet is" 2 "yet to be started" "$loopwatch" run --tid 5 -- true
+refused "a file without a name is" 2 "is empty" "$loopwatch" run --suppressions "" -- true
+refused "a program's options without -- are" 2 "put -- before" "$loopwatch" run true --port 0
 refused "no program is" 2 "no program given" "$loopwatch" run
 refused "a pid is" 2 "it starts a program" "$loopwatch" run -p 1 -- true
 refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --inside --trace -- true
@@ -239,6 +261,32 @@ guest execs
 check_equal "an exec ends one process for the report, and begins another" "0 exec exited" \
     "$status $(records execs "' '.join(x['reason'] for x in of('target_end'))")"
 check "whose call is told" has_record execs "any(b['comm'] == 'sanitized' for b in of('blocking_call'))"
+ran wrapped -- env A=1 ./sanitized
+check "what became another program has its own names" has_record wrapped "any('callback' in n for b in of('blocking_call') for n in names(b['stack']))"
+ran children -- sh -c './sanitized; exit 4'
+check_equal "a program whose children block ends as it would" 4 "$status"
+check "that they are not watched is said" grep -q 'started other programs, which were not watched.*--follow-children' children.said
+ran followed --follow-children -- sh -c './sanitized; exit 4'
+check "with --follow-children they are" has_record followed "of('blocking_call') and r[-1]['type'] == 'session_end'"
+
+# What a descriptor was is known of the call, not of who comes later.
+cat >closes.c <<'C'
+#include <fcntl.h>
+#include <string.h>
+static void callback(int round)
+{
+    if (round != 20) return;
+    int ends[2];
+    char byte = 0;
+    pipe(ends);
+    if (fork() == 0) _exit((usleep(100000), (int)write(ends[1], "x", 1) - 1));
+    if (read(ends[0], &byte, 1) == 1) close(ends[0]);
+    wait(NULL);
+}
+int main(void) { run_loop(40, callback); return 0; }
+C
+guest closes
+check_equal "a pipe that is closed by then is a pipe" "0 pipe" "$status $(records closes "' '.join(b['kind'] for b in of('blocking_call') if b['call'] == 'read')")"
 
 # The child's handlers of fork do not run, and what it has inherited is its parent's.
 cat >forks.c <<'C'

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <ranges>
 
 #include "analysis/function_name.hpp"
@@ -159,8 +161,13 @@ bool is_a_date(std::string_view text)
     if (text.size() != 10 || text[4] != '-' || text[7] != '-') return false;
     for (const std::size_t i : {0, 1, 2, 3, 5, 6, 8, 9})
         if (text[i] < '0' || text[i] > '9') return false;
-    const auto month = text.substr(5, 2), day = text.substr(8, 2);
-    return month >= "01" && month <= "12" && day >= "01" && day <= "31";
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        unsigned value = 0;
+        std::from_chars(text.data() + at, text.data() + at + digits, value);
+        return value;
+    };
+    const std::chrono::year year(static_cast<int>(number(0, 4)));
+    return (year / static_cast<int>(number(5, 2)) / static_cast<int>(number(8, 2))).ok();
 }
 
 class Parser {

@@ -67,6 +67,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
             if (event) {
                 terminate(std::get<CallEvent>(*event).head.call);
                 terminate(std::get<CallEvent>(*event).head.text);
+                terminate(std::get<CallEvent>(*event).head.target);
             }
             return event;
         }

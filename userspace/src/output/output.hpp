@@ -25,6 +25,9 @@ public:
     // short, a regular file is cut back. Waits for a slow reader. Fails with ExitCode::failed.
     Result<void> write_lines(std::string_view lines);
 
+    // At the end of a report: one in which nothing was said replaces the last one too.
+    Result<void> settle() { return write_lines(""); }
+
     bool is_terminal() const;
 
 private:

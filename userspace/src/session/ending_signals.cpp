@@ -23,7 +23,19 @@ sigset_t block_ending_signals()
 
 Result<EndingSignals> EndingSignals::open()
 {
-    const auto set = block_ending_signals();
+    return of(block_ending_signals());
+}
+
+Result<EndingSignals> EndingSignals::open_all()
+{
+    auto set = block_ending_signals();
+    for (const int signal : {SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGCONT}) sigaddset(&set, signal);
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return of(set);
+}
+
+Result<EndingSignals> EndingSignals::of(const sigset_t& set)
+{
     EndingSignals signals;
     signals.signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals.signals_) return errno_error(ExitCode::failed, "signalfd");
@@ -36,7 +48,8 @@ std::optional<EndingSignals::Signal> EndingSignals::take()
     if (::read(signals_.raw(), &signal, sizeof signal) != sizeof signal) return std::nullopt;
     const int number = static_cast<int>(signal.ssi_signo);
     const char* const reason = number == SIGINT ? "interrupted" : number == SIGHUP ? "hangup" : "terminated";
-    return Signal{number, reason, signal.ssi_code == SI_KERNEL};
+    const bool ends = number == SIGINT || number == SIGHUP || number == SIGTERM;
+    return Signal{number, reason, ends, signal.ssi_code == SI_KERNEL};
 }
 
 }  // namespace loopwatch

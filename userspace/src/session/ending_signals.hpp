@@ -20,16 +20,20 @@ class EndingSignals {
 public:
     EndingSignals() = default;
     static Result<EndingSignals> open();
+    // Also those that end nothing of ours, for who hands all of them on.
+    static Result<EndingSignals> open_all();
     int descriptor() const noexcept { return signals_.raw(); }
     struct Signal {
         int number = 0;
         std::string reason;          // "interrupted", "terminated", "hangup"
+        bool ends = true;            // one that asks us to end
         bool from_terminal = false;  // so that the whole foreground group has had it
     };
     // If one has come.
     std::optional<Signal> take();
 
 private:
+    static Result<EndingSignals> of(const sigset_t& set);
     Fd signals_;
 };
 

@@ -47,6 +47,18 @@ Result<void> write_file(const std::string& path, const std::string& text)
     return output->write_lines(text);
 }
 
+// Nothing of it is changed. Empty: none is wanted, or stdout.
+Result<void> may_write(const std::string& path)
+{
+    if (path.empty()) return {};
+    struct stat info = {};
+    const bool is_new = ::stat(path.c_str(), &info) != 0;
+    auto output = Output::open(path);
+    if (!output) return output.error();
+    if (is_new) ::unlink(path.c_str());
+    return {};
+}
+
 std::string today()
 {
     const auto now = std::time(nullptr);
@@ -94,6 +106,10 @@ Result<Gate> open_gate(const GateOptions& options)
             return Error{ExitCode::usage, fmt::format("{}:{}", options.baseline, what),
                          "--write-baseline FILE writes one"};
     }
+    // Not only after hours of tests.
+    for (const auto& wish : options.reports)
+        if (auto usable = may_write(wish.file); !usable) return usable.error();
+    if (auto usable = may_write(options.write_baseline); !usable) return usable.error();
     return gate;
 }
 

@@ -50,7 +50,7 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
 {
     // What can be wrong with a rule file, before anything is started.
     if (auto gate = open_gate(options.gate); !gate) return gate.error();
-    auto signals = EndingSignals::open();
+    auto signals = EndingSignals::open_all();
     if (!signals) return signals.error();
     auto program = find_program(command.front());
     if (!program) return program.error();
@@ -67,6 +67,7 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     };
     if (const auto status = launch->status()) return unseen(*status);
     options.pids = {launch->pid()};
+    options.hand_on = [&](int number) { launch->signal(number); };
     options.follow_exec = true;  // "env", "sh -c exec"
     auto session = Session::open(std::move(options), sink);
     if (!session) {

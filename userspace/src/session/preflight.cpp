@@ -39,7 +39,8 @@ Check check_privileges()
     if (!has(CAP_SYS_PTRACE)) lacking += fmt::format("{}CAP_SYS_PTRACE", lacking.empty() ? "" : ", ");
     if (lacking.empty())
         return {"privileges", Verdict::ok, admin ? "CAP_SYS_ADMIN" : "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", ""};
-    return {"privileges", Verdict::missing, "no " + lacking, "run as root: sudo loopwatch …"};
+    return {"privileges", Verdict::missing, "no " + lacking,
+            "run as root: sudo loopwatch …, or start the program with loopwatch run, as any user"};
 }
 
 Check check_kernel()

@@ -114,7 +114,9 @@ void Session::wait()
 
     if (waits[1].revents) worker_->poll();
     if (waits[2].revents) {
-        if ((ended_by_ = signals_.take())) end_reason_ = ended_by_->reason;
+        const auto signal = signals_.take();
+        if (signal && !signal->ends) options_.hand_on(signal->number);
+        if (signal && signal->ends) end_reason_ = (ended_by_ = signal)->reason;
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;

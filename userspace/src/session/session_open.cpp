@@ -22,7 +22,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     auto gate = open_gate(wish.gate);
     if (!gate) return gate.error();
     session->gate_ = std::move(*gate);
-    auto signals = EndingSignals::open();
+    auto signals = wish.hand_on ? EndingSignals::open_all() : EndingSignals::open();
     if (!signals) return signals.error();
     session->signals_ = std::move(*signals);
     for (const pid_t pid : wish.pids)

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,8 +30,9 @@ struct SessionOptions {
     std::uint64_t interval_ns = 1'000'000'000;
     bool trace = false;
     bool coroutines = false;
-    bool follow_children = false;  // those that live by now too
-    bool follow_exec = false;      // a target that becomes another program goes on being one
+    bool follow_children = false;      // those that live by now too
+    std::function<void(int)> hand_on;  // signals that end nothing; empty: they are left alone
+    bool follow_exec = false;          // a target that becomes another program goes on being one
     bool kernel_stacks = false;
     double max_overhead_percent = 2;
     std::uint32_t max_loops = 64;

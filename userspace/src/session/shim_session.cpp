@@ -61,7 +61,7 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     if (auto why = why_no_shim(*program); !why.empty())
         return Error{ExitCode::not_permitted, fmt::format("{} cannot be watched from inside: {}", *program, why),
                      "start it, and watch it from outside: sudo loopwatch -p PID"};
-    auto signals = EndingSignals::open();
+    auto signals = EndingSignals::open_all();
     if (!signals) return signals.error();
     session->signals_ = std::move(*signals);
     auto worker = SymbolWorker::start();
@@ -153,6 +153,7 @@ void ShimSession::on_signal()
     const auto signal = signals_.take();
     if (!signal) return;
     if (!signal->from_terminal) launched_->signal(signal->number);
+    if (!signal->ends) return;
     over_ = std::exchange(asked_to_end_, true);  // the second one: at once
     end_reason_ = std::move(signal->reason);
 }
@@ -175,6 +176,7 @@ void ShimSession::meet_newcomers()
 
 void ShimSession::meet(const std::string& path)
 {
+    if (path.ends_with("/" LW_RING_UNWATCHED)) children_unwatched_ = true;
     if (path.ends_with(LW_RING_DRAFT)) return;
     auto ring = ShimRing::open(path);
     ::unlink(path.c_str());
@@ -186,6 +188,8 @@ void ShimSession::meet(const std::string& path)
         ++missed_;
         return;
     }
+    // Before its successor: what is known of a process by its pid ends with it.
+    if (targets_.contains(ring->pid())) end_target(ring->pid(), "exec");
     auto target = ShimTarget::open(std::move(*ring), *worker_);
     if (!target) {
         ++missed_;
@@ -193,7 +197,6 @@ void ShimSession::meet(const std::string& path)
         return;  // else it lived for less than a moment
     }
     const auto pid = (*target)->pid();
-    if (targets_.contains(pid)) end_target(pid, "exec");
     met_ |= pid == static_cast<std::uint32_t>(launched_->pid());
     reporter_.publish(target_start(**target));
     targets_[pid] = std::move(*target);
@@ -346,7 +349,7 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
     }
     const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
     TargetEnd end{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt};
-    if (is_program) end.exit_status = launched_->status();
+    if (is_program) end.exit_status = launched_->wait_status();
     reporter_.publish(end);
     ended_ += target.counts();
     for (const auto& loop : target.known_loops()) seen_.erase(loop.tid);
@@ -361,6 +364,8 @@ void ShimSession::finish()
     if (!met_)
         print_warning(fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
                                   launched_->pid()));
+    if (children_unwatched_)
+        print_warning("it started other programs, which were not watched (hint: --follow-children)");
     SessionEnd end;
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;

@@ -75,6 +75,7 @@ private:
     std::optional<Launch> launched_;
     std::map<std::uint32_t, std::unique_ptr<ShimTarget>> targets_;
     bool met_ = false;  // the program itself
+    bool children_unwatched_ = false;
 
     KernelSymbols kernel_symbols_;
     Strangers strangers_;

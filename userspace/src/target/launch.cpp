@@ -160,8 +160,8 @@ Result<Launch> Launch::start(const std::string& program, const std::vector<std::
     if (launch.pid_ < 0) return errno_error(ExitCode::failed, "fork");
     if (launch.pid_ == 0) {
         put_first("LD_PRELOAD", shim);
-        // gcc's AddressSanitizer ends a program in which another library comes before it, for fear of being called late;
-        // the shim calls on to it.
+        // gcc's AddressSanitizer ends a program in which another library comes before it, for fear of being called
+        // late; the shim calls on to it.
         put_first("ASAN_OPTIONS", "verify_asan_link_order=0");
         for (const auto& [name, value] : environment(::getpid())) ::setenv(name.c_str(), value.c_str(), 1);
         become(program, arguments, failure.raw());
@@ -185,8 +185,10 @@ void Launch::signal(int number) const
 std::optional<int> Launch::status()
 {
     int raw = 0;
-    if (!status_ && ::waitpid(pid_, &raw, WNOHANG) == pid_)
+    if (!status_ && ::waitpid(pid_, &raw, WNOHANG) == pid_) {
+        raw_ = raw;
         status_ = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+    }
     return status_;
 }
 

@@ -41,11 +41,13 @@ public:
     void signal(int number) const;
     // As a shell tells it: its exit status, or 128 + the signal that ended it; empty: it runs.
     std::optional<int> status();
+    // As wait(2) tells it.
+    std::optional<int> wait_status() const noexcept { return raw_; }
 
 private:
     pid_t pid_ = -1;
     Fd pidfd_;
-    std::optional<int> status_;
+    std::optional<int> status_, raw_;
 };
 
 }  // namespace loopwatch
