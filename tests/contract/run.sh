@@ -5,7 +5,7 @@
 # would without, the gate fails what it should and nothing else, and a program that lies in its ring harms nobody.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
-need_command curl python3 setpriv gcc
+need_command curl python3 setpriv gcc g++
 shim=$build/lib/libloopwatch_preload.so
 need_program "$loopwatch" "$shim" "$build/bin/order_server" "$fixtures/any_loop"
 nobody=65534
@@ -66,6 +66,37 @@ for line in open(sys.argv[1], encoding="utf-8"):
     jsonschema.validate(json.loads(line), schema)
 PY
 check_equal "no ring stays behind" "" "$(find /dev/shm /tmp -maxdepth 1 -name 'loopwatch-??????' -user $nobody 2>/dev/null)"
+
+# However the runtime is linked, it finds the shim, and the shim it.
+cat >serve.cpp <<'CPP'
+#include <unistd.h>
+
+#include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/spawn.hpp>
+static loopwatch::Task<> save()
+{
+    usleep(150000);
+    co_return;
+}
+int serve()
+{
+    loopwatch::Loop loop("main");
+    loopwatch::spawn(loop, save(), "save");
+    loop.run();
+    return 0;
+}
+CPP
+printf 'int serve();\nint main() { return serve(); }\n' >main.cpp
+runtime=("$build/lib/libloopwatch_rt.a" -pthread -ldl)
+g++ -std=c++20 -g -O1 -fPIC -DASIO_STANDALONE -I "$root/runtime_probes/include" -c serve.cpp -o serve.o || fail "serve.cpp does not compile"
+g++ -pie main.cpp serve.o "${runtime[@]}" -o linked_pie
+g++ -no-pie main.cpp serve.o "${runtime[@]}" -o linked_no_pie
+g++ -shared serve.o "${runtime[@]}" -o libserve.so && g++ main.cpp ./libserve.so -o linked_shared
+for way in pie no_pie shared; do
+    ran linked -- "./linked_$way"
+    check_equal "linked as $way: the task is known that slept" "0 save usleep" \
+        "$status $(records linked "' '.join(s['task']['name'] + ' ' + s['sources'][0]['call'] for s in of('slow_callback'))")"
+done
 
 # --- programs without probes ---
 cat >loop.py <<'PY'
