@@ -4,10 +4,13 @@
 #pragma once
 
 #include <loopwatch/rt/cancelled.hpp>        // Cancelled
+#include <loopwatch/rt/event.hpp>            // Event
 #include <loopwatch/rt/loop.hpp>             // Loop
 #include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor
 #include <loopwatch/rt/sleep.hpp>            // sleep_for, sleep_until
 #include <loopwatch/rt/spawn.hpp>            // spawn, JoinHandle, SpawnOptions
 #include <loopwatch/rt/task.hpp>             // Task<T>
+#include <loopwatch/rt/task_group.hpp>       // TaskGroup
 #include <loopwatch/rt/use_task.hpp>         // use_task, use_task_nothrow
+#include <loopwatch/rt/with_timeout.hpp>     // with_timeout, TimedOut
 #include <loopwatch/rt/yield.hpp>            // yield
