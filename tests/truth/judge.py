@@ -179,7 +179,7 @@ def wrong_in(stall, report, calls, symbols, unknown_wakers, tier, coroutine, unp
     starved = expected["kind"] == "cpu" and ran < lasted // 2
     in_stack = (starved and not cause["stack"]) or any(stall["function"] in symbols.function(frame) for frame in cause["stack"])
     want(in_stack, f"{stall['function']} is not in the stack {[f.get('function') or f.get('offset') for f in cause['stack']]}")
-    if not symbols.directory and not expected.get("foreign"):
+    if cause["stack"] and not symbols.directory and not expected.get("foreign"):
         frames = [f for f in cause["stack"] if stall["function"] in (f.get("function") or "")]
         want(any(f.get("file", "").endswith(".cpp") and f.get("line", 0) > 0 for f in frames), "no file and line")
         want(stall["function"] in report["verdict"] or starved or not expected.get("first", True), f"verdict does not name {stall['function']}: {report['verdict']}")
