@@ -91,10 +91,13 @@ TEST_CASE("a task that waits for an event may be destroyed")
     {
         Loop loop("main");
         spawn(loop, wait_for(event, "waiter", log), "waiter");
-        spawn(loop, [](Loop& on) -> Task<> {
-            co_await sleep_for(1ms);
-            on.stop();
-        }(loop), "stopper");
+        spawn(
+            loop,
+            [](Loop& on) -> Task<> {
+                co_await sleep_for(1ms);
+                on.stop();
+            }(loop),
+            "stopper");
         loop.run();
     }
     event.set();
@@ -137,16 +140,19 @@ TEST_CASE("cancelling who waits for a group cancels the group, and it is waited 
 {
     Log log;
     run([&log](Loop& loop) -> Task<> {
-        auto waiter = spawn(loop, [](Loop& on, Log& to) -> Task<> {
-            TaskGroup group(on);
-            group.spawn(sleep_then_log(1h, "child", to), "child");
-            try {
-                co_await group.join();
-            } catch (const Cancelled& request) {
-                to.push_back("join cancelled: " + request.reason());
-                throw;
-            }
-        }(loop, log), "waiter");
+        auto waiter = spawn(
+            loop,
+            [](Loop& on, Log& to) -> Task<> {
+                TaskGroup group(on);
+                group.spawn(sleep_then_log(1h, "child", to), "child");
+                try {
+                    co_await group.join();
+                } catch (const Cancelled& request) {
+                    to.push_back("join cancelled: " + request.reason());
+                    throw;
+                }
+            }(loop, log),
+            "waiter");
         co_await sleep_for(1ms);
         waiter.cancel("shutdown");
         CHECK_THROWS_AS(co_await waiter, Cancelled);
