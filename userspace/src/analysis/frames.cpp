@@ -7,6 +7,7 @@
 
 #include "analysis/calls.hpp"
 #include "analysis/function_name.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 namespace {
@@ -30,12 +31,6 @@ template <std::size_t N>
 bool starts_with_any(std::string_view text, const std::string_view (&prefixes)[N])
 {
     return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return text.starts_with(prefix); });
-}
-
-std::string_view base_name(std::string_view path)
-{
-    const auto slash = path.rfind('/');
-    return slash == path.npos ? path : path.substr(slash + 1);
 }
 
 // A function of the name service or of child processes. A user's own function may be called `wait` too, but has a

@@ -14,11 +14,6 @@ namespace loopwatch {
 
 namespace {
 
-std::string_view base_name(std::string_view path)
-{
-    return path.substr(path.rfind('/') + 1);
-}
-
 std::string named(const TaskInfo& task)
 {
     return escape_terminal(task.name.empty() ? "task" : task.name) + "#" + task.id;

@@ -16,6 +16,7 @@
 #include "target/perf_map_file.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 
@@ -24,11 +25,6 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
-
-std::string base_name(const std::string& path)
-{
-    return path.substr(path.rfind('/') + 1);
-}
 
 // How probe.hpp's thunks take their arguments; the BPF side reads these registers and no others.
 std::string calling_convention(unsigned arguments)

@@ -63,15 +63,16 @@ Location frame_info(std::uint64_t created, std::uint64_t suspended, Loops& loops
 
 TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
 {
-    TaskInfo task;
-    task.id = std::to_string(view.id);
-    task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
-    task.name = view.name;
-    task.state = task_state_name(view.state);
-    task.created_at = location_info(view.created_at, loops);
-    task.resumed_at = location_info(resume, loops);
+    TaskView seen;
+    seen.id = view.id;
+    seen.parent_id = view.parent_id;
+    seen.created_at = view.created_at;
+    seen.state = view.state;
+    seen.name = view.name;
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)
-        task.await_chain.push_back(frame_info(view.chain_created[i], view.chain_suspended[i], loops));
+        seen.frames.push_back({view.chain_created[i], view.chain_suspended[i]});
+    auto task = task_info(seen, loops);
+    task.resumed_at = location_info(resume, loops);
     return task;
 }
 

@@ -21,4 +21,10 @@ std::string escape_terminal(std::string_view text);
 // harmlessly.
 std::string escape_json(std::string_view json);
 
+// What stands behind the last slash of a path; all of it, if it has none.
+inline std::string_view base_name(std::string_view path)
+{
+    return path.substr(path.rfind('/') + 1);
+}
+
 }  // namespace loopwatch
