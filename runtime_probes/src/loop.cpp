@@ -1,67 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <loopwatch/rt/loop.hpp>
 
-#include <charconv>
-#include <cstdlib>
 #include <stdexcept>
-#include <string_view>
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/registry.hpp>
+#include <loopwatch/slot.hpp>
 
 namespace loopwatch {
-
-namespace {
-
-constexpr lw_u64 default_floor_ns = 100'000;
-std::atomic<lw_u64> last_loop_id{0};  // ids given out in this process
-
-// "50us", "1.5ms" → nanoseconds; 0 if it is not a duration.
-lw_u64 parse_duration(std::string_view text) noexcept
-{
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-    const double scale = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : unit == "s" ? 1e9 : 0;
-    const double ns = value * scale;
-    return error == std::errc() && ns >= 1 && ns < 1e18 ? static_cast<lw_u64>(ns) : 0;
-}
-
-lw_u64 configured_floor() noexcept
-{
-    const char* const text = std::getenv("LOOPWATCH_FLOOR");
-    const lw_u64 floor = text == nullptr ? 0 : parse_duration(text);
-    return floor == 0 ? default_floor_ns : floor;
-}
-
-void tell_shim(const lw_loop_slot* slot) noexcept
-{
-    if (void* const symbol = dlsym(RTLD_DEFAULT, LW_REGISTER_SYMBOL))
-        reinterpret_cast<lw_shim_register_fn*>(symbol)(slot);
-}
-
-const lw_listener* find_listener() noexcept
-{
-    void* const symbol = dlsym(RTLD_DEFAULT, LW_LISTENER_SYMBOL);
-    const auto* const found = symbol != nullptr ? reinterpret_cast<lw_shim_listener_fn*>(symbol)() : nullptr;
-    return found != nullptr && found->abi == LW_ABI && found->size >= sizeof *found ? found : nullptr;
-}
-
-}  // namespace
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
 Loop::Loop(std::string name) : name_(std::move(name))
 {
-    slot_.magic = LW_SLOT_MAGIC;
-    slot_.abi = LW_ABI;
-    slot_.size = sizeof slot_;
-    slot_.name = name_.c_str();
-    slot_.loop_id = last_loop_id.fetch_add(1, std::memory_order_relaxed) + 1;
-    set_floor(std::chrono::nanoseconds(configured_floor()));
+    identify(slot_, name_.c_str());
+    mark_noteworthy();
 }
 
 Loop::~Loop()

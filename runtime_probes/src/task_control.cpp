@@ -11,12 +11,11 @@
 #include <loopwatch/rt/cancelled.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/registry.hpp>
+#include <loopwatch/slot.hpp>
 
 namespace loopwatch::detail {
 
 namespace {
-
-std::atomic<lw_u64> last_task_id{0};  // ids given out in this process
 
 lw_u64 running_task_id() noexcept
 {
@@ -59,7 +58,7 @@ TaskControl::TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_fram
     handle = root;
     task = &record_;
     record_.owner = this;
-    record_.id = last_task_id.fetch_add(1, std::memory_order_relaxed) + 1;
+    record_.id = next_task_id();
     record_.parent_id = running_task_id();
     record_.name = name_.c_str();
     record_.created_at = location_of(where);

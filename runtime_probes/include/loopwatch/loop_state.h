@@ -29,6 +29,7 @@ extern "C" {
 #define LW_ABI 1u
 #define LW_SLOT_MAGIC 0x31746f6c73776cull /* "lwslot1", little endian */
 #define LW_HISTOGRAM_BUCKETS 160
+#define LW_STACK_DEPTH 31
 
 enum lw_clock { LW_CLOCK_MONOTONIC = 0, LW_CLOCK_TSC = 1 };
 
@@ -57,12 +58,46 @@ struct lw_location {
     lw_u32 column;
 };
 
+#ifndef __bpf__
+/* The line it stands in. */
+#define LW_HERE                                                                      \
+    __extension__({                                                                  \
+        static const struct lw_location lw_here = {__FILE__, __func__, __LINE__, 0}; \
+        &lw_here;                                                                    \
+    })
+#endif
+
 /* One activation of a coroutine; lives in its promise. The chain leaf → awaiter → … ends at the task's own coroutine.
  */
 struct lw_frame {
     LW_PTR(const struct lw_frame) awaiter;         /* who co_awaits this coroutine; 0 for the task's own */
     LW_PTR(const struct lw_location) created_at;   /* the coroutine's function */
     LW_PTR(const struct lw_location) suspended_at; /* its last co_await; 0 before the first */
+};
+
+enum lw_awaited_kind {
+    LW_AWAITED_OTHER = 0,
+    LW_AWAITED_TIMER = 1,    /* value: when it is due, CLOCK_MONOTONIC ns */
+    LW_AWAITED_IO = 2,       /* an operation on `fd`; name: which one */
+    LW_AWAITED_EVENT = 3,    /* until it is set */
+    LW_AWAITED_MUTEX = 4,    /* value: id of the task that holds it */
+    LW_AWAITED_CHANNEL = 5,  /* value: how many values stand in it: none, or as many as it takes */
+    LW_AWAITED_EXECUTOR = 6, /* a function that runs on a thread of a pool */
+};
+
+/* What a suspended task waits for, other than a task. Lives in the awaiter or in what it waits for: valid while the
+ * task's state is LW_TASK_SUSPENDED. */
+struct lw_awaited {
+    lw_u32 kind;             /* enum lw_awaited_kind */
+    lw_s32 fd;               /* -1: none, or not known */
+    lw_u64 value;            /* see the kind */
+    LW_PTR(const char) name; /* NUL-terminated, 0: it has none */
+};
+
+/* Return addresses, innermost first. */
+struct lw_backtrace {
+    lw_u64 count;
+    lw_u64 address[LW_STACK_DEPTH];
 };
 
 /* One task, what asyncio calls Task: spawned on a loop, pinned to it. */
@@ -79,7 +114,13 @@ struct lw_task {
     lw_u64 awaited_task; /* id of the task it joins, 0: none */
     LW_PTR(struct lw_task) next;
     LW_PTR(struct lw_task) prev;
-    lw_u64 reserved[5];
+    lw_u64 created_ns;                               /* CLOCK_MONOTONIC_COARSE; 0: not known */
+    lw_u64 resumes;                                  /* dispatches so far */
+    lw_u64 busy_ticks;                               /* in them; kept only while somebody is attached */
+    LW_PTR(const struct lw_awaited) awaited;         /* while it is suspended; 0: a task, or not known */
+    LW_PTR(const char) labels;                       /* a line "key=value" each, NUL-terminated; 0: none */
+    LW_PTR(const struct lw_backtrace) created_stack; /* who spawned it, in debug mode; 0 else */
+    lw_u64 reserved[1];
 };
 
 /* One loop. `seq` is odd while a dispatch runs; dispatch number n has seq 2n-1. Times are ticks of `clock`. */
@@ -213,7 +254,8 @@ static inline lw_u32 lw_bucket_of(lw_u64 value)
 
 LW_ASSERT(sizeof(struct lw_location) == 24, "layout of lw_location");
 LW_ASSERT(sizeof(struct lw_frame) == 24, "layout of lw_frame");
-LW_ASSERT(sizeof(struct lw_task) == 128, "layout of lw_task");
+LW_ASSERT(sizeof(struct lw_awaited) == 24, "layout of lw_awaited");
+LW_ASSERT(sizeof(struct lw_task) == 144, "layout of lw_task");
 LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, magic) == 64, "cache line 0 of lw_loop_slot");
 LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, iterations) == 128, "cache line 1 of lw_loop_slot");
 LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, impact_seq) == 192, "cache line 2 of lw_loop_slot");
