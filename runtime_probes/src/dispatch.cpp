@@ -143,7 +143,10 @@ void Loop::drain(lw_u64 now)
     lw_task* const task = node.task;
     if constexpr (detail::published) {
         slot_.task = task;
-        if (task != nullptr) task->state = LW_TASK_RUNNING;
+        if (task != nullptr) {
+            task->state = LW_TASK_RUNNING;
+            ++task->resumes;
+        }
         publish_order();
         slot_.seq = seq + 1;
         publish_order();
@@ -181,7 +184,7 @@ void Loop::call(detail::PostedCallback& callback)
     lw_u64 seq = slot_.seq, busy = slot_.busy_ticks;
     if (now == 0) now = LoopClock::ticks(tsc);
     for (; node != nullptr; node = --left != 0 ? ready_.pop() : nullptr, seq += 2) {
-        const lw_task* const task = node->task;
+        lw_task* const task = node->task;
         const lw_location* const resume = task != nullptr ? task->leaf->suspended_at : nullptr;
         const lw_u32 queued = slot_.queued;
         if (task != nullptr && node->due_ns != 0) [[unlikely]]
@@ -200,6 +203,7 @@ void Loop::call(detail::PostedCallback& callback)
             trace_end(task);
         const lw_u64 lasted = end - now;
         slot_.busy_ticks = busy += lasted;
+        if (task != nullptr) task->busy_ticks += lasted;
         ++slot_.dispatch_histogram[lw_bucket_of(lasted)];
         now = lasted <= noteworthy_ticks_ ? end : note({task, resume, now, end, queued});
     }

@@ -13,8 +13,7 @@ void SleepAwaiter::arm()
 
 void SleepAwaiter::expired() noexcept
 {
-    // libstdc++'s steady_clock is CLOCK_MONOTONIC.
-    if (!interrupted_) task_->due_ns = static_cast<lw_u64>(until_.time_since_epoch().count());
+    if (!interrupted_) task_->due_ns = awaited_.value;
     task_->wake();
 }
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <loopwatch/rt/detail/task_control.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <system_error>
 #include <typeinfo>
 #include <utility>
 
 #include <cxxabi.h>
+#include <time.h>
 
 #include <loopwatch/rt/cancelled.hpp>
+#include <loopwatch/rt/label.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/slot.hpp>
@@ -21,6 +24,14 @@ lw_u64 running_task_id() noexcept
 {
     const Loop* const loop = Loop::current();
     return loop == nullptr ? 0 : loop->running_task();
+}
+
+// Four milliseconds are close enough for an age, and half as dear as a good clock.
+lw_u64 coarse_now_ns() noexcept
+{
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<lw_u64>(now.tv_sec) * 1'000'000'000u + static_cast<lw_u64>(now.tv_nsec);
 }
 
 // A cancellation asked for by another thread.
@@ -63,6 +74,13 @@ TaskControl::TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_fram
     record_.name = name_.c_str();
     record_.created_at = location_of(where);
     record_.leaf = &frame;
+    if constexpr (published) {
+        record_.created_ns = coarse_now_ns();
+        if (const TaskControl* const parent = running_task(); parent != nullptr && parent->labels_ != nullptr) {
+            labels_ = parent->labels_;
+            record_.labels = labels_->c_str();
+        }
+    }
     if (traced()) probe::task_create(record_.id, record_.parent_id, record_.name, record_.created_at);
 }
 
@@ -130,15 +148,57 @@ void TaskControl::add_joiner(TaskControl& joiner)
 {
     if (joiner.loop_ != loop_) throw std::logic_error("loopwatch: a task can be joined on its own loop only");
     if (joiner_ != nullptr) throw std::logic_error("loopwatch: another task waits for this one already");
-    lw_u64 length = 1;
-    for (const TaskControl* next = this; next != nullptr; next = next->awaiting_, ++length) {
-        if (next != &joiner) continue;
-        if (watched()) probe::deadlock(joiner.id(), id(), length);
-        throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur));
-    }
+    refuse_cycle(joiner);
     joiner_ = &joiner;
     joiner.awaiting_ = this;
     joiner.record_.awaited_task = id();
+}
+
+void TaskControl::refuse_cycle(const TaskControl& waiter) const
+{
+    lw_u64 length = 1;
+    for (const TaskControl* next = this; next != nullptr; ++length) {
+        if (next == &waiter) {
+            if (watched()) probe::deadlock(waiter.id(), id(), length);
+            throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur));
+        }
+        next = next->holder_ != nullptr ? *next->holder_ : next->awaiting_;
+    }
+}
+
+void TaskControl::verify_thread(const Loop& loop, const char* operation) noexcept
+{
+    if (Loop::current() == &loop || forked) return;
+    if (loop.slot().tid == 0) return;  // nobody runs it: nobody is disturbed
+    probe::thread_violation(loop.id(), operation, loop.slot().tid);
+}
+
+TaskControl* running_task() noexcept
+{
+    const Loop* const loop = Loop::current();
+    if (loop == nullptr || loop->running_task() == 0) return nullptr;
+    return static_cast<const TaskRecord*>(loop->slot().task)->owner;
+}
+
+void TaskControl::set_label(std::string_view key, std::string_view value)
+{
+    std::string line(key);
+    std::replace(line.begin(), line.end(), '=', '-');
+    line.append("=").append(value);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    const std::string_view new_key = std::string_view(line).substr(0, key.size() + 1);
+    std::string all;
+    std::string_view rest = labels_ == nullptr ? std::string_view() : *labels_;
+    while (!rest.empty()) {
+        const std::size_t end = std::min(rest.find('\n'), rest.size() - 1) + 1;
+        if (!rest.starts_with(new_key)) all.append(rest.substr(0, end));
+        rest.remove_prefix(end);
+    }
+    all.append(line).append("\n");
+    // The record leads to the new ones before the old ones go.
+    auto changed = std::make_shared<const std::string>(std::move(all));
+    record_.labels = changed->c_str();
+    labels_.swap(changed);
 }
 
 void TaskControl::drop_joiner() noexcept
@@ -215,3 +275,8 @@ void TaskControl::report_unretrieved() noexcept
 }
 
 }  // namespace loopwatch::detail
+
+void loopwatch::label(std::string_view key, std::string_view value)
+{
+    if (detail::TaskControl* const task = detail::running_task()) task->set_label(key, value);
+}

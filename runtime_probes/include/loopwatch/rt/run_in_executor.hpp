@@ -83,7 +83,8 @@ public:
         task_ = &handle.promise().task();
         job_ = std::make_shared<Job<F>>(std::move(function_), *task_);
         asio::post(pool_, [job = job_]() mutable { Job<F>::run(std::move(job)); });
-        task_->suspend(handle, *this);
+        static constexpr lw_awaited executor{LW_AWAITED_EXECUTOR, -1, 0, nullptr};
+        task_->suspend(handle, *this, &executor);
     }
     std::invoke_result_t<F&> await_resume()
     {

@@ -18,7 +18,12 @@ namespace detail {
 class [[nodiscard]] SleepAwaiter final : public Suspension {
 public:
     using loop_awaitable = void;
-    explicit SleepAwaiter(std::chrono::steady_clock::time_point until) noexcept : until_(until) {}
+    explicit SleepAwaiter(std::chrono::steady_clock::time_point until) noexcept
+        : until_(until),
+          // libstdc++'s steady_clock is CLOCK_MONOTONIC.
+          awaited_{LW_AWAITED_TIMER, -1, static_cast<lw_u64>(until.time_since_epoch().count()), nullptr}
+    {
+    }
     SleepAwaiter(const SleepAwaiter&) = delete;
     SleepAwaiter& operator=(const SleepAwaiter&) = delete;
 
@@ -28,7 +33,7 @@ public:
     {
         task_ = &handle.promise().task();
         arm();
-        task_->suspend(handle, *this);
+        task_->suspend(handle, *this, &awaited_);
     }
     void await_resume()
     {
@@ -42,6 +47,7 @@ private:
     void interrupt() noexcept override;
 
     const std::chrono::steady_clock::time_point until_;
+    const lw_awaited awaited_;
     TaskControl* task_ = nullptr;
     std::optional<asio::steady_timer> timer_;
     bool interrupted_ = false;

@@ -56,7 +56,7 @@ public:
     {
         task_ = &handle.promise().task();
         target_.add_joiner(*task_);
-        task_->suspend(handle, *this);
+        task_->suspend(handle, *this, nullptr);
     }
     T await_resume()
     {

@@ -40,9 +40,9 @@ public:
     explicit AwaitInPlace(A& awaiter) noexcept : awaiter_(awaiter) {}
     bool await_ready() const { return awaiter_.await_ready(); }
     template <class P>
-    void await_suspend(std::coroutine_handle<P> handle) const
+    auto await_suspend(std::coroutine_handle<P> handle) const
     {
-        awaiter_.await_suspend(handle);
+        return awaiter_.await_suspend(handle);
     }
     decltype(auto) await_resume() const { return awaiter_.await_resume(); }
 

@@ -32,6 +32,8 @@ public:
 
     void spawn(Task<> task, SpawnOptions options = {}, std::source_location where = std::source_location::current())
     {
+        if (probe::debugged()) [[unlikely]]
+            detail::TaskControl::verify_thread(loop_, "TaskGroup::spawn");
         ++state_->alive;
         state_->idle.clear();
         if (state_->children.size() > 2 * state_->alive)

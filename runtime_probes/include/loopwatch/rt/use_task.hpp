@@ -10,9 +10,11 @@
 // and Cancelled comes at the next await: nothing read is lost.
 #pragma once
 
+#include <array>
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
@@ -55,6 +57,23 @@ auto without_first(std::tuple<First, Rest...>&& results)
     return unpack(std::apply([](First&, Rest&... rest) { return std::tuple<Rest...>(std::move(rest)...); }, results));
 }
 
+// What Asio calls the operation, from the type of what starts it: "async_receive" of
+// "…::initiate_async_receive".
+template <class Initiation>
+constexpr std::array<char, 40> operation_name() noexcept
+{
+    constexpr std::string_view type(__PRETTY_FUNCTION__), prefix("initiate_");
+    std::array<char, 40> name{};
+    const std::size_t at = type.rfind(prefix);
+    if (at == std::string_view::npos) return {"an operation"};
+    for (std::size_t i = 0, from = at + prefix.size(); i + 1 < name.size() && from < type.size(); ++i, ++from) {
+        const char c = type[from];
+        if (c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9')) break;
+        name[i] = c;
+    }
+    return name;
+}
+
 // One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O
 // object of another context) come through the mailbox; such an operation must end before the loop is destroyed.
 template <bool Throws, class Initiation, class Arguments, class... Args>
@@ -82,7 +101,9 @@ public:
     void await_suspend(std::coroutine_handle<P> handle)
     {
         task_ = &handle.promise().task();
-        task_->suspend(handle, *this);
+        static constexpr auto name = operation_name<Initiation>();
+        static constexpr lw_awaited operation{LW_AWAITED_IO, -1, 0, name.data()};
+        task_->suspend(handle, *this, &operation);
         try {
             std::apply(
                 [this](auto&&... args) {

@@ -48,6 +48,9 @@ struct TaskRecord : lw_task {
     TaskControl* owner;
 };
 
+// In whose dispatch this is called; null: in none, or the probes are compiled out.
+TaskControl* running_task() noexcept;
+
 class TaskControl : public ReadyNode, public Inbound {
 public:
     TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_frame& frame, std::string_view name,
@@ -63,12 +66,14 @@ public:
     const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
     bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 
-    // The task waits: `handle` is what goes on, `wait` what cancel() interrupts.
+    // The task waits: `handle` is what goes on, `wait` what cancel() interrupts; `what` it waits for outlives the wait,
+    // null: another task, or nobody knows.
     template <class Promise>
-    void suspend(std::coroutine_handle<Promise> handle, Suspension& wait) noexcept
+    void suspend(std::coroutine_handle<Promise> handle, Suspension& wait, const lw_awaited* what) noexcept
     {
         this->handle = handle;
         wait_ = &wait;
+        if constexpr (published) record_.awaited = what;
         publish(LW_TASK_SUSPENDED);
     }
     // The task lets others run: ready at once, nothing to interrupt.
@@ -109,6 +114,19 @@ public:
     // loop; std::system_error (resource_deadlock_would_occur) if this task waits for `joiner`.
     void add_joiner(TaskControl& joiner);
     void drop_joiner() noexcept;
+    // The task waits for a lock: for whoever `*holder` is. Null: no more.
+    void hold_up(TaskControl* const* holder) noexcept { holder_ = holder; }
+    // `waiter` is about to wait for this one. Errors: std::system_error (resource_deadlock_would_occur) if this one
+    // waits for it.
+    void refuse_cycle(const TaskControl& waiter) const;
+    // An operation that belongs to the loop's thread. In debug mode, another one is told (probe thread_violation).
+    void check_thread(const char* operation) const noexcept
+    {
+        if (probe::debugged()) [[unlikely]]
+            verify_thread(*loop_, operation);
+    }
+    static void verify_thread(const Loop& loop, const char* operation) noexcept;
+    void set_label(std::string_view key, std::string_view value);
     // Somebody takes the outcome. Errors: std::logic_error if it was taken before.
     void retrieve();
     // Frees the coroutine, if it is still there.
@@ -137,17 +155,20 @@ private:
     std::coroutine_handle<> root_;
     std::shared_ptr<Mailbox> mailbox_;
     Suspension* wait_ = nullptr;
-    TaskControl* joiner_ = nullptr;        // who waits for this one
-    TaskControl* awaiting_ = nullptr;      // for whom this one waits
-    std::atomic<unsigned> references_{1};  // the loop's, the JoinHandle's, those of requests under way
-    std::atomic<bool> done_{false};        // set once by the loop, after which the outcome is there
-    bool cancel_pending_ = false;          // requested, not yet thrown
-    bool cancel_delivered_ = false;        // thrown at an await
+    TaskControl* joiner_ = nullptr;         // who waits for this one
+    TaskControl* awaiting_ = nullptr;       // for whom this one waits
+    TaskControl* const* holder_ = nullptr;  // who holds the lock that this one waits for
+    std::atomic<unsigned> references_{1};   // the loop's, the JoinHandle's, those of requests under way
+    std::atomic<bool> done_{false};         // set once by the loop, after which the outcome is there
+    bool cancel_pending_ = false;           // requested, not yet thrown
+    bool cancel_delivered_ = false;         // thrown at an await
     bool retrieved_ = false;
     lw_outcome outcome_ = LW_OUTCOME_RESULT;
     TaskRecord record_{};
     std::string name_;
     std::string reason_;
+    std::shared_ptr<const std::string> labels_;  // shared with the tasks it spawned
+    std::unique_ptr<const lw_backtrace> created_stack_;
 };
 
 }  // namespace detail

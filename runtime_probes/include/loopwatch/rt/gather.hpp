@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gather: runs coroutines side by side and gives all their results, what asyncio calls asyncio.gather. As in a
+// TaskGroup, one that fails ends the others.
+#pragma once
+
+#include <optional>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/task.hpp>
+#include <loopwatch/rt/task_group.hpp>
+
+namespace loopwatch {
+
+namespace detail {
+
+// What stands for `void` among results.
+template <class T>
+using Gathered = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <class T>
+Task<> keep(Task<T> task, std::optional<Gathered<T>>& result)
+{
+    if constexpr (std::is_void_v<T>) {
+        co_await std::move(task);
+        result.emplace();
+    } else {
+        result.emplace(co_await std::move(task));
+    }
+}
+
+// Whether one of them was cancelled, so that its result is missing.
+template <class T>
+T gathered(std::optional<T>& result)
+{
+    if (!result) throw Cancelled("a gathered task was cancelled");
+    return std::move(*result);
+}
+
+}  // namespace detail
+
+// `auto [price, stock] = co_await gather(price_of(article), stock_of(article));` — std::monostate for a Task<void>.
+// Errors: the first exception that one ended with, when all have ended; Cancelled if one was cancelled.
+template <class... Ts>
+Task<std::tuple<detail::Gathered<Ts>...>> gather(Task<Ts>... tasks)
+{
+    std::tuple<std::optional<detail::Gathered<Ts>>...> results;
+    TaskGroup group(*Loop::current());
+    std::apply([&](auto&... result) { (group.spawn(detail::keep(std::move(tasks), result), "gather"), ...); }, results);
+    co_await group.join();
+    co_return std::apply(
+        [](auto&... result) { return std::tuple<detail::Gathered<Ts>...>{detail::gathered(result)...}; }, results);
+}
+
+// The results in the order of the tasks.
+template <class T>
+Task<std::vector<detail::Gathered<T>>> gather(std::vector<Task<T>> tasks)
+{
+    std::vector<std::optional<detail::Gathered<T>>> results(tasks.size());
+    TaskGroup group(*Loop::current());
+    for (std::size_t i = 0; i < tasks.size(); ++i) group.spawn(detail::keep(std::move(tasks[i]), results[i]), "gather");
+    co_await group.join();
+    std::vector<detail::Gathered<T>> all;
+    all.reserve(results.size());
+    for (auto& result : results) all.push_back(detail::gathered(result));
+    co_return all;
+}
+
+}  // namespace loopwatch
