@@ -1,16 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The list of a loop's tasks as a hostile or busy process shows it; this very process is read.
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <deque>
+#include <functional>
 #include <string>
 
+#include "target/loops.hpp"
 #include "target/memory.hpp"
+#include "target/process.hpp"
 #include "target/tasks.hpp"
 
 using namespace loopwatch;
+
+namespace {
+
+// What another thread of the target would do by chance is done before the read of so many bytes that is about to
+// happen.
+std::function<void(std::size_t)> before_read;
+
+}  // namespace
+
+extern "C" ssize_t process_vm_readv(pid_t pid, const iovec* local, unsigned long locals, const iovec* remote,
+                                    unsigned long remotes, unsigned long flags)
+{
+    if (before_read) before_read(remote->iov_len);
+    return ::syscall(SYS_process_vm_readv, pid, local, locals, remote, remotes, flags);
+}
 
 namespace {
 
@@ -112,4 +133,63 @@ TEST_CASE("names and chains may be anything")
     CHECK(list.tasks[0].name.size() == 128);
     CHECK(list.tasks[1].name.empty());
     CHECK(list.tasks[1].frames.size() == TaskReader::max_frames);
+}
+
+TEST_CASE("a list whose memory goes away while it is read is not taken for a whole one")
+{
+    const long page = ::sysconf(_SC_PAGESIZE);
+    void* const mapped = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(mapped != MAP_FAILED);
+    auto& slot = *static_cast<lw_loop_slot*>(mapped);
+    auto* const tasks = reinterpret_cast<lw_task*>(&slot + 1);
+    tasks[0].id = 2;
+    tasks[0].next = &tasks[1];
+    tasks[1].id = 1;
+    tasks[1].prev = &tasks[0];
+    tasks[1].next = reinterpret_cast<lw_task*>(8);  // so that the reader goes back
+    slot.tasks = tasks;
+    int reads = 0;
+    before_read = [&](std::size_t) {
+        if (++reads == 4) ::munmap(mapped, page);
+    };
+    const Memory memory(::getpid());
+    const auto list = TaskReader(memory).list(reinterpret_cast<std::uint64_t>(&slot));
+    before_read = nullptr;
+    CHECK(list.tasks.size() == 2);
+    CHECK(list.broken == "the memory of its loop cannot be read");
+    CHECK_FALSE(TaskReader(memory).list(8).broken.empty());
+}
+
+TEST_CASE("tasks that die and come back are not walked over and over")
+{
+    constexpr std::size_t many = 200;
+    Published loop;
+    for (std::size_t i = 0; i < many; ++i) loop.add("task");
+    loop.tasks.front().next = reinterpret_cast<lw_task*>(8);
+    std::size_t reads = 0;
+    before_read = [&](std::size_t bytes) {
+        ++reads;
+        // Records are read alone to see whether they still stand, and in pages to walk over them.
+        for (std::size_t i = 0; i < many; ++i) loop.tasks[i].id = i + 1 + (bytes == sizeof(lw_task) ? 1u << 20 : 0);
+    };
+    const auto list = loop.read();
+    before_read = nullptr;
+    CHECK_FALSE(list.broken.empty());
+    CHECK(reads < 10 * many);  // 64 walks over all of them were 60 times as many
+}
+
+TEST_CASE("loops that go round are listed once each")
+{
+    lw_loop_slot slots[2] = {};
+    for (auto& slot : slots) {
+        slot.magic = LW_SLOT_MAGIC;
+        slot.abi = LW_ABI;
+    }
+    slots[0].next = &slots[1];
+    slots[1].next = &slots[0];
+    const lw_registry registry = {LW_SLOT_MAGIC, LW_ABI, 0, slots};
+    const auto process = Process::open(::getpid());
+    REQUIRE(process);
+    bool newer = false;
+    CHECK(Loops(*process).list(reinterpret_cast<std::uint64_t>(&registry), newer).size() == 2);
 }

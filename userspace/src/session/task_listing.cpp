@@ -84,15 +84,22 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
                      fmt::format("what blocks its loops can be told all the same: sudo loopwatch -p {}", pid)};
     listing->at_ns_ = monotonic_ns();
     bool readable = false, newer = false;
+    std::size_t tasks = 0;
     for (const auto registry : *registries) {
         readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
         for (const auto& [address, slot] : listing->names_.list(registry, newer)) {
             LoopTasks of{listing->names_.view(address, slot), {}};
+            if (tasks >= TaskReader::max_tasks) {  // a list that a thousand loops share is read a thousand times
+                listing->warnings_.push_back(
+                    fmt::format("loop {}: not read, {} tasks are enough", of.loop.name, tasks));
+                break;
+            }
             auto list = TaskReader(listing->names_.memory()).list(address);
             if (!list.broken.empty())
                 listing->warnings_.push_back(fmt::format("loop {}: of its tasks {} were read, then {}", of.loop.name,
                                                          list.tasks.size(), list.broken));
             of.tasks = std::move(list.tasks);
+            tasks += of.tasks.size();
             listing->subjects_.push_back({listing->pid(), of.loop.tid, listing->ns_pid_, of.loop.ns_tid,
                                           listing->process_.comm(static_cast<pid_t>(of.loop.tid))});
             listing->loops_.push_back(std::move(of));

@@ -2,6 +2,7 @@
 #include "target/loops.hpp"
 
 #include <bit>
+#include <unordered_set>
 
 namespace loopwatch {
 
@@ -43,7 +44,8 @@ std::vector<std::pair<std::uint64_t, lw_loop_slot>> Loops::list(std::uint64_t re
     newer_abi = head->abi != LW_ABI;
     if (newer_abi) return loops;
     std::uint64_t next = address_of(head->loops);
-    while (next != 0 && loops.size() < max_loops) {
+    std::unordered_set<std::uint64_t> seen;  // each costs a list of tasks: not once more if the registry goes round
+    while (next != 0 && loops.size() < max_loops && seen.insert(next).second) {
         lw_loop_slot slot;
         if (!read(next, slot)) break;
         loops.emplace_back(next, slot);

@@ -97,10 +97,15 @@ TaskList TaskReader::list(std::uint64_t slot)
     std::vector<Step> way;
     std::unordered_set<std::uint64_t> seen;
     int retries = 0;
-    std::size_t known_again = 0;  // that a walk from the head passes
+    std::size_t known_again = 0;  // that walks from the head pass, all of them together: none in an honest list
     bool from_head = false;
-    const auto head = memory_.object<std::uint64_t>(slot + offsetof(lw_loop_slot, tasks));
-    std::uint64_t next = head.value_or(0);
+    // A process that ends meanwhile has no list left: what was read of it is not the whole.
+    const auto head = [&] {
+        const auto first = memory_.object<std::uint64_t>(slot + offsetof(lw_loop_slot, tasks));
+        if (!first) list.broken = "the memory of its loop cannot be read";
+        return first.value_or(0);
+    };
+    std::uint64_t next = head();
     while (next != 0) {
         lw_task task = {};
         const std::uint64_t previous = way.empty() ? 0 : way.back().address;
@@ -126,7 +131,7 @@ TaskList TaskReader::list(std::uint64_t slot)
         }
         ++list.retries;
         pages_.forget();
-        if (++retries > max_retries) {
+        if (++retries > max_retries || list.retries > max_tasks) {
             list.broken = "the list of its tasks leads astray, again and again";
             break;
         }
@@ -142,9 +147,8 @@ TaskList TaskReader::list(std::uint64_t slot)
             way.pop_back();
         }
         if (next != 0) continue;
-        next = memory_.object<std::uint64_t>(slot + offsetof(lw_loop_slot, tasks)).value_or(0);
+        next = head();
         from_head = true;
-        known_again = 0;
     }
     return list;
 }
