@@ -32,6 +32,7 @@ typedef __u8 __lw_u8;
 #define LW_RED_ZONE 128 /* bytes below SP that a leaf function may use (x86-64 psABI) */
 #define LW_CHAIN 8      /* frames of an await chain */
 #define LW_NAME_BYTES 64
+#define LW_LABEL_BYTES 128
 #define LW_COMM_BYTES 16
 #define LW_WAKER_DEPTH 16
 #define LW_KERNEL_DEPTH 32
@@ -114,6 +115,7 @@ struct lw_task_view {
     __lw_u64 chain_created[LW_CHAIN]; /* innermost first */
     __lw_u64 chain_suspended[LW_CHAIN];
     char name[LW_NAME_BYTES];
+    char labels[LW_LABEL_BYTES]; /* a line "key=value" each */
 };
 
 /* x86-64 registers in the order of DWARF's numbering: rax rdx rcx rbx rsi rdi rbp rsp r8 … r15 rip. */
@@ -278,7 +280,8 @@ struct lw_step {
 #define LW_EVENT_ASSERT _Static_assert
 #endif
 LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
-LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES, "layout of lw_task_view");
+LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES + LW_LABEL_BYTES,
+                "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 240 + sizeof(struct lw_task_view), "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +

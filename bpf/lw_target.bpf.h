@@ -53,6 +53,8 @@ __weak __noinline int read_task(struct lw_task_view *view, __u64 address)
     view->cancelled_by = task.cancelled_by;
     view->state = task.state;
     if (bpf_probe_read_user_str(view->name, sizeof(view->name), (void *)task.name) < 0) view->name[0] = 0;
+    if (task.labels && bpf_probe_read_user_str(view->labels, sizeof(view->labels), (void *)task.labels) < 0)
+        view->labels[0] = 0;
 
     __u64 next = task.leaf;
     for (int i = 0; i < LW_CHAIN && next; i++) {

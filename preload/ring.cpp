@@ -108,6 +108,7 @@ void view_task(lw_task_view& view, const lw_task* address)
     view.cancelled_by = task.cancelled_by;
     view.state = task.state;
     if (task.name != nullptr) copy_text(view.name, sizeof view.name, task.name);
+    if (task.labels != nullptr) copy_text(view.labels, sizeof view.labels, task.labels);
     const lw_frame* next = task.leaf;
     for (lw_u32 i = 0; i < LW_CHAIN && next != nullptr; ++i) {
         lw_frame frame;

@@ -226,7 +226,10 @@ std::vector<Record> session()
     records.push_back(slow_callback(9'201, now += 300 * ms, 4));
     records.push_back(TargetEnd{server(), now, "exited", 0});
     records.push_back(TargetEnd{server(), now, "detached", std::nullopt});
-    records.push_back(ListedTask{server(), now, loop(), task(), "18", 2, "3", "shutdown"});
+    records.push_back(ListedTask{
+        server(), now, loop(), task(), 90 * ms, 7 * ms, 12, "18",
+        WaitingFor{"io", "async_receive", 7, "socket:[12]", "127.0.0.1:5432", std::nullopt, "", std::nullopt}, 2, "3",
+        "shutdown"});
     records.push_back(TaskListEnd{server(), now, 1, 400'000, {"loop http: of its tasks 1 were read, then \x1b[31m"}});
     records.push_back(SessionEnd{now += ms,
                                  2'000 * ms,

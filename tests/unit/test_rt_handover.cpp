@@ -212,8 +212,11 @@ TEST_CASE("who waits for a channel goes on when it is closed, and is cancelled w
         co_await sleep_for(0ms);
         full.cancel();
         co_await sleep_for(0ms);
-        CHECK(*co_await channel.receive() == "b");
-        CHECK(*co_await channel.receive() == "d");
+        // Not within CHECK: g++ 12 takes the co_await out of the branch of it that is never taken, and awaits twice.
+        const auto before = co_await channel.receive();
+        CHECK(*before == "b");
+        const auto after = co_await channel.receive();
+        CHECK(*after == "d");
         auto at_the_end = spawn(
             loop, [](auto& c) -> Task<bool> { co_return !(co_await c.receive()); }(channel), "end");
         co_await sleep_for(0ms);

@@ -41,9 +41,9 @@ run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 a
 struct Raw {
     std::vector<std::string> pids, tids, fail_on, reports, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
-        output, attach, suppressions, baseline, write_baseline, state, task;
+        output, attach, suppressions, baseline, write_baseline, state, sort, task;
     bool inside = false, trace = false, coroutines = false, follow_children = false, kernel_stacks = false,
-         quiet = false, no_color = false;
+         quiet = false, no_color = false, repeat = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -76,6 +76,8 @@ void add_options(CLI::App& app, Raw& raw)
     value("--write-baseline", raw.write_baseline, "Write what was found, for --baseline", "FILE");
     list("--report", raw.reports, "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
     value("--state", raw.state, "ps, tree: only tasks in this state", "STATE");
+    value("--sort", raw.sort, "ps: by what (id)", "id|age|cpu|resumes");
+    app.add_flag("--watch", raw.repeat, "ps, tree: again each --interval");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
     app.add_flag("--no-color", raw.no_color, "Text: no colours (also: NO_COLOR=1)");
@@ -243,7 +245,15 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
                  "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
     const bool lists = command == Command::ps || command == Command::tree || command == Command::where;
-    values.check(!lists || !raw.pids.empty(), "--pid", "no process given", "loopwatch ps -p PID");
+    values.check(!lists || !raw.pids.empty() || raw.name, "--pid", "no process given", "loopwatch ps -p PID");
+    values.check(!raw.sort || command == Command::ps, "--sort", "only ps lists tasks in an order", "");
+    values.choice<TaskOrder>(
+        "--sort", raw.sort,
+        {{"id", TaskOrder::id}, {"age", TaskOrder::age}, {"cpu", TaskOrder::cpu}, {"resumes", TaskOrder::resumes}},
+        options.order);
+    values.check(!raw.repeat || command == Command::ps || command == Command::tree, "--watch",
+                 "only ps and tree look again", "to watch what blocks a loop: loopwatch -p PID");
+    options.repeat = raw.repeat;
     values.check(!raw.state || command == Command::ps || command == Command::tree, "--state",
                  "only ps and tree list tasks", "");
     values.choice<std::string>("--state", raw.state,

@@ -17,6 +17,7 @@
 namespace loopwatch {
 
 enum class Command { watch, run, doctor, schema, ps, tree, where };
+enum class TaskOrder { id, age, cpu, resumes };
 enum class Format { automatic, text, ndjson };
 // How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for
 // tests.
@@ -27,6 +28,8 @@ struct Options {
     std::vector<pid_t> pids;                // watch: these or `name`, never both; doctor: may be empty
     std::vector<std::string> command_line;  // run: the program and its arguments
     std::uint64_t task = 0;                 // where: its id
+    TaskOrder order = TaskOrder::id;        // ps
+    bool repeat = false;                    // ps, tree: again each interval
     std::string state;                      // ps, tree: only tasks in it; empty: all
     bool inside = false;                    // run: without the kernel side, whoever we are
     std::string name;  // exact name of a thread group's main thread, or the file name of its program

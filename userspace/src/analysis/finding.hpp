@@ -215,13 +215,28 @@ struct TargetEnd {
     std::optional<int> exit_status;
 };
 
+// What a task waits for.
+struct WaitingFor {
+    std::string kind;                           // timer, io, event, mutex, channel, executor, other
+    std::string name;                           // of the operation or, given by the program, of the object
+    std::optional<std::uint64_t> fd;            // io
+    std::string target, peer;                   // what the descriptor is
+    std::optional<std::uint64_t> remaining_ns;  // timer; 0: it is due
+    std::string holder;                         // mutex: id of the task that holds it
+    std::optional<std::uint64_t> values;        // channel: how many stand in it
+};
+
 // A live task, as `loopwatch ps` lists it.
 struct ListedTask {
     Subject subject;
     std::uint64_t at_ns = 0;
     LoopInfo loop;
     TaskInfo task;
-    std::string awaits;  // id of the task it waits for; empty: for none
+    std::uint64_t age_ns = 0;   // good to 4 ms
+    std::uint64_t busy_ns = 0;  // in its dispatches while somebody was attached
+    std::uint64_t resumes = 0;
+    std::string awaits;                     // id of the task it waits for; empty: for none
+    std::optional<WaitingFor> waiting_for;  // what is no task
     std::uint64_t cancel_requests = 0;
     std::string cancelled_by, cancel_reason;  // of the last request
 };

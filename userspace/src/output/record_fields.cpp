@@ -284,10 +284,24 @@ LW_TABLE(TargetEnd, "target_end",
     field<TargetEnd, &TargetEnd::reason>("reason", "exited, detached, exec"),
     field<TargetEnd, &TargetEnd::exit_status>("exit_status", "as of wait(2); null: not known"))
 
+LW_TABLE(WaitingFor, "waiting_for",
+    field<WaitingFor, &WaitingFor::kind>("kind", "timer, io, event, mutex, channel, executor or other"),
+    field<WaitingFor, &WaitingFor::name>("name", "of the operation or, given by the program, of the object; empty: none"),
+    optional_field<WaitingFor, &WaitingFor::fd>("fd", "of the operation"),
+    field<WaitingFor, &WaitingFor::target>("target", "what the descriptor is; empty: none, or not known"),
+    field<WaitingFor, &WaitingFor::peer>("peer", "the socket's other end; empty: none, or not known"),
+    optional_field<WaitingFor, &WaitingFor::remaining_ns>("remaining_ns", "until the timer is due"),
+    field<WaitingFor, &WaitingFor::holder>("holder", "id of the task that holds the mutex; empty: none"),
+    optional_field<WaitingFor, &WaitingFor::values>("values", "that stand in the channel"))
+
 LW_TABLE(ListedTask, "task_listed",
     field<ListedTask, &ListedTask::loop>("loop", "where it runs"),
     field<ListedTask, &ListedTask::task>("task", "as it is now; resumed_at: unknown"),
+    field<ListedTask, &ListedTask::age_ns>("age_ns", "since it was spawned, good to 4 ms; 0: not known"),
+    field<ListedTask, &ListedTask::busy_ns>("busy_ns", "in its dispatches, while a session was attached"),
+    field<ListedTask, &ListedTask::resumes>("resumes", "its dispatches so far"),
     field<ListedTask, &ListedTask::awaits>("awaits", "id of the task it waits for; empty: for none"),
+    field<ListedTask, &ListedTask::waiting_for>("waiting_for", "what it waits for other than a task; null: nothing, or not known"),
     field<ListedTask, &ListedTask::cancel_requests>("cancel_requests", "how often it was asked to stop"),
     field<ListedTask, &ListedTask::cancelled_by>("cancelled_by", "id of the task that asked last; empty: none"),
     field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"))

@@ -39,6 +39,8 @@ const Table<LoopInfo>& table_of<LoopInfo>();
 template <>
 const Table<Breakdown>& table_of<Breakdown>();
 template <>
+const Table<WaitingFor>& table_of<WaitingFor>();
+template <>
 const Table<Impact>& table_of<Impact>();
 template <>
 const Table<Quantiles>& table_of<Quantiles>();

@@ -47,19 +47,61 @@ std::string cancellation(const ListedTask& listed)
     return text;
 }
 
-using Row = std::array<std::string, 6>;
+// Durations of a second and more, as far as one cares.
+std::string rough(std::uint64_t ns)
+{
+    const auto seconds = ns / 1'000'000'000;
+    if (seconds < 10) return format_duration(ns);
+    if (seconds < 3600) return fmt::format("{}m{:02}s", seconds / 60, seconds % 60);
+    if (seconds < 86400) return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
+    return fmt::format("{}d{:02}h", seconds / 86400, seconds / 3600 % 24);
+}
 
-const Row titles = {"TASK", "STATE", "LOOP", "AWAITS", "CREATED AT", "STANDS AT"};
+std::string in_words(const WaitingFor& what)
+{
+    auto text = what.name.empty() && what.kind != "io" ? what.kind : what.name;
+    if (!what.name.empty() && what.kind != "io") text = what.kind + " " + what.name;
+    if (what.fd) {
+        text += fmt::format("({}", *what.fd);
+        if (const auto& other = what.peer.empty() ? what.target : what.peer; !other.empty()) text += " → " + other;
+        text += ")";
+    }
+    if (what.remaining_ns) text += *what.remaining_ns == 0 ? ", due" : ", " + rough(*what.remaining_ns) + " left";
+    if (!what.holder.empty()) text += ", held by #" + what.holder;
+    if (what.values) text += *what.values == 0 ? ", empty" : fmt::format(", full: {}", *what.values);
+    return escape_terminal(text);
+}
+
+std::string waits_for(const ListedTask& listed)
+{
+    if (!listed.awaits.empty()) return "#" + listed.awaits;
+    return listed.waiting_for ? in_words(*listed.waiting_for) : "";
+}
+
+std::string labels_of(const TaskInfo& task)
+{
+    std::string text;
+    for (const auto& [key, value] : task.labels) text += fmt::format("{}{}={}", text.empty() ? "" : " ", key, value);
+    return escape_terminal(text);
+}
+
+using Row = std::array<std::string, 9>;
+
+const Row titles = {"TASK", "STATE", "LOOP", "AGE", "CPU", "RESUMES", "WAITS FOR", "CREATED AT", "STANDS AT"};
 
 Row row_of(const ListedTask& listed)
 {
     const auto& created = listed.task.created_at;
-    return {named(listed.task),
-            listed.task.state,
-            loop_of(listed),
-            listed.awaits.empty() ? "" : "#" + listed.awaits,
-            created.known() ? fmt::format("{}:{}", escape_terminal(base_name(created.file)), created.line) : "?",
-            stands_at(listed) + cancellation(listed)};
+    return {
+        named(listed.task),
+        listed.task.state,
+        loop_of(listed),
+        listed.age_ns == 0 ? "" : rough(listed.age_ns),
+        listed.busy_ns == 0 ? "" : format_duration(listed.busy_ns),
+        std::to_string(listed.resumes),
+        waits_for(listed),
+        created.known() ? fmt::format("{}:{}", escape_terminal(base_name(created.file)), created.line) : "?",
+        stands_at(listed) + cancellation(listed) + (listed.task.labels.empty() ? "" : "  " + labels_of(listed.task))};
 }
 
 // As far in as the longest chain of one task goes. Without an end, 10,000 tasks that wait for each other in a row are
@@ -76,8 +118,9 @@ void draw(std::string& text, const TaskSource& tasks, const TaskTree& tree, std:
     };
     for (bool awaited = false; at != TaskTree::none; at = tree.awaits[at], awaited = true) {
         const auto listed = tasks.at(at);
-        text += fmt::format("{}{}{}  {}{}\n", indent, awaited ? "└─ awaits " : "", style.strong(named(listed.task)),
-                            listed.task.state, cancellation(listed));
+        text += fmt::format("{}{}{}  {}{}{}\n", indent, awaited ? "└─ awaits " : "", style.strong(named(listed.task)),
+                            listed.task.state, listed.waiting_for ? ": " + in_words(*listed.waiting_for) : "",
+                            cancellation(listed));
         if (drawn[at]) break;
         drawn[at] = true;
         if (awaited) go_in();
@@ -132,7 +175,12 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
                             cancellation(listed));
     text +=
         fmt::format("created  {}{}\n", place(task.created_at), task.parent_id.empty() ? "" : " by #" + task.parent_id);
-    if (!listed.awaits.empty()) text += fmt::format("awaits   #{}\n", listed.awaits);
+    if (listed.age_ns != 0) text += fmt::format("age      {}, resumed {} times", rough(listed.age_ns), listed.resumes);
+    if (listed.busy_ns != 0) text += fmt::format(", {} on CPU while watched", format_duration(listed.busy_ns));
+    if (listed.age_ns != 0) text += "\n";
+    if (!task.labels.empty()) text += fmt::format("labels   {}\n", labels_of(task));
+    if (const auto what = waits_for(listed); !what.empty())
+        text += fmt::format("{}   {}\n", listed.awaits.empty() ? "waits " : "awaits", what);
     for (std::size_t i = 0; i < task.await_chain.size(); ++i)
         text += fmt::format("{}{}\n", i == 0 ? "stands   " : "awaited  ", place(task.await_chain[i]));
     return text;

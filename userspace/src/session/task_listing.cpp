@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "output/ndjson_sink.hpp"
@@ -13,6 +16,7 @@
 #include "output/task_text.hpp"
 #include "session/task_view.hpp"
 #include "stack/symbol_worker.hpp"
+#include "target/descriptor.hpp"
 #include "target/loops.hpp"
 #include "target/process.hpp"
 #include "target/tasks.hpp"
@@ -24,8 +28,26 @@ namespace {
 
 struct LoopTasks {
     LoopView loop;
+    lw_loop_slot slot;
     std::vector<TaskView> tasks;
 };
+
+WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const Process& process)
+{
+    WaitingFor waiting;
+    waiting.kind = awaited_kind_name(awaited.kind);
+    waiting.name = awaited.name;
+    if (awaited.kind == LW_AWAITED_TIMER) waiting.remaining_ns = awaited.value - std::min(awaited.value, now_ns);
+    if (awaited.kind == LW_AWAITED_CHANNEL) waiting.values = awaited.value;
+    if (awaited.kind == LW_AWAITED_MUTEX && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
+    if (awaited.fd >= 0) {
+        waiting.fd = static_cast<std::uint64_t>(awaited.fd);
+        const auto descriptor = describe_descriptor(process.pid(), awaited.fd);
+        waiting.target = descriptor.target;
+        waiting.peer = descriptor.peer;
+    }
+    return waiting;
+}
 
 // Of one process, as they are now.
 class Listing {
@@ -38,6 +60,7 @@ public:
     TaskListEnd end() const;
     // Only those with this state; empty: all. By id.
     void keep(const std::string& state);
+    void sort(TaskOrder order);
 
 private:
     explicit Listing(Process process) : process_(std::move(process)), ns_pid_(process_.ns_id(process_.pid())) {}
@@ -88,7 +111,7 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
     for (const auto registry : *registries) {
         readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
         for (const auto& [address, slot] : listing->names_.list(registry, newer)) {
-            LoopTasks of{listing->names_.view(address, slot), {}};
+            LoopTasks of{listing->names_.view(address, slot), slot, {}};
             if (tasks >= TaskReader::max_tasks) {  // a list that a thousand loops share is read a thousand times
                 listing->warnings_.push_back(
                     fmt::format("loop {}: not read, {} tasks are enough", of.loop.name, tasks));
@@ -124,6 +147,23 @@ void Listing::keep(const std::string& state)
     std::ranges::sort(order_, {}, [&](const auto& at) { return loops_[at.first].tasks[at.second].id; });
 }
 
+// Oldest, busiest and most often resumed first.
+void Listing::sort(TaskOrder order)
+{
+    const auto cost = [&](const auto& at) -> std::uint64_t {
+        const auto& of = loops_[at.first];
+        const auto& task = of.tasks[at.second];
+        switch (order) {
+            case TaskOrder::id: return 0;
+            case TaskOrder::age: return task.created_ns == 0 ? 0 : at_ns_ - std::min(at_ns_, task.created_ns);
+            case TaskOrder::cpu: return ticks_to_ns(of.slot, task.busy_ticks);
+            case TaskOrder::resumes: return task.resumes;
+        }
+        return 0;
+    };
+    if (order != TaskOrder::id) std::ranges::stable_sort(order_, std::greater(), cost);
+}
+
 ListedTask Listing::listed(std::size_t at)
 {
     const auto& loop = loops_[order_[at].first].loop;
@@ -134,7 +174,11 @@ ListedTask Listing::listed(std::size_t at)
     listed.at_ns = at_ns_;
     listed.loop = {std::to_string(loop.id), loop.name};
     listed.task = task_info(view, names_);
+    if (view.created_ns != 0) listed.age_ns = at_ns_ - std::min(at_ns_, view.created_ns);
+    listed.busy_ns = ticks_to_ns(loops_[order_[at].first].slot, view.busy_ticks);
+    listed.resumes = view.resumes;
     listed.awaits = text(view.awaits);
+    if (view.awaited && view.awaits == 0) listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_);
     listed.cancel_requests = view.cancel_requests;
     listed.cancelled_by = text(view.cancelled_by);
     listed.cancel_reason = view.cancel_reason;
@@ -161,20 +205,17 @@ std::string text_of(const Options& options, Listing& listing, std::size_t first,
     return options.command == Command::tree ? task_forest(source, style) : task_table(source, style);
 }
 
-}  // namespace
-
-Result<ExitCode> list_tasks(const Options& options)
+// One look at all of them.
+Result<void> list_once(const Options& options, const std::vector<pid_t>& pids, Output& output)
 {
-    auto output = Output::open(options.output);
-    if (!output) return output.error();
-    const bool terminal = output->is_terminal();
-    const TextStyle style{wants_colours(terminal, options.no_color)};
+    const TextStyle style{wants_colours(output.is_terminal(), options.no_color)};
     const bool text = options.format != Format::ndjson;  // what one asks for and looks at: text in a pipe too
-    for (const auto pid : options.pids) {
+    for (const auto pid : pids) {
         auto read = Listing::read(pid);
         if (!read) return read.error();
         auto& listing = **read;
         listing.keep(options.state);
+        listing.sort(options.order);
         std::size_t first = 0, last = listing.size();
         if (options.task != 0) {
             while (first < last && listing.view(first).id != options.task) ++first;
@@ -187,16 +228,38 @@ Result<ExitCode> list_tasks(const Options& options)
         if (text) {
             auto lines = text_of(options, listing, first, last, style);
             if (options.command != Command::where) lines += text_of(listing.end(), style);
-            if (auto written = output->write_lines(lines); !written) return written.error();
+            if (auto written = output.write_lines(lines); !written) return written.error();
             continue;
         }
-        NdjsonSink sink(*output, JsonContext::of_this_machine());
+        NdjsonSink sink(output, JsonContext::of_this_machine());
         for (auto at = first; at < last; ++at)
             if (auto written = sink.write(listing.listed(at)); !written) return written.error();
         if (auto written = sink.write(listing.end()); !written) return written.error();
         if (auto written = sink.flush(); !written) return written.error();
     }
-    return ExitCode::done;
+    return {};
+}
+
+}  // namespace
+
+Result<ExitCode> list_tasks(const Options& options)
+{
+    auto output = Output::open(options.output);
+    if (!output) return output.error();
+    const auto pids = options.name.empty() ? options.pids : Process::find(options.name);
+    if (pids.empty())
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
+                     "list processes with: ps -e"};
+    for (bool again = false;; again = true) {
+        if (again) std::this_thread::sleep_for(std::chrono::nanoseconds(options.interval_ns));
+        if (options.repeat && output->is_terminal())
+            if (auto cleared = output->write_lines("\x1b[H\x1b[2J"); !cleared) return cleared.error();
+        const auto listed = list_once(options, pids, *output);
+        // What one looks at may end: that is no failure.
+        if (!listed && again && listed.error().code == ExitCode::no_such_target) return ExitCode::done;
+        if (!listed) return listed.error();
+        if (!options.repeat) return ExitCode::done;
+    }
 }
 
 }  // namespace loopwatch

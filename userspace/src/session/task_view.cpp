@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include <loopwatch/loop_state.h>
 
@@ -22,6 +24,8 @@ lw_task_view view_task(std::uint64_t address, const Memory& memory)
     view.state = task->state;
     const auto name = memory.text(std::bit_cast<std::uint64_t>(task->name), sizeof view.name - 1);
     std::memcpy(view.name, name.data(), std::min(name.size(), sizeof view.name - 1));
+    const auto labels = memory.text(std::bit_cast<std::uint64_t>(task->labels), sizeof view.labels - 1);
+    std::memcpy(view.labels, labels.data(), std::min(labels.size(), sizeof view.labels - 1));
     auto next = std::bit_cast<std::uint64_t>(task->leaf);
     for (int i = 0; i < LW_CHAIN && next; ++i) {
         const auto frame = memory.object<lw_frame>(next);
@@ -46,6 +50,19 @@ const char* task_state_name(std::uint32_t state)
     }
 }
 
+const char* awaited_kind_name(std::uint32_t kind)
+{
+    switch (kind) {
+        case LW_AWAITED_TIMER: return "timer";
+        case LW_AWAITED_IO: return "io";
+        case LW_AWAITED_EVENT: return "event";
+        case LW_AWAITED_MUTEX: return "mutex";
+        case LW_AWAITED_CHANNEL: return "channel";
+        case LW_AWAITED_EXECUTOR: return "executor";
+        default: return "other";
+    }
+}
+
 Location location_info(std::uint64_t address, Loops& loops)
 {
     const auto& location = loops.location(address);
@@ -61,6 +78,19 @@ Location frame_info(std::uint64_t created, std::uint64_t suspended, Loops& loops
     return where;
 }
 
+// From lines "key=value"; one that was cut is dropped, if it lost its "=".
+std::map<std::string, std::string> labels_of(std::string_view lines)
+{
+    std::map<std::string, std::string> labels;
+    while (!lines.empty()) {
+        const auto line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+        if (const auto middle = line.find('='); middle != line.npos)
+            labels.emplace(line.substr(0, middle), line.substr(middle + 1));
+    }
+    return labels;
+}
+
 TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
 {
     TaskView seen;
@@ -69,6 +99,7 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     seen.created_at = view.created_at;
     seen.state = view.state;
     seen.name = view.name;
+    seen.labels = view.labels;
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)
         seen.frames.push_back({view.chain_created[i], view.chain_suspended[i]});
     auto task = task_info(seen, loops);
@@ -82,6 +113,7 @@ TaskInfo task_info(const TaskView& view, Loops& loops)
     task.id = std::to_string(view.id);
     task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
     task.name = view.name;
+    task.labels = labels_of(view.labels);
     task.state = task_state_name(view.state);
     task.created_at = location_info(view.created_at, loops);
     for (const auto& frame : view.frames)

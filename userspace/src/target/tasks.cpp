@@ -14,7 +14,7 @@ namespace loopwatch {
 namespace {
 
 constexpr int max_retries = 64;  // in one place, without a step ahead
-constexpr std::size_t max_text = 128;
+constexpr std::size_t max_text = 128, max_labels = 512;
 constexpr std::size_t tasks_a_moment = 64;  // what was read is as old as these, at most
 
 template <class T>
@@ -81,6 +81,14 @@ TaskView TaskReader::view(const lw_task& task)
     view.cancel_requests = task.cancel_requests;
     view.name = pages_.text(address_of(task.name), max_text);
     if (task.cancel_requests != 0) view.cancel_reason = pages_.text(address_of(task.cancel_reason), max_text);
+    view.created_ns = task.created_ns;
+    view.resumes = task.resumes;
+    view.busy_ticks = task.busy_ticks;
+    if (task.labels != nullptr) view.labels = pages_.text(address_of(task.labels), max_labels);
+    if (lw_awaited awaited = {}; task.state == LW_TASK_SUSPENDED && task.awaited != nullptr &&
+                                 pages_.read(address_of(task.awaited), &awaited, sizeof awaited))
+        view.awaited = {awaited.kind, awaited.fd, awaited.value,
+                        awaited.name == nullptr ? "" : pages_.text(address_of(awaited.name), max_text)};
     auto next = address_of(task.leaf);
     while (next != 0 && view.frames.size() < max_frames) {
         lw_frame frame = {};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,21 @@ struct TaskFrame {
     std::uint64_t created_at = 0, suspended_at = 0;
 };
 
+// struct lw_awaited, and its name.
+struct AwaitedView {
+    std::uint32_t kind = 0;  // enum lw_awaited_kind
+    std::int32_t fd = -1;
+    std::uint64_t value = 0;
+    std::string name;
+};
+
 struct TaskView {
     std::uint64_t id = 0, parent_id = 0, created_at = 0, awaits = 0, cancelled_by = 0;
+    std::uint64_t created_ns = 0, resumes = 0, busy_ticks = 0;
     std::uint32_t state = 0, cancel_requests = 0;
-    std::string name, cancel_reason;
-    std::vector<TaskFrame> frames;  // innermost first
+    std::string name, cancel_reason, labels;
+    std::optional<AwaitedView> awaited;  // while it is suspended, for what is no task
+    std::vector<TaskFrame> frames;       // innermost first
 };
 
 struct TaskList {
