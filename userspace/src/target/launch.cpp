@@ -110,7 +110,7 @@ Result<std::string> find_shim()
     if (given != nullptr && *given != '\0')
         places = {given};
     else
-        places = {beside + "/../lib/" + shim_name, beside + "/../lib/x86_64-linux-gnu/" + shim_name,
+        places = {beside + "/../lib/" + shim_name, beside + "/" + LOOPWATCH_LIBRARIES "/" + shim_name,
                   beside + "/" + shim_name};
     for (const auto& place : places) {
         char* const path = ::realpath(place.c_str(), nullptr);

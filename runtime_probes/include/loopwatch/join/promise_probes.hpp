@@ -20,6 +20,7 @@ public:
         if (task_->leaf == this) task_->leaf = awaiter;
         if (task_->root_ != this) return;
         task_->root_ = nullptr;
+        task_->activation_.created_at = created_at;
         task_->activation_.suspended_at = suspended_at;
         task_->leaf = &task_->activation_;
     }

@@ -67,7 +67,7 @@ public:
     void suspended(const lw_location* where, const lw_awaited* what = nullptr, lw_u64 task_id = 0) noexcept
     {
         leave_queue();
-        if (where != nullptr) activation_.suspended_at = where;
+        if (where != nullptr) activation_.created_at = activation_.suspended_at = where;  // its function is the step's
         awaited = what;
         awaited_task = task_id;
         state = LW_TASK_SUSPENDED;
@@ -150,7 +150,7 @@ private:
     }
 
     lw_loop_slot& slot_;
-    lw_frame activation_{};          // of a task that is no coroutine, or whose coroutine is gone
+    lw_frame activation_{};          // its last step, if it is no coroutine or its coroutine is gone
     PromiseProbes* root_ = nullptr;  // its own coroutine
     bool queued_ = false;            // counted in slot_.queued
     bool cancel_delivered_ = false;
