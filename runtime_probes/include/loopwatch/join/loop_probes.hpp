@@ -66,6 +66,7 @@ public:
     }
     void begin(PromiseProbes& coroutine) noexcept
     {
+        if constexpr (!published) return;
         if (coroutine.task_ != nullptr) coroutine.task_->leaf = &coroutine;  // of several branches, this one
         begin(coroutine.task_);
     }
