@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <loopwatch/probe.hpp>
+#include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/registry.hpp>
 
 namespace loopwatch {
@@ -54,6 +55,16 @@ void Loop::receive() noexcept
     return context_.poll();
 }
 
+// It was not asked to wait: what took its time are handlers that were given to the context directly.
+[[gnu::cold]] std::size_t Loop::run_ready_timed()
+{
+    const lw_u64 start = clock_.ticks();
+    const std::size_t events = run_ready();
+    const lw_u64 elapsed_ns = clock_.to_ns(clock_.ticks() - start);
+    if (elapsed_ns > iteration_floors * slot_.floor_ns) detail::tell_slow_poll(slot_, 0, elapsed_ns, events);
+    return events;
+}
+
 void Loop::poll(bool may_wait)
 {
     const bool followed = batch_end_ != 0;
@@ -64,7 +75,7 @@ void Loop::poll(bool may_wait)
         if (!stopping_) events = run_next();
         mailbox_->end_wait();
     }
-    events += run_ready();
+    events += detail::debugged() ? run_ready_timed() : run_ready();
     if (context_.stopped()) stopping_ = true;
     receive();
     if (attached() || followed) [[unlikely]]
@@ -260,6 +271,7 @@ void Loop::slow_path(const Dispatch& dispatch)
     const lw_task* const task = dispatch.task;
     probe::slow_dispatch(slot_.loop_id, task != nullptr ? task->id : 0, dispatch.resume, start_ns, end_ns);
     if (listener_ != nullptr) listener_->slow_dispatch(&slot_, task, dispatch.resume, start_ns, end_ns);
+    if (detail::debugged()) detail::tell_slow_dispatch(task, dispatch.resume, end_ns - start_ns);
 }
 
 // Entries in the ready queue, modulo 2³².

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <loopwatch/rt/loop.hpp>
 
+#include <mutex>
 #include <stdexcept>
 
 #include <unistd.h>
 
 #include <loopwatch/probe.hpp>
+#include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/slot.hpp>
 
@@ -13,14 +15,50 @@ namespace loopwatch {
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
-Loop::Loop(std::string name) : name_(std::move(name))
+// The loops that were not destroyed yet. Those left when the process exits were never closed.
+class Loop::Alive {
+public:
+    static Alive& all()
+    {
+        static Alive alive;
+        return alive;
+    }
+    ~Alive()
+    {
+        if (!detail::debugged()) return;
+        for (const Loop* loop = first_; loop != nullptr; loop = loop->next_alive_)
+            detail::tell_leak(loop->slot_, "event loop", loop->created_at_);
+    }
+    void add(Loop& loop)
+    {
+        const std::lock_guard lock(mutex_);
+        loop.next_alive_ = std::exchange(first_, &loop);
+    }
+    void remove(const Loop& loop)
+    {
+        const std::lock_guard lock(mutex_);
+        Loop** link = &first_;
+        while (*link != &loop) link = &(*link)->next_alive_;
+        *link = loop.next_alive_;
+    }
+
+private:
+    std::mutex mutex_;
+    Loop* first_ = nullptr;
+};
+
+Loop::Loop(std::string name, std::source_location where)
+    : name_(std::move(name)), created_at_(detail::location_of(where))
 {
+    detail::read_debug_environment();
     identify(slot_, name_.c_str());
     mark_noteworthy();
+    Alive::all().add(*this);
 }
 
 Loop::~Loop()
 {
+    Alive::all().remove(*this);
     mailbox_->close();
     reap();
     for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <stdexcept>
 #include <system_error>
-#include <typeinfo>
 #include <utility>
 
-#include <cxxabi.h>
 #include <time.h>
 
 #include <loopwatch/rt/cancelled.hpp>
+#include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/label.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/registry.hpp>
@@ -51,10 +50,6 @@ struct CancelRequest final : Inbound {
     lw_u64 by_;
 };
 
-bool watched() noexcept
-{
-    return probe::watched() && !forked;
-}
 bool traced() noexcept
 {
     return probe::traced() && !forked;
@@ -79,6 +74,10 @@ TaskControl::TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_fram
         if (const TaskControl* const parent = running_task(); parent != nullptr && parent->labels_ != nullptr) {
             labels_ = parent->labels_;
             record_.labels = labels_->c_str();
+        }
+        if (debugged()) {
+            created_stack_ = capture_backtrace();
+            record_.created_stack = created_stack_.get();
         }
     }
     if (traced()) probe::task_create(record_.id, record_.parent_id, record_.name, record_.created_at);
@@ -159,7 +158,7 @@ void TaskControl::refuse_cycle(const TaskControl& waiter) const
     lw_u64 length = 1;
     for (const TaskControl* next = this; next != nullptr; ++length) {
         if (next == &waiter) {
-            if (watched()) probe::deadlock(waiter.id(), id(), length);
+            if (watched()) tell_deadlock(waiter.record_, record_, length);
             throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur));
         }
         next = next->holder_ != nullptr ? *next->holder_ : next->awaiting_;
@@ -169,8 +168,8 @@ void TaskControl::refuse_cycle(const TaskControl& waiter) const
 void TaskControl::verify_thread(const Loop& loop, const char* operation) noexcept
 {
     if (Loop::current() == &loop || forked) return;
-    if (loop.slot().tid == 0) return;  // nobody runs it: nobody is disturbed
-    probe::thread_violation(loop.id(), operation, loop.slot().tid);
+    // Nobody runs it: nobody is disturbed.
+    if (loop.slot().tid != 0) tell_thread_violation(loop.slot(), operation);
 }
 
 TaskControl* running_task() noexcept
@@ -241,15 +240,13 @@ void TaskControl::report_end() noexcept
     const bool swallowed = cancel_delivered_ && outcome_ != LW_OUTCOME_CANCELLED;
     if (traced() && swallowed) probe::cancel_delivered(record_.id, LW_OUTCOME_SWALLOWED);
     if (traced()) probe::task_finish(record_.id, outcome_);
-    if (watched() && record_.cancel_requests != 0)
-        probe::task_cancelled(record_.id, record_.cancelled_by, record_.cancel_reason,
-                              swallowed ? LW_OUTCOME_SWALLOWED : outcome_);
+    if (watched() && record_.cancel_requests != 0) tell_cancelled(record_, swallowed ? LW_OUTCOME_SWALLOWED : outcome_);
 }
 
 void TaskControl::destroy_root() noexcept
 {
     if (!root_) return;
-    if (!done() && watched()) probe::task_destroyed_pending(record_.id, record_.created_at, record_.leaf->suspended_at);
+    if (!done() && watched()) tell_destroyed_pending(record_);
     if (traced()) probe::task_destroy(record_.id, record_.state);
     std::exchange(root_, nullptr).destroy();
     record_.leaf = nullptr;
@@ -258,20 +255,9 @@ void TaskControl::destroy_root() noexcept
 void TaskControl::release() noexcept
 {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION && watched()) report_unretrieved();
+    if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION && (watched() || exceptions_wanted()))
+        tell_unretrieved(record_, error());
     delete this;
-}
-
-void TaskControl::report_unretrieved() noexcept
-{
-    try {
-        std::rethrow_exception(error());
-    } catch (const std::exception& thrown) {
-        probe::exception_unretrieved(record_.id, typeid(thrown).name(), thrown.what(), record_.created_at);
-    } catch (...) {
-        const std::type_info* const type = abi::__cxa_current_exception_type();
-        probe::exception_unretrieved(record_.id, type == nullptr ? "" : type->name(), "", record_.created_at);
-    }
 }
 
 }  // namespace loopwatch::detail

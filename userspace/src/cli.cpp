@@ -42,8 +42,8 @@ struct Raw {
     std::vector<std::string> pids, tids, fail_on, reports, command_line;
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach, suppressions, baseline, write_baseline, state, sort, task;
-    bool inside = false, trace = false, coroutines = false, follow_children = false, kernel_stacks = false,
-         quiet = false, no_color = false, repeat = false;
+    bool inside = false, trace = false, debug = false, coroutines = false, follow_children = false,
+         kernel_stacks = false, quiet = false, no_color = false, repeat = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -60,9 +60,11 @@ void add_options(CLI::App& app, Raw& raw)
     value("--threshold", raw.threshold, "Report callbacks that hold the loop at least so long (100ms)", "DUR");
     value("--block-threshold", raw.block_threshold, "Report single blocking calls from here on (10ms)", "DUR");
     value("--duration", raw.duration, "End after this time (when the target ends)", "DUR");
-    value("--format", raw.format, "auto: text on a terminal, ndjson otherwise", "auto|text|ndjson");
+    value("--format", raw.format, "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev",
+          "auto|text|ndjson|chrome");
     value("-o,--output", raw.output, "Write to a regular file, - for stdout (run: to stderr)", "FILE");
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
+    app.add_flag("--debug", raw.debug, "Also misuse that tasks must keep book of to see: wrong threads, leaks");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
     value("--max-overhead", raw.max_overhead, "--trace and --coroutines step down above this share of a CPU (2)",
           "PCT");
@@ -191,9 +193,10 @@ void parse_fail_on(const std::string& text, Values& values, Options& options)
 
 void parse_choices(const Raw& raw, Values& values, Options& options)
 {
-    values.choice<Format>("--format", raw.format,
-                          {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}},
-                          options.format);
+    values.choice<Format>(
+        "--format", raw.format,
+        {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}, {"chrome", Format::chrome}},
+        options.format);
     values.choice<AttachMode>("--attach", raw.attach,
                               {{"multi", AttachMode::multi},
                                {"perf-all", AttachMode::perf_all},
@@ -240,8 +243,9 @@ Result<Options> parse_values(const Raw& raw, Command command)
           std::pair("--write-baseline", &raw.write_baseline)})
         values.check(*file != "", option, "is empty", "the name of a file");
     values.check(!raw.inside || command == Command::run, "--inside", "only run starts a program", "");
-    values.check(!raw.inside || !(raw.trace || raw.coroutines || raw.kernel_stacks), "run",
-                 "--trace, --coroutines and --kernel-stacks need the kernel side", "without --inside, and with sudo");
+    values.check(!raw.inside || !(raw.trace || raw.debug || raw.coroutines || raw.kernel_stacks), "run",
+                 "--trace, --debug, --coroutines and --kernel-stacks need the kernel side",
+                 "without --inside, and with sudo");
     values.check(command != Command::watch || !raw.pids.empty() || raw.name, "watch", "no process given",
                  "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
     const bool lists = command == Command::ps || command == Command::tree || command == Command::where;
@@ -254,6 +258,8 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.check(!raw.repeat || command == Command::ps || command == Command::tree, "--watch",
                  "only ps and tree look again", "to watch what blocks a loop: loopwatch -p PID");
     options.repeat = raw.repeat;
+    values.check(raw.format != "chrome" || command == Command::watch || command == Command::run, "--format",
+                 "chrome is a trace, which only watch and run make", "");
     values.check(!raw.state || command == Command::ps || command == Command::tree, "--state",
                  "only ps and tree list tasks", "");
     values.choice<std::string>("--state", raw.state,
@@ -281,6 +287,7 @@ Result<Options> parse_values(const Raw& raw, Command command)
     options.write_baseline = raw.write_baseline.value_or("");
     options.output = raw.output.value_or(command == Command::run ? "/dev/stderr" : options.output);
     options.trace = raw.trace;
+    options.debug = raw.debug;
     options.coroutines = raw.coroutines;
     options.follow_children = raw.follow_children;
     options.kernel_stacks = raw.kernel_stacks;

@@ -18,7 +18,7 @@ namespace loopwatch {
 
 enum class Command { watch, run, doctor, schema, ps, tree, where };
 enum class TaskOrder { id, age, cpu, resumes };
-enum class Format { automatic, text, ndjson };
+enum class Format { automatic, text, ndjson, chrome };
 // How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for
 // tests.
 enum class AttachMode { automatic, multi, perf_all, perf_pid, none };
@@ -39,6 +39,7 @@ struct Options {
     Format format = Format::automatic;
     std::string output = "-";  // a file, or - for stdout
     bool trace = false;
+    bool debug = false;
     bool coroutines = false;
     double max_overhead_percent = 2;
     std::uint64_t interval_ns = 1'000'000'000;

@@ -43,9 +43,9 @@ Result<int> start(Options options)
 {
     const auto machine = preflight();
     const bool outside = machine.has_value() && !options.inside;
-    if (!outside && (options.trace || options.coroutines || options.kernel_stacks))
+    if (!outside && (options.trace || options.debug || options.coroutines || options.kernel_stacks))
         return Error{ExitCode::not_permitted,
-                     "--trace, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
+                     "--trace, --debug, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
                      machine.error().hint};
     auto session_options = session_options_of(options);
     if (!session_options) return session_options.error();

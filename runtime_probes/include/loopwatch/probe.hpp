@@ -153,11 +153,13 @@ inline bool debugged() noexcept
 {
     return LW_GATE(debug);
 }
-// Somebody listens inside the process (struct lw_listener), or ceases to: counted like a session that is attached.
-inline void listen(bool begins) noexcept
+// Somebody listens inside the process (struct lw_listener, debug mode), or ceases to: counted like a session that is
+// attached.
+inline void listen(bool begins, bool debug = false) noexcept
 {
-    __atomic_fetch_add(&loopwatch_semaphores.count[LW_GATE_watch], static_cast<unsigned short>(begins ? 1 : -1),
-                       __ATOMIC_RELAXED);
+    const auto step = static_cast<unsigned short>(begins ? 1 : -1);
+    __atomic_fetch_add(&loopwatch_semaphores.count[LW_GATE_watch], step, __ATOMIC_RELAXED);
+    if (debug) __atomic_fetch_add(&loopwatch_semaphores.count[LW_GATE_debug], step, __ATOMIC_RELAXED);
 }
 
 #else
@@ -179,7 +181,7 @@ constexpr bool debugged() noexcept
 {
     return false;
 }
-inline void listen(bool) noexcept
+inline void listen(bool, bool = false) noexcept
 {
 }
 

@@ -5,12 +5,14 @@
 
 #include <loopwatch/rt/cancelled.hpp>        // Cancelled
 #include <loopwatch/rt/channel.hpp>          // Channel, ChannelClosed
+#include <loopwatch/rt/debug.hpp>            // set_debug, all_tasks, print_stack, handlers
 #include <loopwatch/rt/event.hpp>            // Event
 #include <loopwatch/rt/gather.hpp>           // gather
 #include <loopwatch/rt/label.hpp>            // label
 #include <loopwatch/rt/loop.hpp>             // Loop
 #include <loopwatch/rt/mutex.hpp>            // Mutex, MutexLock
 #include <loopwatch/rt/on_loop.hpp>          // on_loop, LoopGone
+#include <loopwatch/rt/run.hpp>              // run
 #include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor
 #include <loopwatch/rt/sleep.hpp>            // sleep_for, sleep_until
 #include <loopwatch/rt/spawn.hpp>            // spawn, JoinHandle, SpawnOptions

@@ -84,6 +84,7 @@ struct TaskEventType {
     std::string_view description;
     bool is_finding = true;  // false: a step of a task, with --trace
     std::span<const TaskField> fields;
+    std::string_view words = {};  // in text; of findings: what people know from asyncio
 };
 std::span<const TaskEventType> task_event_types();
 

@@ -12,6 +12,7 @@
 #include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
 #include "analysis/kind.hpp"
+#include "output/record_fields.hpp"
 #include "util/duration.hpp"
 #include "util/text.hpp"
 
@@ -237,6 +238,8 @@ std::string text_of(const TaskEvent& event, const TextContext& context)
 {
     std::string text = fmt::format("{}  {}", context.style.faint(context.anchor.time_of_day(event.at_ns)),
                                    context.style.strong(escape_terminal(event.type)));
+    for (const auto& row : json::task_event_types())
+        if (row.type == event.type && !row.words.empty()) text += fmt::format(" {}:", row.words);
     if (!event.task_id.empty()) text += " task " + escape_terminal(event.task_id);
     if (!event.loop_id.empty()) text += " loop " + escape_terminal(event.loop_id);
     for (const auto& field : event.fields) {

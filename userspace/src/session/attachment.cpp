@@ -75,6 +75,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
                                     [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); });
         if (auto started = attachment->finder_->start(); !started) return started.error();
         if (options.trace) attachment->warn("it carries no probes: --trace has nothing to tell of it");
+        if (options.debug) attachment->warn("it carries no probes: --debug has nothing to tell of it");
     }
     if (attachment->process_.stopped())
         attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");
@@ -130,7 +131,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
-    for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::watch ? watch : trace).push_back(site);
+    for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
     for (const auto& [gate, chosen, links] : {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
                                               std::tuple(ProbeGate::trace, std::cref(trace), std::ref(trace_links_))}) {
         auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
@@ -196,7 +197,9 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
     std::vector<CheckedSite> checked;
     for (const auto& site : sites) {
         const auto* row = find_probe(site.name);
-        if (!row || row->gate == ProbeGate::debug || (row->gate == ProbeGate::trace && !options_.trace)) continue;
+        if (!row || (row->gate == ProbeGate::debug && !options_.debug) ||
+            (row->gate == ProbeGate::trace && !options_.trace))
+            continue;
         const bool mapped =
             site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
         std::uint8_t byte = 0;

@@ -21,6 +21,7 @@ namespace loopwatch {
 
 struct AttachmentOptions {
     bool trace = false;
+    bool debug = false;
     bool coroutines = false;
 };
 

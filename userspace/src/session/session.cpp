@@ -36,7 +36,8 @@ void Session::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
         if (find(static_cast<std::uint32_t>(child))) continue;
-        auto attachment = Attachment::attach(child, *kernel_, *worker_, {options_.trace, options_.coroutines});
+        auto attachment =
+            Attachment::attach(child, *kernel_, *worker_, {options_.trace, options_.debug, options_.coroutines});
         if (!attachment) {
             if (attachment.error().code != ExitCode::no_such_target)
                 print_warning(fmt::format("child {} is not watched: {}", child, attachment.error().what));
@@ -189,6 +190,8 @@ void Session::on(const StepEvent& event)
     if (!target || !wanted(event.event.tid)) return;
     const auto record = task_event(event, *target);
     if (!record) return;
+    // Told from the floor on; what a session wants to know of is its own affair.
+    if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
     if (find_probe(event.step.probe)->gate == ProbeGate::trace)
         reporter_.publish_step(*record);
     else

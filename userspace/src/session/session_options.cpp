@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "output/chrome_sink.hpp"
 #include "output/ndjson_sink.hpp"
 #include "output/text_sink.hpp"
 #include "output/text_style.hpp"
@@ -39,6 +40,7 @@ Result<SessionOptions> session_options_of(const Options& options)
     wish.duration_ns = options.duration_ns.value_or(0);
     wish.interval_ns = options.interval_ns;
     wish.trace = options.trace;
+    wish.debug = options.debug;
     wish.coroutines = options.coroutines;
     wish.follow_children = options.follow_children;
     wish.kernel_stacks = options.kernel_stacks;
@@ -52,6 +54,7 @@ Result<SessionOptions> session_options_of(const Options& options)
 std::unique_ptr<Sink> sink_of(const Options& options, Output& output)
 {
     const bool terminal = output.is_terminal();
+    if (options.format == Format::chrome) return std::make_unique<ChromeSink>(output);
     if (options.format == Format::ndjson || (options.format == Format::automatic && !terminal))
         return std::make_unique<NdjsonSink>(output, JsonContext::of_this_machine());
     return std::make_unique<TextSink>(

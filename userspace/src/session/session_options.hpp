@@ -29,6 +29,7 @@ struct SessionOptions {
     std::uint64_t duration_ns = 0;  // 0: until interrupted
     std::uint64_t interval_ns = 1'000'000'000;
     bool trace = false;
+    bool debug = false;
     bool coroutines = false;
     bool follow_children = false;      // those that live by now too
     std::function<void(int)> hand_on;  // signals that end nothing; empty: they are left alone

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -53,7 +54,7 @@ class alignas(64) Loop {
 public:
     // Asio handlers given to the context directly (not through use_task) run while the loop polls: they are no
     // dispatches and nobody sees them being slow.
-    explicit Loop(std::string name = "loop");
+    explicit Loop(std::string name = "loop", std::source_location where = std::source_location::current());
     // Destroys the tasks still alive (probe task_destroyed_pending); the loop must not be running.
     ~Loop();
     Loop(const Loop&) = delete;
@@ -91,6 +92,7 @@ private:
     friend class detail::TaskControl;
     friend struct detail::PostedCallback;
     class RunScope;
+    class Alive;
 
     void post_node(detail::PostedCallback& callback) noexcept;
     void adopt(detail::TaskControl& task) noexcept;
@@ -102,6 +104,7 @@ private:
     void poll(bool may_wait);
     std::size_t run_next();
     std::size_t run_ready();
+    std::size_t run_ready_timed();
     void begin_poll(bool may_wait) noexcept;
     void end_iteration() noexcept;
     void end_poll(std::size_t events) noexcept;
@@ -146,6 +149,8 @@ private:
     std::atomic<bool> stopping_{false};  // set by stop(), cleared at the end of run()
     std::atomic<bool> running_{false};
     std::string name_;
+    const lw_location* const created_at_;
+    Loop* next_alive_ = nullptr;
     asio::io_context context_{1};
     asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
     std::shared_ptr<detail::Mailbox> mailbox_ = std::make_shared<detail::Mailbox>(context_);

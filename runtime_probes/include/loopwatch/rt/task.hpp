@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <loopwatch/probe.hpp>
+#include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/registry.hpp>
 
@@ -73,8 +74,7 @@ public:
     }
     void report_if_never_awaited() const noexcept
     {
-        if (task_ == nullptr && probe::watched() && !forked && frame_.created_at != nullptr)
-            probe::coroutine_never_awaited(frame_.created_at, frame_.created_at->function);
+        if (task_ == nullptr && watched() && frame_.created_at != nullptr) tell_never_awaited(frame_);
     }
 
 protected:

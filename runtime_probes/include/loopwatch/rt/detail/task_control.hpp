@@ -149,7 +149,6 @@ private:
 
     void push_ready() noexcept;
     void report_end() noexcept;
-    void report_unretrieved() noexcept;
 
     Loop* loop_;
     std::coroutine_handle<> root_;

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run: a whole program in one call, what asyncio calls asyncio.run.
+#pragma once
+
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <loopwatch/rt/debug.hpp>
+#include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/spawn.hpp>
+#include <loopwatch/rt/task.hpp>
+
+namespace loopwatch {
+
+struct RunOptions {
+    bool debug = false;  // see debug.hpp; stays on
+    std::string name = "main";
+};
+
+namespace detail {
+template <class T>
+Task<> run_main(Task<T> main, Outcome<T>& outcome)
+{
+    try {
+        if constexpr (std::is_void_v<T>) {
+            co_await std::move(main);
+            outcome.set_value();
+        } else {
+            outcome.set_value(co_await std::move(main));
+        }
+    } catch (...) {
+        outcome.set_exception(std::current_exception());
+    }
+    Loop::current()->stop();
+}
+}  // namespace detail
+
+// Runs `main` on a loop of its own on this thread; when it ends, the tasks that are left are destroyed. Gives what it
+// returned, or throws what it threw.
+template <class T>
+T run(Task<T> main, RunOptions options = {}, std::source_location where = std::source_location::current())
+{
+    if (options.debug) set_debug(true);
+    detail::Outcome<T> outcome;
+    {
+        Loop loop(std::move(options.name));
+        spawn(loop, detail::run_main(std::move(main), outcome), SpawnOptions{.name = "main"}, where);
+        loop.run();
+    }
+    return outcome.take();
+}
+
+}  // namespace loopwatch

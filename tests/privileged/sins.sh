@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What asyncio's debug mode tells, told of C++: each sin is committed 23 times and found 23 times, with its place; done right it is no
+# finding. From outside (--debug, switched on in a running process), and within the process (LOOPWATCH_DEBUG=1).
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_command mkfifo
+need_program "$loopwatch" "$fixtures/sins"
+cd "$work"
+count=23
+sins="coroutine_never_awaited task_destroyed_pending exception_unretrieved task_cancelled deadlock thread_violation slow_poll slow_callback resource_leak"
+
+# line_of TEXT: where the only line with that text stands.
+line_of() { grep -nF -- "$1" "$root/tests/fixtures/sins/sins.cpp" | cut -d: -f1; }
+commit() {
+    for sin in $sins; do ask "$1" "$2 $sin $count" '^done' 60 || fail "$sin: not done"; done
+    tell "$1" quit
+}
+
+start_fixture sinner "$fixtures/sins"
+sinner=$target
+watch sinner-session "$sinner" --debug --threshold 25ms --block-threshold 1s
+commit sinner sin
+ended_with "$session" 20 || fail "the session does not end with its target"
+for sin in $sins; do
+    check_equal "$sin: committed and found" "$count" "$(records sinner-session "len([x for x in of('$sin') if x.get('scope', 'dispatch') == 'dispatch'])")"
+done
+for row in "coroutine_never_awaited created_at" "task_destroyed_pending created_at" "exception_unretrieved created_at" "resource_leak opened_at"; do
+    read -r sin field <<<"$row"
+    at=$(line_of "// $sin")
+    # A coroutine's line is that of its closing brace.
+    [ "$sin" != coroutine_never_awaited ] || at=$((at + 3))
+    check_equal "$sin: where" "['sins.cpp:$at']" \
+        "$(records sinner-session "sorted({x['$field']['file'].split('/')[-1] + ':' + str(x['$field']['line']) for x in of('$sin')})")"
+done
+check "which coroutine" has_record sinner-session "all('greet' in x['created_at']['function'] for x in of('coroutine_never_awaited'))"
+check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await sleep_for(1h);') for x in of('task_destroyed_pending'))"
+check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
+check "who cancelled, and why" has_record sinner-session "all(int(x['by']) > 0 and x['reason'] == 'too slow' and x['outcome'] == 'cancelled' for x in of('task_cancelled'))"
+check "how many wait for each other" has_record sinner-session "all(x['length'] == 1 and x['awaited'] == x['task_id'] for x in of('deadlock'))"
+check "both threads and the operation" has_record sinner-session "all(x['operation'] == 'Event::set' and x['owner_tid'] == $sinner and x['tid'] != $sinner for x in of('thread_violation'))"
+check "what the poll did instead" has_record sinner-session "all(x['timeout_ns'] == 0 and 30e6 <= x['elapsed_ns'] < 200e6 for x in of('slow_poll'))"
+check "what was left open" has_record sinner-session "all(x['resource'] == 'event loop' for x in of('resource_leak'))"
+check "whose callback" has_record sinner-session "all(x['task']['name'] == 'slow_callback' for x in slow)"
+
+start_fixture saint "$fixtures/sins"
+watch saint-session "$target" --debug --threshold 25ms --block-threshold 1s
+commit saint right
+ended_with "$session" 20 || fail "the session does not end with its target"
+# What a busy machine does to a callback is no sin of it.
+check_equal "done right, nothing is found" "[]" \
+    "$(records saint-session "[x for x in of(*'$sins'.split()) if x['type'] != 'slow_callback' or x['breakdown']['cpu_ns'] + x['breakdown']['blocked_ns'] > 20e6]")"
+check "by a session that saw it all" has_record saint-session "of('session_end')[0]['dispatch_ns']['max'] > 0 and not of('session_end')[0]['lost']"
+
+# Within the process, in words that people know.
+start_fixture inner env LOOPWATCH_DEBUG=1 "$fixtures/sins"
+commit inner sin
+wait_until 10 is_gone_ "$started" || fail "it does not end"
+inside() { check_equal "within: $1" "$count" "$(grep -c -- "$2" inner.err || true)"; }
+inside coroutine_never_awaited "coroutine '.*greet' (.*sins.cpp:[0-9]*) was never awaited"
+inside task_destroyed_pending "Task was destroyed but it is pending! orders#[0-9]* created at .*sins.cpp:$(line_of '// task_destroyed_pending'), waiting at "
+inside exception_unretrieved 'Task exception was never retrieved: print#[0-9]* created at .*, std::runtime_error: no more paper'
+inside task_cancelled 'nap#[0-9]*: cancelled by #[0-9]* (too slow)'
+inside deadlock 'deadlock#[0-9]* would wait for deadlock#[0-9]*, which waits for it'
+inside thread_violation 'Non-thread-safe operation invoked on an event loop other than the current one: Event::set of loop main'
+inside slow_poll 'poll 0.000 s took 0.0[3-9][0-9] s: [0-9]* events'
+inside slow_callback 'Executing slow_callback#[0-9]* took 0.0[3-9][0-9] s, created at '
+inside resource_leak 'unclosed event loop of loop forgotten, opened at .*sins.cpp:[0-9]*'
+start_fixture inner env LOOPWATCH_DEBUG=1 "$fixtures/sins"
+commit inner right
+wait_until 10 is_gone_ "$started" || fail "it does not end"
+check_equal "within: done right, not a word" "" "$(grep -v 'Executing .* took' inner.err)"
+start_fixture half env LOOPWATCH_DEBUG=yes "$fixtures/sins"
+tell half quit
+check "a setting that is none is loud" wait_until 5 grep -q 'LOOPWATCH_DEBUG=yes is not understood' half.err
+finish
