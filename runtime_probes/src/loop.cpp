@@ -84,6 +84,7 @@ public:
         loop_.context_.restart();
         if constexpr (detail::published) registry_add(loop_.slot_);
         tell_shim(&loop_.slot_);
+        ++detail::loops_of_thread;
         loop_.listener_ = find_listener();
         if (loop_.listener_ != nullptr) probe::listen(true);
         probe::loop_start(loop_.slot_.loop_id, &loop_.slot_, LW_ABI);
@@ -96,6 +97,7 @@ public:
         if (!detail::forked) probe::loop_stop(loop_.slot_.loop_id);
         if (loop_.listener_ != nullptr) probe::listen(false);
         tell_shim(nullptr);
+        --detail::loops_of_thread;
         if constexpr (detail::published) registry_remove(loop_.slot_);
         loop_.slot_.tid = 0;
         loop_.slot_.poll_since = 0;

@@ -17,6 +17,8 @@ namespace loopwatch {
 namespace detail {
 // Ids given out in this process; of all its loops and tasks, whatever runtime is theirs.
 inline std::atomic<lw_u64> last_loop_id{0}, last_task_id{0};
+// How many loops this thread runs, one within the other: handlers of one that another drives are no loop of their own.
+inline thread_local int loops_of_thread = 0;
 }  // namespace detail
 
 inline lw_u64 next_loop_id() noexcept

@@ -40,6 +40,7 @@ public:
         slot_.iteration_start = slot_.poll_since = 0;
         if constexpr (published) registry_add(slot_);
         tell_shim(&slot_);
+        ++detail::loops_of_thread;
         listener_ = find_listener();
         if (listener_ != nullptr) probe::listen(true);
         probe::loop_start(slot_.loop_id, &slot_, LW_ABI);
@@ -51,8 +52,11 @@ public:
         listener_ = nullptr;
         tell_shim(nullptr);
         if constexpr (published) registry_remove(slot_);
+        --detail::loops_of_thread;
         slot_.tid = 0;
     }
+    // Where the next dispatch is run from, if that is not `start`'s caller: callbacks live below it.
+    void set_stack_top(const void* frame) noexcept { slot_.stack_top = reinterpret_cast<lw_u64>(frame); }
 
     // A dispatch: of a task that is no coroutine, of a coroutine of a task, or of a callback that belongs to none.
     void begin(TaskProbes* task = nullptr) noexcept
