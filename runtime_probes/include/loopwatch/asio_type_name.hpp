@@ -64,9 +64,10 @@ constexpr std::string_view find_users_type(std::string_view type) noexcept
             const auto word = type.substr(at, end - at);
             if (!is_one_of(word, libraries)) {
                 const auto whole = type.substr(at, end_of(type, at) - at);
-                const bool is_value = word.empty() ? whole.empty() || whole[0] == '-' : word[0] >= '0' && word[0] <= '9';
-                const bool is_function = whole.find("*)") != whole.npos || whole.find("::*") != whole.npos;
-                if (!is_value && (!is_one_of(word, builtins) || is_function))
+                const bool is_value =
+                    word.empty() ? whole.empty() || whole[0] == '-' : word[0] >= '0' && word[0] <= '9';
+                const bool is_member = whole.find("::*") != whole.npos;  // "void (Session::*(Session*, …))(…)"
+                if (!is_value && (!is_one_of(word, builtins) || is_member))
                     found = whole.substr(0, whole.find_last_not_of(" *&") + 1);
                 at += whole.size();
             }
@@ -90,8 +91,8 @@ constexpr void shorten(std::string_view name, TypeName& to) noexcept
             const auto inner = name.substr(at + 1, end_of(name, at + 1, "") - at - 1);
             if (starts_with(inner, "lambda at "))  // clang's: "(lambda at /srv/server.cpp:12:7)"
                 at += inner.find_last_of('/') == inner.npos ? 10 : inner.find_last_of('/') + 1;
-            else if (!starts_with(inner, "lambda") && !starts_with(inner, "anonymous") && !starts_with(inner, "unnamed") &&
-                     !starts_with(inner, "*") && inner.find("::*") == inner.npos)
+            else if (!starts_with(inner, "lambda") && !starts_with(inner, "anonymous") &&
+                     !starts_with(inner, "unnamed") && !starts_with(inner, "*") && inner.find("::*") == inner.npos)
                 at += inner.size();
         }
     }
