@@ -36,6 +36,7 @@ for library in boost asio; do
         start_fixture "$session_" "$fixtures/asio_tracked_$library" "$kind"
         watch "$session_-s" "$target" --threshold 20ms
         ask "$session_" "go $stalls $ms" '^done' || fail "not done"
+        wait_until 5 has_record "$session_-s" "len($held) >= $stalls" || true
         end_session
         check_equal "$library, $kind: 23 slow handlers are 23 findings, by name and place" \
             "$stalls $name $(place_of "$kind")" "$(slow_of "$session_-s")"

@@ -36,13 +36,26 @@ public:
     // Null: a thread that ends, or one that runs another loop, which drives Asio within its own polls.
     static Thread* current() noexcept
     {
+#ifdef LOOPWATCH_NO_PROBES
+        return nullptr;
+#else
         Thread* const thread = current_ != nullptr ? current_ : begin_thread();
         return thread != nullptr && detail::loops_of_thread == 1 ? thread : nullptr;
+#endif
     }
     // The task of the dispatch that runs.
-    static const Thread* running() noexcept { return current_ != nullptr && current_->depth_ > 0 ? current_ : nullptr; }
-    const lw_task& task() const noexcept { return task_; }
-    const TypeName* type() const noexcept { return type_; }
+    static const Thread* running() noexcept
+    {
+        return current_ != nullptr && current_->depth_ > 0 ? current_ : nullptr;
+    }
+    const lw_task& task() const noexcept
+    {
+        return task_;
+    }
+    const TypeName* type() const noexcept
+    {
+        return type_;
+    }
 
     void begin(const TypeName& type, const Origin& origin, const void* frame) noexcept
     {
@@ -65,7 +78,9 @@ public:
     }
 
 private:
-    Thread() noexcept : probes_((pthread_getname_np(pthread_self(), comm_, sizeof comm_), comm_)) {}
+    Thread() noexcept : probes_((pthread_getname_np(pthread_self(), comm_, sizeof comm_), comm_))
+    {
+    }
 
     [[gnu::cold, gnu::noinline]] static Thread* begin_thread() noexcept
     {
