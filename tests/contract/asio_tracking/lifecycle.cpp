@@ -50,6 +50,7 @@ void must(bool holds, const char* what)
 {
     if (holds) return;
     std::printf("does not hold: %s\n", what);
+    std::fflush(stdout);
     std::_Exit(1);
 }
 
