@@ -230,7 +230,12 @@ std::vector<Record> session()
         server(), now, loop(), task(), 90 * ms, 7 * ms, 12, "18",
         WaitingFor{"io", "async_receive", 7, "socket:[12]", "127.0.0.1:5432", std::nullopt, "", std::nullopt}, 2, "3",
         "shutdown"});
-    records.push_back(TaskListEnd{server(), now, 1, 400'000, {"loop http: of its tasks 1 were read, then \x1b[31m"}});
+    records.push_back(TaskListEnd{server(),
+                                  now,
+                                  1,
+                                  400'000,
+                                  {"loop http: of its tasks 1 were read, then \x1b[31m"},
+                                  {TaskComplaint{"self_wake", "poller#17 wakes itself", "17", task().created_at}}});
     records.push_back(SessionEnd{now += ms,
                                  2'000 * ms,
                                  {{"slow_callback", 5}, {"blocking_call", 2}},

@@ -43,7 +43,7 @@ struct Raw {
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
         output, attach, suppressions, baseline, write_baseline, state, sort, task;
     bool inside = false, trace = false, debug = false, coroutines = false, follow_children = false,
-         kernel_stacks = false, quiet = false, no_color = false, repeat = false;
+         kernel_stacks = false, quiet = false, no_color = false, repeat = false, lint = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -79,6 +79,7 @@ void add_options(CLI::App& app, Raw& raw)
     list("--report", raw.reports, "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
     value("--state", raw.state, "ps, tree: only tasks in this state", "STATE");
     value("--sort", raw.sort, "ps: by what (id)", "id|age|cpu|resumes");
+    app.add_flag("--lint", raw.lint, "ps: look again after --interval, and tell what is wrong with the tasks");
     app.add_flag("--watch", raw.repeat, "ps, tree: again each --interval");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
@@ -258,6 +259,8 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.check(!raw.repeat || command == Command::ps || command == Command::tree, "--watch",
                  "only ps and tree look again", "to watch what blocks a loop: loopwatch -p PID");
     options.repeat = raw.repeat;
+    values.check(!raw.lint || command == Command::ps, "--lint", "only ps looks at tasks", "loopwatch ps --lint -p PID");
+    options.lint = raw.lint;
     values.check(raw.format != "chrome" || command == Command::watch || command == Command::run, "--format",
                  "chrome is a trace, which only watch and run make", "");
     values.check(!raw.state || command == Command::ps || command == Command::tree, "--state",

@@ -29,6 +29,7 @@ struct Options {
     std::vector<std::string> command_line;  // run: the program and its arguments
     std::uint64_t task = 0;                 // where: its id
     TaskOrder order = TaskOrder::id;        // ps
+    bool lint = false;                      // ps: a second look after an interval, and what both show
     bool repeat = false;                    // ps, tree: again each interval
     std::string state;                      // ps, tree: only tasks in it; empty: all
     bool inside = false;                    // run: without the kernel side, whoever we are

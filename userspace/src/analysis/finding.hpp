@@ -241,6 +241,14 @@ struct ListedTask {
     std::string cancelled_by, cancel_reason;  // of the last request
 };
 
+// What is wrong with a task, or with a place that spawns them.
+struct TaskComplaint {
+    std::string rule;  // self_wake, growing_site
+    std::string text;
+    std::string task_id;  // empty: not one
+    Location created_at;
+};
+
 // After the last of them.
 struct TaskListEnd {
     Subject subject;
@@ -248,6 +256,7 @@ struct TaskListEnd {
     std::uint64_t tasks = 0;
     std::uint64_t duration_ns = 0;  // that the reading took
     std::vector<std::string> warnings;
+    std::vector<TaskComplaint> lints;  // with --lint and --watch
 };
 
 using Counts = std::map<std::string, std::uint64_t>;

@@ -306,10 +306,17 @@ LW_TABLE(ListedTask, "task_listed",
     field<ListedTask, &ListedTask::cancelled_by>("cancelled_by", "id of the task that asked last; empty: none"),
     field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"))
 
+LW_TABLE(TaskComplaint, "task_complaint",
+    field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake or growing_site"),
+    field<TaskComplaint, &TaskComplaint::text>("text", "what is wrong, in a sentence"),
+    field<TaskComplaint, &TaskComplaint::task_id>("task_id", "whom it concerns; empty: not one"),
+    field<TaskComplaint, &TaskComplaint::created_at>("created_at", "where it was spawned"))
+
 LW_TABLE(TaskListEnd, "task_list_end",
     field<TaskListEnd, &TaskListEnd::tasks>("tasks", "how many were listed"),
     field<TaskListEnd, &TaskListEnd::duration_ns>("duration_ns", "that reading them took"),
-    field<TaskListEnd, &TaskListEnd::warnings>("warnings", "what is missing, and why"))
+    field<TaskListEnd, &TaskListEnd::warnings>("warnings", "what is missing, and why"),
+    field<TaskListEnd, &TaskListEnd::lints>("lints", "what this look and the one before show to be wrong, with --lint and --watch"))
 
 LW_TABLE(SessionEnd, "session_end",
     field<SessionEnd, &SessionEnd::reason>("reason", "why it ended"),

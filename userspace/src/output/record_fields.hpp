@@ -41,6 +41,8 @@ const Table<Breakdown>& table_of<Breakdown>();
 template <>
 const Table<WaitingFor>& table_of<WaitingFor>();
 template <>
+const Table<TaskComplaint>& table_of<TaskComplaint>();
+template <>
 const Table<Impact>& table_of<Impact>();
 template <>
 const Table<Quantiles>& table_of<Quantiles>();

@@ -124,7 +124,7 @@ json::Json output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
     builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact, WaitingFor,
-                      Quantiles, Overhead>();
+                      TaskComplaint, Quantiles, Overhead>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
                         TargetEnd, SessionEnd, ListedTask, TaskListEnd>();
     builder.add_task_events();

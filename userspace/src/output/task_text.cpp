@@ -192,6 +192,9 @@ std::string text_of(const TaskListEnd& end, const TextStyle& style)
         style.faint(fmt::format("{} tasks of {} (pid {}), read in {}", end.tasks, escape_terminal(end.subject.comm),
                                 end.subject.pid, format_duration(end.duration_ns))) +
         "\n";
+    for (const auto& lint : end.lints)
+        text += fmt::format("{} {}; created at {}\n", style.alarm(lint.rule + ":"), escape_terminal(lint.text),
+                            place(lint.created_at));
     for (const auto& warning : end.warnings) text += "warning: " + escape_terminal(warning) + "\n";
     return text;
 }

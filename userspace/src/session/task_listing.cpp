@@ -7,10 +7,12 @@
 #include <charconv>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
 
+#include "analysis/task_lints.hpp"
 #include "output/ndjson_sink.hpp"
 #include "output/output.hpp"
 #include "output/task_text.hpp"
@@ -58,6 +60,10 @@ public:
     const TaskView& view(std::size_t at) const { return loops_[order_[at].first].tasks[order_[at].second]; }
     ListedTask listed(std::size_t at);
     TaskListEnd end() const;
+    // All of them, whatever was kept.
+    std::vector<LintTask> for_lints() const;
+    TaskComplaint complaint(const TaskLint& lint);
+    std::uint64_t at_ns() const { return at_ns_; }
     // Only those with this state; empty: all. By id.
     void keep(const std::string& state);
     void sort(TaskOrder order);
@@ -196,48 +202,100 @@ TaskListEnd Listing::end() const
     return end;
 }
 
+std::vector<LintTask> Listing::for_lints() const
+{
+    std::vector<LintTask> tasks;
+    for (const auto& loop : loops_)
+        for (const auto& task : loop.tasks)
+            // Whoever waits for something leads to it, also once that has come.
+            tasks.push_back({task.id, task.name, task.created_at, task.resumes, task.has_waited});
+    return tasks;
+}
+
+TaskComplaint Listing::complaint(const TaskLint& lint)
+{
+    TaskComplaint complaint{lint.rule, lint.text, lint.task == 0 ? "" : std::to_string(lint.task), {}};
+    auto place = lint.place;
+    for (const auto& loop : loops_)
+        for (const auto& task : loop.tasks)
+            if (task.id == lint.task) place = task.created_at;
+    complaint.created_at = location_info(place, names_);
+    return complaint;
+}
+
 std::string text_of(const Options& options, Listing& listing, std::size_t first, std::size_t last,
                     const TextStyle& style)
 {
     if (options.command == Command::where) return whole_task(listing.listed(first), style);
     TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
-    for (auto at = first; at < last; ++at) source.links.push_back({listing.view(at).id, listing.view(at).awaits});
+    for (auto at = first; at < last; ++at) {
+        const auto& view = listing.view(at);
+        const bool locked_out = view.awaits == 0 && view.awaited && view.awaited->kind == LW_AWAITED_MUTEX;
+        source.links.push_back({view.id, locked_out ? view.awaited->value : view.awaits});
+    }
     return options.command == Command::tree ? task_forest(source, style) : task_table(source, style);
 }
 
-// One look at all of them.
-Result<void> list_once(const Options& options, const std::vector<pid_t>& pids, Output& output)
+// Looks at processes, as often as it is asked to.
+class TaskLister {
+public:
+    TaskLister(const Options& options, Output& output) : options_(options), output_(output) {}
+
+    // Fails with no_such_target if the process, or the task that was asked for, is not there.
+    Result<void> look(pid_t pid, bool tell);
+
+private:
+    struct Look {
+        std::uint64_t at_ns = 0;
+        std::vector<LintTask> tasks;
+    };
+    Result<void> write(Listing& listing, std::size_t first, std::size_t last, const TaskListEnd& end);
+
+    const Options& options_;
+    Output& output_;
+    std::map<pid_t, Look> before_;
+};
+
+Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t last, const TaskListEnd& end)
 {
-    const TextStyle style{wants_colours(output.is_terminal(), options.no_color)};
-    const bool text = options.format != Format::ndjson;  // what one asks for and looks at: text in a pipe too
-    for (const auto pid : pids) {
-        auto read = Listing::read(pid);
-        if (!read) return read.error();
-        auto& listing = **read;
-        listing.keep(options.state);
-        listing.sort(options.order);
-        std::size_t first = 0, last = listing.size();
-        if (options.task != 0) {
-            while (first < last && listing.view(first).id != options.task) ++first;
-            if (first == last)
-                return Error{ExitCode::no_such_target,
-                             fmt::format("process {} has no live task #{}", pid, options.task),
-                             fmt::format("loopwatch ps -p {} lists them", pid)};
-            last = first + 1;
-        }
-        if (text) {
-            auto lines = text_of(options, listing, first, last, style);
-            if (options.command != Command::where) lines += text_of(listing.end(), style);
-            if (auto written = output.write_lines(lines); !written) return written.error();
-            continue;
-        }
-        NdjsonSink sink(output, JsonContext::of_this_machine());
-        for (auto at = first; at < last; ++at)
-            if (auto written = sink.write(listing.listed(at)); !written) return written.error();
-        if (auto written = sink.write(listing.end()); !written) return written.error();
-        if (auto written = sink.flush(); !written) return written.error();
+    if (options_.format != Format::ndjson) {  // what one asks for and looks at: text in a pipe too
+        const TextStyle style{wants_colours(output_.is_terminal(), options_.no_color)};
+        auto lines = text_of(options_, listing, first, last, style);
+        if (options_.command != Command::where) lines += text_of(end, style);
+        return output_.write_lines(lines);
     }
-    return {};
+    NdjsonSink sink(output_, JsonContext::of_this_machine());
+    for (auto at = first; at < last; ++at)
+        if (auto written = sink.write(listing.listed(at)); !written) return written.error();
+    if (auto written = sink.write(end); !written) return written.error();
+    return sink.flush();
+}
+
+Result<void> TaskLister::look(pid_t pid, bool tell)
+{
+    auto read = Listing::read(pid);
+    if (!read) return read.error();
+    auto& listing = **read;
+    listing.keep(options_.state);
+    listing.sort(options_.order);
+    auto end = listing.end();
+    if (options_.lint || options_.repeat) {
+        Look now{listing.at_ns(), listing.for_lints()};
+        Look& before = before_[pid];
+        for (const auto& lint : lint_tasks(now.tasks, before.tasks, now.at_ns - before.at_ns))
+            end.lints.push_back(listing.complaint(lint));
+        before = std::move(now);
+    }
+    if (!tell) return {};
+    std::size_t first = 0, last = listing.size();
+    if (options_.task != 0) {
+        while (first < last && listing.view(first).id != options_.task) ++first;
+        if (first == last)
+            return Error{ExitCode::no_such_target, fmt::format("process {} has no live task #{}", pid, options_.task),
+                         fmt::format("loopwatch ps -p {} lists them", pid)};
+        last = first + 1;
+    }
+    return write(listing, first, last, end);
 }
 
 }  // namespace
@@ -250,15 +308,20 @@ Result<ExitCode> list_tasks(const Options& options)
     if (pids.empty())
         return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
                      "list processes with: ps -e"};
-    for (bool again = false;; again = true) {
-        if (again) std::this_thread::sleep_for(std::chrono::nanoseconds(options.interval_ns));
+    TaskLister lister(options, *output);
+    for (int looks = 1;; ++looks) {
+        const bool more = options.repeat || (options.lint && looks == 1);
+        const bool tell = options.repeat || !more;
         if (options.repeat && output->is_terminal())
             if (auto cleared = output->write_lines("\x1b[H\x1b[2J"); !cleared) return cleared.error();
-        const auto listed = list_once(options, pids, *output);
-        // What one looks at may end: that is no failure.
-        if (!listed && again && listed.error().code == ExitCode::no_such_target) return ExitCode::done;
-        if (!listed) return listed.error();
-        if (!options.repeat) return ExitCode::done;
+        for (const auto pid : pids) {
+            const auto told = lister.look(pid, tell);
+            // What one looks at may end: that is no failure.
+            if (!told && looks > 1 && told.error().code == ExitCode::no_such_target) return ExitCode::done;
+            if (!told) return told.error();
+        }
+        if (!more) return ExitCode::done;
+        std::this_thread::sleep_for(std::chrono::nanoseconds(options.interval_ns));
     }
 }
 

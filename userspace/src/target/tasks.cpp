@@ -83,6 +83,7 @@ TaskView TaskReader::view(const lw_task& task)
     if (task.cancel_requests != 0) view.cancel_reason = pages_.text(address_of(task.cancel_reason), max_text);
     view.created_ns = task.created_ns;
     view.resumes = task.resumes;
+    view.has_waited = task.awaited != nullptr || task.awaited_task != 0;
     view.busy_ticks = task.busy_ticks;
     if (task.labels != nullptr) view.labels = pages_.text(address_of(task.labels), max_labels);
     if (lw_awaited awaited = {}; task.state == LW_TASK_SUSPENDED && task.awaited != nullptr &&

@@ -34,6 +34,7 @@ struct TaskView {
     std::uint64_t created_ns = 0, resumes = 0, busy_ticks = 0;
     std::uint32_t state = 0, cancel_requests = 0;
     std::string name, cancel_reason, labels;
+    bool has_waited = false;             // for a task or something else, if only in the past
     std::optional<AwaitedView> awaited;  // while it is suspended, for what is no task
     std::vector<TaskFrame> frames;       // innermost first
 };

@@ -120,7 +120,7 @@ public:
         errand_ = std::make_shared<Errand<T>>(*waiter_);
         remote_.emplace(spawn(loop_, run_errand(Return<T>(errand_), std::move(task_)), options_, where_));
         waiter_->record().awaited_task = remote_->id();
-        waiter_->suspend(handle, *this, nullptr);
+        waiter_->suspend(handle, *this, &another_task);
     }
     T await_resume()
     {

@@ -19,6 +19,9 @@ using TaskId = lw_u64;
 
 namespace detail {
 
+// What who joins waits for; which task that is, its record tells.
+inline constexpr lw_awaited another_task{LW_AWAITED_OTHER, -1, 0, "task"};
+
 template <class T>
 class TypedControl final : public TaskControl {
 public:
@@ -56,7 +59,7 @@ public:
     {
         task_ = &handle.promise().task();
         target_.add_joiner(*task_);
-        task_->suspend(handle, *this, nullptr);
+        task_->suspend(handle, *this, &another_task);
     }
     T await_resume()
     {

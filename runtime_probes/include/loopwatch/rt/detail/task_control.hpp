@@ -66,8 +66,8 @@ public:
     const std::shared_ptr<Mailbox>& mailbox() const noexcept { return mailbox_; }
     bool done() const noexcept { return done_.load(std::memory_order_acquire); }
 
-    // The task waits: `handle` is what goes on, `wait` what cancel() interrupts; `what` it waits for outlives the wait,
-    // null: another task, or nobody knows.
+    // The task waits: `handle` is what goes on, `wait` what cancel() interrupts; `what` it waits for outlives the
+    // wait.
     template <class Promise>
     void suspend(std::coroutine_handle<Promise> handle, Suspension& wait, const lw_awaited* what) noexcept
     {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What two looks at the tasks of a process show to be wrong.
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "analysis/task_lints.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint64_t second = 1'000'000'000;
+
+LintTask task(std::uint64_t id, std::uint64_t resumes, bool waited, std::uint64_t place = 7)
+{
+    return {id, "poller", place, resumes, waited};
+}
+
+}  // namespace
+
+TEST_CASE("a task that is resumed all the time and waits for nothing wakes itself")
+{
+    const std::vector<LintTask> before{task(1, 100, false), task(2, 100, true), task(3, 100, false)};
+    const std::vector<LintTask> now{task(1, 500'100, false), task(2, 500'100, true), task(3, 5'100, false)};
+    const auto lints = lint_tasks(now, before, second);
+    REQUIRE(lints.size() == 1);
+    CHECK(lints[0].rule == "self_wake");
+    CHECK(lints[0].task == 1);
+    CHECK(lints[0].text.find("poller#1") != std::string::npos);
+    CHECK(lint_tasks(now, before, 100 * second).empty());
+}
+
+TEST_CASE("a place whose live tasks double, and by a hundred, grows")
+{
+    std::vector<LintTask> before, now;
+    for (std::uint64_t id = 1; id <= 300; ++id) now.push_back(task(id, 1, true, id <= 250 ? 7 : 8));
+    for (std::uint64_t id = 1; id <= 120; ++id) before.push_back(task(id, 1, true, 7));
+    const auto lints = lint_tasks(now, before, second);
+    REQUIRE(lints.size() == 1);
+    CHECK(lints[0].rule == "growing_site");
+    CHECK(lints[0].place == 7);
+    CHECK(lint_tasks(before, before, second).empty());
+}
+
+TEST_CASE("one look alone shows nothing, and a counter that went back no billion of resumes")
+{
+    const std::vector<LintTask> now{task(1, 5, false)};
+    CHECK(lint_tasks(now, {}, second).empty());
+    CHECK(lint_tasks(now, std::vector<LintTask>{task(1, 6, false)}, second).empty());
+    CHECK(lint_tasks(now, now, 0).empty());
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/task_lints.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <unordered_map>
+
+namespace loopwatch {
+
+namespace {
+
+// A task that does nothing but let others run is resumed a hundred thousand times a second; one that has something to
+// wait for, even of a busy server, by far less.
+constexpr std::uint64_t self_wakes_a_second = 10'000;
+// A server that starts under load spawns so many; from then on they come and go.
+constexpr std::uint64_t growth_least = 100;
+
+std::string named(const LintTask& task)
+{
+    return fmt::format("{}#{}", task.name.empty() ? "task" : task.name, task.id);
+}
+
+using ById = std::unordered_map<std::uint64_t, const LintTask*>;
+
+ById by_id(std::span<const LintTask> tasks)
+{
+    ById found;
+    for (const auto& task : tasks) found.emplace(task.id, &task);
+    return found;
+}
+
+void self_wakes(std::vector<TaskLint>& lints, std::span<const LintTask> now, const ById& before,
+                std::uint64_t elapsed_ns)
+{
+    for (const auto& task : now) {
+        const auto earlier = before.find(task.id);
+        if (task.waited || earlier == before.end() || task.resumes < earlier->second->resumes) continue;
+        const auto resumes = task.resumes - earlier->second->resumes;
+        const auto a_second = static_cast<double>(resumes) * 1e9 / static_cast<double>(elapsed_ns);
+        if (a_second < self_wakes_a_second) continue;
+        lints.push_back({"self_wake",
+                         fmt::format("{} wakes itself all the time: {:.0f} resumes a second, and it waits for nothing",
+                                     named(task), a_second),
+                         task.id, 0});
+    }
+}
+
+std::map<std::uint64_t, std::uint64_t> by_place(std::span<const LintTask> tasks)
+{
+    std::map<std::uint64_t, std::uint64_t> count;
+    for (const auto& task : tasks) ++count[task.created_at];
+    return count;
+}
+
+void growing_sites(std::vector<TaskLint>& lints, std::span<const LintTask> now, std::span<const LintTask> before)
+{
+    const auto then = by_place(before);
+    for (const auto& [place, count] : by_place(now)) {
+        const auto known = then.find(place);
+        const auto earlier = known == then.end() ? 0 : known->second;
+        if (place == 0 || count < earlier + growth_least || count < 2 * earlier) continue;
+        lints.push_back(
+            {"growing_site", fmt::format("{} live tasks, {} at the look before", count, earlier), 0, place});
+    }
+}
+
+}  // namespace
+
+std::vector<TaskLint> lint_tasks(std::span<const LintTask> now, std::span<const LintTask> before,
+                                 std::uint64_t elapsed_ns)
+{
+    std::vector<TaskLint> lints;
+    if (before.empty() || elapsed_ns == 0) return lints;
+    self_wakes(lints, now, by_id(before), elapsed_ns);
+    growing_sites(lints, now, before);
+    return lints;
+}
+
+}  // namespace loopwatch

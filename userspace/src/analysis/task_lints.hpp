@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What two looks at the tasks of a process show to be wrong: tasks that wake themselves all the time, places that spawn
+// more and more.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace loopwatch {
+
+struct LintTask {
+    std::uint64_t id = 0;
+    std::string name;
+    std::uint64_t created_at = 0;  // the place, as a number
+    std::uint64_t resumes = 0;
+    bool waited = false;  // it has waited for something but its turn
+};
+
+struct TaskLint {
+    std::string rule;  // self_wake, growing_site
+    std::string text;
+    std::uint64_t task = 0, place = 0;  // whom or what it concerns; 0: not one
+};
+
+// `before` are the same process's `elapsed_ns` earlier; none: there was no look before, and growth is not told.
+std::vector<TaskLint> lint_tasks(std::span<const LintTask> now, std::span<const LintTask> before,
+                                 std::uint64_t elapsed_ns);
+
+}  // namespace loopwatch
