@@ -265,13 +265,23 @@ struct lw_wait {
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
 
+/* A struct lw_location, read while the target stands at the probe: a moment later it may have ended. */
+struct lw_place {
+    __lw_u64 address;
+    __lw_u32 line;
+    __lw_u32 reserved;
+    char file[80];
+    char function[80];
+};
+
 /* A probe that is only told of. Time and thread of a batch's lw_event are its first step's. */
 struct lw_step {
     __lw_u64 time_ns;
     __lw_u32 probe; /* id in probes.def */
-    __lw_u32 size;  /* up to `text`, or all of it */
+    __lw_u32 size;  /* up to `text`, up to `place`, or all of it */
     __lw_u64 args[LW_STEP_ARGS];
     char text[LW_NAME_BYTES]; /* name or reason, where the probe has one */
+    struct lw_place place;    /* of a misuse: the first of its locations */
 };
 
 #ifdef __cplusplus
@@ -290,6 +300,6 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                 "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
-LW_EVENT_ASSERT(sizeof(struct lw_step) == 112, "layout of lw_step");
+LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_place), "layout of lw_step");
 
 #endif

@@ -14,18 +14,43 @@ enum { /* ids of probes.def */
 #define FIRST_TRACE_PROBE PROBE_poll_begin
 
 #define LW_BATCH_NS 20000000 /* a step waits no longer for the next one; the collector looks as often */
-#define LW_BATCH_MOST (LW_BATCH_BYTES - sizeof(struct lw_step))
+#define LW_BATCH_MOST (LW_BATCH_BYTES - offsetof(struct lw_step, place))
 
 /* Which argument of a probe is a string worth carrying. */
-static __always_inline __u64 text_argument(struct pt_regs *ctx, __u64 probe)
+static __always_inline __u64 text_argument(const __u64 *args, __u64 probe)
 {
     switch (probe) {
         case PROBE_exception_unretrieved:
         case PROBE_task_cancelled:
         case PROBE_task_create:
-        case PROBE_cancel_request: return ctx->dx;
+        case PROBE_cancel_request: return args[2];
+        case PROBE_thread_violation:
+        case PROBE_resource_leak: return args[1];
         default: return 0;
     }
+}
+
+/* And which is a place in the source. */
+static __always_inline __u64 place_argument(const __u64 *args, __u64 probe)
+{
+    switch (probe) {
+        case PROBE_coroutine_never_awaited: return args[0];
+        case PROBE_task_destroyed_pending: return args[1];
+        case PROBE_resource_leak: return args[2];
+        case PROBE_exception_unretrieved: return args[3];
+        default: return 0;
+    }
+}
+
+static __always_inline void read_place(struct lw_place *place, __u64 address)
+{
+    struct lw_location at = {};
+    if (!address || bpf_probe_read_user(&at, sizeof(at), (void *)address)) return;
+    place->address = address;
+    place->line = at.line;
+    if (bpf_probe_read_user_str(place->file, sizeof(place->file), (void *)at.file) < 0) place->file[0] = 0;
+    if (bpf_probe_read_user_str(place->function, sizeof(place->function), (void *)at.function) < 0)
+        place->function[0] = 0;
 }
 
 static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx, __u64 probe, __u64 now)
@@ -37,9 +62,9 @@ static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx,
     step->args[1] = ctx->si;
     step->args[2] = ctx->dx;
     step->args[3] = ctx->cx;
-    const __u64 text = text_argument(ctx, probe);
+    const __u64 text = text_argument(step->args, probe);
     if (!text) return;
-    step->size = sizeof(*step);
+    step->size = offsetof(struct lw_step, place);
     __builtin_memset(step->text, 0, sizeof(step->text));
     if (bpf_probe_read_user_str(step->text, sizeof(step->text), (void *)text) < 0) step->text[0] = 0;
 }
@@ -63,14 +88,24 @@ static __noinline int tell(struct pt_regs *ctx, __u64 probe)
     if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_trace_probe);
     fill_step(&record.step, ctx, probe, bpf_ktime_get_ns());
+    const __u64 place = place_argument(record.step.args, probe);
+    if (place) {
+        record.step.size = sizeof(record.step);
+        read_place(&record.step.place, place);
+    }
     record.event.kind = LW_EVENT_STEPS;
     record.event.size = sizeof(record.event) + record.step.size;
     record.event.time_ns = record.step.time_ns;
     record.event.pid = id >> 32;
     record.event.tid = id;
-    const bool text = record.step.size == sizeof(record.step);
-    emit(&record, text ? sizeof(record) : sizeof(record) - sizeof(record.step.text),
-         probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0);
+    const __u64 flags = probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0;
+    /* Sizes that the verifier knows. */
+    if (record.step.size == sizeof(record.step))
+        emit(&record, sizeof(record), flags);
+    else if (record.step.size == offsetof(struct lw_step, place))
+        emit(&record, sizeof(record) - sizeof(record.step.place), flags);
+    else
+        emit(&record, sizeof(record) - sizeof(record.step.place) - sizeof(record.step.text), flags);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <cxxabi.h>
 #include <execinfo.h>
 
+#include <loopwatch/function_name.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/loop.hpp>
 
@@ -101,7 +102,8 @@ const lw_task* find_task(const Loop& loop, lw_u64 id) noexcept
 std::string frame_text(const lw_frame& frame)
 {
     const lw_location* const at = frame.suspended_at != nullptr ? frame.suspended_at : frame.created_at;
-    return std::string(frame.created_at == nullptr ? "?" : frame.created_at->function) + " " + place(at);
+    return (frame.created_at == nullptr ? "?" : std::string(short_function(frame.created_at->function))) + " " +
+           place(at);
 }
 
 }  // namespace
@@ -185,7 +187,7 @@ void tell_never_awaited(const lw_frame& frame) noexcept
     probe::coroutine_never_awaited(frame.created_at, frame.created_at->function);
     if (!on) return;
     deliver({"coroutine_never_awaited",
-             "coroutine '" + std::string(frame.created_at->function) + "' (" + place(frame.created_at) +
+             "coroutine '" + std::string(short_function(frame.created_at->function)) + "' (" + place(frame.created_at) +
                  ") was never awaited",
              0,
              {}});

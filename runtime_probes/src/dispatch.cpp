@@ -71,6 +71,11 @@ void Loop::poll(bool may_wait)
     if (followed) [[unlikely]]
         begin_poll(may_wait);
     std::size_t events = 0;
+    if (may_wait && detail::debugged()) [[unlikely]] {
+        // What is there already runs where its time can be told from that of waiting.
+        events = run_ready_timed();
+        may_wait = events == 0;
+    }
     if (may_wait && mailbox_->begin_wait()) {
         if (!stopping_) events = run_next();
         mailbox_->end_wait();

@@ -36,7 +36,7 @@ for row in "coroutine_never_awaited created_at" "task_destroyed_pending created_
         "$(records sinner-session "sorted({x['$field']['file'].split('/')[-1] + ':' + str(x['$field']['line']) for x in of('$sin')})")"
 done
 check "which coroutine" has_record sinner-session "all('greet' in x['created_at']['function'] for x in of('coroutine_never_awaited'))"
-check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await sleep_for(1h);') for x in of('task_destroyed_pending'))"
+check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await closing.wait();') for x in of('task_destroyed_pending'))"
 check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
 check "who cancelled, and why" has_record sinner-session "all(int(x['by']) > 0 and x['reason'] == 'too slow' and x['outcome'] == 'cancelled' for x in of('task_cancelled'))"
 check "how many wait for each other" has_record sinner-session "all(x['length'] == 1 and x['awaited'] == x['task_id'] for x in of('deadlock'))"
@@ -51,8 +51,8 @@ commit saint right
 ended_with "$session" 20 || fail "the session does not end with its target"
 # What a busy machine does to a callback is no sin of it.
 check_equal "done right, nothing is found" "[]" \
-    "$(records saint-session "[x for x in of(*'$sins'.split()) if x['type'] != 'slow_callback' or x['breakdown']['cpu_ns'] + x['breakdown']['blocked_ns'] > 20e6]")"
-check "by a session that saw it all" has_record saint-session "of('session_end')[0]['dispatch_ns']['max'] > 0 and not of('session_end')[0]['lost']"
+    "$(records saint-session "[x for x in of(*'$sins'.split()) if x['type'] != 'slow_callback' or (x['scope'] == 'dispatch' and x['breakdown']['cpu_ns'] > 20e6)]")"
+check "by a session that saw it all" has_record saint-session "of('session_end')[0]['dispatch_ns']['max'] > 0 and not any(of('session_end')[0]['lost'].values())"
 
 # Within the process, in words that people know.
 start_fixture inner env LOOPWATCH_DEBUG=1 "$fixtures/sins"
@@ -71,8 +71,7 @@ inside resource_leak 'unclosed event loop of loop forgotten, opened at .*sins.cp
 start_fixture inner env LOOPWATCH_DEBUG=1 "$fixtures/sins"
 commit inner right
 wait_until 10 is_gone_ "$started" || fail "it does not end"
-check_equal "within: done right, not a word" "" "$(grep -v 'Executing .* took' inner.err)"
+check_equal "within: done right, not a word" "" "$(grep -v 'Executing .* took' inner.err || true)"
 start_fixture half env LOOPWATCH_DEBUG=yes "$fixtures/sins"
 tell half quit
 check "a setting that is none is loud" wait_until 5 grep -q 'LOOPWATCH_DEBUG=yes is not understood' half.err
-finish

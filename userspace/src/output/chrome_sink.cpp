@@ -49,7 +49,7 @@ std::string place_of(const TaskEvent& event)
 
 }  // namespace
 
-void ChromeSink::write(Json event)
+void ChromeSink::append(Json event)
 {
     if (!std::exchange(begun_, true)) pending_ += "[\n";
     pending_ += event.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -59,44 +59,44 @@ void ChromeSink::write(Json event)
 void ChromeSink::name_track(std::uint32_t pid, std::uint64_t tid, const std::string& name)
 {
     if (!named_.emplace(pid, tid).second) return;
-    write({{"ph", "M"}, {"name", "thread_name"}, {"pid", pid}, {"tid", tid}, {"args", {{"name", name}}}});
+    append({{"ph", "M"}, {"name", "thread_name"}, {"pid", pid}, {"tid", tid}, {"args", {{"name", name}}}});
 }
 
 void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
                        const std::string& name, Json arguments)
 {
-    write({{"ph", "X"},
-           {"name", name},
-           {"pid", pid},
-           {"tid", tid},
-           {"ts", microseconds(start_ns)},
-           {"dur", microseconds(end_ns - std::min(start_ns, end_ns))},
-           {"args", std::move(arguments)}});
+    append({{"ph", "X"},
+            {"name", name},
+            {"pid", pid},
+            {"tid", tid},
+            {"ts", microseconds(start_ns)},
+            {"dur", microseconds(end_ns - std::min(start_ns, end_ns))},
+            {"args", std::move(arguments)}});
 }
 
 void ChromeSink::instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_ns, const std::string& name,
                          Json arguments)
 {
-    write({{"ph", "i"},
-           {"s", "t"},
-           {"name", name},
-           {"pid", pid},
-           {"tid", tid},
-           {"ts", microseconds(at_ns)},
-           {"args", std::move(arguments)}});
+    append({{"ph", "i"},
+            {"s", "t"},
+            {"name", name},
+            {"pid", pid},
+            {"tid", tid},
+            {"ts", microseconds(at_ns)},
+            {"args", std::move(arguments)}});
 }
 
 void ChromeSink::arrow(const Key& from, std::uint64_t at_ns, const Key& to)
 {
     const auto id = ++flows_;
     tasks_[to].flow_id = id;
-    write({{"ph", "s"},
-           {"id", id},
-           {"name", "wakes"},
-           {"cat", "wake"},
-           {"pid", tasks_of(from.first)},
-           {"tid", number_of(from.second)},
-           {"ts", microseconds(at_ns)}});
+    append({{"ph", "s"},
+            {"id", id},
+            {"name", "wakes"},
+            {"cat", "wake"},
+            {"pid", tasks_of(from.first)},
+            {"tid", number_of(from.second)},
+            {"ts", microseconds(at_ns)}});
 }
 
 std::string ChromeSink::name_of(const Key& task) const
@@ -121,14 +121,14 @@ void ChromeSink::begin_dispatch(const TaskEvent& event)
     if (!task.awaited.empty()) awaited_by_.erase({key.first, task.awaited});
     task.awaited.clear();
     if (const auto id = std::exchange(task.flow_id, std::nullopt))
-        write({{"ph", "f"},
-               {"bp", "e"},
-               {"id", *id},
-               {"name", "wakes"},
-               {"cat", "wake"},
-               {"pid", pid},
-               {"tid", tid},
-               {"ts", microseconds(event.at_ns)}});
+        append({{"ph", "f"},
+                {"bp", "e"},
+                {"id", *id},
+                {"name", "wakes"},
+                {"cat", "wake"},
+                {"pid", pid},
+                {"tid", tid},
+                {"ts", microseconds(event.at_ns)}});
 }
 
 void ChromeSink::end_dispatch(const TaskEvent& event)
@@ -212,20 +212,20 @@ void ChromeSink::add(const TargetStart& start)
     const auto pid = start.subject.pid;
     for (const auto& [number, name] :
          {std::pair(pid, start.subject.comm), std::pair(tasks_of(pid), "tasks of " + start.subject.comm)})
-        write({{"ph", "M"}, {"name", "process_name"}, {"pid", number}, {"args", {{"name", name}}}});
+        append({{"ph", "M"}, {"name", "process_name"}, {"pid", number}, {"args", {{"name", name}}}});
 }
 
 void ChromeSink::add(const SessionEnd& end)
 {
     Json lost = Json::object();
     for (const auto& [name, count] : end.lost) lost[name] = count;
-    write({{"ph", "i"},
-           {"s", "g"},
-           {"name", "session_end"},
-           {"pid", 0},
-           {"tid", 0},
-           {"ts", microseconds(end.at_ns)},
-           {"args", {{"lost", std::move(lost)}}}});
+    append({{"ph", "i"},
+            {"s", "g"},
+            {"name", "session_end"},
+            {"pid", 0},
+            {"tid", 0},
+            {"ts", microseconds(end.at_ns)},
+            {"args", {{"lost", std::move(lost)}}}});
     pending_.erase(pending_.size() - 2);
     pending_ += "\n]\n";
 }

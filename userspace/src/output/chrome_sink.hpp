@@ -50,7 +50,7 @@ private:
 
     void begin_dispatch(const TaskEvent& event);
     void end_dispatch(const TaskEvent& event);
-    void write(json::Json event);
+    void append(json::Json event);
     void name_track(std::uint32_t pid, std::uint64_t tid, const std::string& name);
     void slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
                const std::string& name, json::Json arguments = json::Json::object());

@@ -38,10 +38,10 @@ constexpr Row rows[] = {
     {"deadlock", "deadlock", {{Meaning::task}, {Meaning::id, "awaited"}, {Meaning::number, "length"}}},
     {"thread_violation",
      "thread_violation",
-     {{Meaning::loop}, {Meaning::name, "operation"}, {Meaning::number, "owner_tid"}}},
+     {{Meaning::loop}, {Meaning::text, "operation"}, {Meaning::number, "owner_tid"}}},
     {"resource_leak",
      "resource_leak",
-     {{Meaning::loop}, {Meaning::name, "resource"}, {Meaning::location, "opened_at"}}},
+     {{Meaning::loop}, {Meaning::text, "resource"}, {Meaning::location, "opened_at"}}},
     {"slow_poll",
      "slow_poll",
      {{Meaning::loop}, {Meaning::number, "timeout_ns"}, {Meaning::number, "elapsed_ns"}, {Meaning::number, "events"}}},
@@ -111,6 +111,8 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
     if (!probe) return std::nullopt;
     for (const auto& row : rows) {
         if (row.probe != probe->name) continue;
+        if (const auto& place = event.step.place; place.address != 0)
+            attachment.loops().remember(place.address, place.function, place.file, place.line);
         TaskEvent record;
         record.type = row.type;
         record.at_ns = event.event.time_ns;

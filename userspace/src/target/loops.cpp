@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "target/loops.hpp"
 
+#include <loopwatch/function_name.hpp>
+
 #include <bit>
 #include <unordered_set>
 
@@ -18,20 +20,6 @@ template <class T>
 std::uint64_t address_of(T* pointer)
 {
     return std::bit_cast<std::uint64_t>(pointer);
-}
-
-// std::source_location names functions with their whole signature: "loopwatch::Task<void> shop::save(Order&)".
-std::string short_function(const std::string& pretty)
-{
-    const auto parameters = pretty.find('(');
-    const std::string head = pretty.substr(0, parameters);
-    int depth = 0;
-    for (std::size_t i = head.size(); i-- > 0;) {
-        if (head[i] == '>') ++depth;
-        if (head[i] == '<') --depth;
-        if (depth == 0 && head[i] == ' ') return head.substr(i + 1);
-    }
-    return head;
 }
 
 }  // namespace
@@ -85,6 +73,12 @@ const TargetLocation& Loops::location(std::uint64_t address)
         location.line = raw->line;
     }
     return locations_.emplace(address, std::move(location)).first->second;
+}
+
+void Loops::remember(std::uint64_t address, const std::string& function, std::string file, std::uint32_t line)
+{
+    if (!location(address).file.empty() || locations_.size() >= max_locations) return;
+    locations_[address] = {std::string(short_function(function)), std::move(file), line};
 }
 
 std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks)

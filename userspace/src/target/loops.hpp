@@ -46,6 +46,8 @@ public:
     LoopView view(std::uint64_t address, const lw_loop_slot& slot) const;
     // Resolved once per address: locations are constants of the target.
     const TargetLocation& location(std::uint64_t address);
+    // As read by somebody else, who may have been earlier than the target's end. `function` as the compiler spells it.
+    void remember(std::uint64_t address, const std::string& function, std::string file, std::uint32_t line);
     const Memory& memory() const { return memory_; }
 
 private:
