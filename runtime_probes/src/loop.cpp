@@ -64,6 +64,7 @@ Loop::~Loop()
     for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())
         if (node->task == nullptr) static_cast<detail::PostedCallback*>(node)->discard();
     while (slot_.tasks != nullptr) end(*static_cast<detail::TaskRecord*>(slot_.tasks)->owner);
+    withdraw(slot_);
 }
 
 void Loop::set_floor(std::chrono::nanoseconds floor) noexcept

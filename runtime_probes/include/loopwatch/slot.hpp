@@ -64,6 +64,12 @@ inline void identify(lw_loop_slot& slot, const char* name) noexcept
     slot.floor_ns = configured_floor_ns();
 }
 
+// The slot is about to go: who looks there later finds none. Volatile, or nobody would store into what is dying.
+inline void withdraw(lw_loop_slot& slot) noexcept
+{
+    *const_cast<volatile lw_u64*>(&slot.magic) = 0;
+}
+
 // This thread begins to run the loop, or (null) ends: the shim looks at its calls from here on.
 inline void tell_shim(const lw_loop_slot* slot) noexcept
 {

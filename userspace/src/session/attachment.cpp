@@ -238,11 +238,15 @@ void Attachment::scan_registries()
     }
 }
 
-void Attachment::add_loop(std::uint64_t slot_address, std::uint32_t tid)
+// A loop that lived for a moment may be gone by now, and another stand in its memory.
+void Attachment::add_loop(const lw_loop_started& event)
 {
+    const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
     lw_loop_slot slot;
-    if (!loops_.read(slot_address, slot) || find_loop(tid, slot.loop_id)) return;
-    known_loops_.push_back(loops_.view(slot_address, slot));
+    if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
+    auto loop = loops_.view(event.slot, slot);
+    loop.tid = tid;
+    known_loops_.push_back(std::move(loop));
 }
 
 void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
@@ -276,7 +280,7 @@ void Attachment::found_loop(std::uint32_t tid)
 
 bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
 {
-    if (loop.slot) return loops_.read(loop.slot, slot);
+    if (loop.slot) return loops_.read(loop.slot, slot) && slot.loop_id == loop.id;
     const auto own = kernel_.unprobed().slot(loop.tid);
     if (own) slot = *own;
     return own.has_value();

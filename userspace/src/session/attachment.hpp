@@ -54,7 +54,7 @@ public:
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
-    void add_loop(std::uint64_t slot, std::uint32_t tid);
+    void add_loop(const lw_loop_started& event);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
 
     const std::set<std::string>& probes() const noexcept override { return probes_; }

@@ -149,7 +149,7 @@ void Session::on(const lw_loop_started& event)
     auto* target = find(event.event.pid);
     if (!target) return;
     if (event.started) {
-        target->add_loop(event.slot, event.event.tid);
+        target->add_loop(event);
         statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
         return;
     }

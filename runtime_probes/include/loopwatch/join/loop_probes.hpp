@@ -22,6 +22,7 @@ public:
     ~LoopProbes()
     {
         if (slot_.tid != 0) stop();
+        withdraw(slot_);
     }
 
     lw_u64 id() const noexcept { return slot_.loop_id; }
