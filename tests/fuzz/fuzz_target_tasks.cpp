@@ -28,7 +28,7 @@ namespace {
 // over and looked at anew, two texts over a page's end, and as much again for what a record may come to hold.
 constexpr std::uint64_t reads_a_task = 18, reads_a_retry = 4, reads_a_location = 16;
 constexpr std::size_t retries_a_task = 65;
-constexpr std::size_t max_name = 128, max_text = 1024, max_indent = 3 * 64;
+constexpr std::size_t max_name = 128, max_labels = 512, max_text = 1024, max_indent = 3 * 64;
 constexpr std::size_t drawn = 40;  // enough to go deeper than a line may
 
 std::uint64_t reads = 0;
@@ -61,7 +61,10 @@ void check(const TaskList& list, std::uint64_t reads_before)
     for (const auto& task : list.tasks) {
         hold(task.id != 0 && ids.insert(task.id).second, "each task once");
         hold(task.state <= LW_TASK_FINISHED, "a state that is one");
-        hold(task.name.size() <= max_name && task.cancel_reason.size() <= max_name, "bounded names");
+        hold(task.name.size() <= max_name, "bounded names");
+        if (task.words != nullptr)
+            hold(task.words->cancel_reason.size() <= max_name && task.words->labels.size() <= max_labels,
+                 "bounded words");
         hold(task.frames.size() <= TaskReader::max_frames, "bounded chains");
     }
 }

@@ -34,11 +34,11 @@ struct LoopTasks {
     std::vector<TaskView> tasks;
 };
 
-WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const Process& process)
+WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const Process& process, const Memory& memory)
 {
     WaitingFor waiting;
     waiting.kind = awaited_kind_name(awaited.kind);
-    waiting.name = awaited.name;
+    if (awaited.name != 0) waiting.name = memory.text(awaited.name, 128);
     if (awaited.kind == LW_AWAITED_TIMER) waiting.remaining_ns = awaited.value - std::min(awaited.value, now_ns);
     if (awaited.kind == LW_AWAITED_CHANNEL) waiting.values = awaited.value;
     if (awaited.kind == LW_AWAITED_MUTEX && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
@@ -184,10 +184,11 @@ ListedTask Listing::listed(std::size_t at)
     listed.busy_ns = ticks_to_ns(loops_[order_[at].first].slot, view.busy_ticks);
     listed.resumes = view.resumes;
     listed.awaits = text(view.awaits);
-    if (view.awaited && view.awaits == 0) listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_);
+    if (view.awaited && view.awaits == 0)
+        listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_, names_.memory());
     listed.cancel_requests = view.cancel_requests;
     listed.cancelled_by = text(view.cancelled_by);
-    listed.cancel_reason = view.cancel_reason;
+    if (view.words != nullptr) listed.cancel_reason = view.words->cancel_reason;
     return listed;
 }
 

@@ -80,16 +80,17 @@ TaskView TaskReader::view(const lw_task& task)
     view.state = task.state;
     view.cancel_requests = task.cancel_requests;
     view.name = pages_.text(address_of(task.name), max_text);
-    if (task.cancel_requests != 0) view.cancel_reason = pages_.text(address_of(task.cancel_reason), max_text);
+    if (task.cancel_requests != 0 || task.labels != nullptr)
+        view.words = std::make_shared<const TaskWords>(
+            TaskWords{task.cancel_requests == 0 ? "" : pages_.text(address_of(task.cancel_reason), max_text),
+                      task.labels == nullptr ? "" : pages_.text(address_of(task.labels), max_labels)});
     view.created_ns = task.created_ns;
     view.resumes = task.resumes;
     view.has_waited = task.awaited != nullptr || task.awaited_task != 0;
     view.busy_ticks = task.busy_ticks;
-    if (task.labels != nullptr) view.labels = pages_.text(address_of(task.labels), max_labels);
     if (lw_awaited awaited = {}; task.state == LW_TASK_SUSPENDED && task.awaited != nullptr &&
                                  pages_.read(address_of(task.awaited), &awaited, sizeof awaited))
-        view.awaited = {awaited.kind, awaited.fd, awaited.value,
-                        awaited.name == nullptr ? "" : pages_.text(address_of(awaited.name), max_text)};
+        view.awaited = {awaited.kind, awaited.fd, awaited.value, address_of(awaited.name)};
     auto next = address_of(task.leaf);
     while (next != 0 && view.frames.size() < max_frames) {
         lw_frame frame = {};

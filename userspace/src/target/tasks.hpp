@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,22 +22,28 @@ struct TaskFrame {
     std::uint64_t created_at = 0, suspended_at = 0;
 };
 
-// struct lw_awaited, and its name.
+// struct lw_awaited. Its name is a constant, or of what outlives the wait: an address, to be read when it is told (of
+// 100,000 tasks each string more in here is 3 MiB).
 struct AwaitedView {
     std::uint32_t kind = 0;  // enum lw_awaited_kind
     std::int32_t fd = -1;
-    std::uint64_t value = 0;
-    std::string name;
+    std::uint64_t value = 0, name = 0;
+};
+
+// What few tasks have.
+struct TaskWords {
+    std::string cancel_reason, labels;
 };
 
 struct TaskView {
     std::uint64_t id = 0, parent_id = 0, created_at = 0, awaits = 0, cancelled_by = 0;
     std::uint64_t created_ns = 0, resumes = 0, busy_ticks = 0;
     std::uint32_t state = 0, cancel_requests = 0;
-    std::string name, cancel_reason, labels;
-    bool has_waited = false;             // for a task or something else, if only in the past
-    std::optional<AwaitedView> awaited;  // while it is suspended, for what is no task
-    std::vector<TaskFrame> frames;       // innermost first
+    std::string name;
+    std::shared_ptr<const TaskWords> words;  // null: none
+    bool has_waited = false;                 // for a task or something else, if only in the past
+    std::optional<AwaitedView> awaited;      // while it is suspended, for what is no task
+    std::vector<TaskFrame> frames;           // innermost first
 };
 
 struct TaskList {
