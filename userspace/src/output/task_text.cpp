@@ -52,6 +52,7 @@ std::string rough(std::uint64_t ns)
 {
     const auto seconds = ns / 1'000'000'000;
     if (seconds < 10) return format_duration(ns);
+    if (seconds < 60) return fmt::format("{} s", seconds);
     if (seconds < 3600) return fmt::format("{}m{:02}s", seconds / 60, seconds % 60);
     if (seconds < 86400) return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
     return fmt::format("{}d{:02}h", seconds / 86400, seconds / 3600 % 24);

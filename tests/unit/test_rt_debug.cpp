@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Debug mode within the process: handlers, the list of tasks and their stacks.
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <loopwatch/rt.hpp>
+
+using namespace loopwatch;
+using namespace std::chrono_literals;
+
+namespace {
+
+// The handlers are the process's: each case puts them back.
+class Told {
+public:
+    Told()
+    {
+        set_finding_handler([this](const Finding& finding) { findings.push_back(finding); });
+    }
+    ~Told()
+    {
+        set_debug(false);
+        set_finding_handler(nullptr);
+        set_exception_handler(nullptr);
+        set_slow_callback_duration(100ms);
+    }
+    std::vector<std::string> types() const
+    {
+        std::vector<std::string> types;
+        for (const Finding& finding : findings) types.emplace_back(finding.type);
+        return types;
+    }
+    std::vector<Finding> findings;
+};
+
+Task<> wait_on(Event& event)
+{
+    co_await event.wait();
+}
+
+Task<> outer(Event& event)
+{
+    co_await wait_on(event);
+}
+
+Task<> fail()
+{
+    co_await yield();
+    throw std::runtime_error("no more paper");
+}
+
+void burn(std::chrono::nanoseconds time)
+{
+    const auto until = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < until) {
+    }
+}
+
+std::string text_of(std::FILE* file)
+{
+    std::string text;
+    std::rewind(file);
+    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) text += static_cast<char>(c);
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("a finding handler is told of slow callbacks in debug mode, and of nothing without")
+{
+    Told told;
+    set_slow_callback_duration(5ms);
+    const auto burns = []() -> Task<int> {
+        co_await yield();
+        burn(10ms);
+        co_return 3;
+    };
+    CHECK(run(burns()) == 3);
+    CHECK(told.findings.empty());
+    CHECK(run(burns(), {.debug = true}) == 3);
+    REQUIRE(told.types() == std::vector<std::string>{"slow_callback"});
+    CHECK(told.findings[0].text.find("Executing main#") == 0);
+    CHECK(told.findings[0].text.find("test_rt_debug.cpp") != std::string::npos);
+}
+
+TEST_CASE("an exception handler gets the exception itself, also without debug mode")
+{
+    Told told;
+    std::string what;
+    set_exception_handler([&what](std::exception_ptr error, const Finding& finding) {
+        CHECK(finding.task != 0);
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::exception& thrown) {
+            what = thrown.what();
+        }
+    });
+    run([]() -> Task<> {
+        spawn(*Loop::current(), fail(), "print");
+        co_await sleep_for(0ms);
+    }());
+    CHECK(what == "no more paper");
+    CHECK(told.findings.empty());
+}
+
+TEST_CASE("a handler that throws disturbs nobody")
+{
+    Told told;
+    set_finding_handler([](const Finding&) { throw std::runtime_error("in the log"); });
+    set_slow_callback_duration(1ns);
+    run(
+        []() -> Task<> {
+            co_await yield();
+            burn(1ms);
+        }(),
+        {.debug = true});
+}
+
+TEST_CASE("run gives what the task threw, and destroys who is left")
+{
+    Told told;
+    CHECK_THROWS_WITH(run(fail()), "no more paper");
+    Event never;
+    run(
+        [](Event& event) -> Task<> {
+            spawn(*Loop::current(), wait_on(event), "left");
+            co_await yield();
+        }(never),
+        {.debug = true});
+    REQUIRE(told.types() == std::vector<std::string>{"task_destroyed_pending"});
+    CHECK(told.findings[0].text.find("Task was destroyed but it is pending! left#") == 0);
+}
+
+TEST_CASE("all tasks are listed with their stacks, which can be printed")
+{
+    Event opened;
+    run([](Event& event) -> Task<> {
+        auto waiting = spawn(*Loop::current(), outer(event), "waiting");
+        co_await sleep_for(0ms);
+        const auto all = all_tasks();
+        REQUIRE(all.size() == 2);
+        CHECK(all[0].name == "waiting");
+        CHECK(all[0].state == "suspended");
+        REQUIRE(all[0].stack.size() == 2);
+        CHECK(all[0].stack[0].find("wait_on") != std::string::npos);
+        CHECK(all[0].stack[1].find("outer") != std::string::npos);
+        CHECK(all[1].state == "running");
+        std::FILE* const file = std::tmpfile();
+        CHECK(print_stack(waiting.id(), file));
+        CHECK_FALSE(print_stack(waiting.id() + 1000, file));
+        const std::string text = text_of(file);
+        std::fclose(file);
+        CHECK(text.find("Stack for waiting#") == 0);
+        CHECK(text.find("outer") < text.find("wait_on"));
+        event.set();
+        co_await waiting;
+    }(opened));
+    CHECK(all_tasks().empty());
+}
+
+TEST_CASE("in debug mode a task knows who spawned it")
+{
+    Told told;
+    set_debug(true);
+    run([]() -> Task<> {
+        const lw_backtrace* const stack = detail::running_task()->record().created_stack;
+        co_await yield();
+        REQUIRE(stack != nullptr);
+        CHECK(stack->count > 2);
+    }());
+}
