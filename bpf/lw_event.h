@@ -265,9 +265,10 @@ struct lw_wait {
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
 
-/* A struct lw_location, read while the target stands at the probe: a moment later it may have ended. */
-struct lw_place {
-    __lw_u64 address;
+/* Of a misuse, read while the target stands at its probe: a moment later it may have ended. */
+struct lw_misuse {
+    __lw_u64 in_task;  /* id of the task in whose dispatch it happened; 0: in none */
+    __lw_u64 location; /* address of the first struct lw_location that the probe names; 0: it names none */
     __lw_u32 line;
     __lw_u32 reserved;
     char file[80];
@@ -278,10 +279,10 @@ struct lw_place {
 struct lw_step {
     __lw_u64 time_ns;
     __lw_u32 probe; /* id in probes.def */
-    __lw_u32 size;  /* up to `text`, up to `place`, or all of it */
+    __lw_u32 size;  /* up to `text`, up to `misuse`, or all of it */
     __lw_u64 args[LW_STEP_ARGS];
     char text[LW_NAME_BYTES]; /* name or reason, where the probe has one */
-    struct lw_place place;    /* of a misuse: the first of its locations */
+    struct lw_misuse misuse;
 };
 
 #ifdef __cplusplus
@@ -300,6 +301,6 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                 "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
-LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_place), "layout of lw_step");
+LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_misuse), "layout of lw_step");
 
 #endif

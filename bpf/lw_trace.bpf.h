@@ -14,7 +14,7 @@ enum { /* ids of probes.def */
 #define FIRST_TRACE_PROBE PROBE_poll_begin
 
 #define LW_BATCH_NS 20000000 /* a step waits no longer for the next one; the collector looks as often */
-#define LW_BATCH_MOST (LW_BATCH_BYTES - offsetof(struct lw_step, place))
+#define LW_BATCH_MOST (LW_BATCH_BYTES - offsetof(struct lw_step, misuse))
 
 /* Which argument of a probe is a string worth carrying. */
 static __always_inline __u64 text_argument(const __u64 *args, __u64 probe)
@@ -42,15 +42,22 @@ static __always_inline __u64 place_argument(const __u64 *args, __u64 probe)
     }
 }
 
-static __always_inline void read_place(struct lw_place *place, __u64 address)
+static __always_inline void read_misuse(struct lw_misuse *misuse, __u64 address, __u32 tid)
 {
+    const struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
+    __u64 seq = 0, task = 0;
+    if (loop && loop->slot && !bpf_probe_read_user(&seq, sizeof(seq), (void *)loop->slot) && seq & 1 &&
+        !bpf_probe_read_user(&task, sizeof(task), (void *)(loop->slot + offsetof(struct lw_loop_slot, task))) && task &&
+        bpf_probe_read_user(&misuse->in_task, sizeof(misuse->in_task), (void *)task))
+        misuse->in_task = 0;
+
     struct lw_location at = {};
     if (!address || bpf_probe_read_user(&at, sizeof(at), (void *)address)) return;
-    place->address = address;
-    place->line = at.line;
-    if (bpf_probe_read_user_str(place->file, sizeof(place->file), (void *)at.file) < 0) place->file[0] = 0;
-    if (bpf_probe_read_user_str(place->function, sizeof(place->function), (void *)at.function) < 0)
-        place->function[0] = 0;
+    misuse->location = address;
+    misuse->line = at.line;
+    if (bpf_probe_read_user_str(misuse->file, sizeof(misuse->file), (void *)at.file) < 0) misuse->file[0] = 0;
+    if (bpf_probe_read_user_str(misuse->function, sizeof(misuse->function), (void *)at.function) < 0)
+        misuse->function[0] = 0;
 }
 
 static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx, __u64 probe, __u64 now)
@@ -64,7 +71,7 @@ static __always_inline void fill_step(struct lw_step *step, struct pt_regs *ctx,
     step->args[3] = ctx->cx;
     const __u64 text = text_argument(step->args, probe);
     if (!text) return;
-    step->size = offsetof(struct lw_step, place);
+    step->size = offsetof(struct lw_step, misuse);
     __builtin_memset(step->text, 0, sizeof(step->text));
     if (bpf_probe_read_user_str(step->text, sizeof(step->text), (void *)text) < 0) step->text[0] = 0;
 }
@@ -88,10 +95,9 @@ static __noinline int tell(struct pt_regs *ctx, __u64 probe)
     if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_trace_probe);
     fill_step(&record.step, ctx, probe, bpf_ktime_get_ns());
-    const __u64 place = place_argument(record.step.args, probe);
-    if (place) {
+    if (probe < FIRST_TRACE_PROBE) {
         record.step.size = sizeof(record.step);
-        read_place(&record.step.place, place);
+        read_misuse(&record.step.misuse, place_argument(record.step.args, probe), id);
     }
     record.event.kind = LW_EVENT_STEPS;
     record.event.size = sizeof(record.event) + record.step.size;
@@ -102,10 +108,10 @@ static __noinline int tell(struct pt_regs *ctx, __u64 probe)
     /* Sizes that the verifier knows. */
     if (record.step.size == sizeof(record.step))
         emit(&record, sizeof(record), flags);
-    else if (record.step.size == offsetof(struct lw_step, place))
-        emit(&record, sizeof(record) - sizeof(record.step.place), flags);
+    else if (record.step.size == offsetof(struct lw_step, misuse))
+        emit(&record, sizeof(record) - sizeof(record.step.misuse), flags);
     else
-        emit(&record, sizeof(record) - sizeof(record.step.place) - sizeof(record.step.text), flags);
+        emit(&record, sizeof(record) - sizeof(record.step.misuse) - sizeof(record.step.text), flags);
     return 0;
 }
 

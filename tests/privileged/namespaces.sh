@@ -19,6 +19,9 @@ check "inside, it is process 1" grep -q '^ready 1$' "$work/server.out"
 target=$(pgrep -P "$started" -x server) || fail "the server is not there"
 check_not "the host does not see its file" test -e "$work/inside/server"
 
+"$loopwatch" ps -p "$target" --format ndjson >"$work/list.out"
+check "its tasks are listed" has_record list "len(of('task_listed')) >= 1 and all((t['pid'], t['ns_pid']) == ($target, 1) and t['task']['created_at']['file'] for t in of('task_listed'))"
+
 watch report "$target" --threshold 20ms --block-threshold 5ms
 ask server go '^done' || fail "not done"
 end_session

@@ -35,6 +35,7 @@ for row in "coroutine_never_awaited created_at" "task_destroyed_pending created_
     check_equal "$sin: where" "['sins.cpp:$at']" \
         "$(records sinner-session "sorted({x['$field']['file'].split('/')[-1] + ':' + str(x['$field']['line']) for x in of('$sin')})")"
 done
+check "in which task" has_record sinner-session "all(int(x['in_task']) > 0 for x in of('coroutine_never_awaited', 'deadlock', 'task_cancelled')) and not any(x['in_task'] for x in of('task_destroyed_pending', 'thread_violation', 'resource_leak', 'slow_poll'))"
 check "which coroutine" has_record sinner-session "all('greet' in x['created_at']['function'] for x in of('coroutine_never_awaited'))"
 check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await closing.wait();') for x in of('task_destroyed_pending'))"
 check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"

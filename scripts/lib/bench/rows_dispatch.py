@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dispatch path: compiled in, watched, traced; and what others pay for the same."""
+import os
 import pathlib
 import statistics
+import subprocess
 import time
 
 from .measure import TARGET_CPU, Rounds, in_turn, pinned, run, with_and_without
@@ -106,4 +108,35 @@ def steps_down(bench):
     yield Line("trace", "above --max-overhead the trace probes go after", took, "s", 2.5, note=f"then {after:.1f} ns a dispatch")
 
 
-ROWS = {"compiled-in": compiled_in, "watch": watched, "trace": traced}
+def tasks_come_and_go(bench):
+    """tasks created, run once and destroyed, nobody attached"""
+    def one(name):
+        lines = run(*pinned(TARGET_CPU, bench.program(name), 300_000, 9)).splitlines()
+        return min(float(line.split()[2]) for line in lines)
+
+    pair = in_turn(bench.rounds, lambda: one("bench/task_bench_noprobes"), lambda: one("bench/task_bench"))
+    yield Line("tasks", "a task spawned, run and destroyed, no records", pair.a, "ns", noise=pair.noise)
+    yield Line("tasks", "records kept, nobody attached: added", pair.difference, "ns", 15, noise=pair.noise, note=f"{pair.percent:.0f} %")
+
+
+def listed(bench):
+    """loopwatch ps of 100,000 tasks"""
+    target = subprocess.Popen([bench.program("fixtures/tasks"), "100000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        target.stdout.readline()
+        seconds, peak = [], 0
+        for _ in range(bench.rounds):
+            began = time.monotonic()
+            ps = subprocess.Popen([bench.program("loopwatch"), "ps", "-p", str(target.pid)], stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(ps.pid, 0)
+            seconds.append(time.monotonic() - began)
+            peak = max(peak, used.ru_maxrss / 1024)
+            assert status == 0
+    finally:
+        target.kill()
+        target.wait()
+    yield Line("ps", "100,000 tasks listed", statistics.median(seconds), "s", 1, noise=max(seconds) - min(seconds))
+    yield Line("ps", "in at most", peak, "MiB", 64)
+
+
+ROWS = {"compiled-in": compiled_in, "tasks": tasks_come_and_go, "ps": listed, "watch": watched, "trace": traced}

@@ -90,8 +90,8 @@ bool first_step(std::span<const std::uint8_t> bytes, lw_step& step)
     std::memcpy(&step, bytes.data(), step.size);
     std::memset(reinterpret_cast<std::uint8_t*>(&step) + step.size, 0, sizeof step - step.size);
     terminate(step.text);
-    terminate(step.place.file);
-    terminate(step.place.function);
+    terminate(step.misuse.file);
+    terminate(step.misuse.function);
     return true;
 }
 

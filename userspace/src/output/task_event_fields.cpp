@@ -9,39 +9,50 @@ namespace {
 using enum TaskField::Shape;
 
 // clang-format off
+// Of each misuse.
+constexpr TaskField in_task = {"in_task", "id of the task in whose dispatch it happened"};
+
 constexpr TaskField destroyed_pending[] = {
     {"created_at", "where it was spawned", location},
     {"suspended_at", "the await it never returned from", location},
+    in_task,
 };
 constexpr TaskField never_awaited[] = {
     {"created_at", "the coroutine and where it was called", location},
+    in_task,
 };
 constexpr TaskField exception_unretrieved[] = {
     {"exception", "type of the exception"},
     {"what", "its what()"},
     {"created_at", "where the task was spawned", location},
+    in_task,
 };
 constexpr TaskField cancelled[] = {
     {"by", "id of the task that cancelled it"},
     {"reason", "given by the canceller"},
     {"outcome", "cancelled, swallowed, result or exception"},
+    in_task,
 };
 constexpr TaskField deadlock[] = {
     {"awaited", "the task whose await closes the cycle"},
     {"length", "tasks in the cycle", number},
+    in_task,
 };
 constexpr TaskField thread_violation[] = {
     {"operation", "what was invoked"},
     {"owner_tid", "the thread that runs the loop", number},
+    in_task,
 };
 constexpr TaskField resource_leak[] = {
     {"resource", "socket, file, timer, loop"},
     {"opened_at", "where it was opened", location},
+    in_task,
 };
 constexpr TaskField slow_poll[] = {
     {"timeout_ns", "what the poll was asked for", number},
     {"elapsed_ns", "what it took", number},
     {"events", "completions it returned", number},
+    in_task,
 };
 constexpr TaskField created[] = {
     {"parent_id", "the task that spawned it"},

@@ -111,14 +111,16 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
     if (!probe) return std::nullopt;
     for (const auto& row : rows) {
         if (row.probe != probe->name) continue;
-        if (const auto& place = event.step.place; place.address != 0)
-            attachment.loops().remember(place.address, place.function, place.file, place.line);
+        const auto& misuse = event.step.misuse;
+        if (misuse.location != 0)
+            attachment.loops().remember(misuse.location, misuse.function, misuse.file, misuse.line);
         TaskEvent record;
         record.type = row.type;
         record.at_ns = event.event.time_ns;
         record.subject = attachment.subject(event.event.tid);
         for (std::size_t i = 0; i < std::size(row.arguments); ++i)
             add(record, row.arguments[i], event.step.args[i], event, attachment);
+        if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
     }
     return std::nullopt;
