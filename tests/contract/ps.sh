@@ -20,6 +20,11 @@ check "every task is listed" listed ps -p "$target"
 check "by name, state and place" has_record ps \
     "len([t for t in of('task_listed') if t['task']['name'] == 'sleeper' and t['task']['state'] == 'suspended' and [f['function'] for f in t['task']['await_chain']] == ['{anonymous}::nap', '{anonymous}::sleeper'] and t['task']['created_at']['file'].endswith('tasks/tasks.cpp')]) == 9"
 check "and the end says how many" has_record ps "r[-1]['type'] == 'task_list_end' and r[-1]['tasks'] == len(r) - 1 == 12 and not r[-1]['warnings']"
+check "with what they wait for, their age and how often they ran" has_record ps \
+    "all(t['waiting_for']['kind'] == 'timer' and 3.5e12 < t['waiting_for']['remaining_ns'] <= 3.6e12 and t['resumes'] == 1 and t['age_ns'] < 60e9 for t in of('task_listed') if t['task']['name'] == 'sleeper')"
+check "or for whom" has_record ps "[t['awaits'] != '' and t['waiting_for'] is None for t in of('task_listed') if t['task']['name'] == 'keeper'] == [True]"
+check "in the order that was asked for" listed sorted -p "$target" --sort resumes
+check "which is that" has_record sorted "(lambda n: n == sorted(n, reverse=True) and len(n) == 12)([t['resumes'] for t in of('task_listed')])"
 check "the records are the schema's" /usr/bin/python3 - ps.out "$loopwatch" <<'PY'
 import json, subprocess, sys
 import jsonschema
@@ -40,6 +45,9 @@ check "with what lists them" grep -q 'no live task #4711.*loopwatch ps' stderr
 check_status "a state that is none is refused" 2 "$loopwatch" ps -p "$target" --state asleep
 check_status "a task that is no number too" 2 "$loopwatch" where -p "$target" x
 check_status "and no process" 2 "$loopwatch" ps
+check_status "an order that is none is refused" 2 "$loopwatch" ps -p "$target" --sort name
+check_status "a name that no process has" 5 "$loopwatch" ps -n no-such-server
+check_status "a list is no trace" 2 "$loopwatch" ps -p "$target" --format chrome
 tell few "spin 3000"
 wait_output few 10 '^spinning' || fail "it does not spin"
 check "of a loop that hangs too" listed ps -p "$target"
@@ -58,7 +66,19 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
         missing=$((missing + 1))
 done
 check_equal "ten looks at a list that never rests lack nothing" 0 "$missing"
+start_background again "$loopwatch" ps --watch --interval 100ms --format ndjson -p "$target"
+looks_() { [ "$(grep -c '"task_list_end"' again.out)" -ge 3 ]; }
+check "--watch looks again and again" wait_until 10 looks_
 tell few quit
+check "until there is nothing to look at" wait_until 10 is_gone_ "$started"
+check "which is no failure" wait "$started"
+
+if [ -x "$build/bin/bench/dispatch_bench" ]; then
+    start_background spins "$build/bin/bench/dispatch_bench" 1000000 3 0
+    wait_output spins 10 '^[0-9]' || fail "no handshake"
+    check "--lint names tasks that wake themselves all the time" sh -c '"$1" ps --lint --interval 200ms -p "$2" | grep -c "^self_wake: task#[0-9]* wakes itself all the time" | grep -qx 3' - "$loopwatch" "$started"
+    stop "$started"
+fi
 
 start_fixture many "$fixtures/tasks" 100000
 kib=$(/usr/bin/python3 -c 'import resource, subprocess, sys
