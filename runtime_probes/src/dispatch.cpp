@@ -270,7 +270,7 @@ void Loop::slow_path(const Dispatch& dispatch)
     // What became ready meanwhile waited too: bring it into the queue.
     const lw_u32 behind = dispatch.queued - static_cast<lw_u32>(slot_.seq / 2);
     const lw_u32 own_end = ready_length();
-    run_ready();
+    detail::debugged() ? run_ready_timed() : run_ready();
     receive();
     measure_impact(start_ns, end_ns, behind, own_end);
     const lw_task* const task = dispatch.task;

@@ -12,7 +12,7 @@ std::string table_of(const WaitingFor& what)
 {
     TaskSource source{{{1, 0}}, [&what](std::size_t) {
                           ListedTask listed;
-                          listed.task.id = "1";
+                          listed.task.id = std::to_string(1);
                           listed.task.labels = {{"request", "42"}};
                           listed.waiting_for = what;
                           return listed;
