@@ -24,8 +24,9 @@ held() {
         "$(wait_until 5 has_record "$name-session" "len(slow) >= $count"; records "$name-session" 'len(slow)')"
     check "$name: each of loop $loop, by task blocker, asleep" has_record "$name-session" \
         "all(x['loop']['name'] == '$loop' and x['task']['name'] == 'blocker' and x['sources'][0]['kind'] == 'sleep' for x in slow)"
+    # The timer runs from before the thread leaves its CPU: who is kept from leaving sleeps the less.
     check "$name: as long as it was" has_record "$name-session" \
-        "all($ms <= x['sources'][0]['duration_ns'] / 1e6 < $ms + 20 and x['duration_ns'] >= $ms * 1e6 for x in slow)"
+        "all($ms / 2 <= x['sources'][0]['duration_ns'] / 1e6 < $ms + 20 and x['duration_ns'] >= $ms * 1e6 for x in slow)"
     check "$name: in which function" has_record "$name-session" "all(any('write_report' in n for n in names(x['stack'])) for x in slow)"
     check_equal "$name: spawned where it was" "['$file:$spawned']" \
         "$(records "$name-session" "sorted({x['task']['created_at']['file'].split('/')[-1] + ':' + str(x['task']['created_at']['line']) for x in slow})")"
