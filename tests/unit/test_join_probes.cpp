@@ -14,17 +14,11 @@
 
 #include <loopwatch/join.hpp>
 
+#include "attached.hpp"
+
 using namespace loopwatch;
 
 namespace {
-
-class Session {
-public:
-    Session() { loopwatch_semaphores.count[LW_GATE_watch] = 1; }
-    ~Session() { loopwatch_semaphores.count[LW_GATE_watch] = 0; }
-    Session(const Session&) = delete;
-    Session& operator=(const Session&) = delete;
-};
 
 struct RunningLoop : LoopProbes {
     RunningLoop() : LoopProbes("loop") { start(); }

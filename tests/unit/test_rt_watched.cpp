@@ -15,18 +15,12 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "attached.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
 namespace {
-
-class Session {
-public:
-    Session() { loopwatch_semaphores.count[LW_GATE_watch] = 1; }
-    ~Session() { loopwatch_semaphores.count[LW_GATE_watch] = 0; }
-    Session(const Session&) = delete;
-    Session& operator=(const Session&) = delete;
-};
 
 Task<> block(std::chrono::nanoseconds duration)
 {

@@ -27,13 +27,21 @@ std::optional<AttachRung> forced_rung(AttachMode mode)
 
 }  // namespace
 
+Result<std::vector<pid_t>> chosen_pids(const Options& options)
+{
+    auto pids = options.name.empty() ? options.pids : Process::find(options.name);
+    if (pids.empty() && options.command != Command::run)
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
+                     "list processes with: ps -e"};
+    return pids;
+}
+
 Result<SessionOptions> session_options_of(const Options& options)
 {
     SessionOptions wish;
-    wish.pids = options.name.empty() ? options.pids : Process::find(options.name);
-    if (wish.pids.empty() && options.command != Command::run)
-        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
-                     "list processes with: ps -e"};
+    auto pids = chosen_pids(options);
+    if (!pids) return pids.error();
+    wish.pids = std::move(*pids);
     wish.tids.insert(options.tids.begin(), options.tids.end());
     wish.threshold_ns = options.threshold_ns;
     wish.block_threshold_ns = options.block_threshold_ns;

@@ -41,8 +41,9 @@ struct SessionOptions {
     GateOptions gate;
 };
 
-// What a command line asks for: names become pids, "auto" the best attach rung. Fails with no_such_target if nobody has
-// the name.
+// Those of --pid or --name; of `run` there are none yet. Fails with no_such_target if no process has the name.
+Result<std::vector<pid_t>> chosen_pids(const Options& options);
+// What a command line asks for: names become pids, "auto" the best attach rung. Fails as chosen_pids does.
 Result<SessionOptions> session_options_of(const Options& options);
 // And in what form. `output` outlives the sink.
 std::unique_ptr<Sink> sink_of(const Options& options, Output& output);

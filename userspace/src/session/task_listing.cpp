@@ -16,6 +16,7 @@
 #include "output/ndjson_sink.hpp"
 #include "output/output.hpp"
 #include "output/task_text.hpp"
+#include "session/session_options.hpp"
 #include "session/task_view.hpp"
 #include "stack/symbol_worker.hpp"
 #include "target/descriptor.hpp"
@@ -305,17 +306,15 @@ Result<ExitCode> list_tasks(const Options& options)
 {
     auto output = Output::open(options.output);
     if (!output) return output.error();
-    const auto pids = options.name.empty() ? options.pids : Process::find(options.name);
-    if (pids.empty())
-        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
-                     "list processes with: ps -e"};
+    const auto pids = chosen_pids(options);
+    if (!pids) return pids.error();
     TaskLister lister(options, *output);
     for (int looks = 1;; ++looks) {
         const bool more = options.repeat || (options.lint && looks == 1);
         const bool tell = options.repeat || !more;
         if (options.repeat && output->is_terminal())
             if (auto cleared = output->write_lines("\x1b[H\x1b[2J"); !cleared) return cleared.error();
-        for (const auto pid : pids) {
+        for (const auto pid : *pids) {
             const auto told = lister.look(pid, tell);
             // What one looks at may end: that is no failure.
             if (!told && looks > 1 && told.error().code == ExitCode::no_such_target) return ExitCode::done;
