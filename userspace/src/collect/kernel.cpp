@@ -15,6 +15,9 @@
 #include <atomic>
 #include <cstdarg>
 #include <cstring>
+#include <future>
+#include <thread>
+#include <utility>
 
 #include "collect/loop_table.hpp"
 #include "collect/probe_table.hpp"
@@ -69,7 +72,10 @@ struct Kernel::Parts {
     std::vector<bpf_link*> links;
     ring_buffer* ring = nullptr;
     std::span<lw_batch> batches;  // shared with the kernel
-    Fd statistics;                // open while calibrating
+    // Open while calibrating. To switch them on and off waits for all CPUs, 15 to 35 ms: not on the thread that looks
+    // for overdue dispatches.
+    std::future<Fd> statistics;
+    std::jthread ending_statistics;
     std::optional<LoopTable> table;
     std::optional<UnprobedLoops> unprobed;
     std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
@@ -313,12 +319,13 @@ Kernel::Cost Kernel::cost() const
 
 void Kernel::start_calibration()
 {
-    parts_->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    parts_->statistics = std::async(std::launch::async, [] { return Fd(bpf_enable_stats(BPF_STATS_RUN_TIME)); });
 }
 
 void Kernel::finish_calibration()
 {
-    if (!parts_->statistics) return;
+    if (!parts_->statistics.valid()) return;
+    auto statistics = parts_->statistics.get();
     auto& programs = parts_->skeleton->progs;
     const auto average = [](bpf_program* program, std::uint64_t otherwise) -> std::uint64_t {
         bpf_prog_info info = {};
@@ -336,7 +343,7 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_resume] = parts_->cost_ns[LW_RUN_resume_stepped] = resumes;
     const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);
     parts_->cost_ns[LW_RUN_wait] = parts_->cost_ns[LW_RUN_wait_other] = waits;
-    parts_->statistics.reset();
+    parts_->ending_statistics = std::jthread([statistics = std::move(statistics)] {});
 }
 
 }  // namespace loopwatch
