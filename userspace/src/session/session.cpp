@@ -361,6 +361,7 @@ void Session::finish()
     // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster
     // than they are written.
     for (auto& [pid, target] : targets_) target->detach();
+    worker_->hurry();
     drain_all();
     for (auto& [pid, target] : targets_)
         for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);

@@ -2,6 +2,7 @@
 #include "stack/symbol_client.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
 #include <new>
 
 #include "stack/answers.hpp"
@@ -26,7 +28,7 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-constexpr auto patience = 5s;     // without a sign of life
+constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it stands back
 constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 constexpr std::size_t max_requests = 4096;
 constexpr std::size_t max_unsent_bytes = 64u << 20;
@@ -162,7 +164,7 @@ void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw
 
 void SymbolClient::enqueue(Request request)
 {
-    if (requests_.empty()) asked_ = last_beat_ = Clock::now();
+    if (requests_.empty()) begin_request();
     requests_.push_back(std::move(request));
 }
 
@@ -178,10 +180,10 @@ void SymbolClient::poll()
     watch();
 }
 
-void SymbolClient::stand_back()
+void SymbolClient::set_nice(int more)
 {
-    stands_back_ = true;
-    if (worker_ > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(worker_), 10);
+    nice_ = more;
+    if (worker_ > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(worker_), ::getpriority(PRIO_PROCESS, 0) + more);
 }
 
 Result<void> SymbolClient::ensure_worker()
@@ -199,7 +201,7 @@ Result<void> SymbolClient::ensure_worker()
     if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
     if (child == 0) become_worker(theirs.raw(), *progress_, core);
     worker_ = child;
-    if (stands_back_) stand_back();
+    if (nice_) set_nice(nice_);
     epoll_event event = {};
     event.events = EPOLLIN;
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
@@ -261,11 +263,33 @@ void SymbolClient::pump()
 bool SymbolClient::stuck()
 {
     if (requests_.empty()) return false;
-    const auto now = Clock::now();
     const std::uint32_t beats = progress_->beats.load(std::memory_order_relaxed);
-    if (beats != beats_) last_beat_ = now;
+    const auto now = Clock::now();
+    if (beats != beats_) show_life(now);
     beats_ = beats;
-    return now - last_beat_ > patience || now - asked_ > load_limit;
+    const auto silent = now - last_beat_;
+    if (silent > 1s && !starved_before_) starved_before_ = starved();
+    return (silent > patience && silent - (starved() - *starved_before_) > patience) || now - asked_ > load_limit;
+}
+
+void SymbolClient::show_life(Clock::time_point now)
+{
+    last_beat_ = now;
+    starved_before_.reset();
+}
+
+void SymbolClient::begin_request()
+{
+    asked_ = Clock::now();
+    show_life(asked_);
+}
+
+// How long the worker has waited for a CPU, in its life. proc_pid_schedstat: time on CPU, time on a run queue, slices.
+std::chrono::nanoseconds SymbolClient::starved() const
+{
+    std::ifstream file(fmt::format("/proc/{}/schedstat", worker_));
+    std::uint64_t ran_ns = 0, waited_ns = 0;
+    return std::chrono::nanoseconds(file >> ran_ns >> waited_ns ? waited_ns : 0);
 }
 
 bool SymbolClient::accept(Message& message)
@@ -276,7 +300,7 @@ bool SymbolClient::accept(Message& message)
     if (requests_.empty() || id != requests_.front().id) return false;
     Request request = std::move(requests_.front());
     requests_.pop_front();
-    asked_ = last_beat_ = Clock::now();
+    begin_request();
     if (!request.done) {
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "stack/channel.hpp"
@@ -30,7 +31,8 @@ public:
     void poll() override;
     std::size_t pending() const override { return requests_.size() + finished_.size(); }
     void give_up() override;
-    void stand_back() override;
+    void stand_back() override { set_nice(10); }
+    void hurry() override { set_nice(0); }
     pid_t pid() const override { return worker_; }
     std::uint64_t failures() const override { return failures_; }
 
@@ -63,7 +65,11 @@ private:
     void send_code(std::uint32_t pid, const Code& code);
     bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
     void enqueue(Request request);
+    void begin_request();
+    void show_life(Clock::time_point now);
     bool stuck();
+    void set_nice(int more);
+    std::chrono::nanoseconds starved() const;
     void ask(Request request, nlohmann::json body, std::vector<std::uint8_t> raw);
     void pump();
     bool accept(Message& message);
@@ -84,10 +90,11 @@ private:
     bool wants_write_ = false;
     pid_t worker_ = -1;
     std::uint64_t next_id_ = 1;
-    bool stands_back_ = false;
+    int nice_ = 0;  // more than our own
     std::uint64_t failures_ = 0;
     Clock::time_point asked_;  // since when the worker is at the first request
     Clock::time_point last_beat_;
+    std::optional<std::chrono::nanoseconds> starved_before_;  // looked at once it is silent
     std::uint32_t beats_ = 0;
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out

@@ -82,6 +82,8 @@ public:
     // From now on names can wait, the target cannot: the worker runs at nice 10. What the start of a session waits for
     // is no such names: where two others kept both CPUs busy, they took 1.2 s more.
     virtual void stand_back() = 0;
+    // And no more: the target has been let go, and the end of the session waits for names.
+    virtual void hurry() = 0;
 
     // Readable when poll() has something to do; stays the same for life.
     virtual int descriptor() const = 0;
