@@ -4,7 +4,7 @@
 # only some tests are wanted, $only.
 
 only=${only:-}
-rows_=() failures_=0
+rows_=() failures_=0 flaky_=0
 # A test that hangs must not take the others with it. The longest one takes about a minute on two cores.
 test_seconds_limit=${LOOPWATCH_TEST_SECONDS:-600}
 
@@ -29,25 +29,43 @@ give_up_() {
 
 # run_test NAME COMMAND…: 0 passed, 77 skipped with the reason on its last line, all else failed. Only failures show their output.
 run_test() {
-    local name=$1 status=0 began verdict log
+    local name=$1 began
     shift
     if [ -n "$only" ] && ! [[ $name =~ $only ]]; then return 0; fi
-    log=$(log_file_ "$name")
     began=$(date +%s%N)
+    try_ "$name" "$@"
+    # What these hold against the truth happens on a machine that others share: one of 500 context switches is not seen by any tracer of
+    # a VM, and some are of the moment that counts. Once more, and said: a test that fails by itself fails twice, and each flaky one is
+    # to be looked into (its first log is kept).
+    if [[ $verdict_ == FAIL* && $name =~ ^(contract|privileged|truth)/ ]]; then
+        mv "$(log_file_ "$name")" "$(log_file_ "$name.first")"
+        try_ "$name" "$@"
+        if [[ $verdict_ == pass ]]; then
+            flaky_=$((flaky_ + 1))
+            verdict_="pass, run again (flaky)"
+        fi
+    fi
+    if [[ $verdict_ == FAIL* ]]; then failures_=$((failures_ + 1)); fi
+    add_row_ "$name" "$verdict_" "$(awk -v ns=$(($(date +%s%N) - began)) 'BEGIN { printf "%.1f", ns / 1e9 }')"
+}
+
+# try_ NAME COMMAND…: once; what came of it in $verdict_.
+try_() {
+    local name=$1 status=0 log
+    shift
+    log=$(log_file_ "$name")
     timeout --kill-after=20 "$test_seconds_limit" "$@" >"$log" 2>&1 </dev/null || status=$?
     case $status in
-    0) verdict=pass ;;
-    77) verdict="skipped ($(tail -n 1 "$log" | sed 's/^skipped: *//'))" ;;
-    124 | 137) verdict="FAIL (not done after $test_seconds_limit s)" ;;
-    *) verdict="FAIL (status $status)" ;;
+    0) verdict_=pass ;;
+    77) verdict_="skipped ($(tail -n 1 "$log" | sed 's/^skipped: *//'))" ;;
+    124 | 137) verdict_="FAIL (not done after $test_seconds_limit s)" ;;
+    *) verdict_="FAIL (status $status)" ;;
     esac
-    if [[ $verdict == FAIL* ]]; then
-        failures_=$((failures_ + 1))
+    if [[ $verdict_ == FAIL* ]]; then
         printf -- '--- %s\n' "$name"
         cat "$log"
         printf -- '---\n'
     fi
-    add_row_ "$name" "$verdict" "$(awk -v ns=$(($(date +%s%N) - began)) 'BEGIN { printf "%.1f", ns / 1e9 }')"
 }
 
 add_row_() {
@@ -76,6 +94,7 @@ summary() {
         IFS=$'\t' read -r name seconds verdict <<<"$row"
         printf '%-36s %9s   %s\n' "$name" "$seconds" "$verdict"
     done
-    printf '\n%s tests, %s failed, %s skipped\n' ${#rows_[@]} "$failures_" "$(printf '%s\n' "${rows_[@]}" | grep -c $'\tskipped' || true)"
+    printf '\n%s tests, %s failed, %s skipped, %s flaky\n' ${#rows_[@]} "$failures_" \
+        "$(printf '%s\n' "${rows_[@]}" | grep -c $'\tskipped' || true)" "$flaky_"
     [ "$failures_" -eq 0 ] || exit 1
 }
