@@ -52,7 +52,7 @@ for pair in "awaitable answer" "qt serve_timer"; do
     sleep 2
     ask "$loop" "load 0" '^done'
     end_session
-    check_equal "$loop under load: no finding" 0 "$(records healthy 'len(of("slow_callback", "blocking_call", "stall"))')"
+    check_silent "$loop under load: no finding" healthy
     check "the session saw it" has_record healthy 'r[-1]["dispatches"] > 1000 and r[-1]["lost"]["ring_full"] == 0'
 
     watch limited "$target" "${thresholds[@]}" --coroutines --max-overhead 0.01

@@ -51,7 +51,7 @@ healthy() {
     watch "$name" "$target"
     "$@" >/dev/null 2>&1 || fail "$name: the load failed"
     end_session
-    check_equal "$name: no finding under load" 0 "$(records "$name" 'len(of("slow_callback", "blocking_call", "stall"))')"
+    check_silent "$name: no finding under load" "$name"
     check "$name: the session saw its loop" has_record "$name" 'r[-1]["dispatches"] > 50'
 }
 

@@ -72,8 +72,7 @@ sleep "$healthy_seconds"
 ask clean idle '^idle' || fail "clean_loop does not rest"
 ask clean count '^count'
 after=${answer#count }
-check_equal "a healthy program under load is no finding, nor are 300 ms of rest" 0 \
-    "$(records clean-report 'len(of("slow_callback", "blocking_call", "stall"))')"
+check_silent "a healthy program under load is no finding, nor are 300 ms of rest" clean-report
 ask clean stall '^stall'
 end_session
 check_equal "the session ends with 0" 0 "$stopped_status"

@@ -87,6 +87,11 @@ PY
 # has_record NAME EXPRESSION: the expression is true. For wait_until and check.
 has_record() { [ "$(records "$1" "bool($2)")" = true ]; }
 
+# check_silent SENTENCE NAME: its session found nothing; what it found is shown.
+check_silent() {
+    check_equal "$1" '[]' "$(records "$2" '[(x["type"], x["verdict"], x.get("breakdown"), x["mono_ns"]) for x in of("slow_callback", "blocking_call", "stall")]')"
+}
+
 # --- what stays behind ---
 
 # bpf_ids PID: the BPF links, programs and maps that a process holds, "link 12" a line. Empty once it is gone.
