@@ -269,6 +269,7 @@ struct lw_wait {
 struct lw_misuse {
     __lw_u64 in_task;  /* id of the task in whose dispatch it happened; 0: in none */
     __lw_u64 location; /* address of the first struct lw_location that the probe names; 0: it names none */
+    __lw_u64 asked_ns; /* task_cancelled: when it was first asked to stop; 0: not known */
     __lw_u32 line;
     __lw_u32 reserved;
     char file[80];

@@ -42,7 +42,8 @@ static __always_inline __u64 place_argument(const __u64 *args, __u64 probe)
     }
 }
 
-static __always_inline void read_misuse(struct lw_misuse *misuse, __u64 address, __u32 tid)
+/* `cancelled`: id of the task whose cancellation has come to its end, 0: it is something else. */
+static __always_inline void read_misuse(struct lw_misuse *misuse, __u64 address, __u64 cancelled, __u32 tid)
 {
     const struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
     __u64 seq = 0, task = 0;
@@ -50,6 +51,11 @@ static __always_inline void read_misuse(struct lw_misuse *misuse, __u64 address,
         !bpf_probe_read_user(&task, sizeof(task), (void *)(loop->slot + offsetof(struct lw_loop_slot, task))) && task &&
         bpf_probe_read_user(&misuse->in_task, sizeof(misuse->in_task), (void *)task))
         misuse->in_task = 0;
+    /* It ends in its own dispatch. */
+    if (cancelled && misuse->in_task == cancelled &&
+        bpf_probe_read_user(&misuse->asked_ns, sizeof(misuse->asked_ns),
+                            (void *)(task + offsetof(struct lw_task, cancelled_ns))))
+        misuse->asked_ns = 0;
 
     struct lw_location at = {};
     if (!address || bpf_probe_read_user(&at, sizeof(at), (void *)address)) return;
@@ -97,7 +103,8 @@ static __noinline int tell(struct pt_regs *ctx, __u64 probe)
     fill_step(&record.step, ctx, probe, bpf_ktime_get_ns());
     if (probe < FIRST_TRACE_PROBE) {
         record.step.size = sizeof(record.step);
-        read_misuse(&record.step.misuse, place_argument(record.step.args, probe), id);
+        read_misuse(&record.step.misuse, place_argument(record.step.args, probe),
+                    probe == PROBE_task_cancelled ? record.step.args[0] : 0, id);
     }
     record.event.kind = LW_EVENT_STEPS;
     record.event.size = sizeof(record.event) + record.step.size;

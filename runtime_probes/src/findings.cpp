@@ -13,6 +13,7 @@
 
 #include <loopwatch/function_name.hpp>
 #include <loopwatch/rt/debug.hpp>
+#include <loopwatch/slot.hpp>
 
 #include "debug_state.hpp"
 
@@ -112,6 +113,8 @@ void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept
         if (task.cancel_reason != nullptr && *task.cancel_reason != '\0')
             text += std::string(" (") + task.cancel_reason + ")";
         if (outcome == LW_OUTCOME_SWALLOWED) text += ", and went on regardless";
+        const lw_u64 took_ns = task.cancelled_ns == 0 ? 0 : now_ns() - task.cancelled_ns;
+        if (took_ns >= 1'000'000) text += ", ended " + in_seconds(took_ns) + " later";
         return text;
     });
 }

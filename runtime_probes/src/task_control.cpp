@@ -6,8 +6,6 @@
 #include <system_error>
 #include <utility>
 
-#include <time.h>
-
 #include <loopwatch/rt/cancelled.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/label.hpp>
@@ -23,14 +21,6 @@ lw_u64 running_task_id() noexcept
 {
     const Loop* const loop = Loop::current();
     return loop == nullptr ? 0 : loop->running_task();
-}
-
-// Four milliseconds are close enough for an age, and half as dear as a good clock.
-lw_u64 coarse_now_ns() noexcept
-{
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return static_cast<lw_u64>(now.tv_sec) * 1'000'000'000u + static_cast<lw_u64>(now.tv_nsec);
 }
 
 // A cancellation asked for by another thread.
@@ -129,6 +119,7 @@ void TaskControl::cancel(std::string_view reason, lw_u64 by)
     reason_.assign(reason);
     record_.cancel_reason = reason_.c_str();
     record_.cancelled_by = by;
+    if (published && record_.cancel_requests == 0) record_.cancelled_ns = now_ns();
     ++record_.cancel_requests;
     cancel_pending_ = true;
     if (traced()) probe::cancel_request(record_.id, by, reason_.c_str());

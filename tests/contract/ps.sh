@@ -6,7 +6,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_command python3
-need_program "$loopwatch" "$fixtures/tasks" "$fixtures/any_loop"
+need_program "$loopwatch" "$fixtures/tasks" "$fixtures/any_loop" "$build/bin/order_server"
 cd "$work"
 
 # listed NAME OPTIONS…: NDJSON in NAME.out, and its messages in NAME.err.
@@ -79,6 +79,26 @@ if [ -x "$build/bin/bench/dispatch_bench" ]; then
     check "--lint names tasks that wake themselves all the time" sh -c '"$1" ps --lint --interval 200ms -p "$2" | grep -c "^self_wake: task#[0-9]* wakes itself all the time" | grep -qx 3' - "$loopwatch" "$started"
     stop "$started"
 fi
+
+# Descriptors, and in debug mode who spawned whom.
+start_background orders env LOOPWATCH_DEBUG=1 "$build/bin/order_server" --port 0
+wait_output orders 10 '^listening on' || fail "no handshake"
+port=$(sed -n 's/^listening on .*://p' orders.out)
+exec {client}<>"/dev/tcp/127.0.0.1/$port"
+serves_() { listed orders-ps -p "$started" && has_record orders-ps "any(t['task']['name'] == 'session' for t in of('task_listed'))"; }
+wait_until 10 serves_ || fail "no session"
+check "an operation's descriptor and the address it listens at" has_record orders-ps \
+    "[(t['waiting_for']['fd'] > 2, t['waiting_for']['local'], t['waiting_for']['peer']) for t in of('task_listed') if t['task']['name'] == 'server'] == [(True, '127.0.0.1:$port', '')]"
+own=$(sed -nE 's/.*"peer":"(127.0.0.1:[0-9]+)".*/\1/p' orders-ps.out | head -n 1)
+check "and of a connection both ends" has_record orders-ps \
+    "[(t['waiting_for']['local'], t['waiting_for']['peer']) for t in of('task_listed') if t['task']['name'] == 'session'] == [('127.0.0.1:$port', '$own')] and '$own' != ''"
+"$loopwatch" ps -p "$started" >orders.table
+check "in words" grep -Eq " async_receive\([0-9]+ → $own\) " orders.table
+session=$(sed -n 's/^session#\([0-9]*\).*/\1/p' orders.table)
+"$loopwatch" where -p "$started" "$session" >session.where
+check "in debug mode it says by which calls a task was spawned" grep -Eq '^ +at server.cpp:[0-9]+ \(shop::Worker::accept_connections\)$' session.where
+exec {client}>&-
+stop "$started"
 
 start_fixture many "$fixtures/tasks" 100000
 kib=$(/usr/bin/python3 -c 'import resource, subprocess, sys

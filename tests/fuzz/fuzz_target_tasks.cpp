@@ -62,8 +62,8 @@ void check(const TaskList& list, std::uint64_t reads_before)
         hold(task.id != 0 && ids.insert(task.id).second, "each task once");
         hold(task.state <= LW_TASK_FINISHED, "a state that is one");
         hold(task.name.size() <= max_name, "bounded names");
-        if (task.words != nullptr)
-            hold(task.words->cancel_reason.size() <= max_name && task.words->labels.size() <= max_labels,
+        if (task.extras != nullptr)
+            hold(task.extras->cancel_reason.size() <= max_name && task.extras->labels.size() <= max_labels,
                  "bounded words");
         hold(task.frames.size() <= TaskReader::max_frames, "bounded chains");
     }

@@ -229,7 +229,7 @@ std::vector<Record> session()
     records.push_back(ListedTask{
         server(), now, loop(), task(), 90 * ms, 7 * ms, 12, "18",
         WaitingFor{"io", "async_receive", 7, "socket:[12]", "127.0.0.1:5432", std::nullopt, "", std::nullopt}, 2, "3",
-        "shutdown"});
+        "shutdown", 1'200 * ms, fsync_stack()});
     records.push_back(TaskListEnd{server(),
                                   now,
                                   1,

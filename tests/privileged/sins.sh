@@ -40,6 +40,7 @@ check "which coroutine" has_record sinner-session "all('greet' in x['created_at'
 check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await closing.wait();') for x in of('task_destroyed_pending'))"
 check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
 check "who cancelled, and why" has_record sinner-session "all(int(x['by']) > 0 and x['reason'] == 'too slow' and x['outcome'] == 'cancelled' for x in of('task_cancelled'))"
+check "how long it took to obey" has_record sinner-session "all(5e6 <= x['took_ns'] < 500e6 for x in of('task_cancelled'))"
 check "how many wait for each other" has_record sinner-session "all(x['length'] == 1 and x['awaited'] == x['task_id'] for x in of('deadlock'))"
 check "both threads and the operation" has_record sinner-session "all(x['operation'] == 'Event::set' and x['owner_tid'] == $sinner and x['tid'] != $sinner for x in of('thread_violation'))"
 check "what the poll did instead" has_record sinner-session "all(x['timeout_ns'] == 0 and 30e6 <= x['elapsed_ns'] < 200e6 for x in of('slow_poll'))"
@@ -63,7 +64,7 @@ inside() { check_equal "within: $1" "$count" "$(grep -c -- "$2" inner.err || tru
 inside coroutine_never_awaited "coroutine '.*greet' (.*sins.cpp:[0-9]*) was never awaited"
 inside task_destroyed_pending "Task was destroyed but it is pending! orders#[0-9]* created at .*sins.cpp:$(line_of '// task_destroyed_pending'), waiting at "
 inside exception_unretrieved 'Task exception was never retrieved: print#[0-9]* created at .*, std::runtime_error: no more paper'
-inside task_cancelled 'nap#[0-9]*: cancelled by #[0-9]* (too slow)'
+inside task_cancelled 'nap#[0-9]*: cancelled by #[0-9]* (too slow), ended 0.[0-9]* s later'
 inside deadlock 'deadlock#[0-9]* would wait for deadlock#[0-9]*, which waits for it'
 inside thread_violation 'Non-thread-safe operation invoked on an event loop other than the current one: Event::set of loop main'
 inside slow_poll 'poll 0.000 s took 0.0[3-9][0-9] s: [0-9]* events'

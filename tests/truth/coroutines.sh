@@ -47,7 +47,8 @@ for pair in "awaitable answer" "qt serve_timer"; do
          and x["breakdown"]["cpu_ns"] > (x["duration_ns"] - x["breakdown"]["runq_ns"]) * 0.9 for x in s)
          and any("serve_a_request" in n for x in s for b in x["sources"] if b["kind"] == "cpu" for n in names(b["stack"])))(of("slow_callback"))'
     watch healthy "$target" --coroutines --max-overhead 50
-    ask "$loop" "load 20" '^done'
+    # A fifth of a CPU: half of one, and a compiler beside it, and 1852 callbacks in one go did hold the loop for 101 ms.
+    ask "$loop" "load 5" '^done'
     # Not a synchronisation: the time that the program is to be healthy.
     sleep 2
     ask "$loop" "load 0" '^done'

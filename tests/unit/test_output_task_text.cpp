@@ -36,6 +36,8 @@ TEST_CASE("what a task waits for is told in words")
     CHECK(says({"io", "async_receive", none, "", "", none, "", none}, "  async_receive  "));
     CHECK(says({"io", "async_receive", 7, "socket:[1]", "10.0.0.1:443", none, "", none},
                "async_receive(7 → 10.0.0.1:443)"));
+    CHECK(says({"io", "async_accept", 7, "socket:[1]", "", none, "", none, "0.0.0.0:80"},
+               "async_accept(7 at 0.0.0.0:80)"));
     CHECK(says({"mutex", "printer", none, "", "", none, "9", none}, "mutex printer, held by #9"));
     CHECK(says({"channel", "orders", none, "", "", none, "", 0}, "channel orders, empty"));
     CHECK(says({"channel", "", none, "", "", none, "", 4}, "channel, full: 4"));

@@ -79,7 +79,7 @@ TEST_CASE("tasks are listed with their coroutines, the youngest first")
     REQUIRE(list.tasks.size() == 2);
     CHECK(list.tasks[0].name == "second");
     CHECK(list.tasks[0].awaits == 1);
-    CHECK(list.tasks[0].words->cancel_reason == "shutdown");
+    CHECK(list.tasks[0].extras->cancel_reason == "shutdown");
     REQUIRE(list.tasks[1].frames.size() == 2);
     CHECK(list.tasks[1].frames[0].suspended_at == 0);
     CHECK(list.tasks[1].frames[1].suspended_at == reinterpret_cast<std::uint64_t>(&place));

@@ -120,7 +120,7 @@ struct lw_task {
     LW_PTR(const struct lw_awaited) awaited;         /* while it is suspended; 0: a task, or not known */
     LW_PTR(const char) labels;                       /* a line "key=value" each, NUL-terminated; 0: none */
     LW_PTR(const struct lw_backtrace) created_stack; /* who spawned it, in debug mode; 0 else */
-    lw_u64 reserved[1];
+    lw_u64 cancelled_ns;                             /* first asked to stop, CLOCK_MONOTONIC; 0: never, or not known */
 };
 
 /* One loop. `seq` is odd while a dispatch runs; dispatch number n has seq 2n-1. Times are ticks of `clock`. */

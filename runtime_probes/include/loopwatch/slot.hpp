@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include <dlfcn.h>
+#include <time.h>
 
 #include <loopwatch/loop_state.h>
 
@@ -28,6 +29,18 @@ inline lw_u64 next_loop_id() noexcept
 inline lw_u64 next_task_id() noexcept
 {
     return detail::last_task_id.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+inline lw_u64 now_ns(clockid_t clock = CLOCK_MONOTONIC) noexcept
+{
+    timespec now{};
+    clock_gettime(clock, &now);
+    return static_cast<lw_u64>(now.tv_sec) * 1'000'000'000u + static_cast<lw_u64>(now.tv_nsec);
+}
+// Four milliseconds are close enough for an age, and half as dear as a good clock.
+inline lw_u64 coarse_now_ns() noexcept
+{
+    return now_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 // "50us", "1.5ms" → nanoseconds; 0 if it is not a duration.

@@ -224,6 +224,7 @@ struct WaitingFor {
     std::optional<std::uint64_t> remaining_ns;  // timer; 0: it is due
     std::string holder;                         // mutex: id of the task that holds it
     std::optional<std::uint64_t> values;        // channel: how many stand in it
+    std::string local = {};                     // io: the socket's own address
 };
 
 // A live task, as `loopwatch ps` lists it.
@@ -238,7 +239,9 @@ struct ListedTask {
     std::string awaits;                     // id of the task it waits for; empty: for none
     std::optional<WaitingFor> waiting_for;  // what is no task
     std::uint64_t cancel_requests = 0;
-    std::string cancelled_by, cancel_reason;  // of the last request
+    std::string cancelled_by, cancel_reason;     // of the last request
+    std::optional<std::uint64_t> cancelling_ns;  // since the first
+    std::vector<Frame> created_stack;            // of debug mode, and only of a single task; innermost first
 };
 
 // What is wrong with a task, or with a place that spawns them.

@@ -290,6 +290,7 @@ LW_TABLE(WaitingFor, "waiting_for",
     optional_field<WaitingFor, &WaitingFor::fd>("fd", "of the operation"),
     field<WaitingFor, &WaitingFor::target>("target", "what the descriptor is; empty: none, or not known"),
     field<WaitingFor, &WaitingFor::peer>("peer", "the socket's other end; empty: none, or not known"),
+    field<WaitingFor, &WaitingFor::local>("local", "the socket's own address; empty: none, or not known"),
     optional_field<WaitingFor, &WaitingFor::remaining_ns>("remaining_ns", "until the timer is due"),
     field<WaitingFor, &WaitingFor::holder>("holder", "id of the task that holds the mutex; empty: none"),
     optional_field<WaitingFor, &WaitingFor::values>("values", "that stand in the channel"))
@@ -304,7 +305,9 @@ LW_TABLE(ListedTask, "task_listed",
     field<ListedTask, &ListedTask::waiting_for>("waiting_for", "what it waits for other than a task; null: nothing, or not known"),
     field<ListedTask, &ListedTask::cancel_requests>("cancel_requests", "how often it was asked to stop"),
     field<ListedTask, &ListedTask::cancelled_by>("cancelled_by", "id of the task that asked last; empty: none"),
-    field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"))
+    field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"),
+    optional_field<ListedTask, &ListedTask::cancelling_ns>("cancelling_ns", "since the first request"),
+    field<ListedTask, &ListedTask::created_stack>("created_stack", "who spawned it, innermost first, of a task in debug mode that `where` asks for"))
 
 LW_TABLE(TaskComplaint, "task_complaint",
     field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake or growing_site"),

@@ -31,6 +31,7 @@ constexpr TaskField cancelled[] = {
     {"by", "id of the task that cancelled it"},
     {"reason", "given by the canceller"},
     {"outcome", "cancelled, swallowed, result or exception"},
+    {"took_ns", "from the first request to its end", number},
     in_task,
 };
 constexpr TaskField deadlock[] = {

@@ -7,6 +7,7 @@
 #include <array>
 #include <string_view>
 
+#include "analysis/frames.hpp"
 #include "util/duration.hpp"
 #include "util/text.hpp"
 
@@ -37,16 +38,6 @@ std::string stands_at(const ListedTask& listed)
     return listed.task.await_chain.empty() ? "?" : place(listed.task.await_chain.front());
 }
 
-std::string cancellation(const ListedTask& listed)
-{
-    if (listed.cancel_requests == 0) return "";
-    auto text = std::string(", asked to stop");
-    if (listed.cancel_requests > 1) text += fmt::format(" {} times", listed.cancel_requests);
-    if (!listed.cancelled_by.empty()) text += " by #" + listed.cancelled_by;
-    if (!listed.cancel_reason.empty()) text += fmt::format(" ({})", escape_terminal(listed.cancel_reason));
-    return text;
-}
-
 // Durations of a second and more, as far as one cares.
 std::string rough(std::uint64_t ns)
 {
@@ -58,13 +49,29 @@ std::string rough(std::uint64_t ns)
     return fmt::format("{}d{:02}h", seconds / 86400, seconds / 3600 % 24);
 }
 
+std::string cancellation(const ListedTask& listed)
+{
+    if (listed.cancel_requests == 0) return "";
+    auto text = std::string(", asked to stop");
+    if (listed.cancel_requests > 1) text += fmt::format(" {} times", listed.cancel_requests);
+    if (listed.cancelling_ns) text += fmt::format(" {} ago", rough(*listed.cancelling_ns));
+    if (!listed.cancelled_by.empty()) text += " by #" + listed.cancelled_by;
+    if (!listed.cancel_reason.empty()) text += fmt::format(" ({})", escape_terminal(listed.cancel_reason));
+    return text;
+}
+
 std::string in_words(const WaitingFor& what)
 {
     auto text = what.name.empty() && what.kind != "io" ? what.kind : what.name;
     if (!what.name.empty() && what.kind != "io") text = what.kind + " " + what.name;
     if (what.fd) {
         text += fmt::format("({}", *what.fd);
-        if (const auto& other = what.peer.empty() ? what.target : what.peer; !other.empty()) text += " → " + other;
+        if (!what.peer.empty())
+            text += " → " + what.peer;
+        else if (!what.local.empty())  // it listens
+            text += " at " + what.local;
+        else if (!what.target.empty())
+            text += " → " + what.target;
         text += ")";
     }
     if (what.remaining_ns) text += *what.remaining_ns == 0 ? ", due" : ", " + rough(*what.remaining_ns) + " left";
@@ -176,6 +183,9 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
                             cancellation(listed));
     text +=
         fmt::format("created  {}{}\n", place(task.created_at), task.parent_id.empty() ? "" : " by #" + task.parent_id);
+    for (const auto& frame : user_part(listed.created_stack).frames)
+        if (owner_of(frame) == FrameOwner::user)
+            text += fmt::format("         {}\n", escape_terminal(place_text(&frame)));
     if (listed.age_ns != 0) text += fmt::format("age      {}, resumed {} times", rough(listed.age_ns), listed.resumes);
     if (listed.busy_ns != 0) text += fmt::format(", {} on CPU while watched", format_duration(listed.busy_ns));
     if (listed.age_ns != 0) text += "\n";

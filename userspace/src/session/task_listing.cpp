@@ -2,6 +2,7 @@
 #include "session/task_listing.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <charconv>
@@ -29,13 +30,16 @@ namespace loopwatch {
 
 namespace {
 
+constexpr std::size_t most_table_bytes = 64 << 20;  // of sockets: 400,000 connections
+
 struct LoopTasks {
     LoopView loop;
     lw_loop_slot slot;
     std::vector<TaskView> tasks;
 };
 
-WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const Process& process, const Memory& memory)
+WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const Process& process, Sockets& sockets,
+                       const Memory& memory)
 {
     WaitingFor waiting;
     waiting.kind = awaited_kind_name(awaited.kind);
@@ -45,9 +49,10 @@ WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const P
     if (awaited.kind == LW_AWAITED_MUTEX && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
     if (awaited.fd >= 0) {
         waiting.fd = static_cast<std::uint64_t>(awaited.fd);
-        const auto descriptor = describe_descriptor(process.pid(), awaited.fd);
+        const auto descriptor = describe_descriptor(process.pid(), awaited.fd, sockets);
         waiting.target = descriptor.target;
         waiting.peer = descriptor.peer;
+        waiting.local = descriptor.local;
     }
     return waiting;
 }
@@ -60,6 +65,8 @@ public:
     std::size_t size() const { return order_.size(); }
     const TaskView& view(std::size_t at) const { return loops_[order_[at].first].tasks[order_[at].second]; }
     ListedTask listed(std::size_t at);
+    // With who spawned it, of debug mode.
+    ListedTask whole(std::size_t at);
     TaskListEnd end() const;
     // All of them, whatever was kept.
     std::vector<LintTask> for_lints() const;
@@ -71,12 +78,14 @@ public:
 
 private:
     explicit Listing(Process process) : process_(std::move(process)), ns_pid_(process_.ns_id(process_.pid())) {}
+    std::vector<Frame> creation_stack(const TaskView& task);
     std::uint32_t pid() const { return static_cast<std::uint32_t>(process_.pid()); }
     Result<std::vector<std::uint64_t>> registries();
 
     Process process_;
     std::uint32_t ns_pid_ = 0;
     Loops names_{process_};
+    Sockets sockets_{process_.pid(), most_table_bytes};
     std::vector<LoopTasks> loops_;
     std::vector<Subject> subjects_;                           // by loop
     std::vector<std::pair<std::size_t, std::size_t>> order_;  // loop, task
@@ -186,11 +195,43 @@ ListedTask Listing::listed(std::size_t at)
     listed.resumes = view.resumes;
     listed.awaits = text(view.awaits);
     if (view.awaited && view.awaits == 0)
-        listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_, names_.memory());
+        listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_, sockets_, names_.memory());
     listed.cancel_requests = view.cancel_requests;
     listed.cancelled_by = text(view.cancelled_by);
-    if (view.words != nullptr) listed.cancel_reason = view.words->cancel_reason;
+    if (view.extras != nullptr) {
+        listed.cancel_reason = view.extras->cancel_reason;
+        if (const auto asked_ns = view.extras->cancelled_ns; asked_ns != 0)
+            listed.cancelling_ns = at_ns_ - std::min(at_ns_, asked_ns);
+    }
     return listed;
+}
+
+ListedTask Listing::whole(std::size_t at)
+{
+    auto whole = listed(at);
+    whole.created_stack = creation_stack(view(at));
+    return whole;
+}
+
+// Empty: debug mode was off, or the stack cannot be read.
+std::vector<Frame> Listing::creation_stack(const TaskView& task)
+{
+    if (task.extras == nullptr || task.extras->created_stack == 0) return {};
+    const auto backtrace = names_.memory().object<lw_backtrace>(task.extras->created_stack);
+    auto modules = process_.modules();
+    auto worker = SymbolWorker::start();
+    if (!backtrace || !modules || !worker || !(*worker)->map_process(pid(), std::move(*modules))) return {};
+    std::vector<std::uint64_t> calls(backtrace->address,
+                                     backtrace->address + std::min<std::uint64_t>(backtrace->count, LW_STACK_DEPTH));
+    for (auto& call : calls) --call;  // return addresses
+    std::vector<Frame> stack;
+    (*worker)->symbolize(pid(), std::move(calls), [&](std::vector<Frame> frames) { stack = std::move(frames); });
+    while ((*worker)->pending() != 0) {
+        pollfd wait{(*worker)->descriptor(), POLLIN, 0};
+        ::poll(&wait, 1, 1000);
+        (*worker)->poll();
+    }
+    return stack;
 }
 
 TaskListEnd Listing::end() const
@@ -228,7 +269,7 @@ TaskComplaint Listing::complaint(const TaskLint& lint)
 std::string text_of(const Options& options, Listing& listing, std::size_t first, std::size_t last,
                     const TextStyle& style)
 {
-    if (options.command == Command::where) return whole_task(listing.listed(first), style);
+    if (options.command == Command::where) return whole_task(listing.whole(first), style);
     TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
     for (auto at = first; at < last; ++at) {
         const auto& view = listing.view(at);
@@ -268,7 +309,8 @@ Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t 
     }
     NdjsonSink sink(output_, JsonContext::of_this_machine());
     for (auto at = first; at < last; ++at)
-        if (auto written = sink.write(listing.listed(at)); !written) return written.error();
+        if (auto written = sink.write(options_.task != 0 ? listing.whole(at) : listing.listed(at)); !written)
+            return written.error();
     if (auto written = sink.write(end); !written) return written.error();
     return sink.flush();
 }

@@ -99,7 +99,7 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     seen.created_at = view.created_at;
     seen.state = view.state;
     seen.name = view.name;
-    if (view.labels[0] != 0) seen.words = std::make_shared<const TaskWords>(TaskWords{"", view.labels});
+    if (view.labels[0] != 0) seen.extras = std::make_shared<const TaskExtras>(TaskExtras{"", view.labels});
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)
         seen.frames.push_back({view.chain_created[i], view.chain_suspended[i]});
     auto task = task_info(seen, loops);
@@ -113,7 +113,7 @@ TaskInfo task_info(const TaskView& view, Loops& loops)
     task.id = std::to_string(view.id);
     task.parent_id = view.parent_id ? std::to_string(view.parent_id) : "";
     task.name = view.name;
-    if (view.words != nullptr) task.labels = labels_of(view.words->labels);
+    if (view.extras != nullptr) task.labels = labels_of(view.extras->labels);
     task.state = task_state_name(view.state);
     task.created_at = location_info(view.created_at, loops);
     for (const auto& frame : view.frames)

@@ -120,6 +120,8 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
         record.subject = attachment.subject(event.event.tid);
         for (std::size_t i = 0; i < std::size(row.arguments); ++i)
             add(record, row.arguments[i], event.step.args[i], event, attachment);
+        if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
+            record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
     }

@@ -6,9 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
-#include <sstream>
+#include <algorithm>
+#include <charconv>
 
 #include "target/process.hpp"
 
@@ -16,69 +15,114 @@ namespace loopwatch {
 
 namespace {
 
-// "0100007F:1F90" of /proc/PID/net/tcp: words in host byte order, hexadecimal.
-std::string ip_address(const std::string& field)
+std::string_view take(std::string_view& text, char until)
 {
-    const auto colon = field.find(':');
-    if (colon != 8 && colon != 32) return {};
-    std::array<std::uint32_t, 4> words = {};
-    unsigned port = 0;
-    for (std::size_t word = 0; word < colon / 8; ++word)
-        if (std::sscanf(field.substr(word * 8, 8).c_str(), "%8x", &words[word]) != 1) return {};
-    if (std::sscanf(field.c_str() + colon + 1, "%4x", &port) != 1 || port == 0) return {};
-    char text[INET6_ADDRSTRLEN] = {};
-    const int family = colon == 8 ? AF_INET : AF_INET6;
-    if (!::inet_ntop(family, words.data(), text, sizeof text)) return {};
-    return family == AF_INET ? fmt::format("{}:{}", text, port) : fmt::format("[{}]:{}", text, port);
+    text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+    const auto word = text.substr(0, text.find(until));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    return word;
 }
 
-// Columns: sl local remote st tx:rx tr:when retrnsmt uid timeout inode …
-std::string ip_peer(pid_t pid, const std::string& table, const std::string& inode)
+template <class Number>
+Number number(std::string_view text, int base)
 {
-    std::istringstream lines(read_proc(pid, "net/" + table).value_or(""));
-    for (std::string line; std::getline(lines, line);) {
-        std::istringstream fields(line);
-        std::array<std::string, 10> column;
-        for (auto& field : column) fields >> field;
-        if (column[9] == inode) return ip_address(column[2]);
-    }
-    return {};
-}
-
-// Columns: num refcount protocol flags type st inode path.
-std::string unix_path(pid_t pid, const std::string& inode)
-{
-    std::istringstream lines(read_proc(pid, "net/unix").value_or(""));
-    for (std::string line; std::getline(lines, line);) {
-        std::istringstream fields(line);
-        std::array<std::string, 7> column;
-        for (auto& field : column) fields >> field;
-        std::string path;
-        if (column[6] == inode) return (fields >> path) ? "unix:" + path : "unix";
-    }
-    return {};
+    Number value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value, base);
+    return value;
 }
 
 }  // namespace
 
+// "0100007F:1F90": words in host byte order, hexadecimal.
+Sockets::Address Sockets::parse(std::string_view field)
+{
+    Address address;
+    const auto colon = field.find(':');
+    if (colon != 8 && colon != 32) return address;
+    for (std::size_t word = 0; word < colon / 8; ++word)
+        address.words[word] = number<std::uint32_t>(field.substr(word * 8, 8), 16);
+    address.port = number<std::uint16_t>(field.substr(colon + 1), 16);
+    return address;
+}
+
+std::string Sockets::text(const Address& address, bool is_v6)
+{
+    char text[INET6_ADDRSTRLEN] = {};
+    if (address.port == 0 || !::inet_ntop(is_v6 ? AF_INET6 : AF_INET, address.words.data(), text, sizeof text))
+        return {};
+    return is_v6 ? fmt::format("[{}]:{}", text, address.port) : fmt::format("{}:{}", text, address.port);
+}
+
+// Columns: sl local remote st tx:rx tr:when retrnsmt uid timeout inode …
+void Sockets::read_ip(const char* table, bool is_v6)
+{
+    const auto file = read_proc(pid_, std::string("net/") + table, most_bytes_).value_or("");
+    std::string_view lines = file;
+    take(lines, '\n');  // titles
+    while (!lines.empty()) {
+        auto line = take(lines, '\n');
+        std::array<std::string_view, 10> column;
+        for (auto& field : column) field = take(line, ' ');
+        ip_.push_back({number<std::uint64_t>(column[9], 10), parse(column[1]), parse(column[2]), is_v6});
+    }
+}
+
+// Columns: num refcount protocol flags type st inode path.
+void Sockets::read_unix()
+{
+    const auto file = read_proc(pid_, "net/unix", most_bytes_).value_or("");
+    std::string_view lines = file;
+    take(lines, '\n');
+    while (!lines.empty()) {
+        auto line = take(lines, '\n');
+        std::array<std::string_view, 7> column;
+        for (auto& field : column) field = take(line, ' ');
+        unix_.emplace_back(number<std::uint64_t>(column[6], 10), take(line, '\n'));
+    }
+}
+
+Sockets::Ends Sockets::ends(std::uint64_t inode)
+{
+    if (!std::exchange(read_, true)) {
+        for (const char* table : {"tcp", "udp"}) read_ip(table, false);
+        for (const char* table : {"tcp6", "udp6"}) read_ip(table, true);
+        read_unix();
+        std::ranges::sort(ip_, {}, &IpSocket::inode);
+        std::ranges::sort(unix_);
+    }
+    if (const auto found = std::ranges::lower_bound(ip_, inode, {}, &IpSocket::inode);
+        found != ip_.end() && found->inode == inode)
+        return {text(found->local, found->is_v6), text(found->peer, found->is_v6)};
+    const auto found = std::ranges::lower_bound(unix_, inode, {}, &std::pair<std::uint64_t, std::string>::first);
+    if (found == unix_.end() || found->first != inode) return {};
+    return {"", found->second.empty() ? "unix" : "unix:" + found->second};
+}
+
 std::string socket_peer(pid_t pid, std::uint64_t inode)
 {
-    const auto text = std::to_string(inode);
-    for (const char* table : {"tcp", "tcp6", "udp", "udp6"})
-        if (auto peer = ip_peer(pid, table, text); !peer.empty()) return peer;
-    return unix_path(pid, text);
+    return Sockets(pid).ends(inode).peer;
 }
 
 Descriptor describe_descriptor(pid_t pid, int fd)
+{
+    Sockets sockets(pid);
+    return describe_descriptor(pid, fd, sockets);
+}
+
+Descriptor describe_descriptor(pid_t pid, int fd, Sockets& sockets)
 {
     const auto path = fmt::format("/proc/{}/fd/{}", pid, fd);
     char target[4096];
     const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
     struct stat info = {};
     if (fd < 0 || length <= 0 || ::stat(path.c_str(), &info) != 0) return {};
-    Descriptor descriptor{info.st_ino, {target, static_cast<std::size_t>(length)}, {}};
+    Descriptor descriptor{info.st_ino, {target, static_cast<std::size_t>(length)}, {}, {}};
     if (S_ISFIFO(info.st_mode) && descriptor.target.starts_with('/')) descriptor.target.insert(0, "fifo:");
-    if (S_ISSOCK(info.st_mode)) descriptor.peer = socket_peer(pid, info.st_ino);
+    if (S_ISSOCK(info.st_mode)) {
+        auto ends = sockets.ends(info.st_ino);
+        descriptor.peer = std::move(ends.peer);
+        descriptor.local = std::move(ends.local);
+    }
     return descriptor;
 }
 

@@ -80,10 +80,11 @@ TaskView TaskReader::view(const lw_task& task)
     view.state = task.state;
     view.cancel_requests = task.cancel_requests;
     view.name = pages_.text(address_of(task.name), max_text);
-    if (task.cancel_requests != 0 || task.labels != nullptr)
-        view.words = std::make_shared<const TaskWords>(
-            TaskWords{task.cancel_requests == 0 ? "" : pages_.text(address_of(task.cancel_reason), max_text),
-                      task.labels == nullptr ? "" : pages_.text(address_of(task.labels), max_labels)});
+    if (task.cancel_requests != 0 || task.labels != nullptr || task.created_stack != nullptr)
+        view.extras = std::make_shared<const TaskExtras>(
+            TaskExtras{task.cancel_requests == 0 ? "" : pages_.text(address_of(task.cancel_reason), max_text),
+                       task.labels == nullptr ? "" : pages_.text(address_of(task.labels), max_labels),
+                       task.cancelled_ns, address_of(task.created_stack)});
     view.created_ns = task.created_ns;
     view.resumes = task.resumes;
     view.has_waited = task.awaited != nullptr || task.awaited_task != 0;

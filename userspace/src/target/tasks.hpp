@@ -31,8 +31,10 @@ struct AwaitedView {
 };
 
 // What few tasks have.
-struct TaskWords {
+struct TaskExtras {
     std::string cancel_reason, labels;
+    std::uint64_t cancelled_ns = 0;   // first asked to stop, CLOCK_MONOTONIC; 0: never, or not known
+    std::uint64_t created_stack = 0;  // struct lw_backtrace; 0: not in debug mode
 };
 
 struct TaskView {
@@ -40,10 +42,10 @@ struct TaskView {
     std::uint64_t created_ns = 0, resumes = 0, busy_ticks = 0;
     std::uint32_t state = 0, cancel_requests = 0;
     std::string name;
-    std::shared_ptr<const TaskWords> words;  // null: none
-    bool has_waited = false;                 // for a task or something else, if only in the past
-    std::optional<AwaitedView> awaited;      // while it is suspended, for what is no task
-    std::vector<TaskFrame> frames;           // innermost first
+    std::shared_ptr<const TaskExtras> extras;  // null: none
+    bool has_waited = false;                   // for a task or something else, if only in the past
+    std::optional<AwaitedView> awaited;        // while it is suspended, for what is no task
+    std::vector<TaskFrame> frames;             // innermost first
 };
 
 struct TaskList {

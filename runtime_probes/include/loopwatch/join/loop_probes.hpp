@@ -107,7 +107,7 @@ public:
     void begin_poll(lw_u64 timeout_ns) noexcept
     {
         if (!attached()) return;
-        const lw_u64 now = detail::now_ns();
+        const lw_u64 now = now_ns();
         if (slot_.iteration_start != 0) end_iteration(now);
         slot_.poll_since = now;
         probe::poll_begin(slot_.loop_id, timeout_ns);
@@ -118,7 +118,7 @@ public:
             slot_.poll_since = slot_.iteration_start = 0;
             return;
         }
-        const lw_u64 now = detail::now_ns();
+        const lw_u64 now = now_ns();
         if (slot_.poll_since != 0) slot_.idle_ticks += now - slot_.poll_since;
         slot_.poll_since = 0;
         ++slot_.iterations;
@@ -138,7 +138,7 @@ private:
 
     [[gnu::cold]] void began(const lw_task* task, const lw_location* resume) noexcept
     {
-        slot_.start = detail::now_ns();
+        slot_.start = now_ns();
         slot_.resume = resume;
         behind_ = slot_.queued - 1 - static_cast<lw_u32>((slot_.seq + 1) / 2);
         probe::dispatch_begin(slot_.loop_id, task != nullptr ? task->id : 0, resume);
@@ -150,7 +150,7 @@ private:
     }
     [[gnu::cold]] void ended(lw_task* task) noexcept
     {
-        const lw_u64 start = slot_.start, end = detail::now_ns(), lasted = end - start;
+        const lw_u64 start = slot_.start, end = now_ns(), lasted = end - start;
         slot_.start = 0;
         if (detail::forked) return;
         slot_.busy_ticks += lasted;

@@ -13,7 +13,6 @@
 #endif
 
 #include <cxxabi.h>
-#include <time.h>
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/registry.hpp>
@@ -38,12 +37,6 @@ namespace detail {
 inline bool followed() noexcept
 {
     return probe::attached() && !forked;
-}
-inline lw_u64 now_ns(clockid_t clock = CLOCK_MONOTONIC) noexcept
-{
-    timespec now{};
-    clock_gettime(clock, &now);
-    return static_cast<lw_u64>(now.tv_sec) * 1'000'000'000u + static_cast<lw_u64>(now.tv_nsec);
 }
 // Orders the slot's stores for readers on this CPU (the kernel side); x86 keeps the order for all others.
 inline void order() noexcept
@@ -97,6 +90,7 @@ public:
     {
         cancel_reason = why;
         cancelled_by = by;
+        if (cancel_requests == 0) cancelled_ns = now_ns();
         ++cancel_requests;
         if (detail::followed()) probe::cancel_request(id, by, why);
     }
@@ -164,7 +158,7 @@ inline TaskProbes::TaskProbes(lw_loop_slot& slot, const char* title, const lw_lo
     name = title;
     created_at = activation_.created_at = where;
     leaf = &activation_;
-    created_ns = detail::now_ns(CLOCK_MONOTONIC_COARSE);
+    created_ns = coarse_now_ns();
     next = slot.tasks;
     detail::order();  // whoever finds the record finds it complete
     if (next != nullptr) next->prev = this;

@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 

@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
 #include <asio/post.hpp>
 #include <asio/thread_pool.hpp>
 

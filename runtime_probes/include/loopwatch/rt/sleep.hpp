@@ -7,6 +7,8 @@
 #include <coroutine>
 #include <optional>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
 #include <asio/steady_timer.hpp>
 
 #include <loopwatch/rt/detail/task_control.hpp>

@@ -20,6 +20,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/async_result.hpp>
 #include <asio/cancellation_signal.hpp>
@@ -102,8 +104,9 @@ public:
     {
         task_ = &handle.promise().task();
         static constexpr auto name = operation_name<Initiation>();
-        static constexpr lw_awaited operation{LW_AWAITED_IO, -1, 0, name.data()};
-        task_->suspend(handle, *this, &operation);
+        awaited_.name = name.data();
+        task_->suspend(handle, *this, &awaited_);
+        const StartingOperation starting(awaited_);
         try {
             std::apply(
                 [this](auto&&... args) {
@@ -161,6 +164,7 @@ private:
     Arguments arguments_;
     asio::cancellation_signal signal_;
     TaskControl* task_ = nullptr;
+    lw_awaited awaited_{LW_AWAITED_IO, -1, 0, nullptr};
     std::optional<Results> results_;
 };
 

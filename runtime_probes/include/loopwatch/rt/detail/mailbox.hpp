@@ -7,6 +7,8 @@
 #include <atomic>
 #include <mutex>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
 #include <asio/io_context.hpp>
 
 namespace loopwatch {
