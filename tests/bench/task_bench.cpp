@@ -2,8 +2,8 @@
 //
 // task_bench [TASKS [ROUNDS]]
 //
-// Tasks that do nothing: spawned, resumed once, destroyed, in batches of a thousand, as a server's requests come and go.
-// One line a round of TASKS (rounds.hpp). Run it interleaved with task_bench_noprobes; scripts/bench does.
+// Tasks that do nothing: spawned, resumed once, destroyed, in batches of a thousand, as a server's requests come and
+// go. One line a round of TASKS (rounds.hpp). Run it interleaved with task_bench_noprobes; scripts/bench does.
 #include <cstdlib>
 
 #include <loopwatch/rt.hpp>

@@ -50,6 +50,8 @@ check_status "a name that no process has" 5 "$loopwatch" ps -n no-such-server
 check_status "a list is no trace" 2 "$loopwatch" ps -p "$target" --format chrome
 tell few "spin 3000"
 wait_output few 10 '^spinning' || fail "it does not spin"
+"$loopwatch" ps --lint --interval 200ms -p "$target" >lints
+check "--lint names the task that does not yield" grep -Eq '^never_yields: converse#1 has run for 2[0-9]{2}(\.[0-9]*)? ms without an await that waits; created at main tasks.cpp:' lints
 check "of a loop that hangs too" listed ps -p "$target"
 check "the running task is the one" has_record ps "[t['task']['name'] for t in of('task_listed') if t['task']['state'] == 'running'] == ['converse']"
 wait_output few 10 '^done' || fail "it spins on"

@@ -18,6 +18,11 @@ LintTask task(std::uint64_t id, std::uint64_t resumes, bool waited, std::uint64_
     return {id, "poller", place, resumes, waited};
 }
 
+LintTask waiter(std::uint64_t id, std::uint64_t resumes, std::uint64_t awaits, std::uint64_t holder)
+{
+    return {id, "waiter", 7, resumes, true, false, awaits, holder};
+}
+
 }  // namespace
 
 TEST_CASE("a task that is resumed all the time and waits for nothing wakes itself")
@@ -42,6 +47,35 @@ TEST_CASE("a place whose live tasks double, and by a hundred, grows")
     CHECK(lints[0].rule == "growing_site");
     CHECK(lints[0].place == 7);
     CHECK(lint_tasks(before, before, second).empty());
+}
+
+TEST_CASE("a task that runs at both looks, and was not resumed in between, does not yield")
+{
+    LintTask stuck = task(1, 5, true), busy = task(2, 5, true), other = task(3, 5, true);
+    stuck.running = busy.running = true;
+    const std::vector<LintTask> before{stuck, busy, other};
+    ++busy.resumes;
+    const auto lints = lint_tasks(std::vector<LintTask>{stuck, busy, other}, before, second);
+    REQUIRE(lints.size() == 1);
+    CHECK(lints[0].rule == "never_yields");
+    CHECK(lints[0].task == 1);
+    CHECK(lints[0].text == "poller#1 has run for 1 s without an await that waits");
+}
+
+TEST_CASE("tasks that wait for each other at both looks cannot be woken")
+{
+    // 1 joins 2, which waits for a lock that 3 holds, which joins 1; 4 joins 1.
+    std::vector<LintTask> circle{waiter(1, 5, 2, 0), waiter(2, 5, 0, 3), waiter(3, 5, 1, 0), waiter(4, 5, 1, 0)};
+    const auto lints = lint_tasks(circle, circle, second);
+    REQUIRE(lints.size() == 1);
+    CHECK(lints[0].rule == "cannot_wake");
+    CHECK(lints[0].text == "nobody can wake waiter#1: waiter#1 → waiter#2 → waiter#3 → waiter#1");
+    auto before = circle;
+    before[1].resumes = 4;  // it has gone on: the circle is one of two moments
+    CHECK(lint_tasks(circle, before, second).empty());
+    before = circle;
+    circle[2].awaits = 0;
+    CHECK(lint_tasks(circle, before, second).empty());
 }
 
 TEST_CASE("one look alone shows nothing, and a counter that went back no billion of resumes")

@@ -246,7 +246,7 @@ struct ListedTask {
 
 // What is wrong with a task, or with a place that spawns them.
 struct TaskComplaint {
-    std::string rule;  // self_wake, growing_site
+    std::string rule;  // self_wake, never_yields, cannot_wake, growing_site
     std::string text;
     std::string task_id;  // empty: not one
     Location created_at;

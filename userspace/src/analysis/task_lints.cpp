@@ -6,6 +6,9 @@
 #include <map>
 #include <unordered_map>
 
+#include "analysis/task_tree.hpp"
+#include "util/duration.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -46,6 +49,43 @@ void self_wakes(std::vector<TaskLint>& lints, std::span<const LintTask> now, con
     }
 }
 
+// It has not gone on in between.
+bool stood_still(const LintTask& task, const ById& before)
+{
+    const auto earlier = before.find(task.id);
+    return earlier != before.end() && task.resumes == earlier->second->resumes &&
+           task.running == earlier->second->running && task.awaits == earlier->second->awaits &&
+           task.holder == earlier->second->holder;
+}
+
+void never_yield(std::vector<TaskLint>& lints, std::span<const LintTask> now, const ById& before,
+                 std::uint64_t elapsed_ns)
+{
+    for (const auto& task : now)
+        if (task.running && stood_still(task, before))
+            lints.push_back(
+                {"never_yields",
+                 fmt::format("{} has run for {} without an await that waits", named(task), format_duration(elapsed_ns)),
+                 task.id, 0});
+}
+
+// They wait for each other, in a circle: told of the first of them. A lock may be handed to another task than the one
+// that took it, but not while that waits.
+void cannot_wake(std::vector<TaskLint>& lints, std::span<const LintTask> now, const ById& before)
+{
+    std::vector<TaskLink> links;
+    for (const auto& task : now)
+        links.push_back({task.id, stood_still(task, before) ? (task.awaits ? task.awaits : task.holder) : 0});
+    for (const auto& cycle : task_tree(links).cycles) {
+        std::string circle;
+        for (const auto at : cycle) circle += named(now[at]) + " → ";
+        lints.push_back(
+            {"cannot_wake",
+             fmt::format("nobody can wake {}: {}{}", named(now[cycle.front()]), circle, named(now[cycle.front()])),
+             now[cycle.front()].id, 0});
+    }
+}
+
 std::map<std::uint64_t, std::uint64_t> by_place(std::span<const LintTask> tasks)
 {
     std::map<std::uint64_t, std::uint64_t> count;
@@ -72,7 +112,10 @@ std::vector<TaskLint> lint_tasks(std::span<const LintTask> now, std::span<const 
 {
     std::vector<TaskLint> lints;
     if (before.empty() || elapsed_ns == 0) return lints;
-    self_wakes(lints, now, by_id(before), elapsed_ns);
+    const auto earlier = by_id(before);
+    self_wakes(lints, now, earlier, elapsed_ns);
+    never_yield(lints, now, earlier, elapsed_ns);
+    cannot_wake(lints, now, earlier);
     growing_sites(lints, now, before);
     return lints;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What two looks at the tasks of a process show to be wrong: tasks that wake themselves all the time, places that spawn
-// more and more.
+// What two looks at the tasks of a process show to be wrong: tasks that wake themselves all the time, that do not yield,
+// that nobody will wake any more; places that spawn more and more.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,12 @@ struct LintTask {
     std::uint64_t created_at = 0;  // the place, as a number
     std::uint64_t resumes = 0;
     bool waited = false;  // it has waited for something but its turn
+    bool running = false;
+    std::uint64_t awaits = 0, holder = 0;  // the task it joins, and the one that has the lock it waits for; 0: none
 };
 
 struct TaskLint {
-    std::string rule;  // self_wake, growing_site
+    std::string rule;  // self_wake, never_yields, cannot_wake, growing_site
     std::string text;
     std::uint64_t task = 0, place = 0;  // whom or what it concerns; 0: not one
 };

@@ -310,7 +310,7 @@ LW_TABLE(ListedTask, "task_listed",
     field<ListedTask, &ListedTask::created_stack>("created_stack", "who spawned it, innermost first, of a task in debug mode that `where` asks for"))
 
 LW_TABLE(TaskComplaint, "task_complaint",
-    field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake or growing_site"),
+    field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake, never_yields, cannot_wake or growing_site"),
     field<TaskComplaint, &TaskComplaint::text>("text", "what is wrong, in a sentence"),
     field<TaskComplaint, &TaskComplaint::task_id>("task_id", "whom it concerns; empty: not one"),
     field<TaskComplaint, &TaskComplaint::created_at>("created_at", "where it was spawned"))

@@ -249,9 +249,12 @@ std::vector<LintTask> Listing::for_lints() const
 {
     std::vector<LintTask> tasks;
     for (const auto& loop : loops_)
-        for (const auto& task : loop.tasks)
+        for (const auto& task : loop.tasks) {
+            const bool locked_out = task.awaited && task.awaited->kind == LW_AWAITED_MUTEX;
             // Whoever waits for something leads to it, also once that has come.
-            tasks.push_back({task.id, task.name, task.created_at, task.resumes, task.has_waited});
+            tasks.push_back({task.id, task.name, task.created_at, task.resumes, task.has_waited,
+                             task.state == LW_TASK_RUNNING, task.awaits, locked_out ? task.awaited->value : 0});
+        }
     return tasks;
 }
 

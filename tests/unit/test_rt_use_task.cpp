@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cstring>
+#include <string>
+
+#include <asio/buffer.hpp>
+#include <asio/local/connect_pair.hpp>
+#include <asio/local/stream_protocol.hpp>
+#include <asio/read.hpp>
+#include <asio/write.hpp>
+#include <catch2/catch.hpp>
+
+#include <loopwatch/rt.hpp>
+
+using namespace loopwatch;
+
+namespace {
+
+struct initiate_async_write_buffer_sequence {};
+struct initiate_async_read_until_delim_string_v2 {};
+struct initiate_async_move_accept {};
+struct initiate_async_read_some {};
+struct something_else {};
+
+template <class Initiation>
+std::string name_of()
+{
+    return detail::operation_name<Initiation>().data();
+}
+
+using Socket = asio::local::stream_protocol::socket;
+
+Task<> read_one(Socket& socket)
+{
+    char byte = 0;
+    co_await asio::async_read(socket, asio::buffer(&byte, 1), use_task);
+}
+
+const lw_task* find(const Loop& loop, const char* name)
+{
+    const lw_task* task = loop.slot().tasks;
+    while (task != nullptr && std::strcmp(task->name, name) != 0) task = task->next;
+    return task;
+}
+
+Task<> look(Loop& loop, Socket& socket, lw_awaited& seen, std::string& operation)
+{
+    const lw_task* const reader = find(loop, "reader");
+    if (reader != nullptr && reader->awaited != nullptr) {
+        seen = *reader->awaited;
+        operation = seen.name;
+    }
+    co_await asio::async_write(socket, asio::buffer("x", 1), use_task);
+}
+
+}  // namespace
+
+TEST_CASE("an operation is called as the function that starts it")
+{
+    CHECK(name_of<initiate_async_write_buffer_sequence>() == "async_write");
+    CHECK(name_of<initiate_async_read_until_delim_string_v2>() == "async_read_until");
+    CHECK(name_of<initiate_async_move_accept>() == "async_accept");
+    CHECK(name_of<initiate_async_read_some>() == "async_read_some");
+    CHECK(name_of<something_else>() == "an operation");
+}
+
+TEST_CASE("a task that waits for an operation tells its descriptor")
+{
+    Loop loop;
+    Socket one(loop.context()), other(loop.context());
+    asio::local::connect_pair(one, other);
+    lw_awaited seen{};
+    std::string operation;
+    auto reader = spawn(loop, read_one(one), "reader");
+    auto looker = spawn(loop, look(loop, other, seen, operation), "looker");
+    loop.run();
+    CHECK(reader.done());
+    CHECK(seen.kind == LW_AWAITED_IO);
+    CHECK(seen.fd == one.native_handle());
+    CHECK(operation == "async_read");
+}
