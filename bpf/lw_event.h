@@ -177,6 +177,15 @@ struct lw_loop_started {
     __lw_u32 started; /* 0: loop_stop */
 };
 
+/* Where the thread of a loop without a slot waited within an iteration, in a place that nobody had judged when that
+ * ended: if the loop idles there, it was more than one. Several waits in a row if what lies between was not slow. */
+struct lw_park {
+    __lw_u64 since_ns, left_ns; /* 0: none */
+    __lw_u64 ip, sp, object;    /* the place, as in struct lw_site */
+    __lw_u32 syscall, reserved;
+};
+#define LW_UNSURE 4
+
 struct lw_dispatch {
     struct lw_event event;
     __lw_u64 start_ns, end_ns;
@@ -191,6 +200,7 @@ struct lw_dispatch {
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
     struct lw_rival rival;        /* who had the CPU meanwhile */
     struct lw_resume coroutine;   /* whose resume this part of an iteration began with */
+    struct lw_park parks[LW_UNSURE];
     struct lw_task_view task;
 };
 
@@ -295,7 +305,8 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES + LW_LABEL_BYTES,
                 "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 240 + sizeof(struct lw_task_view), "layout of lw_dispatch");
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 240 + LW_UNSURE * sizeof(struct lw_park) + sizeof(struct lw_task_view),
+                "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +
                                                 sizeof(struct lw_stack),

@@ -44,7 +44,6 @@ struct lw_unsure {
     __lw_u64 site; /* of `sites` */
     __lw_u64 since, left_ns;
 };
-#define LW_UNSURE 4
 
 /* The kernel side's own slot for a loop that has none, and where its thread waits. The collector reads it through the
  * mapping, and stores verdicts. */

@@ -175,6 +175,23 @@ static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 
     return 0;
 }
 
+/* The verdict may still come. */
+static __always_inline void tell_parks(struct lw_dispatch *record, const struct lw_unprobed *own)
+{
+    for (__u32 i = 0; i < LW_UNSURE; i++) {
+        if (i >= own->unsure_count) break;
+        const struct lw_site *site = &own->sites[own->unsure[i].site & (LW_SITES - 1)];
+        struct lw_park *park = &record->parks[i];
+        if (site->verdict == LW_VERDICT_BUSY) continue;
+        park->since_ns = own->unsure[i].since;
+        park->left_ns = own->unsure[i].left_ns;
+        park->ip = site->ip;
+        park->sp = site->sp;
+        park->object = site->object;
+        park->syscall = site->syscall;
+    }
+}
+
 /* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
 __weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
@@ -193,6 +210,7 @@ __weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *
     record->slow = slow;
     if (slow) loop->slow_end_ns = end;
     if (own->resumed_seq == slot->seq) record->coroutine = own->resume;
+    tell_parks(record, own);
     emit(record, sizeof(*record), 0);
     return 0;
 }

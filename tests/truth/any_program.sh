@@ -48,6 +48,19 @@ stalls() {
     done
 }
 
+# judged_late: while the symbol worker stands still, nobody knows of the places in which the threads of a pool park by turns whether they
+# idle there. What was timed meanwhile is parted once it is known.
+judged_late() {
+    watch late-report "$target" --threshold 25ms --block-threshold 5ms
+    local worker
+    worker=$(pgrep -P "$session") && kill -STOP "$worker" && ask late "go lock 5 50" '^done' 60 && kill -CONT "$worker" || return 1
+    ask late "load 1" '^done'
+    wait_until 10 has_lines_ late-report '"type":"slow_callback"' 5 || true
+    end_session
+    grep -E "^stall lock " "$work/late.out" >"$work/late.truth"
+    judge case lock --tier 0 --name "late verdicts" --count 5 --truth "$work/late.truth" --report "$work/late-report.out" --rows "$rows"
+}
+
 # healthy NAME PROGRAM…: at rest, under load, at rest again; at the end one stall proves that the session was not deaf.
 healthy() {
     local name=$1 before after
@@ -81,6 +94,9 @@ for loop in epoll wandering poll ppoll select pselect uring aio uv event boost; 
     stalls "$loop" "${by_loop[*]}" "$fixtures/any_loop" --dir "$work" "$loop"
 done
 stalls followers "sleep lock" "$fixtures/any_loop" --threads 3 --dir "$work" followers
+start_fixture late "$fixtures/any_loop" --threads 2 --dir "$work" boost
+ask late rest '^done'
+check "places that are judged late: 5 stalls, 5 right findings, no other" judged_late
 judged=(--unstripped "$fixtures")
 stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads 2 --dir "$work" boost
 

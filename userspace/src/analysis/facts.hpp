@@ -58,6 +58,7 @@ struct CallFacts {
 
 struct SampleFacts {
     std::vector<Frame> stack;
+    std::uint64_t at_ns = 0;
 };
 
 // A coroutine's resume that part of an iteration began with, in a program that knows nothing of us.
@@ -65,6 +66,13 @@ struct ResumeFacts {
     std::uint64_t frame = 0;  // address of the coroutine's frame
     std::uint64_t sp = 0;     // at the entry of its body
     std::vector<Frame> body;  // where that is
+};
+
+// A wait, or several in a row, within what was taken for one iteration, in a place that the loop may idle in.
+struct ParkFacts {
+    std::uint64_t since_ns = 0, left_ns = 0;
+    std::uint64_t ip = 0, sp = 0, object = 0;
+    std::uint32_t syscall = 0;
 };
 
 struct DispatchFacts {
@@ -89,6 +97,7 @@ struct DispatchFacts {
     bool in_progress = false;  // the dispatch goes on: all of this is as of end_ns
     bool start_known = true;   // false: start_ns is when it was first seen
     bool complete = true;  // false: the dispatch never ended (the target died); only its blocking calls are reported
+    std::vector<ParkFacts> parks;  // in their order
     std::vector<BlockFacts> blocks_by_place;
     std::vector<SingleBlock> long_blocks;
     std::vector<CallFacts> calls;

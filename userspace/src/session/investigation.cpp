@@ -181,6 +181,9 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.blocks = closing.blocks;
     facts.preemptions = closing.preemptions;
     facts.slow = closing.slow != 0;
+    for (const auto& park : closing.parks)
+        if (park.since_ns >= closing.start_ns && park.left_ns > park.since_ns && park.left_ns <= closing.end_ns)
+            facts.parks.push_back({park.since_ns, park.left_ns, park.ip, park.sp, park.object, park.syscall});
     if (closing.start_ns < closing.entered_ns) {
         const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
         facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
@@ -224,7 +227,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         facts->blocks_by_place.push_back(block_facts(place, target, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
     for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, target));
-    facts->samples.resize(bundle.samples.size());
+    for (const auto& sample : bundle.samples) facts->samples.push_back({{}, sample.head.event.time_ns});
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
     if (bundle.closing)

@@ -2,20 +2,23 @@
 #include "session/iteration.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "analysis/pieces.hpp"
 #include "analysis/resume.hpp"
 
 namespace loopwatch {
 
 namespace {
 
-// It was counted while nobody knew that the loop idles there, and lies behind the iteration's end.
-void take_out(BlockFacts& block, DispatchFacts& facts)
+// Its waits in places that nobody had judged then, and that are the loop's own.
+std::vector<ParkFacts> own_waits(const DispatchFacts& facts, const WaitSites& sites)
 {
-    facts.blocked_ns -= std::min(facts.blocked_ns, block.total_ns);
-    block.total_ns = block.longest_ns = block.count = 0;
-    const auto place = static_cast<std::size_t>(&block - facts.blocks_by_place.data());
-    std::erase_if(facts.long_blocks, [&](const SingleBlock& single) { return single.place == place; });
+    auto waits = facts.parks;
+    std::erase_if(waits, [&](const ParkFacts& park) {
+        return !sites.idles_at({facts.subject.tid, park.syscall, park.ip, park.sp, park.object});
+    });
+    return waits;
 }
 
 // Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
@@ -36,6 +39,15 @@ Iteration parted_by(const BlockFacts& block, DispatchFacts& facts, std::uint64_t
 }
 
 }  // namespace
+
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder& finder, std::uint64_t threshold_ns)
+{
+    const auto waits = own_waits(facts, finder.sites());
+    if (!waits.empty()) return pieces_between(facts, waits, threshold_ns);
+    std::vector<DispatchFacts> whole;
+    whole.push_back(std::move(facts));
+    return whole;
+}
 
 Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns)
 {

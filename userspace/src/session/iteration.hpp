@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "analysis/facts.hpp"
 #include "session/loop_finder.hpp"
@@ -16,6 +17,9 @@ enum class Iteration {
     none,    // short ones that were taken for one, or code that the loop has returned to
     unclear  // two or more that nobody could tell apart, and one of them may have been slow: a loss
 };
+
+// The iterations that one turns out to be, as far as they are to be told: itself alone, most often.
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder& finder, std::uint64_t threshold_ns);
 
 Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns);
 

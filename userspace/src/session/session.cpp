@@ -234,19 +234,24 @@ void Session::explain_bundle(DispatchBundle bundle)
     auto* target = find(bundle.pid);
     if (!target) return;
     investigate(std::move(bundle), *target, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
-        if (!is_an_iteration(facts)) return;
-        reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
+        for (auto& one : iterations_of(std::move(facts)))
+            reporter_.publish(explain(one, {options_.threshold_ns, options_.block_threshold_ns}));
     });
 }
 
-bool Session::is_an_iteration(DispatchFacts& facts)
+// None: what was timed was not one. A dispatch that is seen as such is what it is.
+std::vector<DispatchFacts> Session::iterations_of(DispatchFacts facts)
 {
     const auto* target = find(facts.subject.pid);
-    const auto* finder = target ? target->finder() : nullptr;
-    if (!finder || !facts.iteration) return true;
-    const auto iteration = judge_iteration(facts, *finder, options_.threshold_ns);
-    if (iteration == Iteration::unclear) ++unclear_iterations_;
-    return iteration == Iteration::real;
+    const auto* finder = target && facts.iteration ? target->finder() : nullptr;
+    if (!finder) return {std::move(facts)};
+    auto iterations = part_iteration(std::move(facts), *finder, options_.threshold_ns);
+    std::erase_if(iterations, [&](DispatchFacts& one) {
+        const auto iteration = judge_iteration(one, *finder, options_.threshold_ns);
+        if (iteration == Iteration::unclear) ++unclear_iterations_;
+        return iteration != Iteration::real;
+    });
+    return iterations;
 }
 
 void Session::watch_polls(std::uint64_t now_ns)

@@ -74,7 +74,7 @@ private:
     void on(const ChildEvent& event);
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
-    bool is_an_iteration(DispatchFacts& facts);
+    std::vector<DispatchFacts> iterations_of(DispatchFacts facts);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit_trace(std::uint64_t now_ns);
