@@ -65,7 +65,7 @@ ask few churn '^done' || fail "no churn"
 missing=0
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     listed ps -p "$target" && has_record ps "len([t for t in of('task_listed') if t['task']['name'] in ('sleeper', 'first', 'keeper', 'converse')]) == 12 and not r[-1]['warnings']" ||
-        missing=$((missing + 1))
+        { missing=$((missing + 1)); records ps "(len(r), r[-1]['tasks'], r[-1]['warnings'])"; }
 done
 check_equal "ten looks at a list that never rests lack nothing" 0 "$missing"
 start_background again "$loopwatch" ps --watch --interval 100ms --format ndjson -p "$target"

@@ -102,6 +102,15 @@ TaskView TaskReader::view(const lw_task& task)
     return view;
 }
 
+// Whether it is in the list still: what has been taken out of it keeps its id, and its way on, until its memory is used
+// again.
+bool TaskReader::is_linked(const lw_task& task, std::uint64_t address, std::uint64_t slot) const
+{
+    const auto before =
+        task.prev != nullptr ? address_of(task.prev) + offsetof(lw_task, next) : slot + offsetof(lw_loop_slot, tasks);
+    return memory_.object<std::uint64_t>(before) == address;
+}
+
 TaskList TaskReader::list(std::uint64_t slot)
 {
     TaskList list;
@@ -150,7 +159,8 @@ TaskList TaskReader::list(std::uint64_t slot)
         next = 0;
         while (!way.empty() && next == 0) {
             lw_task last = {};
-            if (memory_.read(way.back().address, &last, sizeof last) && last.id == way.back().id) {
+            if (memory_.read(way.back().address, &last, sizeof last) && last.id == way.back().id &&
+                is_linked(last, way.back().address, slot)) {
                 next = address_of(last.next);
                 if (next == 0) return list;
                 break;

@@ -86,6 +86,7 @@ public:
 
 private:
     bool read_task(std::uint64_t address, std::uint64_t previous, lw_task& task);
+    bool is_linked(const lw_task& task, std::uint64_t address, std::uint64_t slot) const;
     TaskView view(const lw_task& task);
 
     const Memory& memory_;
