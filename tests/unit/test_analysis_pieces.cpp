@@ -54,6 +54,10 @@ TEST_CASE("of what its loop's own waits leave of an iteration the slow pieces ar
     CHECK(pieces[1].end_ns == 1'100 * ms);
     CHECK(pieces[1].slow);
     CHECK(pieces_between(iteration(), waits, 61 * ms).empty());
+    // Within several in a row at another place.
+    const std::vector<ParkFacts> nested{wait(1'030, 1'070), wait(1'040, 1'041)};
+    REQUIRE(pieces_between(iteration(), nested, 25 * ms).size() == 2);
+    CHECK(pieces_between(iteration(), nested, 25 * ms)[1].start_ns == 1'070 * ms);
     // One that is all waits is none.
     CHECK(pieces_between(iteration(), std::vector<ParkFacts>{wait(1'000, 1'100)}, 1).empty());
 }

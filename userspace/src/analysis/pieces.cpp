@@ -63,7 +63,7 @@ std::vector<DispatchFacts> pieces_between(const DispatchFacts& facts, std::span<
     };
     for (const auto& wait : own_waits) {
         end_piece(wait.since_ns);
-        begin = wait.left_ns;
+        begin = std::max(begin, wait.left_ns);  // one may lie within several of another place
     }
     end_piece(facts.end_ns);
     return pieces;
