@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string_view>
 
 #include "analysis/frames.hpp"
@@ -146,8 +147,10 @@ std::string task_table(const TaskSource& tasks, const TextStyle& style)
 {
     constexpr std::size_t widest = 40;  // but for the last column
     std::array<std::size_t, std::tuple_size_v<Row>> widths{};
+    std::size_t last_columns = 0;
     const auto widen = [&](const Row& row) {
         for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], std::min(row[i].size(), widest));
+        last_columns += row.back().size();
     };
     const auto line = [&](const Row& row) {
         std::string text;
@@ -156,7 +159,11 @@ std::string task_table(const TaskSource& tasks, const TextStyle& style)
     };
     widen(titles);
     for (std::size_t i = 0; i < tasks.links.size(); ++i) widen(row_of(tasks.at(i)));
-    auto text = style.faint(line(titles)) + "\n";
+    std::string text;
+    // A string that grows by doubling is there twice: of 100,000 tasks 20 MiB more.
+    const auto a_line = std::accumulate(widths.begin(), widths.end() - 1, 2 * widths.size());
+    text.reserve((tasks.links.size() + 1) * a_line + last_columns + 4096);
+    text += style.faint(line(titles)) + "\n";
     for (std::size_t i = 0; i < tasks.links.size(); ++i) text += line(row_of(tasks.at(i))) + "\n";
     return text;
 }
