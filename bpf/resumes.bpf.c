@@ -28,13 +28,13 @@ int on_resume(struct pt_regs *ctx)
     count_run(bpf_get_attach_cookie(ctx) ? LW_RUN_resume_stepped : LW_RUN_resume);
     struct lw_unprobed *own = loop && !loop->slot ? unprobed_of(loop) : NULL;
     if (!own) return 0;
-    const __u64 now = bpf_ktime_get_ns();
     /* Before all else: it may be what tells that an iteration has begun. */
-    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, now);
+    if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
     if (!(own->slot.seq & 1) || own->unsure_count) return 0;
     struct lw_resume *outer = &own->resume;
     if (own->resumed_seq == own->slot.seq && is_nested(outer, ctx->sp)) return 0;
 
+    const __u64 now = bpf_ktime_get_ns();
     if (!own->slot.iteration_start) own->slot.iteration_start = own->slot.start;
     end_part(loop, own, tid, now, now);
     begin_part(own, now);
