@@ -55,7 +55,7 @@ serves() {
     check "$name: and runs" greets "$folder/c/uses_join"
     check "$name: pkg-config, headers from C++17" with_pkg_config "$prefix" "$folder/pc" probes "g++ -std=c++17" uses_probes.cpp
     check "$name: pkg-config, C" with_pkg_config "$prefix" "$folder/pc" join "gcc -std=c11" uses_join.c
-    check "$name: pkg-config, the runtime" with_pkg_config "$prefix" "$folder/pc" rt "g++ -std=c++20" uses_rt.cpp
+    check "$name: pkg-config, the runtime" with_pkg_config "$prefix" "$folder/pc" rt "g++ -std=c++20 -Wall -Werror" uses_rt.cpp
     check "$name: and they run" greets "$folder"/pc/uses_{probes,join,rt}
     check_equal "$name: loopwatch run finds the shim of this installation" "$(find "$prefix" -name libloopwatch_preload.so)" \
         "$("$prefix/bin/loopwatch" run --inside --quiet -- sh -c 'sed -n "s|.* \(/.*libloopwatch_preload.so\)$|\1|p" /proc/self/maps | sort -u' 2>"$work/shim.err")"

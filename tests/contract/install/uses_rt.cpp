@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 
+// Before the runtime: many sort their headers so.
+#include <asio/ip/tcp.hpp>
+
 #include <loopwatch/rt.hpp>
 
 namespace {

@@ -27,6 +27,7 @@
 #include <asio/cancellation_signal.hpp>
 #include <asio/error.hpp>
 
+#include <loopwatch/rt/detail/starting_operation.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/loop.hpp>
 

@@ -7,4 +7,3 @@
     !defined(ASIO_DETAIL_HANDLER_TRACKING_HPP)
 #define ASIO_CUSTOM_HANDLER_TRACKING <loopwatch/rt/detail/asio_handlers.hpp>
 #endif
-#include <loopwatch/rt/detail/asio_handlers.hpp>

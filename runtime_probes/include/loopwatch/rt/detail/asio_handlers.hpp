@@ -1,37 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the runtime learns from Asio about its own operations: the descriptor that one is on, which no initiating object
-// gives away. Asio includes this file by ASIO_CUSTOM_HANDLER_TRACKING, which the CMake target sets, and without it
-// detail/asio.hpp, if it comes before Asio. No operation grows: parts built without are silent.
+// gives away. Asio alone includes this file, by ASIO_CUSTOM_HANDLER_TRACKING, which the CMake target sets, and without
+// it detail/asio.hpp, if it comes before Asio. No operation grows: parts built without are silent.
 #pragma once
 
-#include <cstdint>
+#include <loopwatch/rt/detail/starting_operation.hpp>
 
-#include <loopwatch/loop_state.h>
-
-namespace loopwatch::detail {
-
-// Of the operation that this thread is about to start; null: none.
-inline thread_local constinit lw_awaited* starting_operation = nullptr;
-
-class StartingOperation {
-public:
-    explicit StartingOperation(lw_awaited& operation) noexcept { starting_operation = &operation; }
-    StartingOperation(const StartingOperation&) = delete;
-    StartingOperation& operator=(const StartingOperation&) = delete;
-    ~StartingOperation() { starting_operation = nullptr; }
-};
-
-// Timers, posts and resolvers have no descriptor: 0.
-template <class Context, class Operation>
-void operation_created(Context&, Operation&, const char*, void*, std::uintmax_t descriptor, const char*) noexcept
-{
-    if (descriptor != 0 && starting_operation != nullptr) starting_operation->fd = static_cast<lw_s32>(descriptor);
-}
-
-}  // namespace loopwatch::detail
-
-// Asio includes it, not we ourselves (detail/asio.hpp).
 #define ASIO_INHERIT_TRACKED_HANDLER
 #define ASIO_ALSO_INHERIT_TRACKED_HANDLER
 #define ASIO_HANDLER_TRACKING_INIT (void)0
