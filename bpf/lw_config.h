@@ -31,6 +31,11 @@ __u32 crowd_blocked[LW_CROWD] __weak = {};
 /* How many processes that are watched without probes have a pid with this remainder. The collector counts. */
 __u32 unprobed_pids[LW_CROWD] __weak = {};
 
+/* How many exceptions were thrown, and misuses told, since the load: who is the next to take a room of `thrown` or
+ * `misuses`. */
+__u32 throws __weak = 0;
+__u32 misuses_told __weak = 0;
+
 /* Whose threads the iterator tells. */
 volatile __u32 iterated_pid __weak = 0;
 

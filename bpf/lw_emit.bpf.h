@@ -92,8 +92,8 @@ static __always_inline bool stack_affordable(__u64 now)
 
 /* Hands over a record that begins a buffer, with its stack behind it. `head` is the constant size of the record's
  * struct. */
-static __always_inline void emit_with_stack(struct lw_buffer *buffer, struct lw_event *event, struct lw_stack *stack,
-                                            __u32 head, bool with_stack, __u64 now)
+static __always_inline void emit_with_stack(void *buffer, struct lw_event *event, struct lw_stack *stack, __u32 head,
+                                            bool with_stack, __u64 now)
 {
     const __u32 kept = stack->bytes;
     __u32 bytes = with_stack && kept && stack_affordable(now) ? kept : 0;

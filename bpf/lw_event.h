@@ -55,6 +55,7 @@ enum lw_event_kind {
     LW_EVENT_WAKER = 11,   /* the stack of who ended a long block, before the SOURCE record that names it */
     LW_EVENT_CHILD = 12,   /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
     LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
+    LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -91,6 +92,7 @@ enum lw_run {
     LW_RUN_wait_other,     /* of any other */
     LW_RUN_resume,         /* a coroutine's body was entered, with --coroutines */
     LW_RUN_resume_stepped, /* one that begins with an instruction that takes a second trap */
+    LW_RUN_throw,          /* an exception was thrown, with --debug */
     LW_RUN_COUNT
 };
 
@@ -275,6 +277,13 @@ struct lw_wait {
     struct lw_stack stack; /* followed by stack.bytes bytes */
 };
 
+/* An exception that nobody looked at; `event` is of the thread that let go of it. */
+struct lw_thrown {
+    struct lw_event event;
+    __lw_u64 object, type; /* as __cxa_throw was given them */
+    struct lw_stack stack; /* of who threw it; followed by stack.bytes bytes */
+};
+
 /* Of a misuse, read while the target stands at its probe: a moment later it may have ended. */
 struct lw_misuse {
     __lw_u64 in_task;  /* id of the task in whose dispatch it happened; 0: in none */
@@ -284,6 +293,7 @@ struct lw_misuse {
     __lw_u32 reserved;
     char file[80];
     char function[80];
+    struct lw_task_view task; /* the one that died before it finished, else the one in whose dispatch it happened */
 };
 
 /* A probe that is only told of. Time and thread of a batch's lw_event are its first step's. */
@@ -312,6 +322,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                                                 sizeof(struct lw_stack),
                 "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
+LW_EVENT_ASSERT(sizeof(struct lw_thrown) == 56 + sizeof(struct lw_stack), "layout of lw_thrown");
 LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
 LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_misuse), "layout of lw_step");
 

@@ -64,6 +64,46 @@ struct {
     __type(value, struct lw_question);
 } questions __weak SEC(".maps");
 
+/* Where exceptions were thrown, with --debug: the last LW_THROWN of them, by their object. A process that throws so
+ * many while a failed task's handle is kept loses its place: then it is not told. */
+#define LW_THROWN 256
+struct lw_thrown_room {
+    union {
+        struct lw_thrown thrown;
+        __u8 raw[sizeof(struct lw_thrown) + LW_STACK_BYTES + 4096];
+    };
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, LW_THROWN);
+    __type(key, __u32);
+    __type(value, struct lw_thrown_room);
+} thrown __weak SEC(".maps");
+
+struct lw_thrown_key {
+    __u64 object;
+    __u32 pid, reserved;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4 * LW_THROWN); /* an LRU gives up some of the young too */
+    __type(key, struct lw_thrown_key);
+    __type(value, __u32);
+} thrown_objects __weak SEC(".maps");
+
+/* A misuse while it is put together: too large for the stack, and it may happen on a thread that has no buffers. */
+#define LW_MISUSES 64
+struct lw_misuse_room {
+    struct lw_event event;
+    struct lw_step step;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, LW_MISUSES);
+    __type(key, __u32);
+    __type(value, struct lw_misuse_room);
+} misuses __weak SEC(".maps");
+
 /* tid << 32 | buffer of the loop thread that traced last of those that share an entry: a look-up in `loops` costs 17
  * ns, here 3. Always together with the tid it belongs to, so a wrong entry is a miss. */
 #define LW_HINTS 1024

@@ -11,7 +11,6 @@ enum { /* ids of probes.def */
 #define LW_PROBE(id, gate, name, count, doc) PROBE_##name = id,
 #include <loopwatch/probes.def>
 };
-#define FIRST_TRACE_PROBE PROBE_poll_begin
 
 #define LW_BATCH_NS 20000000 /* a step waits no longer for the next one; the collector looks as often */
 #define LW_BATCH_MOST (LW_BATCH_BYTES - offsetof(struct lw_step, misuse))
@@ -42,21 +41,22 @@ static __always_inline __u64 place_argument(const __u64 *args, __u64 probe)
     }
 }
 
-/* `cancelled`: id of the task whose cancellation has come to its end, 0: it is something else. */
-static __always_inline void read_misuse(struct lw_misuse *misuse, __u64 address, __u64 cancelled, __u32 tid)
+/* What concerns the task of the loop's dispatch, and where it stands. */
+static __always_inline void read_misuse(struct lw_misuse *misuse, const __u64 *args, __u64 probe, __u32 tid)
 {
     const struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
-    __u64 seq = 0, task = 0;
-    if (loop && loop->slot && !bpf_probe_read_user(&seq, sizeof(seq), (void *)loop->slot) && seq & 1 &&
-        !bpf_probe_read_user(&task, sizeof(task), (void *)(loop->slot + offsetof(struct lw_loop_slot, task))) && task &&
-        bpf_probe_read_user(&misuse->in_task, sizeof(misuse->in_task), (void *)task))
+    struct lw_slot_head head;
+    if (!loop || !loop->slot || !read_slot(&head, loop) || !(head.seq & 1)) head.task = 0;
+    if (head.task && bpf_probe_read_user(&misuse->in_task, sizeof(misuse->in_task), (void *)head.task))
         misuse->in_task = 0;
+    read_task(&misuse->task, probe == PROBE_task_destroyed_pending ? args[3] : head.task);
     /* It ends in its own dispatch. */
-    if (cancelled && misuse->in_task == cancelled &&
+    if (probe == PROBE_task_cancelled && misuse->in_task == args[0] &&
         bpf_probe_read_user(&misuse->asked_ns, sizeof(misuse->asked_ns),
-                            (void *)(task + offsetof(struct lw_task, cancelled_ns))))
+                            (void *)(head.task + offsetof(struct lw_task, cancelled_ns))))
         misuse->asked_ns = 0;
 
+    const __u64 address = place_argument(args, probe);
     struct lw_location at = {};
     if (!address || bpf_probe_read_user(&at, sizeof(at), (void *)address)) return;
     misuse->location = address;
@@ -90,35 +90,30 @@ static __always_inline void send_batch_of(const struct lw_loop *loop)
     if (batch && batch->used && !batch->busy) send_batch(batch);
 }
 
-static __noinline int tell(struct pt_regs *ctx, __u64 probe)
+/* A step that went by no batch. */
+static __noinline int tell_step(struct pt_regs *ctx, __u64 probe)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     struct {
         struct lw_event event;
-        struct lw_step step;
+        __u8 step[__builtin_offsetof(struct lw_step, misuse)];
     } record = {};
+    struct lw_step *step = (struct lw_step *)record.step;
 
     if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_trace_probe);
-    fill_step(&record.step, ctx, probe, bpf_ktime_get_ns());
-    if (probe < FIRST_TRACE_PROBE) {
-        record.step.size = sizeof(record.step);
-        read_misuse(&record.step.misuse, place_argument(record.step.args, probe),
-                    probe == PROBE_task_cancelled ? record.step.args[0] : 0, id);
-    }
+    const __u64 now = bpf_ktime_get_ns();
+    fill_step(step, ctx, probe, now);
     record.event.kind = LW_EVENT_STEPS;
-    record.event.size = sizeof(record.event) + record.step.size;
-    record.event.time_ns = record.step.time_ns;
+    record.event.size = sizeof(record.event) + step->size;
+    record.event.time_ns = now;
     record.event.pid = id >> 32;
     record.event.tid = id;
-    const __u64 flags = probe >= FIRST_TRACE_PROBE ? BPF_RB_NO_WAKEUP : 0;
     /* Sizes that the verifier knows. */
-    if (record.step.size == sizeof(record.step))
-        emit(&record, sizeof(record), flags);
-    else if (record.step.size == offsetof(struct lw_step, misuse))
-        emit(&record, sizeof(record) - sizeof(record.step.misuse), flags);
+    if (step->size == sizeof(record.step))
+        emit(&record, sizeof(record), BPF_RB_NO_WAKEUP);
     else
-        emit(&record, sizeof(record) - sizeof(record.step.misuse) - sizeof(record.step.text), flags);
+        emit(&record, sizeof(record) - sizeof(step->text), BPF_RB_NO_WAKEUP);
     return 0;
 }
 

@@ -164,6 +164,48 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     return 0;
 }
 
+/* The room of a throw is of that object only if nothing has taken it since, and an exception that was never thrown may
+ * stand where another stood: then it is of another type, or nobody can tell. */
+static __always_inline void send_thrown(struct pt_regs *ctx, __u64 pid_tid, __u64 now)
+{
+    const struct lw_thrown_key key = {.object = ARG5(ctx), .pid = pid_tid >> 32};
+    const __u32 *index = bpf_map_lookup_elem(&thrown_objects, &key);
+    struct lw_thrown_room *room = index ? bpf_map_lookup_elem(&thrown, index) : NULL;
+    if (!room || room->thrown.object != key.object || room->thrown.event.pid != key.pid) return;
+    struct {
+        __u64 vtable, name;
+    } type;
+    if (bpf_probe_read_user(&type, sizeof(type), (void *)room->thrown.type)) return;
+    /* std::type_info::name() leaves out a leading '*'. */
+    if (type.name != ARG2(ctx) && type.name + 1 != ARG2(ctx)) return;
+    room->thrown.event.time_ns = now;
+    room->thrown.event.tid = pid_tid;
+    emit_with_stack(room, &room->thrown.event, &room->thrown.stack, sizeof(room->thrown), true, now);
+}
+
+/* Rare: more than LW_MISUSES at once would write into each other's record. */
+static __noinline int misuse(struct pt_regs *ctx, __u64 probe)
+{
+    const __u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+    if (!is_target(id >> 32)) return 0;
+    count_run(LW_RUN_slow_probe);
+    const __u32 index = __sync_fetch_and_add(&misuses_told, 1) % LW_MISUSES;
+    struct lw_misuse_room *record = bpf_map_lookup_elem(&misuses, &index);
+    if (!record) return 0;
+    if (probe == PROBE_exception_unretrieved && ARG5(ctx)) send_thrown(ctx, id, now);
+    __builtin_memset(record, 0, sizeof(*record));
+    fill_step(&record->step, ctx, probe, now);
+    record->step.size = sizeof(record->step);
+    read_misuse(&record->step.misuse, record->step.args, probe, id);
+    record->event.kind = LW_EVENT_STEPS;
+    record->event.size = sizeof(*record);
+    record->event.time_ns = now;
+    record->event.pid = id >> 32;
+    record->event.tid = id;
+    emit(record, sizeof(*record), 0);
+    return 0;
+}
+
 /* One program for all probes but the trace probes, told apart by the attach cookie: one link a module, so that
  * detaching waits for one grace period. */
 SEC("uprobe")
@@ -178,6 +220,6 @@ int on_probe(struct pt_regs *ctx)
         case PROBE_slow_dispatch: return slow_dispatch(ctx);
         case PROBE_slow_iteration: return slow_iteration(ctx);
         case PROBE_blocking_call: return blocking_call(ctx);
-        default: return tell(ctx, probe);
+        default: return misuse(ctx, probe);
     }
 }

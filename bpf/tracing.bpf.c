@@ -38,7 +38,7 @@ int on_trace_probe(struct pt_regs *ctx)
 {
     const __u64 probe = bpf_get_attach_cookie(ctx);
     struct lw_batch *batch = batch_of(bpf_get_current_pid_tgid());
-    if (!batch) return tell(ctx, probe); /* spawned or cancelled by a thread that runs no loop */
+    if (!batch) return tell_step(ctx, probe); /* spawned or cancelled by a thread that runs no loop */
 
     const __u64 now = bpf_ktime_get_ns();
     batch->busy = 1;

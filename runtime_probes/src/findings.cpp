@@ -11,6 +11,7 @@
 #include <cxxabi.h>
 #include <execinfo.h>
 
+#include <loopwatch/exception_object.hpp>
 #include <loopwatch/function_name.hpp>
 #include <loopwatch/rt/debug.hpp>
 #include <loopwatch/slot.hpp>
@@ -65,7 +66,7 @@ void deliver(const char* type, lw_u64 task, Compose compose, std::exception_ptr 
 
 void tell_destroyed_pending(const lw_task& task) noexcept
 {
-    probe::task_destroyed_pending(task.id, task.created_at, task.leaf->suspended_at);
+    probe::task_destroyed_pending(task.id, task.created_at, task.leaf->suspended_at, &task);
     deliver("task_destroyed_pending", task.id,
             [&] { return "Task was destroyed but it is pending! " + of_task(task); });
 }
@@ -82,7 +83,7 @@ void tell_never_awaited(const lw_frame& frame) noexcept
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept
 {
     const auto tell = [&](const char* type, const char* what) {
-        probe::exception_unretrieved(task.id, type, what, task.created_at);
+        probe::exception_unretrieved(task.id, type, what, task.created_at, object_of(error));
         deliver(
             "exception_unretrieved", task.id,
             [&] {

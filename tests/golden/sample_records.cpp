@@ -157,6 +157,10 @@ std::vector<Record> task_events(std::uint64_t at_ns)
             if (field.shape == Shape::number) event.fields.emplace_back(name, "36610000");
             if (field.shape == Shape::location)
                 event.locations.emplace_back(name, Location{"handle", "/src/server.cpp", 51});
+            if (field.shape == Shape::labels) event.labels = {{"request", "7"}};
+            if (field.shape == Shape::chain)
+                event.await_chain = {{"read_request", "/src/session.cpp", 52}, {"handle", "/src/server.cpp", 51}};
+            if (field.shape == Shape::stack) event.stack = {user_frame("read_request", 53)};
         }
         records.push_back(event);
     }

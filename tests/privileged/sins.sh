@@ -38,6 +38,30 @@ done
 check "in which task" has_record sinner-session "all(int(x['in_task']) > 0 for x in of('coroutine_never_awaited', 'deadlock', 'task_cancelled')) and not any(x['in_task'] for x in of('task_destroyed_pending', 'thread_violation', 'resource_leak', 'slow_poll'))"
 check "which coroutine" has_record sinner-session "all('greet' in x['created_at']['function'] for x in of('coroutine_never_awaited'))"
 check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await closing.wait();') for x in of('task_destroyed_pending'))"
+# chain SIN FUNCTION[:TEXT OF ITS LINE]…: innermost first.
+chain() {
+    local sin=$1 place want="" text
+    shift
+    for place; do
+        text=""
+        [[ $place != *:* ]] || text=":$(line_of "${place#*:}")"
+        want+="${want:+ }${place%%:*}$text"
+    done
+    check_equal "$sin: await chain" "['$want']" "$(records sinner-session \
+        "sorted({' '.join(at['function'].split('::')[-1] + (':' + str(at['line']) if '$want'.find(at['function'].split('::')[-1] + ':') >= 0 else '') for at in x['await_chain']) for x in of('$sin')})")"
+}
+chain task_destroyed_pending "wait_for_orders:co_await closing.wait();" "serve:co_await wait_for_orders(closing);"
+chain deadlock "deadlocked:const MutexLock again"
+chain coroutine_never_awaited never_awaited
+chain task_cancelled "doze:it takes its time to obey"
+check "by their names" has_record sinner-session "all(x['name'] == 'orders' for x in of('task_destroyed_pending')) and all(x['name'] == 'nap' for x in of('task_cancelled')) and all(x['name'] == 'deadlock' for x in of('deadlock'))"
+for row in "task_cancelled auto nap = spawn" "deadlock SpawnOptions{.name = words[1]}"; do
+    read -r sin text <<<"$row"
+    check "$sin: spawned where" has_record sinner-session "all(x['created_at']['line'] == $(line_of "$text") for x in of('$sin'))"
+done
+thrown=$(line_of 'throw std::runtime_error("no more paper");')
+check "where it was thrown" has_record sinner-session "all(x['thrown_at']['line'] == $thrown and 'fail' in x['thrown_at']['function'] for x in of('exception_unretrieved'))"
+check "by which calls" has_record sinner-session "all('fail' in x['thrown_stack'][0]['function'] and any(frame['function'].startswith('loopwatch::Loop::run') for frame in x['thrown_stack']) for x in of('exception_unretrieved'))"
 check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
 check "who cancelled, and why" has_record sinner-session "all(int(x['by']) > 0 and x['reason'] == 'too slow' and x['outcome'] == 'cancelled' for x in of('task_cancelled'))"
 check "how long it took to obey" has_record sinner-session "all(5e6 <= x['took_ns'] < 500e6 for x in of('task_cancelled'))"

@@ -162,6 +162,10 @@ struct TaskEvent {
     std::string task_id;
     std::vector<std::pair<std::string, std::string>> fields;
     std::vector<std::pair<std::string, Location>> locations;
+    // Of a misuse: whose it is, where that task stands, innermost first, and of an exception, where it was thrown.
+    std::map<std::string, std::string> labels;
+    std::vector<Location> await_chain;
+    std::vector<Frame> stack;
 };
 
 struct Quantiles {

@@ -73,6 +73,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
         }
         case LW_EVENT_WAKER: return with_stack<WakerEvent>(bytes);
         case LW_EVENT_WAIT: return with_stack<WaitEvent>(bytes);
+        case LW_EVENT_THROWN: return with_stack<ThrownEvent>(bytes);
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
         case LW_EVENT_CHILD: return plain<ChildEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
@@ -92,6 +93,8 @@ bool first_step(std::span<const std::uint8_t> bytes, lw_step& step)
     terminate(step.text);
     terminate(step.misuse.file);
     terminate(step.misuse.function);
+    terminate(step.misuse.task.name);
+    terminate(step.misuse.task.labels);
     return true;
 }
 

@@ -34,6 +34,10 @@ struct WaitEvent {
     lw_wait head;
     std::vector<std::uint8_t> stack;
 };
+struct ThrownEvent {
+    lw_thrown head;
+    std::vector<std::uint8_t> stack;
+};
 struct WakeEvent {
     lw_event head;
 };
@@ -50,7 +54,7 @@ struct StepEvent {
 };
 
 using Event = std::variant<lw_loop_started, lw_dispatch, lw_iteration, SourceEvent, SampleEvent, CallEvent, StepEvent,
-                           WakerEvent, WaitEvent, WakeEvent, ExitEvent, ChildEvent>;
+                           WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

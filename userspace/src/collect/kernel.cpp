@@ -29,7 +29,8 @@ namespace loopwatch {
 namespace {
 
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60, 400, 300, 3000, 80, 3000, 250, 30, 200, 200};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60,  400, 300, 3000, 80,  3000,
+                                                                     250, 30,  200, 200,  2000};
 
 // libbpf speaks up only when something fails; its first line is kept as the reason.
 std::string last_complaint;
@@ -135,10 +136,12 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     bpf_map__set_max_entries(maps.unprobed, options.max_loops);
     bpf_map__set_max_entries(maps.questions, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
+    if (!options.debug) bpf_map__set_max_entries(maps.thrown, 1);
     auto& programs = parts.skeleton->progs;
+    bpf_program__set_autoload(programs.on_throw, options.debug);
     bpf_program__set_autoload(programs.on_sched_process_fork, options.follow_children);
     bpf_program__set_autoload(programs.on_resume, options.coroutines);
-    for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume})
+    for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume, programs.on_throw})
         prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
@@ -197,6 +200,11 @@ Result<std::vector<Link>> Kernel::attach_coroutines(pid_t pid, int file, const s
     std::vector<AttachPoint> points;
     for (const auto& body : bodies) points.push_back({body.offset, 0, body.stepped});
     return attach(parts_->skeleton->progs.on_resume, rung_, pid, file, points);
+}
+
+Result<std::vector<Link>> Kernel::attach_throw(pid_t pid, int file, std::uint64_t offset)
+{
+    return attach(parts_->skeleton->progs.on_throw, rung_, pid, file, {{offset, 0, 0}});
 }
 
 void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id)
@@ -339,6 +347,7 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
     parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
+    parts_->cost_ns[LW_RUN_throw] = average(programs.on_throw, typical_cost_ns[LW_RUN_throw]);
     const auto resumes = average(programs.on_resume, typical_cost_ns[LW_RUN_resume]);
     parts_->cost_ns[LW_RUN_resume] = parts_->cost_ns[LW_RUN_resume_stepped] = resumes;
     const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);

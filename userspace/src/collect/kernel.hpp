@@ -37,6 +37,7 @@ struct KernelOptions {
     bool follow_children = false;
     bool trace = false;  // 8 KiB more a loop
     bool coroutines = false;
+    bool debug = false;  // 9.5 MiB more
     AttachRung rung = AttachRung::multi;
 };
 
@@ -71,6 +72,8 @@ public:
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
     // Bodies of coroutines in one file.
     Result<std::vector<Link>> attach_coroutines(pid_t pid, int file, const std::vector<CoroutineBody>& bodies);
+    // Where libstdc++ throws, with `debug`; `offset` is in the file.
+    Result<std::vector<Link>> attach_throw(pid_t pid, int file, std::uint64_t offset);
     // What hits cost here, with --trace or --coroutines.
     const TrapCost& trap_cost() const noexcept { return trap_cost_; }
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.

@@ -76,7 +76,7 @@ const Table<TaskListEnd>& table_of<TaskListEnd>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {
-    enum class Shape { text, number, location };
+    enum class Shape { text, number, location, labels, chain, stack };
     std::string_view name;
     std::string_view description;
     Shape shape = Shape::text;

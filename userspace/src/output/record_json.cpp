@@ -30,6 +30,9 @@ Json number_or_null(const std::string& text)
 
 Json task_field(const TaskEvent& event, const TaskField& field)
 {
+    if (field.shape == TaskField::Shape::labels) return json::Value<decltype(event.labels)>::encode(event.labels);
+    if (field.shape == TaskField::Shape::chain) return json::Value<std::vector<Location>>::encode(event.await_chain);
+    if (field.shape == TaskField::Shape::stack) return json::Value<std::vector<Frame>>::encode(event.stack);
     if (field.shape == TaskField::Shape::location) {
         const auto found = find_by_name(event.locations, field.name);
         const bool known = found != event.locations.end() && found->second.known();

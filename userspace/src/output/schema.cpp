@@ -70,6 +70,9 @@ private:
     static Json nullable(json::TaskField::Shape shape)
     {
         if (shape == json::TaskField::Shape::location) return json::Value<std::optional<Location>>::schema();
+        if (shape == json::TaskField::Shape::labels) return json::Value<std::map<std::string, std::string>>::schema();
+        if (shape == json::TaskField::Shape::chain) return json::Value<std::vector<Location>>::schema();
+        if (shape == json::TaskField::Shape::stack) return json::Value<std::vector<Frame>>::schema();
         if (shape == json::TaskField::Shape::number) return json::Value<std::optional<std::uint64_t>>::schema();
         return json::Value<std::optional<std::string>>::schema();
     }

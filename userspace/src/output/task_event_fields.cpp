@@ -11,41 +11,62 @@ using enum TaskField::Shape;
 // clang-format off
 // Of each misuse.
 constexpr TaskField in_task = {"in_task", "id of the task in whose dispatch it happened"};
+// Of those that concern a task, that one's; innermost first, empty: none, or not known.
+constexpr TaskField own_chain = {"await_chain", "its coroutines, each at its last await, innermost first", chain};
+constexpr TaskField chain_of_in_task = {"await_chain", "coroutines of in_task, each at its last await, innermost first", chain};
+constexpr TaskField name = {"name", "given to the task by the program"};
+constexpr TaskField own_labels = {"labels", "of the task", labels};
 
 constexpr TaskField destroyed_pending[] = {
+    name,
     {"created_at", "where it was spawned", location},
     {"suspended_at", "the await it never returned from", location},
+    own_labels,
+    own_chain,
     in_task,
 };
 constexpr TaskField never_awaited[] = {
     {"created_at", "the coroutine and where it was called", location},
+    chain_of_in_task,
     in_task,
 };
 constexpr TaskField exception_unretrieved[] = {
     {"exception", "type of the exception"},
     {"what", "its what()"},
     {"created_at", "where the task was spawned", location},
+    {"thrown_at", "the innermost own line of thrown_stack", location},
+    {"thrown_stack", "where it was thrown, with --debug, innermost first; empty: not known", stack},
+    chain_of_in_task,
     in_task,
 };
 constexpr TaskField cancelled[] = {
+    name,
     {"by", "id of the task that cancelled it"},
     {"reason", "given by the canceller"},
     {"outcome", "cancelled, swallowed, result or exception"},
     {"took_ns", "from the first request to its end", number},
+    {"created_at", "where it was spawned", location},
+    own_labels,
+    own_chain,
     in_task,
 };
 constexpr TaskField deadlock[] = {
+    name,
     {"awaited", "the task whose await closes the cycle"},
     {"length", "tasks in the cycle", number},
+    {"created_at", "where it was spawned", location},
+    own_labels,
+    own_chain,
     in_task,
 };
 constexpr TaskField thread_violation[] = {
     {"operation", "what was invoked"},
     {"owner_tid", "the thread that runs the loop", number},
+    chain_of_in_task,
     in_task,
 };
 constexpr TaskField resource_leak[] = {
-    {"resource", "socket, file, timer, loop"},
+    {"resource", "socket, file, timer, event loop"},
     {"opened_at", "where it was opened", location},
     in_task,
 };

@@ -203,6 +203,28 @@ void add_task(Sections& out, const TaskInfo& task)
     for (std::size_t i = 1; i < task.await_chain.size(); ++i) out.line("by " + place(task.await_chain[i]));
 }
 
+// What stands in the line of a task's event.
+std::vector<std::string> parts_of(const TaskEvent& event)
+{
+    std::vector<std::string> parts;
+    const auto named = std::ranges::find(event.fields, "name", &std::pair<std::string, std::string>::first);
+    const bool has_name = named != event.fields.end() && event.type != "task_created";
+    if (!event.task_id.empty())
+        parts.push_back(escape_terminal(has_name ? named->second + "#" + event.task_id : "task " + event.task_id));
+    if (!event.loop_id.empty()) parts.push_back("loop " + escape_terminal(event.loop_id));
+    for (const auto& field : event.fields) {
+        if (has_name && field.first == "name") continue;
+        if (field.first == "in_task" && field.second == event.task_id) continue;
+        const auto [name, value] = spoken(field.first, field.second);
+        parts.push_back(fmt::format("{} {}", name, value));
+    }
+    for (const auto& [name, value] : event.labels)
+        parts.push_back(fmt::format("{}={}", escape_terminal(name), escape_terminal(value)));
+    for (const auto& [name, location] : event.locations)
+        if (location.known()) parts.push_back(fmt::format("{} {}", escape_terminal(name), place(location)));
+    return parts;
+}
+
 }  // namespace
 
 std::string headline_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
@@ -239,17 +261,19 @@ std::string text_of(const TaskEvent& event, const TextContext& context)
     std::string text = fmt::format("{}  {}", context.style.faint(context.anchor.time_of_day(event.at_ns)),
                                    context.style.strong(escape_terminal(event.type)));
     for (const auto& row : json::task_event_types())
-        if (row.type == event.type && !row.words.empty()) text += fmt::format(" {}:", row.words);
-    if (!event.task_id.empty()) text += " task " + escape_terminal(event.task_id);
-    if (!event.loop_id.empty()) text += " loop " + escape_terminal(event.loop_id);
-    for (const auto& field : event.fields) {
-        const auto [name, value] = spoken(field.first, field.second);
-        text += fmt::format(", {} {}", name, value);
+        if (row.type == event.type && !row.words.empty())
+            text += fmt::format(" {}{}", row.words, row.words.ends_with('!') ? "" : ":");
+    const auto parts = parts_of(event);
+    text += fmt::format("{}{}\n", parts.empty() ? "" : " ", fmt::join(parts, ", "));
+    Sections out(context.style);
+    if (!event.stack.empty()) add_stack(out, event.stack);
+    // That it stands where it is created, or at the await that was just named, is no news.
+    if (event.await_chain.size() > 1) {
+        out.begin("stands");
+        for (std::size_t i = 0; i < event.await_chain.size(); ++i)
+            out.line((i == 0 ? "at " : "awaited by ") + place(event.await_chain[i]));
     }
-    for (const auto& [name, location] : event.locations) {
-        if (location.known()) text += fmt::format(", {} {}", escape_terminal(name), place(location));
-    }
-    return text + "\n";
+    return text + out.take();
 }
 
 }  // namespace loopwatch

@@ -35,6 +35,17 @@ std::string calling_convention(unsigned arguments)
     return text;
 }
 
+Fd duplicate(const Fd& file)
+{
+    return Fd(::fcntl(file.raw(), F_DUPFD_CLOEXEC, 0));
+}
+
+bool is_nop(int file, std::uint64_t offset)
+{
+    std::uint8_t byte = 0;
+    return ::pread(file, &byte, 1, static_cast<off_t>(offset)) == 1 && byte == 0x90;
+}
+
 }  // namespace
 
 Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
@@ -108,6 +119,7 @@ Result<void> Attachment::refresh()
         if (auto attached = attach_module(module); !attached) return attached;
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;
+    if (auto attached = attach_throws(); !attached) return attached;
     return worker_.map_process(pid(), std::move(*modules), std::move(perf_map.file));
 }
 
@@ -129,6 +141,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
+    if (options_.debug && scan->throws != 0) throws_.emplace_back(duplicate(module.file), scan->throws);
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
@@ -143,7 +156,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
 
 Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
 {
-    Bodies bodies{Fd(::fcntl(module.file.raw(), F_DUPFD_CLOEXEC, 0)), module.path, {}};
+    Bodies bodies{duplicate(module.file), module.path, {}};
     for (const auto offset : offsets) {
         std::uint8_t code[4];
         if (::pread(module.file.raw(), code, sizeof code, static_cast<off_t>(offset)) == sizeof code)
@@ -177,6 +190,19 @@ Result<void> Attachment::attach_coroutines()
     return {};
 }
 
+// Only a program with tasks has exceptions that nobody looks at.
+Result<void> Attachment::attach_throws()
+{
+    if (!carries_runtime_) return {};
+    for (const auto& [file, offset] : std::exchange(throws_, {})) {
+        if (!is_nop(file.raw(), offset)) continue;
+        auto attached = kernel_.attach_throw(process_.pid(), file.raw(), offset);
+        if (!attached) return attached.error();
+        std::move(attached->begin(), attached->end(), std::back_inserter(links_));
+    }
+    return {};
+}
+
 // Before it is paid.
 void Attachment::state_price(const std::string& path, const std::vector<CoroutineBody>& list)
 {
@@ -202,8 +228,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
             continue;
         const bool mapped =
             site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
-        std::uint8_t byte = 0;
-        if (!mapped || ::pread(module.file.raw(), &byte, 1, static_cast<off_t>(site.offset)) != 1 || byte != 0x90) {
+        if (!mapped || !is_nop(module.file.raw(), site.offset)) {
             warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
         } else if (site.arguments != calling_convention(row->arguments)) {
             warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name,

@@ -70,6 +70,7 @@ private:
     Result<void> attach_module(const ModuleMapping& module);
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
+    Result<void> attach_throws();
     void state_price(const std::string& path, const std::vector<CoroutineBody>& list);
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
@@ -84,9 +85,10 @@ private:
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<Link> links_, trace_links_, coroutine_links_;
-    std::size_t coroutines_ = 0;    // bodies attached to
-    std::vector<Bodies> bodies_;    // not attached to yet
-    std::set<std::string> probes_;  // attached
+    std::size_t coroutines_ = 0;                        // bodies attached to
+    std::vector<Bodies> bodies_;                        // not attached to yet
+    std::vector<std::pair<Fd, std::uint64_t>> throws_;  // the same: modules that throw, and where
+    std::set<std::string> probes_;                      // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
     bool shim_ = false;

@@ -9,6 +9,7 @@
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
+#include "session/captured_stack.hpp"
 #include "session/investigation.hpp"
 #include "session/iteration.hpp"
 #include "session/stall.hpp"
@@ -192,10 +193,19 @@ void Session::on(const StepEvent& event)
     if (!record) return;
     // Told from the floor on; what a session wants to know of is its own affair.
     if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
-    if (find_probe(event.step.probe)->gate == ProbeGate::trace)
-        reporter_.publish_step(*record);
-    else
-        reporter_.publish(*record);
+    if (find_probe(event.step.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
+    const auto thrown = thrown_.extract(event.event.tid);
+    if (!thrown || thrown.mapped().head.event.time_ns != event.event.time_ns) return reporter_.publish(*record);
+    worker_->unwind(captured_stack(event.event.pid, thrown.mapped().head.stack, thrown.mapped().stack),
+                    [this, record = *record](std::vector<Frame> stack) mutable {
+                        set_thrown(record, std::move(stack));
+                        reporter_.publish(record);
+                    });
+}
+
+void Session::on(const ThrownEvent& event)
+{
+    thrown_[event.head.event.tid] = event;
 }
 
 void Session::on(const WakerEvent& event)

@@ -69,6 +69,7 @@ private:
     void on(const StepEvent& event);
     void on(const WakerEvent& event);
     void on(const WaitEvent& event);
+    void on(const ThrownEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void on(const ChildEvent& event);
@@ -98,6 +99,7 @@ private:
 
     KernelSymbols kernel_symbols_;
     Strangers strangers_;
+    std::map<std::uint32_t, ThrownEvent> thrown_;  // by thread: its next step tells of it
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     std::optional<PollWatch> poll_watch_;

@@ -41,6 +41,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     };
     options_of_kernel.follow_children = wish.follow_children;
     options_of_kernel.trace = wish.trace;
+    options_of_kernel.debug = wish.debug;
     options_of_kernel.coroutines = wish.coroutines;
     options_of_kernel.rung = wish.rung.value_or(best_rung());
     auto kernel = Kernel::open(options_of_kernel);

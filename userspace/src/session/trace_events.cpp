@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
+#include "analysis/frames.hpp"
 #include "collect/probe_table.hpp"
 #include "session/task_view.hpp"
 
@@ -103,6 +107,19 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
     }
 }
 
+// What the kernel side read of the task it concerns, or of the one in whose dispatch it happened.
+void add_task(TaskEvent& record, const lw_task_view& view, Loops& loops)
+{
+    if (view.id == 0) return;
+    auto task = task_info(view, 0, loops);
+    record.await_chain = std::move(task.await_chain);
+    if (task.id != record.task_id) return;
+    if (!task.name.empty()) record.fields.emplace_back("name", std::move(task.name));
+    const bool known = std::ranges::any_of(record.locations, [](const auto& at) { return at.first == "created_at"; });
+    if (!known) record.locations.emplace_back("created_at", std::move(task.created_at));
+    record.labels = std::move(task.labels);
+}
+
 }  // namespace
 
 std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment)
@@ -122,10 +139,19 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
             add(record, row.arguments[i], event.step.args[i], event, attachment);
         if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
+        add_task(record, misuse.task, attachment.loops());
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
     }
     return std::nullopt;
+}
+
+void set_thrown(TaskEvent& record, std::vector<Frame> stack)
+{
+    if (!stack.empty() && stack.front().function == "__cxa_throw") stack.erase(stack.begin());
+    if (const auto* own = culprit_frame(stack))
+        record.locations.emplace_back("thrown_at", Location{own->function, own->file, own->line});
+    record.stack = std::move(stack);
 }
 
 }  // namespace loopwatch

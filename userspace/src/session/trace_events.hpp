@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "analysis/finding.hpp"
 #include "collect/event.hpp"
@@ -13,5 +14,8 @@ namespace loopwatch {
 
 // nullopt for a probe that is not one of these.
 std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment);
+
+// Where the exception that it tells of was thrown; `stack` begins in the C++ runtime.
+void set_thrown(TaskEvent& record, std::vector<Frame> stack);
 
 }  // namespace loopwatch

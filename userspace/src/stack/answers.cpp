@@ -110,6 +110,7 @@ json encode_scan(const ModuleScan& scan)
             {"registry_abi", scan.registry_abi},
             {"exec_vaddr", scan.exec_vaddr},
             {"exec_offset", scan.exec_offset},
+            {"throws", scan.throws},
             {"build_id", scan.build_id},
             {"warnings", warnings},
             {"coroutines", scan.coroutines},
@@ -119,7 +120,7 @@ json encode_scan(const ModuleScan& scan)
 std::optional<ModuleScan> decode_scan(const json& object)
 {
     if (!object.is_object()) return std::nullopt;
-    for (const char* number : {"registry_vaddr", "registry_abi", "exec_vaddr", "exec_offset"})
+    for (const char* number : {"registry_vaddr", "registry_abi", "exec_vaddr", "exec_offset", "throws"})
         if (!unsigned_at(object, number)) return std::nullopt;
     const json sites = object.value("sites", json()), warnings = object.value("warnings", json());
     const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
@@ -148,6 +149,7 @@ std::optional<ModuleScan> decode_scan(const json& object)
     scan.registry_abi = object["registry_abi"].get<std::uint32_t>();
     scan.exec_vaddr = object["exec_vaddr"].get<std::uint64_t>();
     scan.exec_offset = object["exec_offset"].get<std::uint64_t>();
+    scan.throws = object["throws"].get<std::uint64_t>();
     scan.build_id = build_id.get<std::string>();
     scan.is_static = is_static.get<bool>();
     return scan;

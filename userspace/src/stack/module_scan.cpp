@@ -82,6 +82,16 @@ std::optional<Elf64_Shdr> find_section(Elf* elf, std::string_view wanted)
     return std::nullopt;
 }
 
+// The probe of libstdc++, as it is in every build of it: one nop, the object in rdi, its type in rsi.
+void take_throw(int elf, const Segments& segments, const SiteNote& note, std::uint64_t moved, ModuleScan& scan)
+{
+    if (note.provider != "libstdcxx" || note.name != "throw" || note.semaphore != 0) return;
+    const auto offset = segments.offset_of(note.location + moved, PF_X);
+    if (!offset || note.arguments != convention_arguments(2)) return;
+    const ProbeSite site{std::string(note.name), *offset, 0, std::string(note.arguments)};
+    if (refuse_site(elf, segments, site).empty()) scan.throws = *offset;
+}
+
 // From the descriptor alone: BCC and libbpf open files by path, which this process may not.
 void list_sites(int file, const Segments& segments, ModuleScan& scan)
 {
@@ -95,8 +105,10 @@ void list_sites(int file, const Segments& segments, ModuleScan& scan)
     if (got != static_cast<ssize_t>(bytes.size())) return;
     parse_notes(bytes, 4, [&](const Note& note) {
         const auto site = site_note(note);
-        if (!site || site->provider != "loopwatch") return;
-        add_site(file, segments, *site, base && site->base ? base->sh_addr - site->base : 0, scan);
+        if (!site) return;
+        const auto moved = base && site->base ? base->sh_addr - site->base : 0;
+        if (site->provider == "loopwatch") add_site(file, segments, *site, moved, scan);
+        take_throw(file, segments, *site, moved, scan);
     });
 }
 

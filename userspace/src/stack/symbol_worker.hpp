@@ -40,6 +40,8 @@ struct ModuleScan {
     std::vector<std::string> warnings;  // refused sites, with the reason
     // Where the bodies of C++20 coroutines begin, as offsets in the file; with ScanOptions::coroutines.
     std::vector<std::uint64_t> coroutines;
+    // Where it throws exceptions: libstdc++'s probe `libstdcxx:throw`, as an offset in the file; 0: it has none.
+    std::uint64_t throws = 0;
     bool is_static = false;  // no interpreter: the shim cannot be loaded
 };
 

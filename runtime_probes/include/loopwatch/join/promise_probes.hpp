@@ -78,7 +78,8 @@ inline TaskProbes::~TaskProbes()
     if (next != nullptr) next->prev = prev;
     if (slot_.task == this) slot_.task = nullptr;
     if (detail::followed()) {
-        if (state != LW_TASK_FINISHED) probe::task_destroyed_pending(id, created_at, leaf->suspended_at);
+        if (state != LW_TASK_FINISHED)
+            probe::task_destroyed_pending(id, created_at, leaf->suspended_at, static_cast<const lw_task*>(this));
         probe::task_destroy(id, state);
     }
     if (root_ == nullptr) return;

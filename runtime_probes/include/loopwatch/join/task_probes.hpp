@@ -14,6 +14,7 @@
 
 #include <cxxabi.h>
 
+#include <loopwatch/exception_object.hpp>
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/slot.hpp>
@@ -101,10 +102,11 @@ public:
         if (detail::followed()) probe::cancel_delivered(id, LW_OUTCOME_CANCELLED);
     }
 
-    // It ended with an exception that nobody has looked at; `type`: its mangled name.
-    void exception_unretrieved(const char* type, const char* what) const noexcept
+    // It ended with an exception that nobody has looked at; `type`: its mangled name; `object`: as it was thrown, null:
+    // where that was will not be told.
+    void exception_unretrieved(const char* type, const char* what, const void* object = nullptr) const noexcept
     {
-        if (detail::followed()) probe::exception_unretrieved(id, type, what, created_at);
+        if (detail::followed()) probe::exception_unretrieved(id, type, what, created_at, object);
     }
 #ifdef __cpp_exceptions
     void exception_unretrieved(const std::exception_ptr& error) const noexcept
@@ -113,10 +115,10 @@ public:
         try {
             std::rethrow_exception(error);
         } catch (const std::exception& thrown) {
-            exception_unretrieved(abi::__cxa_current_exception_type()->name(), thrown.what());
+            exception_unretrieved(abi::__cxa_current_exception_type()->name(), thrown.what(), object_of(error));
         } catch (...) {
             const std::type_info* const type = abi::__cxa_current_exception_type();
-            exception_unretrieved(type == nullptr ? "" : type->name(), "");
+            exception_unretrieved(type == nullptr ? "" : type->name(), "", object_of(error));
         }
     }
 #endif
