@@ -66,7 +66,7 @@ void add_options(CLI::App& app, Raw& raw)
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
     app.add_flag("--debug", raw.debug, "Also misuse that tasks must keep book of to see: wrong threads, leaks");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
-    value("--max-overhead", raw.max_overhead, "--trace and --coroutines step down above this share of a CPU (2)",
+    value("--max-overhead", raw.max_overhead, "--trace, --coroutines and --debug step down above this share of a CPU (2)",
           "PCT");
     value("--interval", raw.interval, "Statistics every so often (1s)", "DUR");
     list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");

@@ -29,8 +29,8 @@ namespace loopwatch {
 namespace {
 
 // Typical cost of a run on a 3 GHz machine, where calibration saw none: ns.
-constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60,  400, 300, 3000, 80,  3000,
-                                                                     250, 30,  200, 200,  2000};
+constexpr std::array<std::uint64_t, LW_RUN_COUNT> typical_cost_ns = {60,  400, 300, 3000, 80, 3000,
+                                                                     250, 30,  200, 200,  700};
 
 // libbpf speaks up only when something fails; its first line is kept as the reason.
 std::string last_complaint;
@@ -161,8 +161,11 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         if (memory == MAP_FAILED) return load_error("mapping the batches of traced steps", errno);
         parts.batches = {static_cast<lw_batch*>(memory), options.max_loops};
     }
-    if (options.trace || options.coroutines)
-        kernel->trap_cost_ = measure_traps(options.trace ? programs.on_trace_probe : programs.on_resume, options.rung);
+    if (options.trace || options.coroutines || options.debug)
+        kernel->trap_cost_ = measure_traps(options.trace        ? programs.on_trace_probe
+                                           : options.coroutines ? programs.on_resume
+                                                                : programs.on_throw,
+                                           options.rung);
     parts.table.emplace(*parts.skeleton);
     parts.unprobed.emplace(*parts.skeleton, *parts.table);
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
@@ -318,9 +321,10 @@ Kernel::Cost Kernel::cost() const
         const auto runs = sum_over_cpus(bpf_map__fd(parts_->skeleton->maps.runs), program);
         cost.runs += runs;
         cost.ns += runs * parts_->cost_ns[program];
-        if (program == LW_RUN_trace_probe) cost.trace_traps_ns = runs * trap_cost_.simple_ns;
-        if (program == LW_RUN_resume) cost.coroutine_traps_ns += runs * trap_cost_.simple_ns;
-        if (program == LW_RUN_resume_stepped) cost.coroutine_traps_ns += runs * trap_cost_.stepped_ns;
+        if (program == LW_RUN_trace_probe) cost.traps_of(Frequent::trace) = runs * trap_cost_.simple_ns;
+        if (program == LW_RUN_throw) cost.traps_of(Frequent::throws) = runs * trap_cost_.simple_ns;
+        if (program == LW_RUN_resume) cost.traps_of(Frequent::coroutines) += runs * trap_cost_.simple_ns;
+        if (program == LW_RUN_resume_stepped) cost.traps_of(Frequent::coroutines) += runs * trap_cost_.stepped_ns;
     }
     return cost;
 }
@@ -347,7 +351,6 @@ void Kernel::finish_calibration()
     parts_->cost_ns[LW_RUN_waking] = average(programs.on_sched_waking, typical_cost_ns[LW_RUN_waking]);
     parts_->cost_ns[LW_RUN_slow_probe] = average(programs.on_probe, typical_cost_ns[LW_RUN_slow_probe]);
     parts_->cost_ns[LW_RUN_trace_probe] = average(programs.on_trace_probe, typical_cost_ns[LW_RUN_trace_probe]);
-    parts_->cost_ns[LW_RUN_throw] = average(programs.on_throw, typical_cost_ns[LW_RUN_throw]);
     const auto resumes = average(programs.on_resume, typical_cost_ns[LW_RUN_resume]);
     parts_->cost_ns[LW_RUN_resume] = parts_->cost_ns[LW_RUN_resume_stepped] = resumes;
     const auto waits = average(programs.on_wait, typical_cost_ns[LW_RUN_wait]);

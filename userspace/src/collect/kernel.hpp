@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,6 +60,10 @@ struct CoroutineBody {
     bool stepped;          // takes a second trap
 };
 
+// Probes that may be hit all the time: --trace, --coroutines, and of --debug the throws of exceptions.
+enum class Frequent { trace, coroutines, throws };
+inline constexpr std::size_t frequent_kinds = 3;
+
 class Kernel {
 public:
     static Result<std::unique_ptr<Kernel>> open(const KernelOptions& options);
@@ -74,7 +80,7 @@ public:
     Result<std::vector<Link>> attach_coroutines(pid_t pid, int file, const std::vector<CoroutineBody>& bodies);
     // Where libstdc++ throws, with `debug`; `offset` is in the file.
     Result<std::vector<Link>> attach_throw(pid_t pid, int file, std::uint64_t offset);
-    // What hits cost here, with --trace or --coroutines.
+    // What hits of frequent probes cost here.
     const TrapCost& trap_cost() const noexcept { return trap_cost_; }
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
@@ -97,8 +103,9 @@ public:
     // Runs of our programs and what they cost: runs × the cost measured by calibrate(), else a typical figure.
     struct Cost {
         std::uint64_t runs = 0, ns = 0;
-        // What the traps of the probes that are hit all the time cost the targets, beside our programs.
-        std::uint64_t trace_traps_ns = 0, coroutine_traps_ns = 0;
+        // What the traps of frequent probes cost the targets, beside our programs.
+        std::array<std::uint64_t, frequent_kinds> traps_ns = {};
+        std::uint64_t& traps_of(Frequent kind) { return traps_ns[static_cast<std::size_t>(kind)]; }
     };
     Cost cost() const;
     // Permanent BPF statistics would tax every program of the host: switched on for a moment, off by

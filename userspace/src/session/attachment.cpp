@@ -35,6 +35,11 @@ std::string calling_convention(unsigned arguments)
     return text;
 }
 
+void take(std::vector<Link> from, std::vector<Link>& to)
+{
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
 Fd duplicate(const Fd& file)
 {
     return Fd(::fcntl(file.raw(), F_DUPFD_CLOEXEC, 0));
@@ -62,11 +67,14 @@ Attachment::~Attachment()
 
 void Attachment::detach()
 {
-    std::move(trace_links_.begin(), trace_links_.end(), std::back_inserter(links_));
-    trace_links_.clear();
-    std::move(coroutine_links_.begin(), coroutine_links_.end(), std::back_inserter(links_));
-    coroutine_links_.clear();
+    for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
     loopwatch::detach(std::exchange(links_, {}));
+}
+
+void Attachment::detach(Frequent kind)
+{
+    options_.wants(kind) = false;
+    loopwatch::detach(std::exchange(links_of(kind), {}));
 }
 
 Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
@@ -85,7 +93,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
         attachment->finder_.emplace(attachment->process_, kernel.unprobed(), worker,
                                     [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); });
         if (auto started = attachment->finder_->start(); !started) return started.error();
-        if (options.trace) attachment->warn("it carries no probes: --trace has nothing to tell of it");
+        if (options.wants(Frequent::trace)) attachment->warn("it carries no probes: --trace has nothing to tell of it");
         if (options.debug) attachment->warn("it carries no probes: --debug has nothing to tell of it");
     }
     if (attachment->process_.stopped())
@@ -127,7 +135,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
 {
     struct stat info = {};
     if (::fstat(module.file.raw(), &info) != 0 || !scanned_.emplace(info.st_dev, info.st_ino).second) return {};
-    const auto scan = worker_.scan(module.file.raw(), {options_.coroutines});
+    const auto scan = worker_.scan(module.file.raw(), {options_.wants(Frequent::coroutines)});
     if (!scan) {
         warn(fmt::format("{}: {}", module.path, scan.error().what));
         return {};
@@ -141,15 +149,17 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
-    if (options_.debug && scan->throws != 0) throws_.emplace_back(duplicate(module.file), scan->throws);
+    if (options_.wants(Frequent::throws) && scan->throws != 0)
+        throws_.emplace_back(duplicate(module.file), scan->throws);
     const auto sites = check(module, scan->sites);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
-    for (const auto& [gate, chosen, links] : {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
-                                              std::tuple(ProbeGate::trace, std::cref(trace), std::ref(trace_links_))}) {
+    for (const auto& [gate, chosen, links] :
+         {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
+          std::tuple(ProbeGate::trace, std::cref(trace), std::ref(links_of(Frequent::trace)))}) {
         auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
         if (!attached) return attached.error();
-        std::move(attached->begin(), attached->end(), std::back_inserter(links.get()));
+        take(std::move(*attached), links);
     }
     return {};
 }
@@ -168,7 +178,7 @@ Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::ve
 // Once all modules are known: a program that carries the runtime tells of its coroutines itself.
 Result<void> Attachment::attach_coroutines()
 {
-    if (!options_.coroutines) return {};
+    if (!options_.wants(Frequent::coroutines)) return {};
     if (carries_runtime_) {
         warn("it carries probes, which tell more than --coroutines: that is left out");
         return {};
@@ -184,7 +194,7 @@ Result<void> Attachment::attach_coroutines()
         state_price(path, list);
         auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), list);
         if (!attached) return attached.error();
-        std::move(attached->begin(), attached->end(), std::back_inserter(coroutine_links_));
+        take(std::move(*attached), links_of(Frequent::coroutines));
     }
     if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped, or it has none)");
     return {};
@@ -198,7 +208,7 @@ Result<void> Attachment::attach_throws()
         if (!is_nop(file.raw(), offset)) continue;
         auto attached = kernel_.attach_throw(process_.pid(), file.raw(), offset);
         if (!attached) return attached.error();
-        std::move(attached->begin(), attached->end(), std::back_inserter(links_));
+        take(std::move(*attached), links_of(Frequent::throws));
     }
     return {};
 }
@@ -224,7 +234,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
     for (const auto& site : sites) {
         const auto* row = find_probe(site.name);
         if (!row || (row->gate == ProbeGate::debug && !options_.debug) ||
-            (row->gate == ProbeGate::trace && !options_.trace))
+            (row->gate == ProbeGate::trace && !options_.wants(Frequent::trace)))
             continue;
         const bool mapped =
             site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;

@@ -20,9 +20,11 @@
 namespace loopwatch {
 
 struct AttachmentOptions {
-    bool trace = false;
+    std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
-    bool coroutines = false;
+
+    bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
+    bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
 };
 
 class Attachment final : public WatchedProcess {
@@ -35,8 +37,8 @@ public:
 
     // Attaches to modules and enters loops that are new since the last time.
     Result<void> refresh();
-    void detach_coroutines() { loopwatch::detach(std::exchange(coroutine_links_, {})); }
-    void detach_trace() { loopwatch::detach(std::exchange(trace_links_, {})); }
+    // From these, for good.
+    void detach(Frequent kind);
     // From all probes: the target is as it was.
     void detach();
 
@@ -66,6 +68,7 @@ private:
         std::string path;
         std::vector<CoroutineBody> list;
     };
+    std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_module(const ModuleMapping& module);
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
@@ -84,7 +87,8 @@ private:
     bool perf_map_ = false;                                      // the worker has one
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
-    std::vector<Link> links_, trace_links_, coroutine_links_;
+    std::vector<Link> links_;
+    std::array<std::vector<Link>, frequent_kinds> frequent_links_;
     std::size_t coroutines_ = 0;                        // bodies attached to
     std::vector<Bodies> bodies_;                        // not attached to yet
     std::vector<std::pair<Fd, std::uint64_t>> throws_;  // the same: modules that throw, and where

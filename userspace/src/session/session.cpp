@@ -25,9 +25,24 @@ constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t farewell_ns = 5'000'000'000;  // how long the summary waits for names
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
 
+// What costs too much, and what is said of it.
+struct StepDown {
+    Frequent kind;
+    const char* name;
+    const char* then;
+};
+constexpr StepDown step_downs[] = {
+    {Frequent::trace, "--trace", "the trace probes are detached, the rest goes on"},
+    {Frequent::coroutines, "--coroutines", "from here on iterations are timed, not resumes"},
+    {Frequent::throws, "--debug", "from here on nobody tells where exceptions are thrown"},
+};
+
 }  // namespace
 
-Session::Session(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink, gate_)
+Session::Session(SessionOptions options, Sink& sink)
+    : options_(std::move(options)),
+      attachment_options_{{options_.trace, options_.coroutines, options_.debug}, options_.debug},
+      reporter_(sink, gate_)
 {
 }
 Session::~Session() = default;
@@ -37,8 +52,7 @@ void Session::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
         if (find(static_cast<std::uint32_t>(child))) continue;
-        auto attachment =
-            Attachment::attach(child, *kernel_, *worker_, {options_.trace, options_.debug, options_.coroutines});
+        auto attachment = Attachment::attach(child, *kernel_, *worker_, attachment_options_);
         if (!attachment) {
             if (attachment.error().code != ExitCode::no_such_target)
                 print_warning(fmt::format("child {} is not watched: {}", child, attachment.error().what));
@@ -65,8 +79,8 @@ Result<ExitCode> Session::run()
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
     const auto cost = kernel_->cost();
-    trace_limit_ = {options_.max_overhead_percent, started_ns_, cost.trace_traps_ns};
-    coroutine_limit_ = {options_.max_overhead_percent, started_ns_, cost.coroutine_traps_ns};
+    for (std::size_t kind = 0; kind < frequent_kinds; ++kind)
+        limits_[kind] = {options_.max_overhead_percent, started_ns_, cost.traps_ns[kind]};
     publish_start();
     if (!targets_.empty()) watched_ = targets_.begin()->second->comm();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
@@ -108,7 +122,7 @@ void Session::wait()
     if (children_.next_ns()) until = std::min(until, children_.next_ns());
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
-    if (options_.trace && !trace_stepped_down_) until = std::min(until, now + trace_poll_ns);
+    if (attachment_options_.wants(Frequent::trace)) until = std::min(until, now + trace_poll_ns);
     const bool reading = kernel_symbols_.read_some();
     const std::uint64_t left = until > now && !backlog_ && !reading ? until - now : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
@@ -313,33 +327,23 @@ void Session::interval(std::uint64_t now_ns)
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (targets_.empty()) end_reason_ = "target_end";
-    if (options_.trace && !trace_stepped_down_) limit_trace(now_ns);
-    if (options_.coroutines && !coroutines_stepped_down_) limit_coroutines(now_ns);
+    limit(now_ns);
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
 }
 
-void Session::limit_trace(std::uint64_t now_ns)
+// Those that cost the targets too much go; the rest goes on.
+void Session::limit(std::uint64_t now_ns)
 {
-    const auto percent = trace_limit_.exceeded(kernel_->cost().trace_traps_ns, now_ns);
-    if (!percent) return;
-    for (auto& [pid, target] : targets_) target->detach_trace();
-    drain_all();
-    trace_stepped_down_ = true;
-    print_warning(fmt::format(
-        "--trace cost {:.1f} % of a CPU, more than --max-overhead {}: the trace probes are detached, the rest goes on",
-        *percent, options_.max_overhead_percent));
-}
-
-void Session::limit_coroutines(std::uint64_t now_ns)
-{
-    const auto percent = coroutine_limit_.exceeded(kernel_->cost().coroutine_traps_ns, now_ns);
-    if (!percent) return;
-    for (auto& [pid, target] : targets_) target->detach_coroutines();
-    coroutines_stepped_down_ = true;
-    print_warning(
-        fmt::format("--coroutines cost {:.1f} % of a CPU, more than --max-overhead {}: from here on iterations are "
-                    "timed, not resumes",
-                    *percent, options_.max_overhead_percent));
+    auto cost = kernel_->cost();
+    for (const auto& [kind, name, then] : step_downs) {
+        const auto percent = limits_[static_cast<std::size_t>(kind)].exceeded(cost.traps_of(kind), now_ns);
+        if (!percent || !attachment_options_.wants(kind)) continue;
+        for (auto& [pid, target] : targets_) target->detach(kind);
+        drain_all();
+        attachment_options_.wants(kind) = false;
+        print_warning(fmt::format("{} cost {:.1f} % of a CPU, more than --max-overhead {}: {}", name, *percent,
+                                  options_.max_overhead_percent, then));
+    }
 }
 
 // Once nothing more comes.

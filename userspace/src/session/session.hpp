@@ -78,8 +78,7 @@ private:
     std::vector<DispatchFacts> iterations_of(DispatchFacts facts);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
-    void limit_trace(std::uint64_t now_ns);
-    void limit_coroutines(std::uint64_t now_ns);
+    void limit(std::uint64_t now_ns);
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 
@@ -89,6 +88,7 @@ private:
     Overhead overhead() const;
 
     SessionOptions options_;
+    AttachmentOptions attachment_options_;
     Gate gate_;
     Reporter reporter_;
     std::unique_ptr<SymbolWorker> worker_;
@@ -112,10 +112,10 @@ private:
     std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
-    OverheadLimit trace_limit_, coroutine_limit_;
+    std::array<OverheadLimit, frequent_kinds> limits_;
     std::vector<Event> early_;  // came before the session was live
     bool backlog_ = false;      // records wait; trace records do not wake us
-    bool calibrating_ = false, trace_stepped_down_ = false, coroutines_stepped_down_ = false;
+    bool calibrating_ = false;
 };
 
 }  // namespace loopwatch

@@ -62,8 +62,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
 Result<void> Session::attach_targets()
 {
     for (const pid_t pid : options_.pids) {
-        auto attachment =
-            Attachment::attach(pid, *kernel_, *worker_, {options_.trace, options_.debug, options_.coroutines});
+        auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
         if (!attachment) return attachment.error();
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
