@@ -40,6 +40,7 @@ typedef __u8 __lw_u8;
 #define LW_PATH_PART_BYTES 40
 #define LW_PATH_GIVEN 0xffffu /* `parts`: no parts, but the text that the call was given */
 #define LW_STEP_ARGS 4
+#define LW_CALLS 31 /* LW_STACK_DEPTH of loop_state.h */
 
 enum lw_event_kind {
     LW_EVENT_LOOP_START = 1,
@@ -293,6 +294,8 @@ struct lw_misuse {
     __lw_u32 reserved;
     char file[80];
     char function[80];
+    __lw_u64 call_count; /* resource_leak: the calls that opened it, as struct lw_backtrace has them */
+    __lw_u64 calls[LW_CALLS];
     struct lw_task_view task; /* the one that died before it finished, else the one in whose dispatch it happened */
 };
 

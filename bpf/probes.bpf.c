@@ -197,6 +197,9 @@ static __noinline int misuse(struct pt_regs *ctx, __u64 probe)
     fill_step(&record->step, ctx, probe, now);
     record->step.size = sizeof(record->step);
     read_misuse(&record->step.misuse, record->step.args, probe, id);
+    if (probe == PROBE_resource_leak &&
+        bpf_probe_read_user(&record->step.misuse.call_count, sizeof(struct lw_backtrace), (void *)ARG5(ctx)))
+        record->step.misuse.call_count = 0;
     record->event.kind = LW_EVENT_STEPS;
     record->event.size = sizeof(*record);
     record->event.time_ns = now;

@@ -138,11 +138,14 @@ void tell_thread_violation(const lw_loop_slot& slot, const char* operation) noex
     });
 }
 
-void tell_leak(const lw_loop_slot& slot, const char* kind, const lw_location* opened) noexcept
+void tell_leak(const lw_loop_slot& slot, const char* kind, const lw_location* opened, int fd,
+               const lw_backtrace* stack) noexcept
 {
-    probe::resource_leak(slot.loop_id, kind, opened);
-    deliver("resource_leak", 0,
-            [&] { return std::string("unclosed ") + kind + " of loop " + slot.name + ", opened at " + place(opened); });
+    probe::resource_leak(slot.loop_id, kind, opened, static_cast<lw_u64>(fd), stack);
+    deliver("resource_leak", 0, [&] {
+        return std::string("unclosed ") + kind + (fd < 0 ? "" : " " + std::to_string(fd)) + " of loop " + slot.name +
+               ", opened at " + place(opened);
+    });
 }
 
 void tell_slow_poll(const lw_loop_slot& slot, lw_u64 timeout_ns, lw_u64 elapsed_ns, lw_u64 events) noexcept

@@ -8,6 +8,7 @@
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
+#include <loopwatch/rt/detail/resources.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/slot.hpp>
 
@@ -33,6 +34,13 @@ public:
     {
         const std::lock_guard lock(mutex_);
         loop.next_alive_ = std::exchange(first_, &loop);
+    }
+    bool has(const void* context)
+    {
+        const std::lock_guard lock(mutex_);
+        const Loop* loop = first_;
+        while (loop != nullptr && &loop->context_ != context) loop = loop->next_alive_;
+        return loop != nullptr;
     }
     void remove(const Loop& loop)
     {
@@ -64,7 +72,18 @@ Loop::~Loop()
     for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())
         if (node->task == nullptr) static_cast<detail::PostedCallback*>(node)->discard();
     while (slot_.tasks != nullptr) end(*static_cast<detail::TaskRecord*>(slot_.tasks)->owner);
+    detail::tell_leaks(slot_, &context_);
     withdraw(slot_);
+}
+
+bool Loop::is_alive(const void* context) noexcept
+{
+    return Alive::all().has(context);
+}
+
+bool detail::is_of_a_loop(const void* context) noexcept
+{
+    return Loop::is_alive(context);
 }
 
 void Loop::set_floor(std::chrono::nanoseconds floor) noexcept

@@ -48,6 +48,16 @@ check_status "and no process" 2 "$loopwatch" ps
 check_status "an order that is none is refused" 2 "$loopwatch" ps -p "$target" --sort name
 check_status "a name that no process has" 5 "$loopwatch" ps -n no-such-server
 check_status "a list is no trace" 2 "$loopwatch" ps -p "$target" --format chrome
+ask few hoard '^done' || fail "no hoard"
+"$loopwatch" ps --lint --interval 100ms -p "$target" >frames
+check_equal "--lint names the coroutine with the large frame" 1 "$(grep -Ec '^large_frame: 98 KiB in one coroutine.s frame, of 1 live task; created at \{anonymous\}::hoard tasks.cpp:' frames)"
+check_equal "and no other" 1 "$(grep -c '^large_frame' frames)"
+"$loopwatch" ps --lint --interval 100ms --max-frame 200000 -p "$target" >frames
+check_equal "none above the bound that was asked for" 0 "$(grep -c '^large_frame' frames || true)"
+hoard=$("$loopwatch" ps -p "$target" | sed -n 's/^hoard#\([0-9]*\).*/\1/p')
+"$loopwatch" where -p "$target" "$hoard" >hoard.where
+check "where tells the size of a frame" grep -Eq '^stands .*hoard tasks.cpp:[0-9]+, frame 98 KiB$' hoard.where
+check_status "a bound without --lint is refused" 2 "$loopwatch" ps -p "$target" --max-frame 100
 tell few "spin 3000"
 wait_output few 10 '^spinning' || fail "it does not spin"
 "$loopwatch" ps --lint --interval 200ms -p "$target" >lints
@@ -58,7 +68,7 @@ wait_output few 10 '^done' || fail "it spins on"
 kill -STOP "$target"
 check "and of a stopped process" listed ps -p "$target"
 kill -CONT "$target"
-check "all of them" has_record ps "r[-1]['tasks'] == 12"
+check "all of them" has_record ps "r[-1]['tasks'] == 13"
 
 # While the list changes under the reader.
 ask few churn '^done' || fail "no churn"

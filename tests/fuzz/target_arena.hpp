@@ -113,7 +113,8 @@ private:
         for (std::size_t i = 0; i < std::size(t.locations); ++i)
             t.locations[i] = {text(i), text(i + 1), static_cast<lw_u32>(i), 0};
         for (std::size_t i = 0; i < std::size(t.frames); ++i)
-            t.frames[i] = {i % 8 + 1 < frames ? &t.frames[i] + 1 : nullptr, &t.locations[i % 32], &t.locations[1]};
+            t.frames[i] = {i % 8 + 1 < frames ? &t.frames[i] + 1 : nullptr, &t.locations[i % 32], &t.locations[1],
+                           i << 12};
         for (std::size_t i = 0; i < std::size(t.awaited); ++i)
             t.awaited[i] = {static_cast<lw_u32>(i % 8), static_cast<lw_s32>(i) - 1, i, text(i)};
         for (std::size_t i = 0; i < std::size(t.stacks); ++i) {

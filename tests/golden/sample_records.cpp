@@ -231,9 +231,21 @@ std::vector<Record> session()
     records.push_back(TargetEnd{server(), now, "exited", 0});
     records.push_back(TargetEnd{server(), now, "detached", std::nullopt});
     records.push_back(ListedTask{
-        server(), now, loop(), task(), 90 * ms, 7 * ms, 12, "18",
-        WaitingFor{"io", "async_receive", 7, "socket:[12]", "127.0.0.1:5432", std::nullopt, "", std::nullopt}, 2, "3",
-        "shutdown", 1'200 * ms, fsync_stack()});
+        server(),
+        now,
+        loop(),
+        task(),
+        90 * ms,
+        7 * ms,
+        12,
+        "18",
+        WaitingFor{"io", "async_receive", 7, "socket:[12]", "127.0.0.1:5432", std::nullopt, "", std::nullopt},
+        2,
+        "3",
+        "shutdown",
+        1'200 * ms,
+        fsync_stack(),
+        {272}});
     records.push_back(TaskListEnd{server(),
                                   now,
                                   1,

@@ -129,6 +129,8 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson"},
         {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
         {{"-p", "1", "--max-overhead", "0"}, "--max-overhead: bad value", "percent"},
+        {{"ps", "-p", "1", "--lint", "--max-frame", "0"}, "--max-frame: bad value", "bytes"},
+        {{"ps", "-p", "1", "--max-frame", "9"}, "--max-frame: only --lint", "loopwatch ps --lint"},
         {{"-p", "1", "--max-overhead", "nan"}, "--max-overhead: bad value", "percent"},
         {{"-p", "1", "--max-loops", "0"}, "--max-loops: bad value", "4096"},
         {{"-p", "1", "--max-loops", "99999"}, "--max-loops: bad value", "4096"},

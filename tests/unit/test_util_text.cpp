@@ -65,6 +65,15 @@ TEST_CASE("JSON text keeps its value and loses its teeth")
     CHECK(escape_json("\"\U000e0041\"") == "\"\\udb40\\udc41\"");
 }
 
+TEST_CASE("bytes are told with two digits at least")
+{
+    CHECK(format_bytes(0) == "0 B");
+    CHECK(format_bytes(1023) == "1023 B");
+    CHECK(format_bytes(1536) == "1.5 KiB");
+    CHECK(format_bytes(16384) == "16 KiB");
+    CHECK(format_bytes(3u << 30) == "3.0 GiB");
+}
+
 TEST_CASE("an error is one line, with its hint, and cannot smuggle escapes")
 {
     CHECK(error_line({ExitCode::failed, "disk full", ""}) == "loopwatch: disk full");

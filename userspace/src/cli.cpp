@@ -40,8 +40,8 @@ run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 a
 // What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
 struct Raw {
     std::vector<std::string> pids, tids, fail_on, reports, command_line;
-    std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, format,
-        output, attach, suppressions, baseline, write_baseline, state, sort, task;
+    std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, max_frame,
+        format, output, attach, suppressions, baseline, write_baseline, state, sort, task;
     bool inside = false, trace = false, debug = false, coroutines = false, follow_children = false,
          kernel_stacks = false, quiet = false, no_color = false, repeat = false, lint = false;
 };
@@ -66,8 +66,8 @@ void add_options(CLI::App& app, Raw& raw)
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
     app.add_flag("--debug", raw.debug, "Also misuse that tasks must keep book of to see: wrong threads, leaks");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
-    value("--max-overhead", raw.max_overhead, "--trace, --coroutines and --debug step down above this share of a CPU (2)",
-          "PCT");
+    value("--max-overhead", raw.max_overhead,
+          "--trace, --coroutines and --debug step down above this share of a CPU (2)", "PCT");
     value("--interval", raw.interval, "Statistics every so often (1s)", "DUR");
     list("--tid", raw.tids, "Only loops of this thread; repeatable", "TID");
     app.add_flag("--follow-children", raw.follow_children, "Also the processes they have forked, and will");
@@ -80,6 +80,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--state", raw.state, "ps, tree: only tasks in this state", "STATE");
     value("--sort", raw.sort, "ps: by what (id)", "id|age|cpu|resumes");
     app.add_flag("--lint", raw.lint, "ps: look again after --interval, and tell what is wrong with the tasks");
+    value("--max-frame", raw.max_frame, "--lint: coroutine frames above this size (16384)", "BYTES");
     app.add_flag("--watch", raw.repeat, "ps, tree: again each --interval");
     value("--max-loops", raw.max_loops, "Loops to keep state for (64)", "N");
     app.add_flag("--quiet", raw.quiet, "Text: findings only");
@@ -230,6 +231,10 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.number<double>("--max-overhead", raw.max_overhead, 0.01, 100, "percent of a CPU, 0.01 to 100",
                           options.max_overhead_percent);
     values.number<std::uint32_t>("--max-loops", raw.max_loops, 1, 4096, "1 to 4096", options.max_loops);
+    values.number<std::uint64_t>("--max-frame", raw.max_frame, 1, 1u << 30, "bytes, 1 to 1073741824",
+                                 options.max_frame);
+    values.check(!raw.max_frame || raw.lint, "--max-frame", "only --lint looks at frames",
+                 "loopwatch ps --lint -p PID");
     parse_choices(raw, values, options);
     values.check(raw.pids.empty() || !raw.name, "--name", "not together with --pid", "give one of them");
     values.check(raw.name != "", "--name", "is empty", "the name of a process, as ps -o comm shows it");

@@ -30,6 +30,7 @@ struct Options {
     std::uint64_t task = 0;                 // where: its id
     TaskOrder order = TaskOrder::id;        // ps
     bool lint = false;                      // ps: a second look after an interval, and what both show
+    std::uint64_t max_frame = 16'384;       // lint: bytes that a coroutine frame may have, as clippy's large_futures
     bool repeat = false;                    // ps, tree: again each interval
     std::string state;                      // ps, tree: only tasks in it; empty: all
     bool inside = false;                    // run: without the kernel side, whoever we are

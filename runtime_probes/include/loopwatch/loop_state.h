@@ -73,6 +73,7 @@ struct lw_frame {
     LW_PTR(const struct lw_frame) awaiter;         /* who co_awaits this coroutine; 0 for the task's own */
     LW_PTR(const struct lw_location) created_at;   /* the coroutine's function */
     LW_PTR(const struct lw_location) suspended_at; /* its last co_await; 0 before the first */
+    lw_u64 bytes;                                  /* size of its coroutine frame; 0: not known */
 };
 
 enum lw_awaited_kind {
@@ -253,7 +254,7 @@ static inline lw_u32 lw_bucket_of(lw_u64 value)
 #endif
 
 LW_ASSERT(sizeof(struct lw_location) == 24, "layout of lw_location");
-LW_ASSERT(sizeof(struct lw_frame) == 24, "layout of lw_frame");
+LW_ASSERT(sizeof(struct lw_frame) == 32, "layout of lw_frame");
 LW_ASSERT(sizeof(struct lw_awaited) == 24, "layout of lw_awaited");
 LW_ASSERT(sizeof(struct lw_task) == 144, "layout of lw_task");
 LW_ASSERT(__builtin_offsetof(struct lw_loop_slot, magic) == 64, "cache line 0 of lw_loop_slot");

@@ -246,11 +246,12 @@ struct ListedTask {
     std::string cancelled_by, cancel_reason;     // of the last request
     std::optional<std::uint64_t> cancelling_ns;  // since the first
     std::vector<Frame> created_stack;            // of debug mode, and only of a single task; innermost first
+    std::vector<std::uint64_t> frame_bytes;      // as await_chain: of each coroutine's frame; 0: not known
 };
 
 // What is wrong with a task, or with a place that spawns them.
 struct TaskComplaint {
-    std::string rule;  // self_wake, never_yields, cannot_wake, growing_site
+    std::string rule;  // as in analysis/task_lints.hpp
     std::string text;
     std::string task_id;  // empty: not one
     Location created_at;

@@ -8,6 +8,7 @@
 
 #include "analysis/task_tree.hpp"
 #include "util/duration.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 
@@ -105,10 +106,30 @@ void growing_sites(std::vector<TaskLint>& lints, std::span<const LintTask> now, 
     }
 }
 
+// One a coroutine: the ten thousand sessions of a server have the same.
+void large_frames(std::vector<TaskLint>& lints, std::span<const LintTask> now, std::uint64_t most)
+{
+    struct Kept {
+        std::uint64_t bytes = 0, tasks = 0;
+    };
+    std::map<std::uint64_t, Kept> by_coroutine;
+    for (const auto& task : now) {
+        if (task.frame_bytes <= most) continue;
+        auto& kept = by_coroutine[task.frame_of];
+        kept.bytes = task.frame_bytes;
+        ++kept.tasks;
+    }
+    for (const auto& [coroutine, kept] : by_coroutine)
+        lints.push_back({"large_frame",
+                         fmt::format("{} in one coroutine's frame, of {} live task{}", format_bytes(kept.bytes),
+                                     kept.tasks, kept.tasks == 1 ? "" : "s"),
+                         0, coroutine});
+}
+
 }  // namespace
 
 std::vector<TaskLint> lint_tasks(std::span<const LintTask> now, std::span<const LintTask> before,
-                                 std::uint64_t elapsed_ns)
+                                 std::uint64_t elapsed_ns, std::uint64_t max_frame)
 {
     std::vector<TaskLint> lints;
     if (before.empty() || elapsed_ns == 0) return lints;
@@ -117,6 +138,7 @@ std::vector<TaskLint> lint_tasks(std::span<const LintTask> now, std::span<const 
     never_yield(lints, now, earlier, elapsed_ns);
     cannot_wake(lints, now, earlier);
     growing_sites(lints, now, before);
+    large_frames(lints, now, max_frame);
     return lints;
 }
 

@@ -307,13 +307,14 @@ LW_TABLE(ListedTask, "task_listed",
     field<ListedTask, &ListedTask::cancelled_by>("cancelled_by", "id of the task that asked last; empty: none"),
     field<ListedTask, &ListedTask::cancel_reason>("cancel_reason", "of the last request"),
     optional_field<ListedTask, &ListedTask::cancelling_ns>("cancelling_ns", "since the first request"),
-    field<ListedTask, &ListedTask::created_stack>("created_stack", "who spawned it, innermost first, of a task in debug mode that `where` asks for"))
+    field<ListedTask, &ListedTask::created_stack>("created_stack", "who spawned it, innermost first, of a task in debug mode that `where` asks for"),
+    field<ListedTask, &ListedTask::frame_bytes>("frame_bytes", "size of the coroutine frames of task.await_chain; 0: not known"))
 
 LW_TABLE(TaskComplaint, "task_complaint",
-    field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake, never_yields, cannot_wake or growing_site"),
+    field<TaskComplaint, &TaskComplaint::rule>("rule", "self_wake, never_yields, cannot_wake, growing_site or large_frame"),
     field<TaskComplaint, &TaskComplaint::text>("text", "what is wrong, in a sentence"),
     field<TaskComplaint, &TaskComplaint::task_id>("task_id", "whom it concerns; empty: not one"),
-    field<TaskComplaint, &TaskComplaint::created_at>("created_at", "where it was spawned"))
+    field<TaskComplaint, &TaskComplaint::created_at>("created_at", "where it was spawned; of large_frame, whose frame"))
 
 LW_TABLE(TaskListEnd, "task_list_end",
     field<TaskListEnd, &TaskListEnd::tasks>("tasks", "how many were listed"),

@@ -67,7 +67,9 @@ constexpr TaskField thread_violation[] = {
 };
 constexpr TaskField resource_leak[] = {
     {"resource", "socket, file, timer, event loop"},
+    {"fd", "its descriptor", number},
     {"opened_at", "where it was opened", location},
+    {"opened_stack", "by which calls, innermost first; empty: not known", stack},
     in_task,
 };
 constexpr TaskField slow_poll[] = {

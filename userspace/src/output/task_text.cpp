@@ -200,7 +200,10 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
     if (const auto what = waits_for(listed); !what.empty())
         text += fmt::format("{}   {}\n", listed.awaits.empty() ? "waits " : "awaits", what);
     for (std::size_t i = 0; i < task.await_chain.size(); ++i)
-        text += fmt::format("{}{}\n", i == 0 ? "stands   " : "awaited  ", place(task.await_chain[i]));
+        text += fmt::format("{}{}{}\n", i == 0 ? "stands   " : "awaited  ", place(task.await_chain[i]),
+                            i < listed.frame_bytes.size() && listed.frame_bytes[i] != 0
+                                ? ", frame " + format_bytes(listed.frame_bytes[i])
+                                : "");
     return text;
 }
 

@@ -22,6 +22,13 @@ CapturedStack captured_stack(std::uint32_t pid, const lw_stack& stack, std::vect
     return captured;
 }
 
+std::vector<std::uint64_t> call_sites(std::span<const std::uint64_t> return_addresses)
+{
+    std::vector<std::uint64_t> calls(return_addresses.begin(), return_addresses.end());
+    for (auto& call : calls) --call;
+    return calls;
+}
+
 std::vector<std::uint8_t> copy_stack(lw_stack& stack, std::uint64_t sp, std::uint64_t top, const Memory& memory)
 {
     stack.base = sp;

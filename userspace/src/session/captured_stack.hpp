@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <lw_event.h>
@@ -14,6 +15,9 @@
 namespace loopwatch {
 
 CapturedStack captured_stack(std::uint32_t pid, const lw_stack& stack, std::vector<std::uint8_t> bytes);
+
+// Addresses within the calls that return to these.
+std::vector<std::uint64_t> call_sites(std::span<const std::uint64_t> return_addresses);
 
 // The bytes from `sp` to just above `top` (the loop's own frame; 0: unknown), page by page, as the kernel side copies
 // them; base, length and whether they end too early go into `stack`.

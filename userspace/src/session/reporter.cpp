@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/reporter.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -49,7 +51,10 @@ void Reporter::count_coverage(const BlockingCall& call)
 void Reporter::publish(const TaskEvent& misuse)
 {
     gate_.note(misuse.type, misuse.type);
-    publish_finding(misuse.type, misuse.type, misuse.at_ns, misuse);
+    // What is done wrong all the time in one place does not hide another.
+    std::string place = misuse.type;
+    for (const auto& [name, at] : misuse.locations) place += fmt::format(" {}:{}", at.file, at.line);
+    publish_finding(misuse.type, place, misuse.at_ns, misuse);
 }
 
 void Reporter::publish_step(const TaskEvent& step)

@@ -208,13 +208,26 @@ void Session::on(const StepEvent& event)
     // Told from the floor on; what a session wants to know of is its own affair.
     if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
     if (find_probe(event.step.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
+    publish(*record, event);
+}
+
+// With the stack that came with it, if one did.
+void Session::publish(TaskEvent record, const StepEvent& event)
+{
+    const auto pid = event.event.pid;
+    const auto& misuse = event.step.misuse;
     const auto thrown = thrown_.extract(event.event.tid);
-    if (!thrown || thrown.mapped().head.event.time_ns != event.event.time_ns) return reporter_.publish(*record);
-    worker_->unwind(captured_stack(event.event.pid, thrown.mapped().head.stack, thrown.mapped().stack),
-                    [this, record = *record](std::vector<Frame> stack) mutable {
-                        set_thrown(record, std::move(stack));
-                        reporter_.publish(record);
-                    });
+    const bool is_thrown = thrown && thrown.mapped().head.event.time_ns == event.event.time_ns;
+    const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
+    if (!is_thrown && calls == 0) return reporter_.publish(record);
+    auto with_stack = [this, record = std::move(record)](std::vector<Frame> stack) mutable {
+        set_stack(record, std::move(stack));
+        reporter_.publish(record);
+    };
+    if (is_thrown)
+        return worker_->unwind(captured_stack(pid, thrown.mapped().head.stack, thrown.mapped().stack),
+                               std::move(with_stack));
+    worker_->symbolize(pid, call_sites({misuse.calls, calls}), std::move(with_stack));
 }
 
 void Session::on(const ThrownEvent& event)

@@ -73,6 +73,7 @@ private:
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void on(const ChildEvent& event);
+    void publish(TaskEvent record, const StepEvent& event);
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
     std::vector<DispatchFacts> iterations_of(DispatchFacts facts);

@@ -17,6 +17,7 @@
 #include "output/ndjson_sink.hpp"
 #include "output/output.hpp"
 #include "output/task_text.hpp"
+#include "session/captured_stack.hpp"
 #include "session/session_options.hpp"
 #include "session/task_view.hpp"
 #include "stack/symbol_worker.hpp"
@@ -137,6 +138,11 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
             if (!list.broken.empty())
                 listing->warnings_.push_back(fmt::format("loop {}: of its tasks {} were read, then {}", of.loop.name,
                                                          list.tasks.size(), list.broken));
+            if (list.deeper != 0)
+                listing->warnings_.push_back(
+                    fmt::format("loop {}: {} tasks are chains of more than {} coroutines: the outer "
+                                "ones are left out",
+                                of.loop.name, list.deeper, TaskReader::max_frames));
             of.tasks = std::move(list.tasks);
             tasks += of.tasks.size();
             listing->subjects_.push_back({listing->pid(), of.loop.tid, listing->ns_pid_, of.loop.ns_tid,
@@ -198,6 +204,7 @@ ListedTask Listing::listed(std::size_t at)
         listed.waiting_for = waiting_for(*view.awaited, at_ns_, process_, sockets_, names_.memory());
     listed.cancel_requests = view.cancel_requests;
     listed.cancelled_by = text(view.cancelled_by);
+    for (const auto& frame : view.frames) listed.frame_bytes.push_back(frame.bytes);
     if (view.extras != nullptr) {
         listed.cancel_reason = view.extras->cancel_reason;
         if (const auto asked_ns = view.extras->cancelled_ns; asked_ns != 0)
@@ -221,11 +228,10 @@ std::vector<Frame> Listing::creation_stack(const TaskView& task)
     auto modules = process_.modules();
     auto worker = SymbolWorker::start();
     if (!backtrace || !modules || !worker || !(*worker)->map_process(pid(), std::move(*modules))) return {};
-    std::vector<std::uint64_t> calls(backtrace->address,
-                                     backtrace->address + std::min<std::uint64_t>(backtrace->count, LW_STACK_DEPTH));
-    for (auto& call : calls) --call;  // return addresses
+    const auto count = std::min<std::uint64_t>(backtrace->count, LW_STACK_DEPTH);
     std::vector<Frame> stack;
-    (*worker)->symbolize(pid(), std::move(calls), [&](std::vector<Frame> frames) { stack = std::move(frames); });
+    (*worker)->symbolize(pid(), call_sites({backtrace->address, count}),
+                         [&](std::vector<Frame> frames) { stack = std::move(frames); });
     while ((*worker)->pending() != 0) {
         pollfd wait{(*worker)->descriptor(), POLLIN, 0};
         ::poll(&wait, 1, 1000);
@@ -251,9 +257,12 @@ std::vector<LintTask> Listing::for_lints() const
     for (const auto& loop : loops_)
         for (const auto& task : loop.tasks) {
             const bool locked_out = task.awaited && task.awaited->kind == LW_AWAITED_MUTEX;
+            const auto largest = std::ranges::max_element(task.frames, {}, &TaskFrame::bytes);
+            const auto frame = largest == task.frames.end() ? TaskFrame{} : *largest;
             // Whoever waits for something leads to it, also once that has come.
             tasks.push_back({task.id, task.name, task.created_at, task.resumes, task.has_waited,
-                             task.state == LW_TASK_RUNNING, task.awaits, locked_out ? task.awaited->value : 0});
+                             task.state == LW_TASK_RUNNING, task.awaits, locked_out ? task.awaited->value : 0,
+                             frame.bytes, frame.created_at});
         }
     return tasks;
 }
@@ -329,7 +338,7 @@ Result<void> TaskLister::look(pid_t pid, bool tell)
     if (options_.lint || options_.repeat) {
         Look now{listing.at_ns(), listing.for_lints()};
         Look& before = before_[pid];
-        for (const auto& lint : lint_tasks(now.tasks, before.tasks, now.at_ns - before.at_ns))
+        for (const auto& lint : lint_tasks(now.tasks, before.tasks, now.at_ns - before.at_ns, options_.max_frame))
             end.lints.push_back(listing.complaint(lint));
         before = std::move(now);
     }

@@ -45,7 +45,7 @@ constexpr Row rows[] = {
      {{Meaning::loop}, {Meaning::text, "operation"}, {Meaning::number, "owner_tid"}}},
     {"resource_leak",
      "resource_leak",
-     {{Meaning::loop}, {Meaning::text, "resource"}, {Meaning::location, "opened_at"}}},
+     {{Meaning::loop}, {Meaning::text, "resource"}, {Meaning::location, "opened_at"}, {Meaning::number, "fd"}}},
     {"slow_poll",
      "slow_poll",
      {{Meaning::loop}, {Meaning::number, "timeout_ns"}, {Meaning::number, "elapsed_ns"}, {Meaning::number, "events"}}},
@@ -146,11 +146,18 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
     return std::nullopt;
 }
 
-void set_thrown(TaskEvent& record, std::vector<Frame> stack)
+void set_stack(TaskEvent& record, std::vector<Frame> stack)
 {
-    if (!stack.empty() && stack.front().function == "__cxa_throw") stack.erase(stack.begin());
-    if (const auto* own = culprit_frame(stack))
-        record.locations.emplace_back("thrown_at", Location{own->function, own->file, own->line});
+    // How it came to be told: the C++ runtime throws, ours takes down who opens.
+    const auto own = std::ranges::find_if_not(stack, [](const Frame& frame) {
+        return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::");
+    });
+    stack.erase(stack.begin(), own);
+    if (const auto* culprit = culprit_frame(stack); culprit != nullptr && culprit->line != 0) {
+        const char* const field = record.type == "resource_leak" ? "opened_at" : "thrown_at";
+        std::erase_if(record.locations, [&](const auto& at) { return at.first == field; });
+        record.locations.emplace_back(field, Location{culprit->function, culprit->file, culprit->line});
+    }
     record.stack = std::move(stack);
 }
 

@@ -15,7 +15,7 @@ namespace loopwatch {
 // nullopt for a probe that is not one of these.
 std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment);
 
-// Where the exception that it tells of was thrown; `stack` begins in the C++ runtime.
-void set_thrown(TaskEvent& record, std::vector<Frame> stack);
+// Where the exception that it tells of was thrown, or what it tells of opened.
+void set_stack(TaskEvent& record, std::vector<Frame> stack);
 
 }  // namespace loopwatch

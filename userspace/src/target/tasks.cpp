@@ -96,9 +96,10 @@ TaskView TaskReader::view(const lw_task& task)
     while (next != 0 && view.frames.size() < max_frames) {
         lw_frame frame = {};
         if (!pages_.read(next, &frame, sizeof frame)) break;
-        view.frames.push_back({address_of(frame.created_at), address_of(frame.suspended_at)});
+        view.frames.push_back({address_of(frame.created_at), address_of(frame.suspended_at), frame.bytes});
         next = address_of(frame.awaiter);
     }
+    view.is_deeper = next != 0;
     return view;
 }
 
@@ -143,6 +144,7 @@ TaskList TaskReader::list(std::uint64_t slot)
             if (seen.size() % tasks_a_moment == 0) pages_.forget();
             seen.insert(task.id);
             list.tasks.push_back(view(task));
+            if (list.tasks.back().is_deeper) ++list.deeper;
             way.push_back({next, task.id});
             next = address_of(task.next);
             retries = 0;

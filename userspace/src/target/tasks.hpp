@@ -17,9 +17,10 @@
 
 namespace loopwatch {
 
-// Of a coroutine: addresses of struct lw_location in the target; suspended_at 0: before its first co_await.
+// Of a coroutine: addresses of struct lw_location in the target; suspended_at 0: before its first co_await; bytes 0:
+// not known.
 struct TaskFrame {
-    std::uint64_t created_at = 0, suspended_at = 0;
+    std::uint64_t created_at = 0, suspended_at = 0, bytes = 0;
 };
 
 // struct lw_awaited. Its name is a constant, or of what outlives the wait: an address, to be read when it is told (of
@@ -46,11 +47,13 @@ struct TaskView {
     bool has_waited = false;                   // for a task or something else, if only in the past
     std::optional<AwaitedView> awaited;        // while it is suspended, for what is no task
     std::vector<TaskFrame> frames;             // innermost first
+    bool is_deeper = false;                    // than max_frames: the outer ones are missing
 };
 
 struct TaskList {
     std::vector<TaskView> tasks;  // youngest first
     std::uint64_t retries = 0;    // steps that were taken anew
+    std::uint64_t deeper = 0;     // tasks whose outer coroutines are missing
     std::string broken;           // why it ends early; empty: it is whole
 };
 

@@ -117,4 +117,17 @@ std::string escape_json(std::string_view json)
     });
 }
 
+std::string format_bytes(std::uint64_t bytes)
+{
+    if (bytes < 1024) return fmt::format("{} B", bytes);
+    auto amount = static_cast<double>(bytes) / 1024;
+    const char* unit = "KiB";
+    for (const char* larger : {"MiB", "GiB", "TiB"}) {
+        if (amount < 1024) break;
+        amount /= 1024;
+        unit = larger;
+    }
+    return fmt::format("{:.{}f} {}", amount, amount < 9.95 ? 1 : 0, unit);
+}
+
 }  // namespace loopwatch

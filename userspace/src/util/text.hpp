@@ -27,4 +27,7 @@ inline std::string_view base_name(std::string_view path)
     return path.substr(path.rfind('/') + 1);
 }
 
+// "512 B", "1.5 KiB", "64 KiB".
+std::string format_bytes(std::uint64_t bytes);
+
 }  // namespace loopwatch

@@ -4,14 +4,15 @@
 #pragma once
 
 #include <loopwatch/join/task_probes.hpp>
+#include <loopwatch/rt/detail/sized_frame.hpp>
 
 namespace loopwatch {
 
 // A base of the promise, or its first member. A task is a chain of them: its own coroutine, the one that it awaits, and
 // so on to the leaf, which is the one that runs or waits.
-class PromiseProbes : private lw_frame {
+class PromiseProbes : public detail::SizedFrame, private lw_frame {
 public:
-    PromiseProbes() noexcept : lw_frame{} {}
+    PromiseProbes() noexcept : lw_frame{} { bytes = frame_bytes(); }
     PromiseProbes(const PromiseProbes&) = delete;
     PromiseProbes& operator=(const PromiseProbes&) = delete;
     ~PromiseProbes()

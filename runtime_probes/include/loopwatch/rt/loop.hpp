@@ -28,6 +28,9 @@ namespace loopwatch {
 
 namespace detail {
 
+// Does that context belong to a loop that was not closed yet?
+bool is_of_a_loop(const void* context) noexcept;
+
 // A callback handed to Loop::post; frees itself.
 struct PostedCallback : ReadyNode, Inbound {
     virtual void run() = 0;  // and deletes itself, also if it throws
@@ -93,8 +96,10 @@ public:
 private:
     friend class detail::TaskControl;
     friend struct detail::PostedCallback;
+    friend bool detail::is_of_a_loop(const void* context) noexcept;
     class RunScope;
     class Alive;
+    static bool is_alive(const void* context) noexcept;
 
     void post_node(detail::PostedCallback& callback) noexcept;
     void adopt(detail::TaskControl& task) noexcept;

@@ -15,6 +15,7 @@
 #include <asio/post.hpp>
 #include <asio/thread_pool.hpp>
 
+#include <loopwatch/rt/detail/resources.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 
 namespace loopwatch {
@@ -52,6 +53,7 @@ public:
     }
     void arrive(Loop* loop) noexcept override
     {
+        resource_closed(this);
         const auto self = std::move(self_);
         if (loop != nullptr && waiter_ != nullptr) waiter_->wake();
     }
@@ -84,6 +86,8 @@ public:
     {
         task_ = &handle.promise().task();
         job_ = std::make_shared<Job<F>>(std::move(function_), *task_);
+        if (debugged())
+            resource_opened({.context = context_of(task_->loop()), .handle = job_.get(), .kind = "executor call"});
         asio::post(pool_, [job = job_]() mutable { Job<F>::run(std::move(job)); });
         static constexpr lw_awaited executor{LW_AWAITED_EXECUTOR, -1, 0, nullptr};
         task_->suspend(handle, *this, &executor);

@@ -49,7 +49,7 @@ private:
     void interrupt() noexcept override;
 
     const std::chrono::steady_clock::time_point until_;
-    const lw_awaited awaited_;
+    lw_awaited awaited_;
     TaskControl* task_ = nullptr;
     std::optional<asio::steady_timer> timer_;
     bool interrupted_ = false;

@@ -13,6 +13,7 @@
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
+#include <loopwatch/rt/detail/sized_frame.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/registry.hpp>
 
@@ -51,9 +52,9 @@ private:
     A& awaiter_;
 };
 
-class PromiseBase {
+class PromiseBase : public SizedFrame {
 public:
-    PromiseBase() = default;
+    PromiseBase() noexcept { frame_.bytes = frame_bytes(); }
     PromiseBase(const PromiseBase&) = delete;
     PromiseBase& operator=(const PromiseBase&) = delete;
 

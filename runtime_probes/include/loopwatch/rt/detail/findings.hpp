@@ -31,7 +31,9 @@ void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept;
 void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept;
 void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) noexcept;
 void tell_thread_violation(const lw_loop_slot& slot, const char* operation) noexcept;
-void tell_leak(const lw_loop_slot& slot, const char* kind, const lw_location* opened) noexcept;
+// `fd` -1 and `stack` null: it has none.
+void tell_leak(const lw_loop_slot& slot, const char* kind, const lw_location* opened, int fd = -1,
+               const lw_backtrace* stack = nullptr) noexcept;
 void tell_slow_poll(const lw_loop_slot& slot, lw_u64 timeout_ns, lw_u64 elapsed_ns, lw_u64 events) noexcept;
 // To the handler only: the probe is fired by the loop.
 void tell_slow_dispatch(const lw_task* task, const lw_location* resume, lw_u64 elapsed_ns) noexcept;
