@@ -32,18 +32,17 @@ public:
     Location(const Location&) = delete;
     Location& operator=(const Location&) = delete;
 
-    // The outermost that is not in Asio itself, or the outermost: within it stand those of the operations of which one
-    // is composed. `unsaid`: Asio's are all there is, and no token hides that it does not know.
+    // The outermost that is not in Asio itself, whose lines say nothing of the program. `unsaid`: Asio's are all there
+    // is, and no token hides that it does not know.
     static const lw_location* find(bool& unsaid) noexcept
     {
-        const Location *users = nullptr, *asios = nullptr;
+        const Location* users = nullptr;
         unsaid = true;
         for (const Location* location = innermost; location != nullptr; location = location->outer_) {
             unsaid = unsaid && location->is_asios_;
-            if (location->at_.file != nullptr) (location->is_asios_ ? asios : users) = location;
+            if (location->at_.file != nullptr && !location->is_asios_) users = location;
         }
-        const Location* const found = users != nullptr ? users : asios;
-        return found != nullptr ? lasting(found->at_) : nullptr;
+        return users != nullptr ? lasting(users->at_) : nullptr;
     }
 
     static inline thread_local const Location* innermost = nullptr;

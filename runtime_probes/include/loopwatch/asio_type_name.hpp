@@ -98,6 +98,24 @@ constexpr void shorten(std::string_view name, TypeName& to) noexcept
     }
 }
 
+// What Asio calls the operation of such a type in its own tracking, which an operation that was started while nobody
+// was attached has not told; else the type's name.
+constexpr std::string_view operation_of(std::string_view type) noexcept
+{
+    constexpr struct {
+        std::string_view part, operation;
+    } names[] = {
+        {"accept_op", "async_accept"},    {"connect_op", "async_connect"},        {"recv", "async_receive"},
+        {"send", "async_send"},           {"read_op", "async_read_some"},         {"read_at_op", "async_read_some_at"},
+        {"write_op", "async_write_some"}, {"write_at_op", "async_write_some_at"}, {"wait_op", "async_wait"},
+        {"wait_handler", "async_wait"},   {"signal_handler", "async_wait"},       {"resolve", "async_resolve"},
+        {"executor_op", "execute"},       {"completion_handler", "post"},
+    };
+    for (const auto& [part, operation] : names)
+        if (type.find(part) != type.npos) return operation;
+    return type;
+}
+
 // `pretty`: __PRETTY_FUNCTION__ of a template with an argument Operation: "… [with Operation = …; …]".
 constexpr TypeName describe(std::string_view pretty) noexcept
 {
@@ -109,7 +127,7 @@ constexpr TypeName describe(std::string_view pretty) noexcept
     const auto handler = find_users_type(type);
     name.is_users = !handler.empty();
     const auto template_name = type.substr(0, type.find('<'));
-    shorten(name.is_users ? handler : template_name.substr(template_name.rfind(':') + 1), name);
+    shorten(name.is_users ? handler : operation_of(template_name.substr(template_name.rfind(':') + 1)), name);
     return name;
 }
 

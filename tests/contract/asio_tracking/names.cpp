@@ -55,13 +55,19 @@ static_assert(
 static_assert(
     is_called("asio::detail::wait_handler<asio::detail::awaitable_handler<asio::any_io_executor, std::error_code, "
               "long unsigned int>, asio::any_io_executor>",
-              "wait_handler", false));
+              "async_wait", false));
 static_assert(is_called("asio::detail::wait_handler<void (*)(const std::error_code&), asio::any_io_executor>",
-                        "wait_handler", false));
+                        "async_wait", false));
 static_assert(
     is_called("asio::detail::executor_op<asio::detail::binder0<std::function<void()> >, std::allocator<void>, "
               "asio::detail::scheduler_operation>",
-              "executor_op", false));
+              "execute", false));
+static_assert(
+    is_called("asio::detail::reactive_socket_move_accept_op<asio::ip::tcp, asio::any_io_executor, "
+              "asio::detail::awaitable_handler<asio::any_io_executor, std::error_code>, asio::any_io_executor>",
+              "async_accept", false));
+static_assert(is_called("asio::detail::an_operation_of_tomorrow<asio::any_io_executor>", "an_operation_of_tomorrow",
+                        false));
 // Of a long name, the end.
 static_assert(
     is_called("asio::detail::wait_handler<a_company::of_some_size::a_project::a_service::a_module::Session_of_it, "

@@ -13,7 +13,7 @@ namespace loopwatch::detail {
 
 #ifndef LOOPWATCH_NO_PROBES
 // Of the frame that this thread has allocated and whose promise it has not made yet.
-inline thread_local constinit std::size_t fresh_frame_bytes = 0;
+inline thread_local std::size_t fresh_frame_bytes = 0;
 #endif
 
 // A base of promises. A promise with an allocation function of its own hides this one: then nobody knows.
