@@ -26,10 +26,6 @@ public:
         fresh_frame_bytes = bytes;
         return frame;
     }
-    static void operator delete(void* frame, std::size_t bytes) noexcept
-    {
-        ::operator delete(frame, bytes);
-    }
 
 protected:
     // To be asked once, by the promise's constructor: a frame that was put into another one has no size of its own.
