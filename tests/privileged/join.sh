@@ -7,7 +7,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
 need_command mkfifo
-need_program "$loopwatch" "$fixtures/foreign_runtime" "$fixtures/c_loop"
+need_program "$loopwatch" "$fixtures/foreign_runtime" "$fixtures/c_loop" "$fixtures/small_runtime"
 cd "$work"
 count=23 ms=40
 
@@ -18,7 +18,7 @@ line_of() { grep -nF -- "$2" "$root/tests/fixtures/$1" | cut -d: -f1; }
 held() {
     local name=$1 file=$2 loop=$3 spawned=$4 chain=$5
     start_fixture "$name" "$fixtures/$name"
-    watch "$name-session" "$target" --threshold 25ms --block-threshold 5ms
+    watch "$name-session" "$target" --debug --threshold 25ms --block-threshold 5ms
     ask "$name" "block $count $ms" '^done' 60 || fail "$name: not done"
     check_equal "$name: $count times blocked, $count dispatches that were slow" "$count" \
         "$(wait_until 5 has_record "$name-session" "len(slow) >= $count"; records "$name-session" 'len(slow)')"
@@ -57,6 +57,8 @@ check_equal "a coroutine that nobody awaited is told, by its function" "['save']
     "$(records foreign_runtime-session "[x['created_at']['function'].split('::')[-1] for x in of('coroutine_never_awaited')]")"
 check_equal "an exception that nobody looked at" "[('St13runtime_error', 'no such order')]" \
     "$(records foreign_runtime-session "[(x['exception'], x['what']) for x in of('exception_unretrieved')]")"
+check_equal "where it was thrown" "['foreign_runtime.cpp:$(line_of foreign_runtime/foreign_runtime.cpp 'throw std::runtime_error("no such order")')']" \
+    "$(records foreign_runtime-session "[x['thrown_at']['file'].split('/')[-1] + ':' + str(x['thrown_at']['line']) for x in of('exception_unretrieved')]")"
 check_equal "a task that was cancelled, with the reason" "[('told to', 'cancelled')]" \
     "$(records foreign_runtime-session "[(x['reason'], x['outcome']) for x in of('task_cancelled')]")"
 
@@ -65,6 +67,20 @@ held c_loop c_loop.c c-loop "$(line_of c_loop/c_loop.c '"blocker" : "rester", LW
 end_session
 check_equal "the session ends with 0" 0 "$stopped_status"
 c_loop=$target
+
+# --- 60 lines ---
+small=$root/tests/fixtures/small_runtime/small_runtime.cpp
+runtime_lines() { sed -n '/^namespace small/,/^}  .. namespace small/p' "$small" | grep -v '^ *$' | grep "$@" -c '// joins in'; }
+check "a runtime of 60 lines joins in by 20 at most" [ "$(runtime_lines -v)" -le 64 ] && [ "$(runtime_lines)" -le 20 ]
+start_fixture small_runtime "$fixtures/small_runtime"
+small_runtime=$target
+watch small-session "$small_runtime" --threshold 25ms
+check "ps has its task, where it stands" sh -c '"$1" ps -p "$2" | grep -Eq "^clerk#1 +suspended +small .* small_runtime.cpp:[0-9]+ +[{]anonymous[}]::keep_books small_runtime.cpp:[0-9]+$"' - "$loopwatch" "$small_runtime"
+kill -USR1 "$small_runtime"
+wait_until 20 is_gone_ "$small_runtime" || fail "small_runtime does not end"
+ended_with "$session" 20 || fail "the session does not end with its target"
+check_equal "23 times it held its loop, in that function" "23 ['clerk'] ['write_ledger:$(grep -n 'sleep_for(40ms)' "$small" | cut -d: -f1)']" \
+    "$(records small-session "'%d %s %s' % (len(slow), sorted({x['task']['name'] for x in slow}), sorted({f['function'].split('::')[-1].strip('()') + ':' + str(f['line']) for x in slow for f in x['stack'] if 'write_ledger' in f['function']}))")"
 
 # --- step by step ---
 watch steps "$runtime" --trace --max-overhead 100
