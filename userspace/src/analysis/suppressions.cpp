@@ -64,12 +64,11 @@ bool holds(const Suppressions::Rule& rule, const FindingView& finding)
 // The rule that decides, if any holds.
 Suppressions::Rule* deciding(std::vector<Suppressions::Rule>& rules, const FindingView& finding)
 {
-    for (auto& rule : std::views::reverse(rules)) {
-        if (!holds(rule, finding)) continue;
-        auto* const inner = deciding(rule.inner, finding);
-        return inner ? inner : &rule;
-    }
-    return nullptr;
+    const auto last =
+        std::find_if(rules.rbegin(), rules.rend(), [&](const auto& rule) { return holds(rule, finding); });
+    if (last == rules.rend()) return nullptr;
+    auto* const inner = deciding(last->inner, finding);
+    return inner ? inner : &*last;
 }
 
 struct Word {
