@@ -44,17 +44,17 @@ typedef __u8 __lw_u8;
 
 enum lw_event_kind {
     LW_EVENT_LOOP_START = 1,
-    LW_EVENT_LOOP_STOP = 2,
-    LW_EVENT_DISPATCH = 3, /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
-    LW_EVENT_SOURCE = 4,   /* one place in which a dispatch blocked */
-    LW_EVENT_SAMPLE = 5,   /* the CPU was found in an overdue dispatch */
-    LW_EVENT_CALL = 6,     /* the shim timed a libc call */
-    LW_EVENT_STEPS = 7,    /* trace probes, one misuse probe: struct lw_step after struct lw_step */
-    LW_EVENT_WAKE = 8,     /* a loop runs again while the watchdog sleeps */
-    LW_EVENT_EXIT = 9,     /* a loop's thread ended without loop_stop */
-    LW_EVENT_WAIT = 10,    /* a wait at a place that nobody has judged yet: struct lw_wait */
-    LW_EVENT_WAKER = 11,   /* the stack of who ended a long block, before the SOURCE record that names it */
-    LW_EVENT_CHILD = 12,   /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
+    LW_EVENT_LOOP_STOP = 2, /* struct lw_loop_started, and its struct lw_loop_slot if that could be read */
+    LW_EVENT_DISPATCH = 3,  /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
+    LW_EVENT_SOURCE = 4,    /* one place in which a dispatch blocked */
+    LW_EVENT_SAMPLE = 5,    /* the CPU was found in an overdue dispatch */
+    LW_EVENT_CALL = 6,      /* the shim timed a libc call */
+    LW_EVENT_STEPS = 7,     /* trace probes, one misuse probe: struct lw_step after struct lw_step */
+    LW_EVENT_WAKE = 8,      /* a loop runs again while the watchdog sleeps */
+    LW_EVENT_EXIT = 9,      /* a loop's thread ended without loop_stop */
+    LW_EVENT_WAIT = 10,     /* a wait at a place that nobody has judged yet: struct lw_wait */
+    LW_EVENT_WAKER = 11,    /* the stack of who ended a long block, before the SOURCE record that names it */
+    LW_EVENT_CHILD = 12,    /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
     LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
     LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
 };
@@ -296,7 +296,7 @@ struct lw_misuse {
     char function[80];
     __lw_u64 call_count; /* resource_leak: the calls that opened it, as struct lw_backtrace has them */
     __lw_u64 calls[LW_CALLS];
-    struct lw_task_view task; /* the one that died before it finished, else the one in whose dispatch it happened */
+    struct lw_task_view task; /* whom it concerns, if the probe names its record; else in whose dispatch it happened */
 };
 
 /* A probe that is only told of. Time and thread of a batch's lw_event are its first step's. */

@@ -132,6 +132,12 @@ struct lw_caller {
 };
 #define LW_CALLERS 4
 
+/* A loop has stopped; what it counted to the end: a moment later its process may be gone. */
+struct lw_loop_stopped {
+    struct lw_loop_started started;
+    struct lw_loop_slot slot;
+};
+
 /* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
  * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
 struct lw_buffer {
@@ -142,6 +148,7 @@ struct lw_buffer {
         struct lw_waker_stack waker;
         struct lw_dispatch dispatch;
         struct lw_iteration iteration;
+        struct lw_loop_stopped stopped;
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };
     __lw_u64 sent;                        /* the stack went out with a single block */

@@ -29,14 +29,12 @@ static __always_inline __u64 text_argument(const __u64 *args, __u64 probe)
     }
 }
 
-/* And which is a place in the source. */
+/* And which is a place in the source; of a task with a record, that has it. */
 static __always_inline __u64 place_argument(const __u64 *args, __u64 probe)
 {
     switch (probe) {
         case PROBE_coroutine_never_awaited: return args[0];
-        case PROBE_task_destroyed_pending: return args[1];
         case PROBE_resource_leak: return args[2];
-        case PROBE_exception_unretrieved: return args[3];
         default: return 0;
     }
 }
@@ -49,14 +47,15 @@ static __always_inline void read_misuse(struct lw_misuse *misuse, const __u64 *a
     if (!loop || !loop->slot || !read_slot(&head, loop) || !(head.seq & 1)) head.task = 0;
     if (head.task && bpf_probe_read_user(&misuse->in_task, sizeof(misuse->in_task), (void *)head.task))
         misuse->in_task = 0;
-    read_task(&misuse->task, probe == PROBE_task_destroyed_pending ? args[3] : head.task);
+    const bool has_record = probe == PROBE_task_destroyed_pending || probe == PROBE_exception_unretrieved;
+    read_task(&misuse->task, has_record ? args[3] : head.task);
     /* It ends in its own dispatch. */
     if (probe == PROBE_task_cancelled && misuse->in_task == args[0] &&
         bpf_probe_read_user(&misuse->asked_ns, sizeof(misuse->asked_ns),
                             (void *)(head.task + offsetof(struct lw_task, cancelled_ns))))
         misuse->asked_ns = 0;
 
-    const __u64 address = place_argument(args, probe);
+    const __u64 address = has_record ? misuse->task.created_at : place_argument(args, probe);
     struct lw_location at = {};
     if (!address || bpf_probe_read_user(&at, sizeof(at), (void *)address)) return;
     misuse->location = address;

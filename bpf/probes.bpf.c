@@ -66,10 +66,18 @@ static __noinline int loop_stop(struct pt_regs *ctx)
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
     if (!loop || loop->loop_id != ARG1(ctx)) return 0;
     count_run(LW_RUN_slow_probe);
-    struct lw_loop_started record = {.slot = loop->slot, .abi = LW_ABI};
-    begin_event(&record.event, LW_EVENT_LOOP_STOP, sizeof(record), loop, tid, bpf_ktime_get_ns());
+    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
+    if (buffer) {
+        struct lw_loop_stopped *record = &buffer->stopped;
+        const bool read = !bpf_probe_read_user(&record->slot, sizeof(record->slot), (void *)loop->slot);
+        const __u32 size = read ? sizeof(*record) : sizeof(record->started);
+        begin_event(&record->started.event, LW_EVENT_LOOP_STOP, size, loop, tid, bpf_ktime_get_ns());
+        record->started.slot = loop->slot;
+        record->started.abi = LW_ABI;
+        record->started.started = 0;
+        emit(record, size, 0);
+    }
     forget_loop(loop, tid);
-    emit(&record, sizeof(record), 0);
     return 0;
 }
 

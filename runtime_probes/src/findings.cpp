@@ -83,7 +83,7 @@ void tell_never_awaited(const lw_frame& frame) noexcept
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept
 {
     const auto tell = [&](const char* type, const char* what) {
-        probe::exception_unretrieved(task.id, type, what, task.created_at, object_of(error));
+        probe::exception_unretrieved(task.id, type, what, &task, object_of(error));
         deliver(
             "exception_unretrieved", task.id,
             [&] {

@@ -39,6 +39,8 @@ check "the tree says who awaits whom" sh -c 'grep -A4 "^keeper#" "$1" | grep -q 
 check "and draws each once" [ "$(grep -c 'first#' tree)" = 1 ]
 id=$(sed -n 's/^keeper#\([0-9]*\).*/\1/p' table)
 check "one task in full" sh -c '"$1" where -p "$2" "keeper#$3" | grep -q "^awaits   #"' - "$loopwatch" "$target" "$id"
+check_status "that goes by another name than it was asked for is said" 5 "$loopwatch" where -p "$target" "nobody#$id"
+check "with its own" grep -q "task #$id of process $target is keeper#$id, not nobody" stderr
 check_equal "of one state only" 0 "$("$loopwatch" ps -p "$target" --state ready | grep -c '#' || true)"
 check_status "a task that is not there is named" 5 "$loopwatch" where -p "$target" 4711
 check "with what lists them" grep -q 'no live task #4711.*loopwatch ps' stderr

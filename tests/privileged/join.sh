@@ -55,7 +55,7 @@ end_session
 check_equal "the session ends with 0" 0 "$stopped_status"
 check_equal "a coroutine that nobody awaited is told, by its function" "['save']" \
     "$(records foreign_runtime-session "[x['created_at']['function'].split('::')[-1] for x in of('coroutine_never_awaited')]")"
-check_equal "an exception that nobody looked at" "[('St13runtime_error', 'no such order')]" \
+check_equal "an exception that nobody looked at" "[('std::runtime_error', 'no such order')]" \
     "$(records foreign_runtime-session "[(x['exception'], x['what']) for x in of('exception_unretrieved')]")"
 check_equal "where it was thrown" "['foreign_runtime.cpp:$(line_of foreign_runtime/foreign_runtime.cpp 'throw std::runtime_error("no such order")')']" \
     "$(records foreign_runtime-session "[x['thrown_at']['file'].split('/')[-1] + ':' + str(x['thrown_at']['line']) for x in of('exception_unretrieved')]")"
@@ -81,6 +81,8 @@ wait_until 20 is_gone_ "$small_runtime" || fail "small_runtime does not end"
 ended_with "$session" 20 || fail "the session does not end with its target"
 check_equal "23 times it held its loop, in that function" "23 ['clerk'] ['write_ledger:$(grep -n 'sleep_for(40ms)' "$small" | cut -d: -f1)']" \
     "$(records small-session "'%d %s %s' % (len(slow), sorted({x['task']['name'] for x in slow}), sorted({f['function'].split('::')[-1].strip('()') + ':' + str(f['line']) for x in slow for f in x['stack'] if 'write_ledger' in f['function']}))")"
+
+check "and each dispatch is counted, though it ended at once" has_record small-session "of('session_end')[0]['dispatches'] >= 23"
 
 # --- step by step ---
 watch steps "$runtime" --trace --max-overhead 100

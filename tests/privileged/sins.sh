@@ -74,7 +74,7 @@ done
 thrown=$(line_of 'throw std::runtime_error("no more paper");')
 check "where it was thrown" has_record sinner-session "all(x['thrown_at']['line'] == $thrown and 'fail' in x['thrown_at']['function'] for x in of('exception_unretrieved'))"
 check "by which calls" has_record sinner-session "all('fail' in x['thrown_stack'][0]['function'] and any(frame['function'].startswith('loopwatch::Loop::run') for frame in x['thrown_stack']) for x in of('exception_unretrieved'))"
-check "which exception" has_record sinner-session "all(x['exception'] == 'St13runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
+check "which exception" has_record sinner-session "all(x['name'] == 'print' and x['exception'] == 'std::runtime_error' and x['what'] == 'no more paper' for x in of('exception_unretrieved'))"
 check "who cancelled, and why" has_record sinner-session "all(int(x['by']) > 0 and x['reason'] == 'too slow' and x['outcome'] == 'cancelled' for x in of('task_cancelled'))"
 check "how long it took to obey" has_record sinner-session "all(5e6 <= x['took_ns'] < 500e6 for x in of('task_cancelled'))"
 check "how many wait for each other" has_record sinner-session "all(x['length'] == 1 and x['awaited'] == x['task_id'] for x in of('deadlock'))"

@@ -17,7 +17,13 @@ std::string table_of(const WaitingFor& what)
                           listed.waiting_for = what;
                           return listed;
                       }};
-    return task_table(source, TextStyle{});
+    std::string text;
+    const auto written = task_table(source, TextStyle{}, [&](std::string_view lines) {
+        text += lines;
+        return Result<void>();
+    });
+    REQUIRE(written);
+    return text;
 }
 
 bool says(const WaitingFor& what, const char* words)

@@ -6,6 +6,7 @@
 #include "stack/function_name.hpp"
 
 using loopwatch::demangle;
+using loopwatch::demangle_type;
 using loopwatch::tidy_function;
 
 TEST_CASE("a coroutine's body carries its coroutine's name")
@@ -65,6 +66,15 @@ TEST_CASE("what is no decoration stays")
     CHECK(tidy_function("f(void (*)(int))") == "f(void (*)(int))");
     CHECK(demangle("i") == "i");
     CHECK(demangle("_Znotmangled") == "_Znotmangled");
+}
+
+TEST_CASE("types are called as they were written")
+{
+    CHECK(demangle_type("St13runtime_error") == "std::runtime_error");
+    CHECK(demangle_type("N4shop8NotFoundE") == "shop::NotFound");
+    CHECK(demangle_type("PKc") == "char const*");
+    CHECK(demangle_type("what is none") == "what is none");
+    CHECK(demangle_type("") == "");
 }
 
 TEST_CASE("broken names end")

@@ -78,7 +78,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--write-baseline", raw.write_baseline, "Write what was found, for --baseline", "FILE");
     list("--report", raw.reports, "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
     value("--state", raw.state, "ps, tree: only tasks in this state", "STATE");
-    value("--sort", raw.sort, "ps: by what (id)", "id|age|cpu|resumes");
+    value("--sort", raw.sort, "ps: by what (id)", "id|age|busy|resumes");
     app.add_flag("--lint", raw.lint, "ps: look again after --interval, and tell what is wrong with the tasks");
     value("--max-frame", raw.max_frame, "--lint: coroutine frames above this size (16384)", "BYTES");
     app.add_flag("--watch", raw.repeat, "ps, tree: again each --interval");
@@ -257,10 +257,13 @@ Result<Options> parse_values(const Raw& raw, Command command)
     const bool lists = command == Command::ps || command == Command::tree || command == Command::where;
     values.check(!lists || !raw.pids.empty() || raw.name, "--pid", "no process given", "loopwatch ps -p PID");
     values.check(!raw.sort || command == Command::ps, "--sort", "only ps lists tasks in an order", "");
-    values.choice<TaskOrder>(
-        "--sort", raw.sort,
-        {{"id", TaskOrder::id}, {"age", TaskOrder::age}, {"cpu", TaskOrder::cpu}, {"resumes", TaskOrder::resumes}},
-        options.order);
+    values.choice<TaskOrder>("--sort", raw.sort,
+                             {{"id", TaskOrder::id},
+                              {"age", TaskOrder::age},
+                              {"busy", TaskOrder::busy},
+                              {"cpu", TaskOrder::busy},
+                              {"resumes", TaskOrder::resumes}},
+                             options.order);
     values.check(!raw.repeat || command == Command::ps || command == Command::tree, "--watch",
                  "only ps and tree look again", "to watch what blocks a loop: loopwatch -p PID");
     options.repeat = raw.repeat;
@@ -280,7 +283,11 @@ Result<Options> parse_values(const Raw& raw, Command command)
     values.check(command != Command::where || raw.task, "where", "no task given", "loopwatch where -p PID ID");
     // As it is shown, "save#17", or its number alone.
     auto task = raw.task;
-    if (task) task->erase(0, task->rfind('#') + 1);
+    if (task) {
+        const auto number = task->rfind('#') + 1;
+        options.task_name = number == 0 ? "" : task->substr(0, number - 1);
+        task->erase(0, number);
+    }
     values.number<std::uint64_t>("where", task, 1, std::numeric_limits<std::uint64_t>::max(),
                                  "the task's number, as ps shows it behind the #", options.task);
     values.check(command == Command::run || raw.command_line.empty(), "--", "only run starts a program",
@@ -339,6 +346,13 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
         return CommandLine{{}, help_text()};
     } catch (const CLI::CallForVersion& version) {
         return CommandLine{{}, std::string(version.what()) + "\n"};
+    } catch (const CLI::ExtrasError& error) {
+        const auto extras = app.remaining(true);
+        const bool is_number =
+            !extras.empty() && !extras[0].empty() && extras[0].find_first_not_of("0123456789") == std::string::npos;
+        auto failure = usage_error(error, app.got_subcommand("run") && end == argv + argc);
+        if (is_number && !app.got_subcommand("run")) failure.hint = fmt::format("did you mean -p {}?", extras[0]);
+        return failure;
     } catch (const CLI::ParseError& error) {
         return usage_error(error, app.got_subcommand("run") && end == argv + argc);
     }

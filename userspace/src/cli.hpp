@@ -17,7 +17,7 @@
 namespace loopwatch {
 
 enum class Command { watch, run, doctor, schema, ps, tree, where };
-enum class TaskOrder { id, age, cpu, resumes };
+enum class TaskOrder { id, age, busy, resumes };
 enum class Format { automatic, text, ndjson, chrome };
 // How probes are attached; `automatic`: the best that this kernel offers. The others are forced by a hidden option, for
 // tests.
@@ -30,6 +30,7 @@ struct Options {
     std::uint64_t task = 0;                 // where: its id
     TaskOrder order = TaskOrder::id;        // ps
     bool lint = false;                      // ps: a second look after an interval, and what both show
+    std::string task_name;                  // where: as it was given before the number; empty: any
     std::uint64_t max_frame = 16'384;       // lint: bytes that a coroutine frame may have, as clippy's large_futures
     bool repeat = false;                    // ps, tree: again each interval
     std::string state;                      // ps, tree: only tasks in it; empty: all

@@ -32,6 +32,15 @@ std::optional<Event> plain(std::span<const std::uint8_t> bytes)
     return event;
 }
 
+std::optional<Event> stopped(std::span<const std::uint8_t> bytes)
+{
+    LoopStoppedEvent event{};
+    lw_loop_slot slot;
+    if (!copy(bytes, event.head)) return std::nullopt;
+    if (copy(bytes.subspan(sizeof event.head), slot)) event.slot = slot;
+    return event;
+}
+
 // A record with a stack behind it.
 template <class T>
 std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
@@ -48,8 +57,8 @@ std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
 std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8_t> bytes)
 {
     switch (head.kind) {
-        case LW_EVENT_LOOP_START:
-        case LW_EVENT_LOOP_STOP: return plain<lw_loop_started>(bytes);
+        case LW_EVENT_LOOP_START: return plain<lw_loop_started>(bytes);
+        case LW_EVENT_LOOP_STOP: return stopped(bytes);
         case LW_EVENT_DISPATCH: {
             auto event = plain<lw_dispatch>(bytes);
             if (event) terminate(std::get<lw_dispatch>(*event).task.name);

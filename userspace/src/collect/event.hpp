@@ -6,14 +6,20 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
 
+#include <loopwatch/loop_state.h>
 #include <lw_event.h>
 
 namespace loopwatch {
 
+struct LoopStoppedEvent {
+    lw_loop_started head;
+    std::optional<lw_loop_slot> slot;
+};
 struct SourceEvent {
     lw_source head;
     std::vector<std::uint8_t> stack;
@@ -53,8 +59,8 @@ struct StepEvent {
     lw_step step;
 };
 
-using Event = std::variant<lw_loop_started, lw_dispatch, lw_iteration, SourceEvent, SampleEvent, CallEvent, StepEvent,
-                           WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent>;
+using Event = std::variant<lw_loop_started, LoopStoppedEvent, lw_dispatch, lw_iteration, SourceEvent, SampleEvent,
+                           CallEvent, StepEvent, WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

@@ -31,12 +31,13 @@ constexpr TaskField never_awaited[] = {
     in_task,
 };
 constexpr TaskField exception_unretrieved[] = {
+    name,
     {"exception", "type of the exception"},
     {"what", "its what()"},
     {"created_at", "where the task was spawned", location},
     {"thrown_at", "the innermost own line of thrown_stack", location},
     {"thrown_stack", "where it was thrown, with --debug, innermost first; empty: not known", stack},
-    chain_of_in_task,
+    own_labels,
     in_task,
 };
 constexpr TaskField cancelled[] = {

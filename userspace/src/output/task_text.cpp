@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
+#include <iterator>
 #include <string_view>
 
 #include "analysis/frames.hpp"
@@ -96,7 +96,7 @@ std::string labels_of(const TaskInfo& task)
 
 using Row = std::array<std::string, 9>;
 
-const Row titles = {"TASK", "STATE", "LOOP", "AGE", "CPU", "RESUMES", "WAITS FOR", "CREATED AT", "STANDS AT"};
+const Row titles = {"TASK", "STATE", "LOOP", "AGE", "BUSY", "RESUMES", "WAITS FOR", "CREATED AT", "STANDS AT"};
 
 Row row_of(const ListedTask& listed)
 {
@@ -143,29 +143,38 @@ void draw(std::string& text, const TaskSource& tasks, const TaskTree& tree, std:
 
 }  // namespace
 
-std::string task_table(const TaskSource& tasks, const TextStyle& style)
+// Each task is looked at once, and its row kept as plain text until the widths are known.
+Result<void> task_table(const TaskSource& tasks, const TextStyle& style,
+                        const std::function<Result<void>(std::string_view lines)>& write)
 {
-    constexpr std::size_t widest = 40;  // but for the last column
+    constexpr std::size_t widest = 40, at_a_time = 64 << 10;  // the last column is as wide as it is
     std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-    std::size_t last_columns = 0;
-    const auto widen = [&](const Row& row) {
-        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], std::min(row[i].size(), widest));
-        last_columns += row.back().size();
+    std::string cells;  // each ends with a NUL: escaped text has none
+    const auto keep = [&](const Row& row) {
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            widths[i] = std::max(widths[i], std::min(row[i].size(), widest));
+            cells.append(row[i]).push_back('\0');
+        }
     };
-    const auto line = [&](const Row& row) {
-        std::string text;
-        for (std::size_t i = 0; i + 1 < row.size(); ++i) text += fmt::format("{:<{}}  ", row[i], widths[i]);
-        return text + row.back();
-    };
-    widen(titles);
-    for (std::size_t i = 0; i < tasks.links.size(); ++i) widen(row_of(tasks.at(i)));
-    std::string text;
-    // A string that grows by doubling is there twice: of 100,000 tasks 20 MiB more.
-    const auto a_line = std::accumulate(widths.begin(), widths.end() - 1, 2 * widths.size());
-    text.reserve((tasks.links.size() + 1) * a_line + last_columns + 4096);
-    text += style.faint(line(titles)) + "\n";
-    for (std::size_t i = 0; i < tasks.links.size(); ++i) text += line(row_of(tasks.at(i))) + "\n";
-    return text;
+    keep(titles);
+    for (std::size_t i = 0; i < tasks.links.size(); ++i) keep(row_of(tasks.at(i)));
+
+    std::string lines;
+    std::string_view rest = cells;
+    for (std::size_t row = 0; row <= tasks.links.size(); ++row) {
+        std::string line;
+        for (std::size_t i = 0; i < widths.size(); ++i) {
+            const auto cell = rest.substr(0, rest.find('\0'));
+            rest.remove_prefix(cell.size() + 1);
+            const bool is_last = i + 1 == widths.size();
+            fmt::format_to(std::back_inserter(line), "{:<{}}{}", cell, is_last ? 0 : widths[i], is_last ? "" : "  ");
+        }
+        lines += (row == 0 ? style.faint(line) : line) + "\n";
+        if (lines.size() < at_a_time) continue;
+        if (auto written = write(lines); !written) return written;
+        lines.clear();
+    }
+    return write(lines);
 }
 
 std::string task_forest(const TaskSource& tasks, const TextStyle& style)
@@ -194,7 +203,8 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
         if (owner_of(frame) == FrameOwner::user)
             text += fmt::format("         {}\n", escape_terminal(place_text(&frame)));
     if (listed.age_ns != 0) text += fmt::format("age      {}, resumed {} times", rough(listed.age_ns), listed.resumes);
-    if (listed.busy_ns != 0) text += fmt::format(", {} on CPU while watched", format_duration(listed.busy_ns));
+    if (listed.busy_ns != 0)
+        text += fmt::format(", {} in its dispatches while watched", format_duration(listed.busy_ns));
     if (listed.age_ns != 0) text += "\n";
     if (!task.labels.empty()) text += fmt::format("labels   {}\n", labels_of(task));
     if (const auto what = waits_for(listed); !what.empty())

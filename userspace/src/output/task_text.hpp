@@ -5,11 +5,13 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "analysis/finding.hpp"
 #include "analysis/task_tree.hpp"
 #include "output/text_style.hpp"
+#include "util/result.hpp"
 
 namespace loopwatch {
 
@@ -19,7 +21,9 @@ struct TaskSource {
     std::function<ListedTask(std::size_t)> at;
 };
 
-std::string task_table(const TaskSource& tasks, const TextStyle& style);
+// Hands over some lines at a time, and ends where `write` fails: the whole of a table may be 20 MiB.
+Result<void> task_table(const TaskSource& tasks, const TextStyle& style,
+                        const std::function<Result<void>(std::string_view lines)>& write);
 std::string task_forest(const TaskSource& tasks, const TextStyle& style);
 std::string whole_task(const ListedTask& listed, const TextStyle& style);
 // How many there are and what is missing.

@@ -161,15 +161,22 @@ void Session::on_event(const Event& event)
 void Session::on(const lw_loop_started& event)
 {
     watchdog_->forget(event.event.tid);
-    auto* target = find(event.event.pid);
-    if (!target) return;
-    if (event.started) {
+    if (auto* target = find(event.event.pid)) {
         target->add_loop(event);
         statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
-        return;
     }
-    for (auto& stats : statistics_.look(*target, monotonic_ns())) reporter_.publish(stats);
-    target->remove_loop(event.event.tid, event.event.loop_id);
+}
+
+void Session::on(const LoopStoppedEvent& event)
+{
+    const auto& head = event.head.event;
+    watchdog_->forget(head.tid);
+    auto* target = find(head.pid);
+    const auto* loop = target ? target->find_loop(head.tid, head.loop_id) : nullptr;
+    if (!loop) return;
+    if (event.slot)
+        if (auto stats = statistics_.look(*target, *loop, *event.slot, head.time_ns)) reporter_.publish(*stats);
+    target->remove_loop(head.tid, head.loop_id);
 }
 
 void Session::on(const lw_dispatch& event)
@@ -211,23 +218,38 @@ void Session::on(const StepEvent& event)
     publish(*record, event);
 }
 
-// With the stack that came with it, if one did.
-void Session::publish(TaskEvent record, const StepEvent& event)
+// Once its exception's type has its name, and the stack that came with it, if one did, has too.
+void Session::publish(TaskEvent event, const StepEvent& step)
 {
-    const auto pid = event.event.pid;
-    const auto& misuse = event.step.misuse;
-    const auto thrown = thrown_.extract(event.event.tid);
-    const bool is_thrown = thrown && thrown.mapped().head.event.time_ns == event.event.time_ns;
-    const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
-    if (!is_thrown && calls == 0) return reporter_.publish(record);
-    auto with_stack = [this, record = std::move(record)](std::vector<Frame> stack) mutable {
-        set_stack(record, std::move(stack));
-        reporter_.publish(record);
+    const auto pid = step.event.pid;
+    const auto& misuse = step.step.misuse;
+    auto record = std::make_shared<TaskEvent>(std::move(event));
+    auto outstanding = std::make_shared<std::size_t>(1);
+    const auto finish = [this, record, outstanding] {
+        if (--*outstanding == 0) reporter_.publish(*record);
     };
-    if (is_thrown)
-        return worker_->unwind(captured_stack(pid, thrown.mapped().head.stack, thrown.mapped().stack),
-                               std::move(with_stack));
-    worker_->symbolize(pid, call_sites({misuse.calls, calls}), std::move(with_stack));
+    const auto with_stack = [record, finish](std::vector<Frame> stack) {
+        if (!stack.empty()) set_stack(*record, std::move(stack));
+        finish();
+    };
+    for (auto& [name, value] : record->fields) {
+        if (name != "exception") continue;
+        ++*outstanding;
+        worker_->demangle_type(pid, value, [&value = value, finish](const std::vector<Frame>& type) {
+            if (!type.empty() && !type[0].function.empty()) value = type[0].function;
+            finish();
+        });
+    }
+    const auto thrown = thrown_.extract(step.event.tid);
+    if (thrown && thrown.mapped().head.event.time_ns == step.event.time_ns) {
+        ++*outstanding;
+        worker_->unwind(captured_stack(pid, thrown.mapped().head.stack, thrown.mapped().stack), with_stack);
+    } else if (misuse.call_count != 0) {
+        ++*outstanding;
+        const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
+        worker_->symbolize(pid, call_sites({misuse.calls, calls}), with_stack);
+    }
+    finish();
 }
 
 void Session::on(const ThrownEvent& event)

@@ -61,6 +61,7 @@ private:
     void wait_for_worker(int timeout_ms);
     void on_event(const Event& event);
     void on(const lw_loop_started& event);
+    void on(const LoopStoppedEvent& event);
     void on(const lw_dispatch& event);
     void on(const lw_iteration& event);
     void on(const SourceEvent& event);
@@ -73,7 +74,7 @@ private:
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void on(const ChildEvent& event);
-    void publish(TaskEvent record, const StepEvent& event);
+    void publish(TaskEvent event, const StepEvent& step);
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
     std::vector<DispatchFacts> iterations_of(DispatchFacts facts);

@@ -81,39 +81,45 @@ std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t no
     for (const auto& loop : target.known_loops()) {
         lw_loop_slot slot;
         if (!target.read(loop, slot)) continue;
-        const auto key = std::pair(loop.tid, loop.id);
-        const auto known = last_.find(key);
-        if (known == last_.end()) {
-            if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
-            continue;
-        }
-        const auto& before = known->second.slot;
-        LoopStats stats;
-        stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
-        stats.at_ns = now_ns;
-        stats.loop = {std::to_string(loop.id), loop.name};
-        stats.interval_ns = now_ns - known->second.at_ns;
-        stats.probed = loop.slot != 0;
-        stats.iterations = slot.iterations - before.iterations;
-        stats.dispatches = loop.slot ? (slot.seq - before.seq + 1) / 2 : 0;
-        stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
-        stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
-        stats.utilization =
-            stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
-        const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
-        ns_per_tick_ = ns_per_tick(slot);
-        stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
-        set_longest(stats.dispatch_ns, known->second.longest_ns);
-        stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
-        stats.tasks_created = slot.tasks_created - before.tasks_created;
-        stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
-        stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
-        dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
-        for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
-        known->second = {slot, now_ns, known->second.credited_ns, known->second.waited_ns};
-        records.push_back(std::move(stats));
+        if (auto stats = look(target, loop, slot, now_ns)) records.push_back(std::move(*stats));
     }
     return records;
+}
+
+std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
+                                          std::uint64_t now_ns)
+{
+    const auto key = std::pair(loop.tid, loop.id);
+    const auto known = last_.find(key);
+    if (known == last_.end()) {
+        if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
+        return std::nullopt;
+    }
+    const auto& before = known->second.slot;
+    LoopStats stats;
+    stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
+    stats.at_ns = now_ns;
+    stats.loop = {std::to_string(loop.id), loop.name};
+    stats.interval_ns = now_ns - std::min(now_ns, known->second.at_ns);
+    stats.probed = loop.slot != 0;
+    stats.iterations = slot.iterations - before.iterations;
+    stats.dispatches = loop.slot ? (slot.seq - before.seq + 1) / 2 : 0;
+    stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
+    stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
+    stats.utilization =
+        stats.interval_ns ? static_cast<double>(stats.busy_ns) / static_cast<double>(stats.interval_ns) : 0;
+    const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
+    ns_per_tick_ = ns_per_tick(slot);
+    stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
+    set_longest(stats.dispatch_ns, known->second.longest_ns);
+    stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
+    stats.tasks_created = slot.tasks_created - before.tasks_created;
+    stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
+    stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
+    dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
+    for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
+    known->second = {slot, now_ns, known->second.credited_ns, known->second.waited_ns};
+    return stats;
 }
 
 void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "analysis/finding.hpp"
@@ -16,6 +17,9 @@ class Statistics {
 public:
     // One record a loop since its last look; a loop seen for the first time starts from here.
     std::vector<LoopStats> look(WatchedProcess& target, std::uint64_t now_ns);
+    // Of one loop whose slot was read; none: it is the first look.
+    std::optional<LoopStats> look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
+                                  std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
     // A dispatch whose exact length is known: histograms know it to a quarter only.

@@ -178,7 +178,7 @@ void Listing::sort(TaskOrder order)
         switch (order) {
             case TaskOrder::id: return 0;
             case TaskOrder::age: return task.created_ns == 0 ? 0 : at_ns_ - std::min(at_ns_, task.created_ns);
-            case TaskOrder::cpu: return ticks_to_ns(of.slot, task.busy_ticks);
+            case TaskOrder::busy: return ticks_to_ns(of.slot, task.busy_ticks);
             case TaskOrder::resumes: return task.resumes;
         }
         return 0;
@@ -278,17 +278,18 @@ TaskComplaint Listing::complaint(const TaskLint& lint)
     return complaint;
 }
 
-std::string text_of(const Options& options, Listing& listing, std::size_t first, std::size_t last,
-                    const TextStyle& style)
+Result<void> write_text(const Options& options, Listing& listing, std::size_t first, std::size_t last,
+                        const TextStyle& style, Output& output)
 {
-    if (options.command == Command::where) return whole_task(listing.whole(first), style);
+    if (options.command == Command::where) return output.write_lines(whole_task(listing.whole(first), style));
     TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
     for (auto at = first; at < last; ++at) {
         const auto& view = listing.view(at);
         const bool locked_out = view.awaits == 0 && view.awaited && view.awaited->kind == LW_AWAITED_MUTEX;
         source.links.push_back({view.id, locked_out ? view.awaited->value : view.awaits});
     }
-    return options.command == Command::tree ? task_forest(source, style) : task_table(source, style);
+    if (options.command == Command::tree) return output.write_lines(task_forest(source, style));
+    return task_table(source, style, [&](std::string_view lines) { return output.write_lines(lines); });
 }
 
 // Looks at processes, as often as it is asked to.
@@ -315,9 +316,9 @@ Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t 
 {
     if (options_.format != Format::ndjson) {  // what one asks for and looks at: text in a pipe too
         const TextStyle style{wants_colours(output_.is_terminal(), options_.no_color)};
-        auto lines = text_of(options_, listing, first, last, style);
-        if (options_.command != Command::where) lines += text_of(end, style);
-        return output_.write_lines(lines);
+        auto written = write_text(options_, listing, first, last, style, output_);
+        if (!written || options_.command == Command::where) return written;
+        return output_.write_lines(text_of(end, style));
     }
     NdjsonSink sink(output_, JsonContext::of_this_machine());
     for (auto at = first; at < last; ++at)
@@ -350,6 +351,11 @@ Result<void> TaskLister::look(pid_t pid, bool tell)
             return Error{ExitCode::no_such_target, fmt::format("process {} has no live task #{}", pid, options_.task),
                          fmt::format("loopwatch ps -p {} lists them", pid)};
         last = first + 1;
+        if (const auto& name = listing.view(first).name; !options_.task_name.empty() && options_.task_name != name)
+            return Error{ExitCode::no_such_target,
+                         fmt::format("task #{} of process {} is {}#{}, not {}", options_.task, pid, name, options_.task,
+                                     options_.task_name),
+                         fmt::format("loopwatch ps -p {} lists them", pid)};
     }
     return write(listing, first, last, end);
 }

@@ -35,7 +35,7 @@ constexpr Row rows[] = {
     {"coroutine_never_awaited", "coroutine_never_awaited", {{Meaning::location, "created_at"}}},
     {"exception_unretrieved",
      "exception_unretrieved",
-     {{Meaning::task}, {Meaning::name, "exception"}, {Meaning::text, "what"}, {Meaning::location, "created_at"}}},
+     {{Meaning::task}, {Meaning::name, "exception"}, {Meaning::text, "what"}}},
     {"task_cancelled",
      "task_cancelled",
      {{Meaning::task}, {Meaning::id, "by"}, {Meaning::text, "reason"}, {Meaning::outcome, "outcome"}}},
@@ -139,6 +139,9 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
             add(record, row.arguments[i], event.step.args[i], event, attachment);
         if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
+        if (record.loop_id.empty())
+            for (const auto& loop : attachment.known_loops())
+                if (loop.tid == event.event.tid) record.loop_id = std::to_string(loop.id);
         add_task(record, misuse.task, attachment.loops());
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
@@ -153,8 +156,13 @@ void set_stack(TaskEvent& record, std::vector<Frame> stack)
         return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::");
     });
     stack.erase(stack.begin(), own);
-    if (const auto* culprit = culprit_frame(stack); culprit != nullptr && culprit->line != 0) {
-        const char* const field = record.type == "resource_leak" ? "opened_at" : "thrown_at";
+    const bool thrown = record.type == "exception_unretrieved";
+    // g++ may give the cold part of a function that throws no line.
+    const auto thrower = std::ranges::find_if(
+        stack, [](const Frame& frame) { return owner_of(frame) == FrameOwner::user && !frame.function.empty(); });
+    const auto* const culprit = thrown && thrower != stack.end() ? &*thrower : culprit_frame(stack);
+    if (culprit != nullptr && (thrown || culprit->line != 0)) {
+        const char* const field = thrown ? "thrown_at" : "opened_at";
         std::erase_if(record.locations, [&](const auto& at) { return at.first == field; });
         record.locations.emplace_back(field, Location{culprit->function, culprit->file, culprit->line});
     }

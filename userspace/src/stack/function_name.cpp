@@ -144,12 +144,15 @@ std::string tidy_function(std::string_view raw)
 
 std::string demangle(const char* symbol)
 {
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(symbol, nullptr, nullptr, &status),
+    // __cxa_demangle takes bare types too: "i" would become "int".
+    return symbol[0] == '_' && symbol[1] == 'Z' ? demangle_type(symbol) : tidy_function(symbol);
+}
+
+std::string demangle_type(const char* name)
+{
+    const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, nullptr),
                                                            std::free);
-    // __cxa_demangle also takes bare types: "i" would become "int".
-    const bool mangled = symbol[0] == '_' && symbol[1] == 'Z';
-    return tidy_function(mangled && status == 0 ? text.get() : symbol);
+    return tidy_function(text ? text.get() : name);
 }
 
 }  // namespace loopwatch

@@ -16,5 +16,7 @@ std::string tidy_function(std::string_view name);
 
 // tidy_function() of the demangled symbol; of the symbol itself if it is not mangled.
 std::string demangle(const char* symbol);
+// The same of a type's, as std::type_info has it: "St13runtime_error".
+std::string demangle_type(const char* name);
 
 }  // namespace loopwatch

@@ -146,6 +146,11 @@ void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addre
     ask({0, pid, std::move(addresses), std::move(done)}, std::move(body), {});
 }
 
+void SymbolClient::demangle_type(std::uint32_t pid, std::string name, Done done)
+{
+    ask({0, pid, {}, std::move(done)}, {{"do", "demangle_type"}, {"pid", pid}, {"name", clean_text(name)}}, {});
+}
+
 void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw)
 {
     const bool full =

@@ -27,6 +27,7 @@ public:
     Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map) override;
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
+    void demangle_type(std::uint32_t pid, std::string name, Done done) override;
     int descriptor() const override { return events_.raw(); }
     void poll() override;
     std::size_t pending() const override { return requests_.size() + finished_.size(); }

@@ -80,6 +80,9 @@ public:
     virtual void unwind(CapturedStack stack, Done done) = 0;
     // Frames of bare code addresses, each with its inlines.
     virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) = 0;
+    // A type as people write it, from std::type_info::name(), as the function of a single frame; no frame: it stays as
+    // it is.
+    virtual void demangle_type(std::uint32_t pid, std::string name, Done done) = 0;
 
     // From now on names can wait, the target cannot: the worker runs at nice 10. What the start of a session waits for
     // is no such names: where two others kept both CPUs busy, they took 1.2 s more.

@@ -13,6 +13,7 @@
 
 #include "stack/answers.hpp"
 #include "stack/confinement.hpp"
+#include "stack/function_name.hpp"
 #include "stack/module_scan.hpp"
 
 namespace loopwatch {
@@ -78,7 +79,10 @@ void WorkerLoop::handle(Message& message)
         if (what == "scan")
             answer_scan(message, reply);
         else
-            encode_frames(what == "unwind" ? unwind(message) : symbolize(message), texts_, reply);
+            encode_frames(what == "unwind"          ? unwind(message)
+                          : what == "demangle_type" ? demangle_type(message)
+                                                    : symbolize(message),
+                          texts_, reply);
     } catch (const std::bad_alloc&) {
         reply["error"] = "out of memory";
     }
@@ -135,6 +139,13 @@ std::vector<Frame> WorkerLoop::symbolize(Message& message)
     std::vector<Frame> frames;
     for (const json& address : message.body.at("addresses"))
         process(id_of(message.body, "pid")).symbolize(address, frames);
+    return frames;
+}
+
+std::vector<Frame> WorkerLoop::demangle_type(Message& message)
+{
+    std::vector<Frame> frames(1);
+    frames[0].function = loopwatch::demangle_type(message.body.at("name").get_ref<const std::string&>().c_str());
     return frames;
 }
 

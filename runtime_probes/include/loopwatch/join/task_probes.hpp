@@ -106,7 +106,7 @@ public:
     // where that was will not be told.
     void exception_unretrieved(const char* type, const char* what, const void* object = nullptr) const noexcept
     {
-        if (detail::followed()) probe::exception_unretrieved(id, type, what, created_at, object);
+        if (detail::followed()) probe::exception_unretrieved(id, type, what, static_cast<const lw_task*>(this), object);
     }
 #ifdef __cpp_exceptions
     void exception_unretrieved(const std::exception_ptr& error) const noexcept
