@@ -149,32 +149,34 @@ Result<void> task_table(const TaskSource& tasks, const TextStyle& style,
 {
     constexpr std::size_t widest = 40, at_a_time = 64 << 10;  // the last column is as wide as it is
     std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-    std::string cells;  // each ends with a NUL: escaped text has none
+    // Each cell ends with a NUL: escaped text has none. A string that grows by doubling is there twice.
+    std::vector<std::string> rows(1);
     const auto keep = [&](const Row& row) {
+        if (rows.back().size() >= at_a_time) rows.emplace_back().reserve(at_a_time + 4096);
         for (std::size_t i = 0; i < row.size(); ++i) {
             widths[i] = std::max(widths[i], std::min(row[i].size(), widest));
-            cells.append(row[i]).push_back('\0');
+            rows.back().append(row[i]).push_back('\0');
         }
     };
     keep(titles);
     for (std::size_t i = 0; i < tasks.links.size(); ++i) keep(row_of(tasks.at(i)));
 
-    std::string lines;
-    std::string_view rest = cells;
-    for (std::size_t row = 0; row <= tasks.links.size(); ++row) {
-        std::string line;
-        for (std::size_t i = 0; i < widths.size(); ++i) {
-            const auto cell = rest.substr(0, rest.find('\0'));
-            rest.remove_prefix(cell.size() + 1);
-            const bool is_last = i + 1 == widths.size();
-            fmt::format_to(std::back_inserter(line), "{:<{}}{}", cell, is_last ? 0 : widths[i], is_last ? "" : "  ");
+    for (bool is_title = true; const auto& kept : rows) {
+        std::string lines;
+        for (std::string_view rest = kept; !rest.empty(); is_title = false) {
+            std::string line;
+            for (std::size_t i = 0; i < widths.size(); ++i) {
+                const auto cell = rest.substr(0, rest.find('\0'));
+                rest.remove_prefix(cell.size() + 1);
+                const bool is_last = i + 1 == widths.size();
+                fmt::format_to(std::back_inserter(line), "{:<{}}{}", cell, is_last ? 0 : widths[i],
+                               is_last ? "" : "  ");
+            }
+            lines += (is_title ? style.faint(line) : line) + "\n";
         }
-        lines += (row == 0 ? style.faint(line) : line) + "\n";
-        if (lines.size() < at_a_time) continue;
         if (auto written = write(lines); !written) return written;
-        lines.clear();
     }
-    return write(lines);
+    return {};
 }
 
 std::string task_forest(const TaskSource& tasks, const TextStyle& style)
