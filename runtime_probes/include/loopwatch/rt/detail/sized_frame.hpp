@@ -27,7 +27,10 @@ public:
         return frame;
     }
     // Without the size, which clang does not hand over: a program of both compilers has one pair of these.
-    static void operator delete(void* frame) noexcept { ::operator delete(frame); }
+    static void operator delete(void* frame) noexcept
+    {
+        ::operator delete(frame);
+    }
 
 protected:
     // To be asked once, by the promise's constructor: a frame that was put into another one has no size of its own.
