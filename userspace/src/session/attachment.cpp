@@ -13,6 +13,7 @@
 
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
+#include "stack/segments.hpp"
 #include "target/perf_map_file.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
@@ -25,15 +26,6 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
-
-// How probe.hpp's thunks take their arguments; the BPF side reads these registers and no others.
-std::string calling_convention(unsigned arguments)
-{
-    static constexpr const char* registers[] = {"rdi", "rsi", "rdx", "rcx", "r8"};
-    std::string text;
-    for (unsigned i = 0; i < arguments; ++i) text += fmt::format("{}8@%{}", i ? " " : "", registers[i]);
-    return text;
-}
 
 void take(std::vector<Link> from, std::vector<Link>& to)
 {
@@ -240,7 +232,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
             site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
         if (!mapped || !is_nop(module.file.raw(), site.offset)) {
             warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
-        } else if (site.arguments != calling_convention(row->arguments)) {
+        } else if (site.arguments != convention_arguments(row->arguments)) {
             warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name,
                              site.arguments));
         } else {

@@ -9,7 +9,6 @@
 #include "analysis/explain.hpp"
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
-#include "session/captured_stack.hpp"
 #include "session/investigation.hpp"
 #include "session/iteration.hpp"
 #include "session/stall.hpp"
@@ -215,41 +214,9 @@ void Session::on(const StepEvent& event)
     // Told from the floor on; what a session wants to know of is its own affair.
     if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
     if (find_probe(event.step.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
-    publish(*record, event);
-}
-
-// Once its exception's type has its name, and the stack that came with it, if one did, has too.
-void Session::publish(TaskEvent event, const StepEvent& step)
-{
-    const auto pid = step.event.pid;
-    const auto& misuse = step.step.misuse;
-    auto record = std::make_shared<TaskEvent>(std::move(event));
-    auto outstanding = std::make_shared<std::size_t>(1);
-    const auto finish = [this, record, outstanding] {
-        if (--*outstanding == 0) reporter_.publish(*record);
-    };
-    const auto with_stack = [record, finish](std::vector<Frame> stack) {
-        if (!stack.empty()) set_stack(*record, std::move(stack));
-        finish();
-    };
-    for (auto& [name, value] : record->fields) {
-        if (name != "exception") continue;
-        ++*outstanding;
-        worker_->demangle_type(pid, value, [&value = value, finish](const std::vector<Frame>& type) {
-            if (!type.empty() && !type[0].function.empty()) value = type[0].function;
-            finish();
-        });
-    }
-    const auto thrown = thrown_.extract(step.event.tid);
-    if (thrown && thrown.mapped().head.event.time_ns == step.event.time_ns) {
-        ++*outstanding;
-        worker_->unwind(captured_stack(pid, thrown.mapped().head.stack, thrown.mapped().stack), with_stack);
-    } else if (misuse.call_count != 0) {
-        ++*outstanding;
-        const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
-        worker_->symbolize(pid, call_sites({misuse.calls, calls}), with_stack);
-    }
-    finish();
+    const auto thrown = thrown_.extract(event.event.tid);
+    complete(*record, event, thrown ? &thrown.mapped() : nullptr, *worker_,
+             [this](const TaskEvent& misuse) { reporter_.publish(misuse); });
 }
 
 void Session::on(const ThrownEvent& event)

@@ -74,7 +74,6 @@ private:
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
     void on(const ChildEvent& event);
-    void publish(TaskEvent event, const StepEvent& step);
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
     std::vector<DispatchFacts> iterations_of(DispatchFacts facts);

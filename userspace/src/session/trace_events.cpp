@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "analysis/frames.hpp"
 #include "collect/probe_table.hpp"
+#include "session/captured_stack.hpp"
 #include "session/task_view.hpp"
 
 namespace loopwatch {
@@ -120,6 +122,27 @@ void add_task(TaskEvent& record, const lw_task_view& view, Loops& loops)
     record.labels = std::move(task.labels);
 }
 
+// Where the exception that it tells of was thrown, or what it tells of opened.
+void set_stack(TaskEvent& record, std::vector<Frame> stack)
+{
+    // How it came to be told: the C++ runtime throws, ours takes down who opens.
+    const auto own = std::ranges::find_if_not(stack, [](const Frame& frame) {
+        return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::");
+    });
+    stack.erase(stack.begin(), own);
+    const bool thrown = record.type == "exception_unretrieved";
+    // g++ may give the cold part of a function that throws no line.
+    const auto thrower = std::ranges::find_if(
+        stack, [](const Frame& frame) { return owner_of(frame) == FrameOwner::user && !frame.function.empty(); });
+    const auto* const culprit = thrown && thrower != stack.end() ? &*thrower : culprit_frame(stack);
+    if (culprit != nullptr && (thrown || culprit->line != 0)) {
+        const char* const field = thrown ? "thrown_at" : "opened_at";
+        std::erase_if(record.locations, [&](const auto& at) { return at.first == field; });
+        record.locations.emplace_back(field, Location{culprit->function, culprit->file, culprit->line});
+    }
+    record.stack = std::move(stack);
+}
+
 }  // namespace
 
 std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment)
@@ -139,7 +162,8 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
             add(record, row.arguments[i], event.step.args[i], event, attachment);
         if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
-        if (record.loop_id.empty())
+        // Steps come by the hundred thousand, and by their dispatch.
+        if (record.loop_id.empty() && probe->gate != ProbeGate::trace)
             for (const auto& loop : attachment.known_loops())
                 if (loop.tid == event.event.tid) record.loop_id = std::to_string(loop.id);
         add_task(record, misuse.task, attachment.loops());
@@ -149,24 +173,37 @@ std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachme
     return std::nullopt;
 }
 
-void set_stack(TaskEvent& record, std::vector<Frame> stack)
+void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown, SymbolWorker& worker,
+              std::function<void(const TaskEvent&)> done)
 {
-    // How it came to be told: the C++ runtime throws, ours takes down who opens.
-    const auto own = std::ranges::find_if_not(stack, [](const Frame& frame) {
-        return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::");
-    });
-    stack.erase(stack.begin(), own);
-    const bool thrown = record.type == "exception_unretrieved";
-    // g++ may give the cold part of a function that throws no line.
-    const auto thrower = std::ranges::find_if(
-        stack, [](const Frame& frame) { return owner_of(frame) == FrameOwner::user && !frame.function.empty(); });
-    const auto* const culprit = thrown && thrower != stack.end() ? &*thrower : culprit_frame(stack);
-    if (culprit != nullptr && (thrown || culprit->line != 0)) {
-        const char* const field = thrown ? "thrown_at" : "opened_at";
-        std::erase_if(record.locations, [&](const auto& at) { return at.first == field; });
-        record.locations.emplace_back(field, Location{culprit->function, culprit->file, culprit->line});
+    const auto pid = step.event.pid;
+    const auto& misuse = step.step.misuse;
+    auto record = std::make_shared<TaskEvent>(std::move(event));
+    auto outstanding = std::make_shared<std::size_t>(1);
+    const auto finish = [record, outstanding, done = std::move(done)] {
+        if (--*outstanding == 0) done(*record);
+    };
+    const auto with_stack = [record, finish](std::vector<Frame> stack) {
+        if (!stack.empty()) set_stack(*record, std::move(stack));
+        finish();
+    };
+    for (auto& [name, value] : record->fields) {
+        if (name != "exception") continue;
+        ++*outstanding;
+        worker.demangle_type(pid, value, [&value = value, finish](const std::vector<Frame>& type) {
+            if (!type.empty() && !type[0].function.empty()) value = type[0].function;
+            finish();
+        });
     }
-    record.stack = std::move(stack);
+    if (thrown && thrown->head.event.time_ns == step.event.time_ns) {
+        ++*outstanding;
+        worker.unwind(captured_stack(pid, thrown->head.stack, thrown->stack), with_stack);
+    } else if (misuse.call_count != 0) {
+        ++*outstanding;
+        const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
+        worker.symbolize(pid, call_sites({misuse.calls, calls}), with_stack);
+    }
+    finish();
 }
 
 }  // namespace loopwatch

@@ -3,19 +3,22 @@
 // Trace and misuse probes as records: which type a probe is reported as, and what its arguments mean.
 #pragma once
 
+#include <functional>
 #include <optional>
-#include <vector>
 
 #include "analysis/finding.hpp"
 #include "collect/event.hpp"
 #include "session/attachment.hpp"
+#include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
 
 // nullopt for a probe that is not one of these.
 std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment);
 
-// Where the exception that it tells of was thrown, or what it tells of opened.
-void set_stack(TaskEvent& record, std::vector<Frame> stack);
+// Hands the misuse to `done` once its exception's type has its name, and the stack that came with it, if one did, has
+// too. `thrown`: what its thread told last, null: nothing.
+void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown, SymbolWorker& worker,
+              std::function<void(const TaskEvent&)> done);
 
 }  // namespace loopwatch
