@@ -64,7 +64,7 @@ void add_options(CLI::App& app, Raw& raw)
           "auto|text|ndjson|chrome");
     value("-o,--output", raw.output, "Write to a regular file, - for stdout (run: to stderr)", "FILE");
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
-    app.add_flag("--debug", raw.debug, "Also misuse that tasks must keep book of to see: wrong threads, leaks");
+    app.add_flag("--debug", raw.debug, "Also wrong threads, leaks, slow polls, and where exceptions are thrown");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
     value("--max-overhead", raw.max_overhead,
           "--trace, --coroutines and --debug step down above this share of a CPU (2)", "PCT");
