@@ -3,6 +3,7 @@
 // Bytes as a worker taken over by a hostile file could send them: the core must survive all of them, and what it
 // accepts must be within its bounds.
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "stack/answers.hpp"
 #include "stack/channel.hpp"

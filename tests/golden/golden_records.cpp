@@ -13,10 +13,10 @@ int main(int argc, char** argv)
     using namespace loopwatch;
     const std::string_view what = argc == 2 ? argv[1] : "";
     if (what == "schema" || what == "strict") {
-        std::puts(output_schema(what == "strict").dump(2).c_str());
+        std::puts(output_schema(what == "strict").c_str());
     } else if (what == "session" || what == "hostile") {
         for (const Record& record : what == "session" ? samples::session() : samples::hostile()) {
-            std::puts(to_line(to_json(record, samples::context())).c_str());
+            std::puts(to_line(record, samples::context()).c_str());
         }
     } else {
         std::fputs("usage: golden_records session|hostile|schema|strict\n", stderr);

@@ -17,7 +17,7 @@ namespace {
 std::string ndjson(const std::vector<Record>& records)
 {
     std::string lines;
-    for (const Record& record : records) lines += to_line(to_json(record, samples::context())) + "\n";
+    for (const Record& record : records) lines += to_line(record, samples::context()) + "\n";
     return lines;
 }
 

@@ -82,7 +82,7 @@ Result<int> run(int argc, char** argv)
         return 0;
     }
     switch (line->options.command) {
-        case Command::schema: fmt::print("{}\n", output_schema().dump(2)); return 0;
+        case Command::schema: fmt::print("{}\n", output_schema()); return 0;
         case Command::doctor: return static_cast<int>(doctor(line->options.pids));
         case Command::run: return start(std::move(line->options));
         case Command::ps:

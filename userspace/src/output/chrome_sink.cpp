@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <variant>
 
 #include "util/text.hpp"
@@ -72,6 +73,12 @@ void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start
             {"ts", microseconds(start_ns)},
             {"dur", microseconds(end_ns - std::min(start_ns, end_ns))},
             {"args", std::move(arguments)}});
+}
+
+void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
+                       const std::string& name)
+{
+    slice(pid, tid, start_ns, end_ns, name, Json::object());
 }
 
 void ChromeSink::instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_ns, const std::string& name,

@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "output/json_fields.hpp"
+#include "output/json_table.hpp"
 #include "output/sink.hpp"
 
 namespace loopwatch {
@@ -53,9 +53,11 @@ private:
     void append(json::Json event);
     void name_track(std::uint32_t pid, std::uint64_t tid, const std::string& name);
     void slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
-               const std::string& name, json::Json arguments = json::Json::object());
+               const std::string& name, json::Json arguments);
+    void slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
+               const std::string& name);
     void instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_ns, const std::string& name,
-                 json::Json arguments = json::Json::object());
+                 json::Json arguments);
     // An arrow from a moment of one task to the next run of another.
     void arrow(const Key& from, std::uint64_t at_ns, const Key& to);
     std::string name_of(const Key& task) const;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One table a struct says how it is written as JSON; the encoder and the schema both walk it, so they cannot drift
-// apart. A row names a member (or a function of the struct), and the C++ type of what it yields decides the JSON type
-// in both.
+// Rows of the tables. A row names a member (or a function of the struct), and the C++ type of what it yields decides
+// the JSON type in both, the encoder and the schema.
 #pragma once
 
 #include <cmath>
@@ -11,38 +10,15 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "analysis/finding.hpp"
+#include "output/json_table.hpp"
 
 namespace loopwatch::json {
-
-using Json = nlohmann::ordered_json;
-
-template <class T>
-struct Field {
-    const char* name;
-    const char* description;
-    Json (*encode)(const T&);
-    Json (*schema)();
-    const char* constraint = "{}";  // JSON Schema keywords beside the type's
-    bool required = true;           // false: left out where it is null
-};
-
-template <class T>
-struct Table {
-    const char* name;  // in the schema's $defs
-    std::span<const Field<T>> fields;
-};
-
-// Specialized in record_fields.cpp for each struct that is written.
-template <class T>
-const Table<T>& table_of();
 
 // Appends a field. Names within a record are distinct: an ordered object would look each one up among all before it.
 inline void add_field(Json& to, std::string_view name, Json value)

@@ -16,7 +16,7 @@ public:
 protected:
     void add(const Record& record) override
     {
-        pending_ += to_line(to_json(record, context_));
+        pending_ += to_line(record, context_);
         pending_ += '\n';
     }
 

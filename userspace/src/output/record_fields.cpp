@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "analysis/kind.hpp"
+#include "output/json_fields.hpp"
 
 namespace loopwatch::json {
 

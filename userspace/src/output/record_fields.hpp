@@ -8,7 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "output/json_fields.hpp"
+#include "analysis/finding.hpp"
+#include "output/json_table.hpp"
 
 namespace loopwatch::json {
 

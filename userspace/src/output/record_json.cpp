@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "output/json_fields.hpp"
 #include "output/record_fields.hpp"
 #include "util/text.hpp"
 
@@ -109,15 +110,11 @@ std::uint64_t time_of(const Record& record)
         record);
 }
 
-Json to_json(const Record& record, const JsonContext& context)
+std::string to_line(const Record& record, const JsonContext& context)
 {
     const std::uint64_t mono_ns = time_of(record);
     const json::Envelope envelope{std::string(type_of(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host};
-    return std::visit([&](const auto& r) { return encode(r, envelope); }, record);
-}
-
-std::string to_line(const Json& object)
-{
+    const Json object = std::visit([&](const auto& r) { return encode(r, envelope); }, record);
     return escape_json(object.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

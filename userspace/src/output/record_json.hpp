@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "output/json_fields.hpp"
+#include "analysis/finding.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -24,9 +24,8 @@ std::string_view type_of(const Record& record);
 // CLOCK_MONOTONIC; of a finding its end.
 std::uint64_t time_of(const Record& record);
 
-json::Json to_json(const Record& record, const JsonContext& context);
-
-// One line without its end: broken UTF-8 replaced, what a terminal obeys escaped.
-std::string to_line(const json::Json& object);
+// The record as one line of JSON, without the line's end: broken UTF-8 is replaced, terminal control characters are
+// escaped.
+std::string to_line(const Record& record, const JsonContext& context);
 
 }  // namespace loopwatch

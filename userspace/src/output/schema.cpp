@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output/schema.hpp"
 
+#include "output/json_fields.hpp"
 #include "output/record_fields.hpp"
 
 namespace loopwatch {
@@ -123,7 +124,7 @@ private:
 
 }  // namespace
 
-json::Json output_schema(bool strict)
+std::string output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
     builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact, WaitingFor,
@@ -131,7 +132,7 @@ json::Json output_schema(bool strict)
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
                         TargetEnd, SessionEnd, ListedTask, TaskListEnd>();
     builder.add_task_events();
-    return builder.finish();
+    return builder.finish().dump(2);
 }
 
 std::vector<std::string_view> finding_types()

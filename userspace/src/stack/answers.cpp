@@ -2,6 +2,7 @@
 #include "stack/answers.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "stack/segments.hpp"
 #include "util/text.hpp"

@@ -4,7 +4,7 @@
 // lengths, types and text are checked as if the target itself had sent them.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
