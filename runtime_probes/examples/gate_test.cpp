@@ -7,8 +7,7 @@
 //
 // or `loopwatch run -- build/bin/examples/gate_test`, which names the call, its caller and the line. Without the shim
 // the cases test what they test, and nothing else. With ORDER_BUG=1 in the environment one of them has the bug it is
-// there for.
-#define CATCH_CONFIG_MAIN
+// there for. Its main is Catch2's: a file of its own with `#define CATCH_CONFIG_MAIN`.
 #include <catch2/catch.hpp>
 
 #include <dlfcn.h>
