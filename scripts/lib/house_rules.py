@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The house's rules but for the include directions. A rule yields (where, what) for each violation; its docstring says what it holds."""
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -138,18 +139,36 @@ def references(tree):
     yield from hits(tree, own, r"(?<![\w.}>*)])/(?:root|work|Users)/\w+|\bDESIGN §", "{} means nothing elsewhere")
 
 
+def output_of(tree, command, files):
+    """What a tool prints of these files; as many processes of it as there are CPUs."""
+    def one(part):
+        done = subprocess.run([*command, *part], cwd=tree.root, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    parts = [files[n :: os.cpu_count()] for n in range(os.cpu_count())]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return "".join(pool.map(one, [part for part in parts if part]))
+
+
 def shell(tree):
     """shellcheck has no warning (where it is installed)"""
     scripts = [p for p in tree.code() if p.endswith(".sh") or re.match(r"#!.*\b(ba)?sh\b", tree.text(p))]
     if scripts and shutil.which("shellcheck"):
-        told = subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR:.", "-S", "warning", "-f", "gcc", *scripts], cwd=tree.root, capture_output=True, text=True).stdout
-        for line in told.splitlines():
+        for line in output_of(tree, ["shellcheck", "-x", "-P", "SCRIPTDIR:.", "-S", "warning", "-f", "gcc"], scripts).splitlines():
             where, _, what = line.partition(": ")
             yield where, what
 
 
+def schedule(tree):
+    """a test script says in its first lines whether it runs alone or beside others, and why (scripts/lib/run_tests.py)"""
+    for path in tree.files:
+        if re.fullmatch(r"tests/(contract|privileged|truth)/\w+\.sh", path) and not re.search(
+                r"^# Runs (alone|beside others): \S", "\n".join(tree.text(path).splitlines()[:12]), re.M):
+            yield f"{path}:1", 'no line "# Runs alone: …" or "# Runs beside others: …" with the reason'
+
+
 RULES = {rule.__name__.replace("_", "-"): rule
-         for rule in (licence, casts, ring, sites, probe_table, wire, executables, unfinished, references, shell)}
+         for rule in (licence, casts, ring, sites, probe_table, wire, executables, unfinished, references, shell, schedule)}
 
 
 def warnings(tree):
@@ -161,6 +180,6 @@ def warnings(tree):
     formatter = shutil.which("clang-format")
     sources = [p for p in tree.code() if p.endswith((".cpp", ".hpp"))]
     if formatter and sources:
-        unformatted = [p for p in sources if subprocess.run([formatter, "--dry-run", "--Werror", p], cwd=tree.root, capture_output=True).returncode]
+        unformatted = set(re.findall(r"^(\S+?):\d+:\d+: error: code should be clang-formatted", output_of(tree, [formatter, "--dry-run", "--Werror"], sources), re.M))
         if unformatted:
             yield f"{len(unformatted)} of {len(sources)} C++ files are not as clang-format would have them"

@@ -50,15 +50,9 @@ ip link set lo up
 echo test-kernel >/proc/sys/kernel/hostname
 cd "$root"
 
-run_all() {
-    . scripts/lib/log.sh
-    . scripts/lib/suite.sh
-    log "this is $(uname -rv), $(nproc) processors"
-    run_test loopwatch/doctor "$build/bin/loopwatch" doctor
-    cat "$build/test-logs/loopwatch_doctor.log"
-    for name in $(cat "$build/test-logs/names"); do run_test "$name" "tests/$name.sh" "$build"; done
-    summary
-}
+. scripts/lib/log.sh
+log "this is $(uname -rv), $(nproc) processors"
 status=0
-(run_all) || status=$?
+"$build/bin/loopwatch" doctor || status=1
+scripts/lib/run_tests.py "$build" --only "^($(paste -sd'|' "$build/test-logs/names"))\$" || status=1
 echo "$status" >"$build/test-logs/status"

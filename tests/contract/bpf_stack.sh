@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Each BPF program fits the stack of kernels before 6.13: 512 bytes together with all it calls. Newer ones would not tell.
+# Runs beside others: it reads object files.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 need_command llvm-objdump clang
 

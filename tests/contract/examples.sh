@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The smallest programs do what they say.
+# Runs beside others: what the programs print does not depend on time.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 examples=$build/bin/examples
 need_program "$examples"/{spawn,cancel,group,pipeline,two_loops,debug}

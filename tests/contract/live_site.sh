@@ -4,6 +4,7 @@
 # Probe sites under a live tracer: arguments arrive, nothing in the target is disturbed, nothing stays. Each hazard that shaped
 # the site is also provoked with the 5-byte nop that kernels 6.16 to 7.1 turn into a call: a test that stayed green there would
 # prove nothing.
+# Runs beside others: it counts hits and words of memory.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_bpf
 need_command g++ clang++ ld.lld readelf python3

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The example server is a real one: every endpoint answers, what is no HTTP is refused, connections live on, signals end it well.
+# Runs alone: it judges how long a request waits for another.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_command curl jq python3
 server=$build/bin/order_server

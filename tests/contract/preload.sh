@@ -3,6 +3,7 @@
 #
 # The LD_PRELOAD shim: its exports are the table, it needs nothing but libc, each row reports what it should, and a program cannot
 # tell whether it is there.
+# Runs alone: it judges how long calls lasted.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_command readelf nm cpp
 shim=$build/lib/libloopwatch_preload.so

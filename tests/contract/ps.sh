@@ -3,6 +3,7 @@
 #
 # `loopwatch ps`, `tree` and `where`, as the user whose process it is: every task with its place, of processes that run, hang, stand
 # still and change while they are read; what cannot be told is said in one line.
+# Runs alone: it judges how long tasks have run, and memory.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_command python3
@@ -28,9 +29,9 @@ check "which is that" has_record sorted "(lambda n: n == sorted(n, reverse=True)
 check "the records are the schema's" /usr/bin/python3 - ps.out "$loopwatch" <<'PY'
 import json, subprocess, sys
 import jsonschema
-schema = json.loads(subprocess.run([sys.argv[2], "schema"], capture_output=True, check=True).stdout)
+schema = jsonschema.Draft202012Validator(json.loads(subprocess.run([sys.argv[2], "schema"], capture_output=True, check=True).stdout))
 for line in open(sys.argv[1], encoding="utf-8"):
-    jsonschema.validate(json.loads(line), schema)
+    schema.validate(json.loads(line))
 PY
 "$loopwatch" ps -p "$target" >table
 check "people get a table, in a pipe too" grep -Eq '^sleeper#[0-9]+ +suspended +main +.*tasks.cpp:[0-9]+ +.*nap tasks.cpp:[0-9]+$' table

@@ -3,6 +3,7 @@
 #
 # The verdicts of scripts/lib/test.sh, on which every other shell test relies: a test script that breaks, or checks nothing, must
 # not pass, and what it started must not outlive it.
+# Runs beside others: its waits are its own processes.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 
 mkdir -p "$work/tests/group"

@@ -4,6 +4,7 @@
 # Asio's own example servers, as they are but for the flag, on standalone Asio and on Boost.Asio: each serves as before while a session
 # looks at every one of its handlers, and those are told by name. LOOPWATCH_FULL=1: all of
 # them on both.
+# Runs beside others: it judges names; a slow machine makes no handler less slow than the threshold of 1 us.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # What cannot be done is refused with one line that names it, one that mends it, and its exit code; nothing is left attached. What
 # can be done only in part is done, with a warning.
+# Runs alone: it counts the sessions that run on this machine.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # --follow-children: a server's workers are watched with it, those that live and those that it forks later; without, they are not.
+# Runs alone: a child that waits for a CPU is slow too.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # Who parses the target's files has nothing to misuse: not root, no capability, no system call that opens, runs or connects anything,
 # no descriptor but those it was sent. And it still names functions, files and lines, from separate debug files too.
+# Runs alone: it judges what the worker may still do, and how much memory it takes.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # An iteration of many small dispatches, none of them slow, is told as such: for how long, how many there were, whose, and what they did.
+# Runs alone: a thread that waits for a CPU is slow too.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # One attaches to what hangs already: a program without probes whose loop sleeps in a callback since before the session is reported while
 # it does, with its stack; one that rests is not; a thread that never waits is named.
+# Runs alone: it judges when stalls are reported.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # Programs without probes that are hard to watch: thousands of threads, a huge file, unwind information that is garbage, stacks without
 # end, perf maps that are huge or somebody else's. Each is bounded, named where it costs something, and never wrong in silence.
+# Runs alone: a program that waits for a CPU is slow too.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is not the code's fault is said so: a cgroup's CPU quota, another program on the CPU, a stop; each in its own part of the breakdown.
+# Runs alone: it makes the CPU scarce itself.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

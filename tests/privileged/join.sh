@@ -3,6 +3,7 @@
 #
 # Loops and tasks that are not ours and joined in, in C++ (join.hpp) and in C (join.h): what blocks them is found as it is on our own
 # runtime, what does not is no finding, and ps and tree know their tasks.
+# Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # Attaching at any moment of a loop's life: while it waits, in the middle of a dispatch, before it is born, before its code is
 # loaded.
+# Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What does not reach the report is counted, to the last one: written + suppressed + lost = provoked.
+# Runs alone: it counts findings, of which a busy machine makes more.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,7 @@
 #
 # `loopwatch run` with a kernel side: shim and scheduler tell one story, a program that becomes another goes on being watched, and none
 # ends otherwise than it would.
+# Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

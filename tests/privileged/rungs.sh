@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Each rung of the attach ladder finds the same, leaves nothing, and the lowest says that it sees little.
+# Runs alone: a program that waits for a CPU is slow too.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

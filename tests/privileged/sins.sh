@@ -3,6 +3,7 @@
 #
 # What asyncio's debug mode tells, told of C++: each sin is committed 23 times and found 23 times, with its place; done right it is no
 # finding. From outside (--debug, switched on in a running process), and within the process (LOOPWATCH_DEBUG=1).
+# Runs alone: it counts findings, of which a busy machine makes more.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

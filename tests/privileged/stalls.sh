@@ -3,6 +3,7 @@
 #
 # A dispatch is reported while it hangs: at the threshold, at twice, at four times …, with what it does by then, asleep or on the CPU;
 # also one that never returns. When it does return, the slow callback has the last word.
+# Runs alone: it judges when stalls are reported.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

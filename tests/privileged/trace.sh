@@ -3,6 +3,7 @@
 #
 # --trace tells every step of every task, in order; when that costs more than --max-overhead it steps down, says so, and what is
 # slow is found all the same.
+# Runs alone: it judges the overhead limit.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Two sessions at once on one target see the same; the end of one takes nothing from the other.
+# Runs alone: it counts findings, of which a busy machine makes more.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -3,6 +3,9 @@
 #
 # Programs without probes: stalls of every kind on an io_context of two threads, and one of some kinds on loops of every kind, are found
 # and told right, each once; while they are healthy, under load and at rest, nothing is.
+# Runs alone: it judges durations, and that healthy programs are not reported.
+# Known to be flaky: the last of five stalls of "places that are judged late" was reported once as 475 ms instead of 54, the idle wait
+# behind it included (0 of 30 runs since): after it the thread parks in a place whose classification came after the finding was made.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
@@ -61,29 +64,36 @@ judged_late() {
     judge case lock --tier 0 --name "late verdicts" --count 5 --truth "$work/late.truth" --report "$work/late-report.out" --rows "$rows"
 }
 
-# healthy NAME PROGRAM…: at rest, under load, at rest again; at the end one stall proves that the session was not deaf.
+# healthy NAME…: programs of `healthy_programs`, side by side, each under a session of its own: at rest, under load, at rest again; at the
+# end one stall proves that the session was not deaf. Each takes a fifth of a CPU, so that three leave room on two.
+declare -A healthy_programs targets sessions before
 healthy() {
-    local name=$1 before after
-    shift
-    start_fixture "$name" "$@"
-    watch "$name-report" "$target"
-    ask "$name" count '^count'
-    before=${answer#count }
-    ask "$name" "load 20" '^done'
-    # Not a synchronisation: the time that the program is to be healthy.
+    local name after
+    for name; do
+        # shellcheck disable=SC2086
+        start_fixture "$name" "$fixtures/any_loop" --dir "$work" ${healthy_programs[$name]}
+        watch "$name-report" "$target"
+        targets[$name]=$target sessions[$name]=$session
+        ask "$name" count '^count'
+        before[$name]=${answer#count }
+        ask "$name" "load 20" '^done'
+    done
+    # Not a synchronisation: the time that the programs are to be healthy.
     sleep "$healthy_seconds"
-    ask "$name" rest '^done'
+    for name; do ask "$name" rest '^done'; done
     sleep 1
-    ask "$name" count '^count'
-    after=${answer#count }
-    ask "$name" "load 0" '^done'
-    ask "$name" "go sleep 1 150" '^done'
-    end_session
-    check "$name: $((after - before)) callbacks, not one finding, then the one it provoked" \
-        judge clean --tier 0 --truth "$work/$name.out" --report "$work/$name-report.out" --dispatches "$(((after - before) / 1000))" \
-        --rows "$rows" --name "$name"
-    tell "$name" quit
-    stop "$target"
+    for name; do
+        ask "$name" count '^count'
+        after=${answer#count }
+        ask "$name" "load 0" '^done'
+        ask "$name" "go sleep 1 150" '^done'
+        end_session "${sessions[$name]}"
+        check "$name: $((after - before[$name])) callbacks, not one finding, then the one it provoked" \
+            judge clean --tier 0 --truth "$work/$name.out" --report "$work/$name-report.out" --dispatches "$(((after - before[$name]) / 1000))" \
+            --rows "$rows" --name "$name"
+        tell "$name" quit
+        stop "${targets[$name]}"
+    done
 }
 
 judged=()
@@ -100,9 +110,12 @@ check "places that are judged late: 5 stalls, 5 right findings, no other" judged
 judged=(--unstripped "$fixtures")
 stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads 2 --dir "$work" boost
 
-for threads in 1 2 4; do healthy "clean-asio-$threads" "$fixtures/any_loop" --threads "$threads" --dir "$work" asio; done
-healthy clean-followers-3 "$fixtures/any_loop" --threads 3 --dir "$work" followers
-healthy clean-boost-2 "$fixtures/any_loop" --threads 2 --dir "$work" boost
-for loop in epoll poll uring uv event; do healthy "clean-$loop" "$fixtures/any_loop" --dir "$work" "$loop"; done
+for threads in 1 2 4; do healthy_programs[clean-asio-$threads]="--threads $threads asio"; done
+healthy_programs[clean-followers-3]="--threads 3 followers" healthy_programs[clean-boost-2]="--threads 2 boost"
+for loop in epoll poll uring uv event; do healthy_programs[clean-$loop]=$loop; done
+healthy clean-asio-1 clean-asio-2 clean-asio-4
+healthy clean-followers-3 clean-boost-2 clean-epoll
+healthy clean-poll clean-uring
+healthy clean-uv clean-event
 
 judge table "$rows" "$build/truth-any-program.json"

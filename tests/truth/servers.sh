@@ -3,6 +3,9 @@
 #
 # Servers as Debian ships them, without a rebuild: redis, memcached, nginx, asyncio and node. Each is healthy under load without a
 # finding; each stall it is made to commit is found and told right, once.
+# Runs alone: it judges durations, and that healthy programs are not reported.
+# Known to be flaky: node_exec-1 was reported once as 201 ms where the program says 184 (the first execSync of a node process), node_atomics
+# once as 163 ms instead of 152 (1 of 13 runs each). The cause is not known.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -5,6 +5,7 @@
 # under load is none, and the same session then reports the one stall it provokes. The scores go to BUILD_DIR/truth.json.
 #
 # With LOOPWATCH_FULL=1: default thresholds and stalls of 150 ms, and 30 s of health instead of 10.
+# Runs alone: it judges durations, and that healthy programs are not reported.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
