@@ -163,7 +163,7 @@ def schedule(tree):
     """a test script says in its first lines whether it runs alone or beside others, and why (scripts/lib/run_tests.py)"""
     for path in tree.files:
         if re.fullmatch(r"tests/(contract|privileged|truth)/\w+\.sh", path) and not re.search(
-                r"^# Runs (alone|beside others): \S", "\n".join(tree.text(path).splitlines()[:12]), re.M):
+                r"^# Runs (alone|beside others)(, \d+ s)?: \S", "\n".join(tree.text(path).splitlines()[:12]), re.M):
             yield f"{path}:1", 'no line "# Runs alone: …" or "# Runs beside others: …" with the reason'
 
 

@@ -5,6 +5,7 @@
 A test script says in its first lines how it runs:
     # Runs beside others: it only compiles and compares text.
     # Runs alone: it judges durations.
+Those beside others begin with the longest: "Runs beside others, 40 s:" says how long one takes, for folders that do not know yet.
 Exit status: 0 all passed or skipped · 1 one failed · 2 usage.
 """
 import argparse
@@ -24,14 +25,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUPS = ("contract", "privileged", "truth")
 # A test that hangs must not take the others with it. The longest one takes about two minutes on two cores.
 SECONDS_LIMIT = int(os.environ.get("LOOPWATCH_TEST_SECONDS", "600"))
-DECLARATION = re.compile(r"^# Runs (alone|beside others): (\S.*)$", re.M)
+DECLARATION = re.compile(r"^# Runs (alone|beside others)(?:, (\d+) s)?: (\S.*)$", re.M)
 CHECKS = re.compile(r"^(\d+) checks held, (\d+) failed, (\d+) skipped$", re.M)
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)$", re.M)
 
 
 class Test:
-    def __init__(self, name, command, alone, why):
-        self.name, self.command, self.alone, self.why = name, command, alone, why
+    def __init__(self, name, command, alone, why, seconds=5.0):
+        self.name, self.command, self.alone, self.why, self.seconds = name, command, alone, why, seconds
 
 
 class Result:
@@ -44,7 +45,7 @@ class Result:
 def all_tests(build):
     """In the order in which they run: what runs beside others first."""
     ctest = ["ctest", "--test-dir", str(build), "--output-on-failure", "--no-tests=error"]
-    yield Test("house/rules", [str(ROOT / "scripts/check")], False, "it reads files")
+    yield Test("house/rules", [str(ROOT / "scripts/check")], False, "it reads files", 13.0)
     yield Test("house/self-test", [str(ROOT / "scripts/check"), "--self-test"], False, "it reads files")
     yield Test("unit/ctest", [*ctest, "-LE", "timed", "--parallel", str(os.cpu_count())], False, "what judges time is in unit/timed")
     yield Test("unit/timed", [*ctest, "-L", "timed"], True, "the runtime's tests judge durations")
@@ -52,8 +53,8 @@ def all_tests(build):
         for script in sorted((ROOT / "tests" / group).glob("*.sh")):
             if os.access(script, os.X_OK):
                 declared = DECLARATION.search(script.read_text())  # scripts/check holds each script to have one
-                alone, why = (declared[1] == "alone", declared[2]) if declared else (True, "undeclared")
-                yield Test(f"{group}/{script.stem}", [str(script), str(build)], alone, why)
+                alone, seconds, why = (declared[1] == "alone", declared[2], declared[3]) if declared else (True, None, "undeclared")
+                yield Test(f"{group}/{script.stem}", [str(script), str(build)], alone, why, float(seconds or 5))
 
 
 class Runner:
@@ -119,7 +120,7 @@ class Runner:
             print(f"{name:36} {result.seconds:8.1f} s  {result.verdict}", flush=True)
 
     def run_all(self, tests):
-        beside = sorted((t for t in tests if not t.alone), key=lambda t: -self.known.get(t.name, {"seconds": 60})["seconds"])
+        beside = sorted((t for t in tests if not t.alone), key=lambda t: -self.known.get(t.name, {"seconds": t.seconds})["seconds"])
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(self.run, beside))
         for test in (t for t in tests if t.alone):

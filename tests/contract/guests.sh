@@ -3,7 +3,7 @@
 #
 # The shim in programs that are not ours: each of their own tests ends as it does without. What differs between two runs without is
 # known to be flaky, and left out. LOOPWATCH_FULL=1 runs all of CPython's modules named here, which takes minutes.
-# Runs beside others: it compares what programs do with and without the shim, not how long it takes.
+# Runs beside others, 42 s: it compares what programs do with and without the shim, not how long it takes.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_program "$loopwatch" "$build/lib/libloopwatch_preload.so"

@@ -3,7 +3,7 @@
 #
 # What `cmake --install` gives others: a package for CMake and pkg-config by which each library links, from C and from C++, headers that
 # stand alone, and a collector that finds its shim; all of it also when the installation was moved.
-# Runs beside others: it compiles, links and reads files.
+# Runs beside others, 20 s: it compiles, links and reads files.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_command cmake g++ gcc pkg-config readelf

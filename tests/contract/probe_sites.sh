@@ -3,7 +3,7 @@
 #
 # What probe.hpp promises of its sites, looked at from outside: notes, bytes, addresses and semaphores as the probe table says,
 # whatever compiler, optimizer and linker made of them.
-# Runs beside others: it compiles and reads files.
+# Runs beside others, 10 s: it compiles and reads files.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_command g++ clang++ readelf objdump ld.lld ld.gold strip llvm-strip python3
 cd "$root/tests/contract/probes"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The loops of a process are found from outside, by the allocated note alone: in stripped programs, in every DSO, however linked.
-# Runs beside others: it compiles and reads memory.
+# Runs beside others, 10 s: it compiles and reads memory.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 need_command g++ clang++ ld.lld ld.gold strip llvm-strip python3
 cd "$root/tests/contract/probes"

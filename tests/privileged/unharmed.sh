@@ -3,7 +3,7 @@
 #
 # Whatever happens to the target or to loopwatch, the target is unharmed and nothing of loopwatch stays: no BPF object, no
 # breakpoint, no raised semaphore, no mapping, no descriptor.
-# Runs alone: it judges that nothing disturbs the target.
+# Runs beside others, 20 s: what stays behind does not depend on time, and its stalls are longer than a wait for a CPU.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf

@@ -4,7 +4,7 @@
 # 23 provoked stalls of each kind are 23 findings, each right in kind, call, function, task, duration and split; a healthy program
 # under load is none, and the same session then reports the one stall it provokes. The scores go to BUILD_DIR/truth.json.
 #
-# With LOOPWATCH_FULL=1: default thresholds and stalls of 150 ms, and 30 s of health instead of 10.
+# With LOOPWATCH_FULL=1: default thresholds and stalls of 150 ms, and 30 s of health instead of 5.
 # Runs alone: it judges durations, and that healthy programs are not reported.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
@@ -18,7 +18,7 @@ count=23  # a prime: no divisor of it could hide
 if [ -n "${LOOPWATCH_FULL:-}" ]; then
     ms=150 thresholds=() healthy_seconds=30
 else
-    ms=50 thresholds=(--threshold 25ms --block-threshold 5ms) healthy_seconds=10
+    ms=50 thresholds=(--threshold 25ms --block-threshold 5ms) healthy_seconds=5
 fi
 
 # provoke NAME KIND PROGRAM…: stalls of KIND under a session of their own. Leaves NAME.out (truth) and NAME-report.out.

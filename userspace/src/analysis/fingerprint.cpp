@@ -14,9 +14,9 @@ namespace {
 constexpr int own_functions = 5;
 
 // FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv/): stable across hosts, unlike std::hash.
-class Hash {
+class FingerprintHash {
 public:
-    Hash& operator<<(std::string_view field)
+    FingerprintHash& operator<<(std::string_view field)
     {
         for (const char c : field) add(static_cast<unsigned char>(c));
         add(0);  // "ab","c" is not "a","bc"
@@ -29,9 +29,9 @@ private:
     std::uint64_t state_ = 0xcbf29ce484222325ull;
 };
 
-Hash begin(std::string_view type, const Source& source)
+FingerprintHash begin(std::string_view type, const Source& source)
 {
-    Hash hash;
+    FingerprintHash hash;
     const auto* row = find_call(source.call);  // the shim may say open64 where the stack says open
     hash << type << kind_name(source.kind) << (row == nullptr ? std::string_view(source.call) : row->name);
     return hash;

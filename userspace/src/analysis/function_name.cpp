@@ -101,7 +101,7 @@ std::string find_plain_name(std::string_view function)
     return name.empty() ? std::string(function) : collapse(std::move(name));
 }
 
-struct Hash : std::hash<std::string_view> {
+struct NameHash : std::hash<std::string_view> {
     using is_transparent = void;
 };
 
@@ -111,7 +111,7 @@ struct Hash : std::hash<std::string_view> {
 // finding cost.
 std::string plain_name(std::string_view function)
 {
-    static std::unordered_map<std::string, std::string, Hash, std::equal_to<>> known;
+    static std::unordered_map<std::string, std::string, NameHash, std::equal_to<>> known;
     if (const auto found = known.find(function); found != known.end()) return found->second;
     if (known.size() >= max_known_names) known.clear();
     return known[std::string(function)] = find_plain_name(function);

@@ -11,7 +11,7 @@ namespace loopwatch {
 
 namespace {
 
-using nlohmann::json;
+using SarifJson = nlohmann::json;
 
 std::string short_file(std::string_view file, std::string_view directory)
 {
@@ -68,17 +68,17 @@ std::string junit(const std::vector<Failure>& failures, std::string_view name, s
 
 std::string sarif(const std::vector<Failure>& failures, std::string_view directory)
 {
-    json results = json::array(), rules = json::array();
+    SarifJson results = SarifJson::array(), rules = SarifJson::array();
     for (const auto& failure : failures) {
         const auto rule = rule_of(failure);
-        const bool known = std::any_of(rules.begin(), rules.end(), [&](const json& one) { return one["id"] == rule; });
+        const bool known = std::any_of(rules.begin(), rules.end(), [&](const SarifJson& one) { return one["id"] == rule; });
         if (!known) rules.push_back({{"id", rule}});
-        json result = {{"ruleId", rule},
+        SarifJson result = {{"ruleId", rule},
                        {"level", "error"},
                        {"message", {{"text", sanitize_utf8(failure.verdict)}}},
                        {"partialFingerprints", {{"loopwatch/1", failure.fingerprint}}},
                        {"occurrenceCount", failure.count}};
-        json location = json::object();
+        SarifJson location = SarifJson::object();
         if (!failure.file.empty())
             location["physicalLocation"] = {{"artifactLocation", {{"uri", short_file(failure.file, directory)}}},
                                             {"region", {{"startLine", std::max<std::uint32_t>(failure.line, 1)}}}};
@@ -87,11 +87,11 @@ std::string sarif(const std::vector<Failure>& failures, std::string_view directo
         if (!location.empty()) result["locations"] = {location};
         results.push_back(std::move(result));
     }
-    const json driver = {{"name", "loopwatch"}, {"rules", rules}};
-    const json run = {{"tool", {{"driver", driver}}}, {"results", results}};
-    const json log = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
+    const SarifJson driver = {{"name", "loopwatch"}, {"rules", rules}};
+    const SarifJson run = {{"tool", {{"driver", driver}}}, {"results", results}};
+    const SarifJson log = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
                       {"version", "2.1.0"},
-                      {"runs", json::array({run})}};
+                      {"runs", SarifJson::array({run})}};
     return log.dump(2) + "\n";
 }
 

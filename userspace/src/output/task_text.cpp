@@ -26,7 +26,7 @@ std::string loop_of(const ListedTask& listed)
     return escape_terminal(listed.loop.name.empty() ? listed.loop.id : listed.loop.name);
 }
 
-std::string place(const Location& at)
+std::string place_of_task(const Location& at)
 {
     if (!at.known()) return "?";
     const auto file = at.file.empty() ? std::string() : fmt::format(" {}:{}", base_name(at.file), at.line);
@@ -36,7 +36,7 @@ std::string place(const Location& at)
 // Where a task stands: its innermost coroutine.
 std::string stands_at(const ListedTask& listed)
 {
-    return listed.task.await_chain.empty() ? "?" : place(listed.task.await_chain.front());
+    return listed.task.await_chain.empty() ? "?" : place_of_task(listed.task.await_chain.front());
 }
 
 // Durations of a second and more, as far as one cares.
@@ -135,7 +135,7 @@ void draw(std::string& text, const TaskSource& tasks, const TaskTree& tree, std:
         if (awaited) go_in();
         const auto& chain = listed.task.await_chain;
         for (std::size_t i = chain.size(); i-- > 0;) {
-            text += fmt::format("{}└─ {}\n", indent, place(chain[i]));
+            text += fmt::format("{}└─ {}\n", indent, place_of_task(chain[i]));
             go_in();
         }
     }
@@ -200,7 +200,7 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
     auto text = fmt::format("{}  {} on loop {}{}\n", style.strong(named(task)), task.state, loop_of(listed),
                             cancellation(listed));
     text +=
-        fmt::format("created  {}{}\n", place(task.created_at), task.parent_id.empty() ? "" : " by #" + task.parent_id);
+        fmt::format("created  {}{}\n", place_of_task(task.created_at), task.parent_id.empty() ? "" : " by #" + task.parent_id);
     for (const auto& frame : user_part(listed.created_stack).frames)
         if (owner_of(frame) == FrameOwner::user)
             text += fmt::format("         {}\n", escape_terminal(place_text(&frame)));
@@ -212,7 +212,7 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
     if (const auto what = waits_for(listed); !what.empty())
         text += fmt::format("{}   {}\n", listed.awaits.empty() ? "waits " : "awaits", what);
     for (std::size_t i = 0; i < task.await_chain.size(); ++i)
-        text += fmt::format("{}{}{}\n", i == 0 ? "stands   " : "awaited  ", place(task.await_chain[i]),
+        text += fmt::format("{}{}{}\n", i == 0 ? "stands   " : "awaited  ", place_of_task(task.await_chain[i]),
                             i < listed.frame_bytes.size() && listed.frame_bytes[i] != 0
                                 ? ", frame " + format_bytes(listed.frame_bytes[i])
                                 : "");
@@ -227,7 +227,7 @@ std::string text_of(const TaskListEnd& end, const TextStyle& style)
         "\n";
     for (const auto& lint : end.lints)
         text += fmt::format("{} {}; created at {}\n", style.alarm(lint.rule + ":"), escape_terminal(lint.text),
-                            place(lint.created_at));
+                            place_of_task(lint.created_at));
     for (const auto& warning : end.warnings) text += "warning: " + escape_terminal(warning) + "\n";
     return text;
 }

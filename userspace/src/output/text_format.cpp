@@ -43,7 +43,7 @@ private:
     std::string text_;
 };
 
-std::string place(const Location& location)
+std::string location_text(const Location& location)
 {
     if (location.file.empty()) return escape_terminal(location.function);
     const std::string line = fmt::format("{}:{}", escape_terminal(location.file), location.line);
@@ -194,13 +194,13 @@ void add_task(Sections& out, const TaskInfo& task)
     for (const auto& [name, value] : task.labels) {
         text += fmt::format(", {}={}", escape_terminal(name), escape_terminal(value));
     }
-    if (task.created_at.known()) text += ", created at " + place(task.created_at);
-    if (task.resumed_at.known()) text += ", resumed at " + place(task.resumed_at);
+    if (task.created_at.known()) text += ", created at " + location_text(task.created_at);
+    if (task.resumed_at.known()) text += ", resumed at " + location_text(task.resumed_at);
     out.begin("task");
     out.line(text);
     out.begin("awaited");
     // The innermost entry is the coroutine that ran: the stack shows it.
-    for (std::size_t i = 1; i < task.await_chain.size(); ++i) out.line("by " + place(task.await_chain[i]));
+    for (std::size_t i = 1; i < task.await_chain.size(); ++i) out.line("by " + location_text(task.await_chain[i]));
 }
 
 // What stands in the line of a task's event.
@@ -221,7 +221,7 @@ std::vector<std::string> parts_of(const TaskEvent& event)
     for (const auto& [name, value] : event.labels)
         parts.push_back(fmt::format("{}={}", escape_terminal(name), escape_terminal(value)));
     for (const auto& [name, location] : event.locations)
-        if (location.known()) parts.push_back(fmt::format("{} {}", escape_terminal(name), place(location)));
+        if (location.known()) parts.push_back(fmt::format("{} {}", escape_terminal(name), location_text(location)));
     return parts;
 }
 
@@ -271,7 +271,7 @@ std::string text_of(const TaskEvent& event, const TextContext& context)
     if (event.await_chain.size() > 1) {
         out.begin("stands");
         for (std::size_t i = 0; i < event.await_chain.size(); ++i)
-            out.line((i == 0 ? "at " : "awaited by ") + place(event.await_chain[i]));
+            out.line((i == 0 ? "at " : "awaited by ") + location_text(event.await_chain[i]));
     }
     return text + out.take();
 }

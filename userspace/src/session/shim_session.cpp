@@ -29,7 +29,7 @@ namespace {
 constexpr std::size_t max_records = 4096;  // handled in one round
 constexpr std::size_t max_targets = 1024;
 constexpr std::uint64_t tick_ns = 10'000'000;
-constexpr std::uint64_t farewell_ns = 5'000'000'000;  // how long an end waits for names
+constexpr std::uint64_t drain_timeout_ns = 5'000'000'000;  // how long an end waits for names
 
 }  // namespace
 
@@ -338,7 +338,7 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
         for (auto& bundle : book_.abandon(loop.tid)) explain_bundle(std::move(bundle));
     const auto now = monotonic_ns();
     for (auto& stats : statistics_.look(target, now)) reporter_.publish(stats);
-    while (worker_->pending() && monotonic_ns() < now + farewell_ns) {
+    while (worker_->pending() && monotonic_ns() < now + drain_timeout_ns) {
         pollfd answer{worker_->descriptor(), POLLIN, 0};
         ::poll(&answer, 1, 50);
         worker_->poll();

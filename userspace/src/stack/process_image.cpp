@@ -11,7 +11,6 @@
 namespace loopwatch {
 namespace {
 
-constexpr std::size_t sp_register = 7, pc_register = 16, register_count = 17;
 // A capture that is not truncated ends at the loop's own frame: a read a little above it is that frame, not a loss.
 constexpr std::uint64_t beyond_loop_bytes = 64 * 1024;
 
@@ -53,9 +52,9 @@ std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
 {
     build();
     walk_ = {&stack, {}, 0, false};
-    const std::uint64_t pc = stack.dwarf_registers[pc_register];
+    const std::uint64_t pc = stack.dwarf_registers[CapturedStack::pc_register];
     if (attached_) dwfl_getthread_frames(dwfl_.get(), static_cast<pid_t>(pid_), &ProcessImage::on_frame, this);
-    if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[sp_register]});
+    if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[CapturedStack::sp_register]});
 
     std::vector<Frame> frames;
     for (std::size_t i = 0; i < walk_.steps.size(); ++i) {
@@ -123,9 +122,9 @@ bool ProcessImage::read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* result, vo
 
 bool ProcessImage::set_registers(Dwfl_Thread* thread, void* self)
 {
-    Dwarf_Word registers[register_count];
-    std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, register_count, registers);
-    return dwfl_thread_state_registers(thread, 0, register_count, registers);
+    Dwarf_Word registers[CapturedStack::register_count];
+    std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, CapturedStack::register_count, registers);
+    return dwfl_thread_state_registers(thread, 0, CapturedStack::register_count, registers);
 }
 
 int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
@@ -138,7 +137,7 @@ int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
     if (!dwfl_frame_pc(frame, &pc, &activation) || pc == 0) return DWARF_CB_ABORT;
     // Hostile or missing unwind information may run in circles: each caller's stack pointer lies above its callee's.
     const bool first = walk.steps.empty();
-    if (dwfl_frame_reg(frame, sp_register, &sp) == 0) {
+    if (dwfl_frame_reg(frame, CapturedStack::sp_register, &sp) == 0) {
         if (!first && sp <= walk.last_sp) return walk.cut = true, DWARF_CB_ABORT;
         walk.last_sp = sp;
     }

@@ -36,7 +36,6 @@ constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
 constexpr std::size_t max_files = 65'536;
 constexpr unsigned crashes_to_quarantine = 2;
-constexpr std::size_t pc_register = 16;
 
 }  // namespace
 
@@ -132,7 +131,7 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
                  {"base", stack.base},
                  {"truncated", stack.truncated}};
     if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
-    ask({0, stack.pid, {stack.dwarf_registers[pc_register]}, std::move(done)}, std::move(body), std::move(stack.bytes));
+    ask({0, stack.pid, {stack.dwarf_registers[CapturedStack::pc_register]}, std::move(done)}, std::move(body), std::move(stack.bytes));
 }
 
 void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done)

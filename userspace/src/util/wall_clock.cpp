@@ -8,13 +8,13 @@
 namespace loopwatch {
 namespace {
 
-constexpr std::uint64_t second_ns = 1'000'000'000;
+constexpr std::uint64_t ns_per_second = 1'000'000'000;
 
 std::uint64_t read_clock(clockid_t clock)
 {
     timespec time{};
     ::clock_gettime(clock, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * second_ns + static_cast<std::uint64_t>(time.tv_nsec);
+    return static_cast<std::uint64_t>(time.tv_sec) * ns_per_second + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 struct Calendar {
@@ -26,10 +26,10 @@ Calendar calendar(const ClockAnchor& anchor, std::uint64_t mono_ns)
 {
     // Unsigned arithmetic wraps: right for times before the anchor too.
     const std::uint64_t realtime_ns = anchor.realtime_ns + (mono_ns - anchor.mono_ns);
-    const auto seconds = static_cast<std::time_t>(realtime_ns / second_ns);
+    const auto seconds = static_cast<std::time_t>(realtime_ns / ns_per_second);
     Calendar result;
     ::gmtime_r(&seconds, &result.fields);
-    result.fraction_ns = realtime_ns % second_ns;
+    result.fraction_ns = realtime_ns % ns_per_second;
     return result;
 }
 
