@@ -95,3 +95,18 @@ TEST_CASE("what blocked in another piece is taken out, what blocked in this one 
     CHECK(slow.runq_ns == 3 * ms);
     CHECK(slow.samples.size() == 1);
 }
+
+TEST_CASE("a block whose place is not known keeps its piece, and parts nothing else")
+{
+    auto facts = iteration();
+    facts.blocks_by_place = {block(1, 50, 1'022, 1'072)};
+    facts.long_blocks = {{7, 1'022 * ms, 1'072 * ms, std::nullopt, WokenBy::unknown},
+                         {8, 1'002 * ms, 1'007 * ms, std::nullopt, WokenBy::unknown}};
+    facts.blocked_ns = 55 * ms;
+    std::vector waits{wait(1'010, 1'020)};
+    waits[0].ip = 42;
+    const auto pieces = pieces_between(facts, waits, 25 * ms);
+    REQUIRE(pieces.size() == 2);
+    CHECK(pieces[1].long_blocks.size() == 1);
+    CHECK(pieces[1].blocks_by_place[0].total_ns == 50 * ms);
+}

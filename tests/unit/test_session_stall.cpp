@@ -97,6 +97,20 @@ TEST_CASE("a block outside of the places that are kept is blocked elsewhere")
     CHECK(bundle.places[0].head.total_ns == 30 * ms);
 }
 
+TEST_CASE("a block in a place that the scheduler does not know is of another dispatch with this number")
+{
+    DispatchBook book;
+    SourceEvent block = {};
+    block.head.event.tid = 4712;
+    block.head.event.seq = 41;
+    block.head.single = 1;
+    for (block.head.index = 0; block.head.index < 4; ++block.head.index) book.add(block);
+    REQUIRE(book.so_far(4712, 41).long_blocks.size() == 4);
+    const auto bundle = stall_bundle(overdue(), ongoing(LW_OFF_NOT, now), book);
+    CHECK(bundle.places.size() == 1);
+    CHECK(bundle.long_blocks.size() == 1);
+}
+
 TEST_CASE("who is in the ready queue waits, unless the count cannot be true")
 {
     const DispatchBook book;

@@ -32,7 +32,7 @@ BlockFacts facts_of(const DispatchFacts& facts, const SingleBlock& single)
 {
     BlockFacts block;
     block.syscall = unknown_syscall;
-    if (single.place < facts.blocks_by_place.size()) block = facts.blocks_by_place[single.place];
+    if (const auto* place = facts.place_of(single)) block = *place;
     block.count = 1;
     block.total_ns = block.longest_ns = duration_of(single);
     block.last_start_ns = single.start_ns;

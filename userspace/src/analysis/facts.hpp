@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "analysis/finding.hpp"
@@ -103,6 +104,17 @@ struct DispatchFacts {
     std::vector<CallFacts> calls;
     std::vector<SampleFacts> samples;  // each as heavy as any other
     std::optional<Impact> impact;
+
+    // Where it was; null if that is not known. Places and blocks are joined by a sequence number in the target's
+    // memory, so that the one list may be of another dispatch than the other.
+    const BlockFacts* place_of(const SingleBlock& block) const
+    {
+        return block.place < blocks_by_place.size() ? &blocks_by_place[block.place] : nullptr;
+    }
+    BlockFacts* place_of(const SingleBlock& block)
+    {
+        return const_cast<BlockFacts*>(std::as_const(*this).place_of(block));
+    }
 };
 
 struct Thresholds {

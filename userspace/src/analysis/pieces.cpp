@@ -30,12 +30,12 @@ DispatchFacts piece_of(DispatchFacts facts, std::span<const ParkFacts> own_waits
         if (std::ranges::any_of(own_waits, waits_here)) take_out(block, facts);
     }
     for (const auto& single : facts.long_blocks) {
-        auto& block = facts.blocks_by_place[single.place];
-        if (!outside(single.start_ns, single.end_ns) || block.count == 0) continue;
-        const auto lasted_ns = std::min(single.end_ns - single.start_ns, block.total_ns);
-        block.total_ns -= lasted_ns;
-        --block.count;
-        block.longest_ns = std::min(block.longest_ns, block.total_ns);
+        auto* const block = facts.place_of(single);
+        if (!block || !outside(single.start_ns, single.end_ns) || block->count == 0) continue;
+        const auto lasted_ns = std::min(single.end_ns - single.start_ns, block->total_ns);
+        block->total_ns -= lasted_ns;
+        --block->count;
+        block->longest_ns = std::min(block->longest_ns, block->total_ns);
         facts.blocked_ns -= std::min(facts.blocked_ns, lasted_ns);
     }
     std::erase_if(facts.long_blocks,

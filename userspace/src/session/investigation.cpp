@@ -242,9 +242,10 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
     auto finish = [facts, outstanding, done = std::move(done)] {
         if (--*outstanding != 0) return;
         for (const auto& single : facts->long_blocks) {
-            auto& place = facts->blocks_by_place[single.place];
-            place.waker = single.waker;
-            place.woken_by = single.woken_by;
+            auto* const place = facts->place_of(single);
+            if (!place) continue;
+            place->waker = single.waker;
+            place->woken_by = single.woken_by;
         }
         done(std::move(*facts));
     };

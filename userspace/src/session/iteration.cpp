@@ -65,9 +65,9 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
     for (auto& block : facts.blocks_by_place)
         if (block.count == 1 && block.last_start_ns >= facts.end_ns) take_out(block, facts);
     std::erase_if(facts.long_blocks, [&](const SingleBlock& single) {
-        const auto& block = facts.blocks_by_place[single.place];
-        return block.syscall >= 0 &&
-               sites.is_loops_own_lock(tid, static_cast<std::uint32_t>(block.syscall), block.args[0], block.stack);
+        const auto* block = facts.place_of(single);
+        return block && block->syscall >= 0 &&
+               sites.is_loops_own_lock(tid, static_cast<std::uint32_t>(block->syscall), block->args[0], block->stack);
     });
     const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
     const bool gone = facts.in_progress &&

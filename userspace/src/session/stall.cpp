@@ -90,6 +90,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     if (ongoing && ongoing->loop.seq == bundle.seq) {
         add_scheduling(closing, *ongoing, overdue.now_ns);
         bundle.places = std::move(ongoing->places);
+        // The sequence number is the target's: the book's blocks may be of an earlier dispatch that had the same.
+        std::erase_if(bundle.long_blocks, [&](const LongBlock& block) { return block.place >= bundle.places.size(); });
     }
     add_impact(closing, overdue.slot);
     bundle.closing = closing;
