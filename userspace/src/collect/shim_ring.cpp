@@ -87,12 +87,13 @@ void ShimRing::set_tail(std::size_t index, std::uint64_t tail)
 std::optional<std::uint64_t> ShimRing::walk(std::size_t index, std::uint64_t at, std::uint64_t end, std::size_t& most,
                                             const std::function<void(const Event&)>& handle)
 {
-    if (end - at > LW_LANE_BYTES || end % align != 0) return std::nullopt;
+    if (end - at > LW_LANE_BYTES || end % align != 0 || at % align != 0) return std::nullopt;
     while (at != end && most > 0) {
         const auto within = at % LW_LANE_BYTES, rest = LW_LANE_BYTES - within;
         const auto from = body_at(index) + offsetof(lw_lane_body, records) + within;
         lw_event event = {};
-        if (rest < sizeof event) {
+        if (rest < sizeof event) {  // too little room for a record: the writer went on at the lane's beginning
+            if (rest > end - at) return std::nullopt;
             at += rest;
             continue;
         }
@@ -119,9 +120,13 @@ bool ShimRing::drain_lane(std::size_t index, std::size_t& most, const std::funct
     const auto head = lanes_[index].head;
     if (head == tails_[index]) return true;
     const auto reached = walk(index, tails_[index], head, most, handle);
-    if (!reached) ++corrupt_;
-    set_tail(index, reached.value_or(head));
-    return tails_[index] == head;
+    if (!reached) {  // nothing more is to be had of it until it claims something else
+        ++corrupt_;
+        set_tail(index, head - head % align);
+        return true;
+    }
+    set_tail(index, *reached);
+    return *reached == head;
 }
 
 void ShimRing::read_draft(std::size_t index, const std::function<void(const Event&)>& handle)
@@ -172,6 +177,7 @@ ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
     lanes_refused += more.lanes_refused;
     corrupt += more.corrupt;
     calls += more.calls;
+    loops += more.loops;
     return *this;
 }
 
@@ -194,7 +200,9 @@ ShimRing::Counts ShimRing::counts() const
         sum.lost += lane.lost;
         sum.stacks_left_out += lane.stacks_left_out;
         sum.calls += lane.calls;
+        sum.loops += lane.registrations;
     }
+    if (canary() != LW_CANARY_NOT_YET && sum.loops > 0) --sum.loops;  // the shim's own call had one
     lw_u32 refused = 0;
     if (read(refused, offsetof(lw_ring, lanes_refused))) sum.lanes_refused = refused;
     return sum;

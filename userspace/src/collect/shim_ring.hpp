@@ -37,6 +37,7 @@ public:
         std::uint64_t lanes_refused = 0;    // loops for which there was no lane
         std::uint64_t corrupt = 0;          // what lanes say about themselves is not so
         std::uint64_t calls = 0;            // measured
+        std::uint64_t loops = 0;            // that have had a lane, however short they lived
         Counts& operator+=(const Counts& more);
     };
 
