@@ -2,6 +2,7 @@
 #include "target/descriptor.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,12 +115,15 @@ Descriptor describe_descriptor(pid_t pid, int fd, Sockets& sockets)
     const auto path = fmt::format("/proc/{}/fd/{}", pid, fd);
     char target[4096];
     const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
-    struct stat info = {};
-    if (fd < 0 || length <= 0 || ::stat(path.c_str(), &info) != 0) return {};
-    Descriptor descriptor{info.st_ino, {target, static_cast<std::size_t>(length)}, {}, {}};
-    if (S_ISFIFO(info.st_mode) && descriptor.target.starts_with('/')) descriptor.target.insert(0, "fifo:");
-    if (S_ISSOCK(info.st_mode)) {
-        auto ends = sockets.ends(info.st_ino);
+    struct statx info = {};
+    // Of what the kernel has in memory: a file server that is gone, which may be why the target hangs, is not asked.
+    if (fd < 0 || length <= 0 ||
+        ::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &info) != 0)
+        return {};
+    Descriptor descriptor{info.stx_ino, {target, static_cast<std::size_t>(length)}, {}, {}};
+    if (S_ISFIFO(info.stx_mode) && descriptor.target.starts_with('/')) descriptor.target.insert(0, "fifo:");
+    if (S_ISSOCK(info.stx_mode)) {
+        auto ends = sockets.ends(info.stx_ino);
         descriptor.peer = std::move(ends.peer);
         descriptor.local = std::move(ends.local);
     }

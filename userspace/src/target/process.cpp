@@ -89,7 +89,8 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> program_of(pid_t pid)
 
 Result<void> check_executable(pid_t pid)
 {
-    Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC));
+    // Its owner may hold a lease on it, for which an open waits for 45 s (lease-break-time); with O_NONBLOCK it fails.
+    Fd exe(::open(proc_path(pid, "exe").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!exe) {
         if (errno == EACCES || errno == EPERM) return not_permitted(pid);
         return gone(pid);
@@ -126,6 +127,9 @@ Result<Process> Process::open(pid_t pid)
     process.pid_ = pid;
     process.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!process.pidfd_) {
+        if (errno == EMFILE || errno == ENFILE)
+            return errno_error(ExitCode::failed, fmt::format("process {}", pid),
+                               "raise ulimit -n: each file that a target maps takes one");
         if (read_proc(pid, "stat", 16))
             return Error{ExitCode::no_such_target, fmt::format("{} is a thread, not a process", pid),
                          "pass the pid of its process"};
@@ -291,11 +295,11 @@ std::optional<MapLine> parse_map_line(std::string_view line)
 
 // map_files leads to the very file that is mapped, also if it was deleted or replaced or lies in another mount
 // namespace. It needs CAP_CHECKPOINT_RESTORE; without, the path is tried through the target's root and compared with
-// device and inode.
+// device and inode. O_NONBLOCK: an open waits 45 s for whoever holds a lease on the file, and anybody may on his own.
 Fd open_mapped(pid_t pid, const MapLine& map)
 {
-    Fd file(
-        ::open(proc_path(pid, fmt::format("map_files/{:x}-{:x}", map.start, map.end)).c_str(), O_RDONLY | O_CLOEXEC));
+    Fd file(::open(proc_path(pid, fmt::format("map_files/{:x}-{:x}", map.start, map.end)).c_str(),
+                   O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (file) return file;
     file.reset(
         ::open(proc_path(pid, "root" + std::string(map.path)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
