@@ -94,7 +94,8 @@ Result<void> check_file(int fd, int directory, const std::string& path)
 }
 
 // Without O_TRUNC: what may not be written must not be emptied either. O_NONBLOCK: a FIFO must not hang the open.
-constexpr std::uint64_t open_flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+// O_APPEND: a rotation that empties the file (copytruncate) must not leave a hole at its head.
+constexpr std::uint64_t open_flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
 struct OpenedFile {
     Fd fd;
