@@ -23,6 +23,15 @@ static __always_inline struct lw_loop *current_loop(void)
     return bpf_map_lookup_elem(&loops, &tid);
 }
 
+/* A time in a probe's argument is the target's word. One that is yet to come would outlive whatever is ordered by time;
+ * below a millisecond it is the error of a clock of its own. */
+static __always_inline __u64 until_now(__u64 told, __u64 now)
+{
+    if (told <= now) return told;
+    if (told - now > 1000000) lose(LW_LOSS_time_wild);
+    return now;
+}
+
 /* Put together in the room of its first place: on the stack it is too large for 6.1. */
 static __always_inline void enter_loop(const struct lw_loop_started *record)
 {
@@ -89,10 +98,11 @@ struct lw_slot_impact {
 static __noinline int slow_dispatch(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
-    const __u64 now = bpf_ktime_get_ns(), start = ARG4(ctx), end = ARG5(ctx);
+    const __u64 now = bpf_ktime_get_ns(), start = ARG4(ctx);
     const __u32 tid = id;
     if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_slow_probe);
+    const __u64 end = until_now(ARG5(ctx), now);
 
     const bool slow = end > start && end - start >= cfg_threshold_ns;
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
@@ -130,14 +140,16 @@ static __noinline int slow_iteration(struct pt_regs *ctx)
 {
     struct lw_loop *loop = current_loop();
     count_run(LW_RUN_slow_probe);
-    if (loop && loop->slot) tell_iteration(loop, bpf_get_current_pid_tgid(), ARG3(ctx), ARG4(ctx), ARG2(ctx));
+    if (!loop || !loop->slot) return 0;
+    const __u64 end = until_now(ARG4(ctx), bpf_ktime_get_ns());
+    if (ARG3(ctx) < end) tell_iteration(loop, bpf_get_current_pid_tgid(), ARG3(ctx), end, ARG2(ctx));
     return 0;
 }
 
 static __noinline int blocking_call(struct pt_regs *ctx)
 {
     struct lw_loop *loop = current_loop();
-    const __u64 start = ARG2(ctx), end = ARG3(ctx);
+    const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = until_now(ARG3(ctx), now);
     struct lw_call_detail detail;
     struct lw_slot_head head;
     if (!loop || end < start || end - start < cfg_block_threshold_ns) return 0;
@@ -147,7 +159,6 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     if (!buffer || !read_slot(&head, loop)) return 0;
     struct lw_call *call = &buffer->call;
     __builtin_memset(call, 0, sizeof(*call));
-    const __u64 now = bpf_ktime_get_ns();
     begin_event(&call->event, LW_EVENT_CALL, 0, loop, bpf_get_current_pid_tgid(), now);
     call->event.seq = head.seq & 1 ? head.seq : 0;
     call->start_ns = start;

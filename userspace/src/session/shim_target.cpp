@@ -9,8 +9,25 @@
 #include <variant>
 
 #include "session/captured_stack.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t clock_error_ns = 1'000'000;
+
+// It was written before it was read.
+bool ends_in_future(const Event& event)
+{
+    std::uint64_t end_ns = 0;
+    if (const auto* call = std::get_if<CallEvent>(&event)) end_ns = call->head.end_ns;
+    if (const auto* dispatch = std::get_if<lw_dispatch>(&event)) end_ns = dispatch->end_ns;
+    if (const auto* iteration = std::get_if<lw_iteration>(&event)) end_ns = iteration->end_ns;
+    return end_ns > monotonic_ns() + clock_error_ns;
+}
+
+}  // namespace
 
 ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker)
     : WatchedProcess(std::move(process)), ring_(std::move(ring)), worker_(worker), sites_(std::make_shared<WaitSites>())
@@ -122,7 +139,7 @@ std::optional<Event> ShimTarget::as_own(Event event)
     if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
     if (auto* wait = std::get_if<WaitEvent>(&event)) head = &wait->head.event;
     const auto tid = head ? outer_tid(head->tid) : 0;
-    if (tid == 0) return std::nullopt;
+    if (tid == 0 || ends_in_future(event)) return std::nullopt;
     head->pid = pid();
     head->tid = tid;
     return event;
