@@ -6,6 +6,7 @@
 # Runs alone: it judges durations, and that healthy programs are not reported.
 # Known to be flaky: node_exec-1 was reported once as 201 ms where the program says 184 (the first execSync of a node process), node_atomics
 # once as 163 ms instead of 152 (1 of 13 runs each). The cause is not known.
+# node_atomics once lost `sites_overflow: 1`, all five stalls found: a thread of V8's waited in a 17th place.
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
