@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -144,8 +146,26 @@ bool canary_is_seen()
     return seen;
 }
 
+// LOOPWATCH_HOLD, if it is for this process. The number may be another file's by now: of a program that this one has
+// become, or after the program before it has closed it. So it is used only if it is the very socket.
+void wait_until_watched()
+{
+    const char* hold = std::getenv(LW_HOLD_VARIABLE);
+    std::uint64_t pid = 0, fd = 0, inode = 0;
+    if (hold == nullptr || !take_number(hold, pid) || !take_number(hold, fd) || !take_number(hold, inode)) return;
+    if (pid != static_cast<std::uint64_t>(raw_syscall(SYS_getpid))) return;
+    struct stat info = {};
+    if (raw_syscall(SYS_fstat, fd, word(&info)) != 0 || !S_ISSOCK(info.st_mode) || info.st_ino != inode) return;
+    char byte = 0;
+    if (raw_syscall(SYS_sendto, fd, word(&byte), 1, MSG_NOSIGNAL) == 1)
+        while (raw_syscall(SYS_read, fd, word(&byte), 1) == -EINTR) {
+        }
+    raw_syscall(SYS_close, fd);
+}
+
 [[gnu::constructor]] void arm()
 {
+    wait_until_watched();
     if (!join_run() && read_standalone_wish()) ring = make_private_ring();
     if (ring == nullptr) return;
     const bool seen = canary_is_seen();

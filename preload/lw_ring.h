@@ -17,6 +17,10 @@
  * too. */
 #define LW_RUN_VARIABLE "LOOPWATCH_RUN"
 
+/* PID:FD:INODE:, set by `loopwatch run` with the kernel side: before main() process PID writes a byte to that socket, and waits until
+ * there is one to read or the other end is closed. So that it is watched from its first instruction on. */
+#define LW_HOLD_VARIABLE "LOOPWATCH_HOLD"
+
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
 #define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */

@@ -84,6 +84,15 @@ check_equal "ten looks at a list that never rests lack nothing" 0 "$missing"
 start_background again "$loopwatch" ps --watch --interval 100ms --format ndjson -p "$target"
 looks_() { [ "$(grep -c '"task_list_end"' again.out)" -ge 3 ]; }
 check "--watch looks again and again" wait_until 10 looks_
+for name in INT TERM HUP; do
+    start_background "ended-by-$name" "$loopwatch" ps --watch --interval 1h --format ndjson -p "$target"
+    wait_output "ended-by-$name" 10 '"task_list_end"' || fail "no look"
+    kill -s "$name" "$started"
+    check "SIG$name ends --watch, though the next look is an hour away" ended_with "$started" 2
+    check_equal "which is no failure" 0 "$ended_status"
+done
+start_background again-2 "$loopwatch" ps --watch --interval 100ms --format ndjson -p "$target"
+wait_output again-2 10 '"task_list_end"' || fail "no look"
 tell few quit
 check "until there is nothing to look at" wait_until 10 is_gone_ "$started"
 check "which is no failure" wait "$started"

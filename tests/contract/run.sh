@@ -394,6 +394,9 @@ check_equal "what is new does" 3 "$status"
 check "GitHub is told the line" grep -Eq '^::error file=.*catalog.cpp,line=[0-9]+,title=' new-server.out
 served healthy "ok/lock ok/fsync" --fail-on blocking_call,slow_callback:lock,slow_callback:file_io --block-threshold 50ms
 check_equal "a healthy server passes" 0 "$status"
+ran nothing --fail-on slow_callback -- sleep 0.1
+check_equal "a gate that watched no loop does not pass" 4 "$status"
+check "which is said" grep -q 'no event loop of sleep was ever watched' nothing.said
 wrong_rules() { # PLACE WORDS TEXT
     printf '%b' "$3" >wrong
     refused "rules that are wrong at $1 are refused" 2 "^loopwatch: wrong:$1: $2" "$loopwatch" run --suppressions wrong -- true

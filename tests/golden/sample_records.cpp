@@ -212,22 +212,14 @@ std::vector<Record> session()
     for (auto& event : task_events(now)) records.push_back(std::move(event));
     records.push_back(slow_callback(9'101, now += 200 * ms, 2));
     records.push_back(slow_callback(9'103, now += 20 * ms, 3));
-    records.push_back(LoopStats{server_thread(),
-                                now += 600 * ms,
-                                loop(),
-                                1'000 * ms,
-                                9'000,
-                                40'901,
-                                420 * ms,
-                                580 * ms,
-                                0.42,
-                                quantiles(),
-                                {1'000, 2'000, 3'000, 4'000, {}},
-                                12,
-                                300,
-                                1});
+    records.push_back(LoopStats{server_thread(), now += 600 * ms, loop(), 1'000 * ms, 9'000, 40'901, 420 * ms, 580 * ms,
+                                0.42, quantiles(), Quantiles{1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1});
     records.push_back(SessionStats{now, {{"ring_full", 2}}, {{"slow_callback", 5}}, overhead()});
     records.push_back(slow_callback(9'201, now += 300 * ms, 4));
+    records.push_back(
+        Warning{server(), now, "its perf map has 70 MiB: names beyond the first 64 MiB are not read", {}});
+    records.push_back(
+        Warning{std::nullopt, now, "it started other programs, which were not watched", "--follow-children"});
     records.push_back(TargetEnd{server(), now, "exited", 0});
     records.push_back(TargetEnd{server(), now, "detached", std::nullopt});
     records.push_back(ListedTask{

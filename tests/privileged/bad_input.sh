@@ -60,6 +60,10 @@ zombie_of_() { zombie=$(pgrep -P "$1") && grep -q '^State:[[:space:]]*Z' "/proc/
 wait_until 5 zombie_of_ "$started" || fail "no zombie"
 zombie=$(pgrep -P "$started")
 refused "a zombie" 5 "$zombie has ended.*zombie" '' "$loopwatch" -p "$zombie"
+watch beside-zombie "$zombie,$server"
+end_session
+check "a zombie beside a process that can be watched is left out, with a warning" has_record beside-zombie \
+    "any('process $zombie is not watched' in w for w in of('session_start')[0]['warnings']) and [t['pid'] for t in of('target_start')] == [$server]"
 start_fixture threads "$fixtures/stall" --dir "$work" sleep 1 150
 thread=$(find "/proc/$target/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vx "$target" | head -n 1)
 refused "a thread's id" 5 "$thread is a thread" 'process' "$loopwatch" -p "$thread"

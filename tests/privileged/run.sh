@@ -53,6 +53,9 @@ for case in "7 sh -c 'sleep 0.6; exit 7'" "137 sh -c 'sleep 0.6; kill -9 \$\$'" 
     eval "ran end -- ${case#* }"
     check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"
 done
+ran nothing --fail-on slow_callback -- sleep 0.3
+check_equal "a gate that watched no loop does not pass" 4 "$status"
+check "which is said" grep -q 'no event loop of sleep was ever watched' nothing.said
 ran over --duration 1s -- sleep 30
 check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
 for i in 1 2 3 4 5 6; do

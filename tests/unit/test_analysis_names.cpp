@@ -180,6 +180,11 @@ TEST_CASE("the entry into libc is the outermost of its inner frames")
                    frame("report_slow", "/l/libloopwatch_preload.so"), frame("f()")}) == "usleep");
     CHECK(call_of({frame("__read_chk", libc), frame("f()")}) == "read");
     CHECK(call_of({frame("open64", libc), frame("f()")}) == "open");
+    // With glibc's debug symbols, and without.
+    CHECK(call_of({frame("open64", libc), frame("_IO_file_open", libc), frame("_IO_new_file_fopen", libc),
+                   frame("__fopen_internal", libc), frame("f()")}) == "fopen");
+    CHECK(call_of({frame("open64", libc), frame("_IO_file_open", libc), frame("_IO_file_fopen", libc), frame("", libc),
+                   frame("f()")}) == "fopen");
     CHECK(call_of({frame("f()"), frame("qsort", libc)}) == "-");
     CHECK(call_of({frame("", libc), frame("__libc_start_call_main", libc)}) == "-");
     CHECK(call_of({frame("__poll", libc), frame("", "/usr/lib/libnss_dns.so.2"), frame("res_nsearch", libc),

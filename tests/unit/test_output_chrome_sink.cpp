@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Traces for Perfetto: JSON that loads, slices that do not begin before the last one ended, arrows with both ends.
+#include <algorithm>
 #include <map>
 
 #include <catch2/catch.hpp>
@@ -97,4 +98,25 @@ TEST_CASE("a trace that ends in the middle loads too")
     REQUIRE(text.ends_with(",\n"));
     text.replace(text.size() - 2, 2, "]");
     CHECK(nlohmann::json::accept(text));
+}
+
+TEST_CASE("a stall is in the trace while nothing else is: a program that hangs has no slow callback")
+{
+    Stall stall;
+    stall.subject = {4711, 4712, 0, 0, "server"};
+    stall.end_ns = 500'000;
+    stall.duration_ns = 300'000;
+    stall.verdict = "it hangs";
+    const Warning warning{Subject{4711, 0, 0, 0, "server"}, 600'000, "less is seen", "do more"};
+    const auto trace = nlohmann::json::parse(written({stall, warning, SessionEnd{}}));
+    const auto named = [&](const char* name) {
+        const auto found = std::ranges::find_if(trace, [&](const auto& event) { return event.at("name") == name; });
+        REQUIRE(found != trace.end());
+        return *found;
+    };
+    CHECK(named("stall").at("ts") == 200);
+    CHECK(named("stall").at("dur") == 300);
+    CHECK(named("stall").at("args").at("verdict") == "it hangs");
+    CHECK(named("warning").at("args").at("text") == "less is seen");
+    CHECK(named("warning").at("pid") == 4711);
 }

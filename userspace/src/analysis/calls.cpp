@@ -126,8 +126,13 @@ std::string canonical_call(std::string_view symbol)
     constexpr std::string_view starts[] = {"start", "start_thread", "start_main", "start_call_main", "clone", "clone3"};
     const auto plain = without_decoration(symbol);
     if (plain.find("::") != plain.npos || std::ranges::find(starts, plain) != std::end(starts)) return {};
-    // What glibc's own names stand for, where those of the callers were turned into jumps.
+    // What glibc's own names stand for, where those of the callers were turned into jumps. Of fopen: the local
+    // function, where glibc's debug symbols are installed, and the exported ones within it, where they are not.
     static constexpr std::pair<std::string_view, std::string_view> aliases[] = {
+        {"fopen_internal", "fopen"},
+        {"file_fopen", "fopen"},
+        {"new_file_fopen", "fopen"},
+        {"file_open", "fopen"},
         {"new_sem_wait_slow64", "sem_wait"},
         {"new_sem_wait_slow", "sem_wait"},
         {"pthread_clockjoin_ex", "pthread_join"},

@@ -180,7 +180,8 @@ struct LoopStats {
     std::uint64_t interval_ns = 0;
     std::uint64_t iterations = 0, dispatches = 0, busy_ns = 0, idle_ns = 0;
     double utilization = 0;
-    Quantiles dispatch_ns, lag_ns;
+    Quantiles dispatch_ns;
+    std::optional<Quantiles> lag_ns;  // empty: timers are not seen
     std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
     bool probed = true;  // false: dispatches and timers are not seen; not a field of the record
 };
@@ -210,6 +211,14 @@ struct TargetStart {
     std::vector<int> tiers;
     std::vector<LoopInfo> loops;
     std::vector<std::string> warnings;
+};
+
+// What cannot be seen, or no longer, and since when: whenever that turns out.
+struct Warning {
+    std::optional<Subject> target;  // empty: it concerns the session
+    std::uint64_t at_ns = 0;
+    std::string text;
+    std::string hint;  // the command or setting that mends it; empty: none
 };
 
 struct TargetEnd {
@@ -286,6 +295,6 @@ struct SessionEnd {
 };
 
 using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,
-                            SessionStats, TargetEnd, SessionEnd, ListedTask, TaskListEnd>;
+                            SessionStats, TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning>;
 
 }  // namespace loopwatch

@@ -202,9 +202,31 @@ void ChromeSink::add(const TaskEvent& event)
 
 void ChromeSink::add(const SlowCallback& slow)
 {
+    finding_slice(slow, "slow_callback");
+}
+
+// From the beginning of its dispatch to now: longer ones lie around it, the slow callback around all.
+void ChromeSink::add(const Stall& stall)
+{
+    finding_slice(stall, "stall");
+}
+
+void ChromeSink::finding_slice(const SlowCallback& slow, const std::string& name)
+{
     name_track(slow.subject.pid, slow.subject.tid, slow.subject.comm);
-    slice(slow.subject.pid, slow.subject.tid, slow.end_ns - slow.duration_ns, slow.end_ns, "slow_callback",
+    slice(slow.subject.pid, slow.subject.tid, slow.end_ns - slow.duration_ns, slow.end_ns, name,
           {{"verdict", slow.verdict}, {"fingerprint", slow.fingerprint}});
+}
+
+void ChromeSink::add(const Warning& warning)
+{
+    append({{"ph", "i"},
+            {"s", warning.target ? "p" : "g"},
+            {"name", "warning"},
+            {"pid", warning.target ? warning.target->pid : 0},
+            {"tid", 0},
+            {"ts", microseconds(warning.at_ns)},
+            {"args", {{"text", warning.text}, {"hint", warning.hint}}}});
 }
 
 void ChromeSink::add(const BlockingCall& call)

@@ -40,14 +40,20 @@ private:
 
     void add(const TaskEvent& event);
     void add(const SlowCallback& slow);
+    void add(const Stall& stall);
+    void add(const Warning& warning);
     void add(const BlockingCall& call);
     void add(const TargetStart& start);
     void add(const SessionEnd& end);
-    template <class T>
-    void add(const T&)
-    {
-    }
+    // Not of the trace: sums, and what belongs to no session.
+    void add(const SessionStart&) {}
+    void add(const LoopStats&) {}
+    void add(const SessionStats&) {}
+    void add(const TargetEnd&) {}
+    void add(const ListedTask&) {}
+    void add(const TaskListEnd&) {}
 
+    void finding_slice(const SlowCallback& slow, const std::string& name);
     void begin_dispatch(const TaskEvent& event);
     void end_dispatch(const TaskEvent& event);
     void append(json::Json event);

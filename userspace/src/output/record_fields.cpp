@@ -271,7 +271,7 @@ LW_TABLE(LoopStats, "loop_stats",
     field<LoopStats, &LoopStats::idle_ns>("idle_ns", "in polls"),
     field<LoopStats, &LoopStats::utilization>("utilization", "busy part of the interval, 0 to 1", R"({"minimum":0})"),
     field<LoopStats, &LoopStats::dispatch_ns>("dispatch_ns", "durations of the interval's dispatches or, without probes, iterations"),
-    field<LoopStats, &LoopStats::lag_ns>("lag_ns", "from a timer's expiry to its callback"),
+    optional_field<LoopStats, &LoopStats::lag_ns>("lag_ns", "from a timer's expiry to its callback; absent where timers are not seen"),
     field<LoopStats, &LoopStats::tasks_alive>("tasks_alive", "that are not finished"),
     field<LoopStats, &LoopStats::tasks_created>("tasks_created", "in the interval"),
     field<LoopStats, &LoopStats::tasks_cancelled>("tasks_cancelled", "in the interval"))
@@ -280,6 +280,11 @@ LW_TABLE(SessionStats, "session_stats",
     field<SessionStats, &SessionStats::lost>("lost", "what could not be recorded, by reason, since the start"),
     field<SessionStats, &SessionStats::suppressed>("suppressed", "findings over the rate limit, by type, since the start"),
     field<SessionStats, &SessionStats::overhead>("overhead", "what watching costs"))
+
+LW_TABLE(Warning, "warning",
+    field<Warning, &Warning::target>("target", "the process whose report lacks something; null: the whole session's does"),
+    field<Warning, &Warning::text>("text", "what cannot be seen, or no longer"),
+    field<Warning, &Warning::hint>("hint", "the command or setting that mends it; empty: none"))
 
 LW_TABLE(TargetEnd, "target_end",
     field<TargetEnd, &TargetEnd::reason>("reason", "exited, detached, exec"),

@@ -74,6 +74,8 @@ template <>
 const Table<ListedTask>& table_of<ListedTask>();
 template <>
 const Table<TaskListEnd>& table_of<TaskListEnd>();
+template <>
+const Table<Warning>& table_of<Warning>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {

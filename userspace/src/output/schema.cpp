@@ -127,10 +127,10 @@ private:
 std::string output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
-    builder.add_parts<Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact, WaitingFor,
-                      TaskComplaint, Quantiles, Overhead>();
+    builder.add_parts<Subject, Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact,
+                      WaitingFor, TaskComplaint, Quantiles, Overhead>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
-                        TargetEnd, SessionEnd, ListedTask, TaskListEnd>();
+                        TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning>();
     builder.add_task_events();
     return builder.finish().dump(2);
 }

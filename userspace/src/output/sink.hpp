@@ -19,6 +19,8 @@ public:
     // `output` must outlive the sink.
     explicit Sink(Output& output) : output_(output) {}
     virtual ~Sink() = default;
+    // What it writes is read by somebody as it comes.
+    virtual bool for_people() const { return false; }
     // Fail when records could not be written (disk full, reader gone); the session then ends with exit code 1.
     Result<void> write(const Record& record)
     {

@@ -48,6 +48,10 @@ void TextSink::add(const TargetEnd& end)
 {
     tell(text_of(end, context_));
 }
+void TextSink::add(const Warning& warning)
+{
+    pending_ += text_of(warning, context_);
+}
 void TextSink::add(const TaskEvent& event)
 {
     pending_ += text_of(event, context_);

@@ -29,6 +29,8 @@ public:
     {
     }
 
+    bool for_people() const override { return true; }
+
 protected:
     void add(const Record& record) override;
 
@@ -54,6 +56,7 @@ private:
     void add(const LoopStats& stats);
     void add(const SessionStats&) {}
     void add(const TargetEnd& end);
+    void add(const Warning& warning);
     void add(const SessionEnd& end);
     // Of no session: task_text.hpp.
     void add(const ListedTask&) {}

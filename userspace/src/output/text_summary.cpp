@@ -73,7 +73,7 @@ void LoopTotals::add(const LoopStats& stats)
     total.iterations += stats.iterations;
     total.busy_ns += stats.busy_ns;
     total.longest_ns = std::max(total.longest_ns, stats.dispatch_ns.max);
-    total.lag_ns = std::max(total.lag_ns, stats.lag_ns.max);
+    if (stats.lag_ns) total.lag_ns = std::max(total.lag_ns, stats.lag_ns->max);
 }
 
 std::string LoopTotals::text() const
@@ -115,6 +115,13 @@ std::string text_of(const TargetStart& start, const TextContext& context)
                        loops.empty() ? "none yet" : fmt::format("{}", fmt::join(loops, ", ")),
                        fmt::join(start.tiers, ", ")) +
            warning_lines(start.warnings, context) + "\n";
+}
+
+std::string text_of(const Warning& warning, const TextContext& context)
+{
+    const auto whose = warning.target ? process(*warning.target) + ": " : "";
+    const auto hint = warning.hint.empty() ? "" : fmt::format(" (hint: {})", escape_terminal(warning.hint));
+    return fmt::format("{} {}{}{}\n", context.style.strong("warning:"), whose, escape_terminal(warning.text), hint);
 }
 
 std::string text_of(const TargetEnd& end, const TextContext&)

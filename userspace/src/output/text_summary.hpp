@@ -32,6 +32,7 @@ private:
 std::string text_of(const SessionStart& start, const TextContext& context);
 std::string text_of(const TargetStart& start, const TextContext& context);
 std::string text_of(const TargetEnd& end, const TextContext& context);
+std::string text_of(const Warning& warning, const TextContext& context);
 std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context);
 
 }  // namespace loopwatch

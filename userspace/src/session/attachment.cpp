@@ -24,6 +24,7 @@ namespace loopwatch {
 namespace {
 
 constexpr const char* shim_name = "libloopwatch_preload.so";
+constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
 
@@ -137,13 +138,18 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
         build_id_ = scan->build_id;
         if (scan->is_static) warn("the program is statically linked: the shim cannot be loaded into it");
     }
-    if (base_name(module.path) == shim_name) shim_ = true;
+    const bool is_shim = base_name(module.path) == shim_name;
+    shim_ |= is_shim;
     if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
     if (options_.wants(Frequent::throws) && scan->throws != 0)
         throws_.emplace_back(duplicate(module.file), scan->throws);
-    const auto sites = check(module, scan->sites);
+    auto found = scan->sites;
+    // It has the notes of all probes, as probe.hpp makes them, and fires one. What the program brings, the program
+    // tells.
+    if (is_shim) std::erase_if(found, [](const ProbeSite& site) { return site.name != shim_probe; });
+    const auto sites = check(module, found);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
     for (const auto& [gate, chosen, links] :
@@ -302,6 +308,13 @@ void Attachment::warn_of_blindness()
 void Attachment::found_loop(std::uint32_t tid)
 {
     const auto thread = static_cast<pid_t>(tid);
+    // It is recognised by the stack it waits on, once that is unwound: a callback that blocks meanwhile has no
+    // beginning.
+    if (start_reported())
+        warn(fmt::format(
+            "a thread that began to wait as an event loop does ({}) is watched from now on: what blocked it "
+            "before is not reported",
+            process_.comm(thread)));
     known_loops_.push_back({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/ending_signals.hpp"
 
+#include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -50,6 +51,14 @@ std::optional<EndingSignals::Signal> EndingSignals::take()
     const char* const reason = number == SIGINT ? "interrupted" : number == SIGHUP ? "hangup" : "terminated";
     const bool ends = number == SIGINT || number == SIGHUP || number == SIGTERM;
     return Signal{number, reason, ends, signal.ssi_code == SI_KERNEL};
+}
+
+bool EndingSignals::arrived_within(std::uint64_t timeout_ns)
+{
+    pollfd wait{signals_.raw(), POLLIN, 0};
+    const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000),
+                           static_cast<long>(timeout_ns % 1'000'000'000)};
+    return ::ppoll(&wait, 1, &timeout, nullptr) > 0 && take();
 }
 
 }  // namespace loopwatch

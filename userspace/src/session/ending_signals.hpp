@@ -31,6 +31,8 @@ public:
     };
     // If one has come.
     std::optional<Signal> take();
+    // Waits for one for at most so long.
+    bool arrived_within(std::uint64_t timeout_ns);
 
 private:
     static Result<EndingSignals> of(const sigset_t& set);

@@ -128,4 +128,12 @@ Result<void> close_gate(const GateOptions& options, const Gate& gate, const std:
     return {};
 }
 
+Error nothing_watched(const std::string& name)
+{
+    return {
+        ExitCode::not_permitted,
+        fmt::format("--fail-on: no event loop of {} was ever watched, so nothing could be found", name),
+        "did it run long enough? The report's warnings say what could not be seen; loopwatch doctor -p PID what can"};
+}
+
 }  // namespace loopwatch

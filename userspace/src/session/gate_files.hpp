@@ -23,4 +23,7 @@ Result<Gate> open_gate(const GateOptions& options);
 // Writes reports and baseline, says on stderr how often each rule was hit and which never. `name`: of what was watched.
 Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name);
 
+// Of a session with --fail-on that never watched a loop: it cannot have found anything, so it does not pass.
+Error nothing_watched(const std::string& name);
+
 }  // namespace loopwatch

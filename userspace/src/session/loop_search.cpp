@@ -98,7 +98,6 @@ void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
     for (auto now = start; !settled(now); now = monotonic_ns()) go_on(kernel, worker, take);
     look_at_spinning(targets, kernel, worker, take);
     worker.stand_back();
-    for (const auto& [pid, target] : targets) target->warn_of_blindness();
 }
 
 }  // namespace loopwatch

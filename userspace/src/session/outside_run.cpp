@@ -18,19 +18,22 @@ namespace loopwatch {
 
 namespace {
 
-constexpr std::uint64_t loading_ns = 300'000'000;  // how long for ld.so to map the shim
+constexpr std::uint64_t mapping_ns = 300'000'000;     // how long for ld.so to map the shim, which it does first of all
+constexpr std::uint64_t loading_ns = 10'000'000'000;  // and for all libraries, and their constructors
 constexpr int look_ms = 2;
 
-// Its probes are attached at the start of the session, or an interval later.
-void await_shim(const Launch& launch, const std::string& shim)
+// Until the shim holds the program, with all its libraries loaded. False: it does not (it was not loaded, or the
+// program has ended).
+bool await_hold(const Launch& launch, const std::string& shim)
 {
-    const auto until = monotonic_ns() + loading_ns;
-    while (monotonic_ns() < until) {
-        const auto maps = read_proc(launch.pid(), "maps", 1 << 20).value_or("");
-        if (maps.find(shim) != std::string::npos) return;
-        pollfd ended{launch.descriptor(), POLLIN, 0};
-        if (::poll(&ended, 1, look_ms) != 0) return;
+    bool mapped = false;
+    for (const auto start = monotonic_ns(); monotonic_ns() < start + (mapped ? loading_ns : mapping_ns);) {
+        pollfd waits[] = {{launch.holding(), POLLIN, 0}, {launch.descriptor(), POLLIN, 0}};
+        if (::poll(waits, std::size(waits), look_ms) != 0)
+            return (waits[0].revents & POLLIN) && !(waits[0].revents & POLLHUP);
+        if (!mapped) mapped = read_proc(launch.pid(), "maps", 1 << 20).value_or("").find(shim) != std::string::npos;
     }
+    return false;
 }
 
 // What comes for us meanwhile is the program's, unless a terminal has told it already.
@@ -58,9 +61,10 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (!shim) return shim.error();
     if (const auto why = why_no_shim(*program); !why.empty())
         print_warning(fmt::format("{}: no libc names and arguments: {}", *program, why));
-    auto launch = Launch::start(*program, command, *shim, [](pid_t) { return Launch::Environment::result_type(); });
+    auto launch = Launch::start_held(*program, command, *shim);
     if (!launch) return launch.error();
-    await_shim(*launch, *shim);
+    options.from_start = await_hold(*launch, *shim);
+    if (!options.from_start) launch->release();
     const auto unseen = [&](int status) {
         print_warning(fmt::format("{} ended before anything could be seen of it", command.front()));
         return status;
@@ -73,9 +77,11 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (!session) {
         if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));
         launch->signal(SIGTERM);
+        launch->release();
         (void)await_end(*launch, *signals);
         return session.error();
     }
+    (*session)->when_live([&] { launch->release(); });
     const auto code = (*session)->run();
     const auto& signal = (*session)->ended_by();
     const bool time_is_up = code && (*session)->end_reason() == "duration";

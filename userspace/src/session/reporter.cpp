@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "util/log.hpp"
+#include "util/wall_clock.hpp"
+
 namespace loopwatch {
 
 void Reporter::publish(const Record& record)
@@ -27,16 +30,16 @@ void Reporter::publish(Findings findings)
         if (!gate_.admit(view_of(call))) continue;
         count_coverage(call);
         call.occurrence = occurrences_.add(call.fingerprint);
-        publish_finding("blocking_call", call.fingerprint, call.end_ns, call);
+        publish_finding("blocking_call", call.fingerprint, call);
     }
     if (auto& stall = findings.stall; stall && gate_.admit(view_of(*stall))) {
         stall->occurrence = occurrences_.add(stall->fingerprint);
-        publish_finding("stall", stall->fingerprint, stall->end_ns, *stall);
+        publish_finding("stall", stall->fingerprint, *stall);
     }
     if (!findings.slow || !gate_.admit(view_of(*findings.slow))) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
-    publish_finding("slow_callback", slow.fingerprint, slow.end_ns, slow);
+    publish_finding("slow_callback", slow.fingerprint, slow);
 }
 
 void Reporter::count_coverage(const BlockingCall& call)
@@ -54,7 +57,16 @@ void Reporter::publish(const TaskEvent& misuse)
     // What is done wrong all the time in one place does not hide another.
     std::string place = misuse.type;
     for (const auto& [name, at] : misuse.locations) place += fmt::format(" {}:{}", at.file, at.line);
-    publish_finding(misuse.type, place, misuse.at_ns, misuse);
+    publish_finding(misuse.type, place, misuse);
+}
+
+void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint)
+{
+    if (!sink_.for_people()) {
+        const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
+        print_warning(whose + text + (hint.empty() ? "" : " (hint: " + hint + ")"));
+    }
+    publish(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint)});
 }
 
 void Reporter::publish_step(const TaskEvent& step)
@@ -63,11 +75,11 @@ void Reporter::publish_step(const TaskEvent& step)
     publish(Record(step));
 }
 
-void Reporter::publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns,
-                               const Record& record)
+void Reporter::publish_finding(const std::string& type, const std::string& fingerprint, const Record& record)
 {
     ++counts_[type];
-    if (limiter_.admit(type, fingerprint, at_ns)) publish(record);
+    // By our own clock: what a target says of its times is to concern its own findings only.
+    if (limiter_.admit(type, fingerprint, monotonic_ns())) publish(record);
 }
 
 }  // namespace loopwatch

@@ -22,6 +22,8 @@ public:
     void publish(const Record& record);
     void publish(Findings findings);
     void publish(const TaskEvent& misuse);
+    // Into the report, and on stderr where the report is not for people.
+    void warn(std::optional<Subject> target, std::string text, std::string hint = {});
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
     void publish_step(const TaskEvent& step);
     // What was published becomes visible to readers.
@@ -38,8 +40,7 @@ public:
 
 private:
     void count_coverage(const BlockingCall& call);
-    void publish_finding(const std::string& type, const std::string& fingerprint, std::uint64_t at_ns,
-                         const Record& record);
+    void publish_finding(const std::string& type, const std::string& fingerprint, const Record& record);
 
     Sink& sink_;
     Gate& gate_;

@@ -33,7 +33,7 @@ struct StepDown {
 constexpr StepDown step_downs[] = {
     {Frequent::trace, "--trace", "the trace probes are detached, the rest goes on"},
     {Frequent::coroutines, "--coroutines", "from here on iterations are timed, not resumes"},
-    {Frequent::throws, "--debug", "from here on nobody tells where exceptions are thrown"},
+    {Frequent::throws, "--debug", "exception throw sites are no longer recorded"},
 };
 
 }  // namespace
@@ -54,7 +54,7 @@ void Session::adopt(std::uint64_t now_ns)
         auto attachment = Attachment::attach(child, *kernel_, *worker_, attachment_options_);
         if (!attachment) {
             if (attachment.error().code != ExitCode::no_such_target)
-                print_warning(fmt::format("child {} is not watched: {}", child, attachment.error().what));
+                warn(fmt::format("child {} is not watched: {}", child, attachment.error().what));
             continue;
         }
         const auto& target = targets_[static_cast<std::uint32_t>(child)] = std::move(*attachment);
@@ -87,6 +87,7 @@ Result<ExitCode> Session::run()
     kernel_->start_calibration();
     calibrating_ = true;
     for (const auto& event : std::exchange(early_, {})) on_event(event);
+    when_live_();
 
     while (!ended_by_ && !reporter_.failure() && !targets_.empty()) {
         wait();
@@ -106,7 +107,9 @@ Result<ExitCode> Session::run()
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
     if (auto closed = close_gate(options_.gate, gate_, watched_); !closed) return closed.error();
-    return gate_.failed() ? ExitCode::fail_on_matched : ExitCode::done;
+    if (gate_.failed()) return ExitCode::fail_on_matched;
+    if (!saw_loop_ && !options_.gate.fail_on.empty()) return nothing_watched(watched_);
+    return ExitCode::done;
 }
 
 void Session::wait()
@@ -162,6 +165,7 @@ void Session::on(const lw_loop_started& event)
     watchdog_->forget(event.event.tid);
     if (auto* target = find(event.event.pid)) {
         target->add_loop(event);
+        note_loops(*target);
         statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
     }
 }
@@ -175,6 +179,7 @@ void Session::on(const LoopStoppedEvent& event)
     if (!loop) return;
     if (event.slot)
         if (auto stats = statistics_.look(*target, *loop, *event.slot, head.time_ns)) reporter_.publish(*stats);
+    statistics_.forget(head.tid, head.loop_id);
     target->remove_loop(head.tid, head.loop_id);
 }
 
@@ -244,7 +249,9 @@ void Session::on(const ExitEvent& event)
 {
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
     if (auto* target = find(event.head.pid)) {
+        note_loops(*target);
         for (auto& stats : statistics_.look(*target, event.head.time_ns)) reporter_.publish(stats);
+        statistics_.forget(event.head.tid, event.head.loop_id);
         target->remove_loop(event.head.tid, event.head.loop_id);
     }
     watchdog_->forget(event.head.tid);
@@ -285,7 +292,7 @@ void Session::watch_polls(std::uint64_t now_ns)
     const bool wanted = poll_watch_->wanted(targets_, kernel_->unprobed(), now_ns);
     if (auto watched = kernel_->unprobed().watch_polls(wanted); watched || polls_unwatched_) return;
     polls_unwatched_ = true;
-    print_warning("polls that do not sleep cannot be seen: iterations of a busy loop are taken for one");
+    warn("non-blocking polls cannot be observed here: several iterations of a busy loop may be reported as one");
 }
 
 void Session::tick(std::uint64_t now_ns)
@@ -325,7 +332,8 @@ void Session::interval(std::uint64_t now_ns)
     watch_polls(now_ns);
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
-            print_warning(refreshed.error().what);
+            reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);
+        publish_warnings(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (targets_.empty()) end_reason_ = "target_end";
@@ -343,8 +351,8 @@ void Session::limit(std::uint64_t now_ns)
         for (auto& [pid, target] : targets_) target->detach(kind);
         drain_all();
         attachment_options_.wants(kind) = false;
-        print_warning(fmt::format("{} cost {:.1f} % of a CPU, more than --max-overhead {}: {}", name, *percent,
-                                  options_.max_overhead_percent, then));
+        warn(fmt::format("{} cost {:.1f} % of a CPU, more than --max-overhead {}: {}", name, *percent,
+                         options_.max_overhead_percent, then));
     }
 }
 
@@ -372,7 +380,10 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     if (worker_->pending()) worker_->give_up();
     while (worker_->pending()) wait_for_worker(50);
     auto& target = *targets_.at(pid);
+    note_loops(target);
+    publish_warnings(target);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
+    statistics_.forget(target);
     targets_.erase(pid);
 }
 
@@ -402,6 +413,19 @@ void Session::finish()
     reporter_.publish(end);
 }
 
+void Session::warn(std::string text)
+{
+    if (started_ns_ != 0) return reporter_.warn(std::nullopt, std::move(text));
+    print_warning(text);
+    warnings_.push_back(std::move(text));
+}
+
+// What turned out since the target's start was reported.
+void Session::publish_warnings(Attachment& target)
+{
+    for (auto& text : target.take_new_warnings()) reporter_.warn(target.whole(), std::move(text));
+}
+
 Attachment* Session::find(std::uint32_t pid)
 {
     const auto found = targets_.find(pid);
@@ -416,6 +440,7 @@ Counts Session::losses() const
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     if (options_.follow_children) lost["children_missed"] = children_.missed();
     lost["iteration_unclear"] = unclear_iterations_;
+    lost["statistics"] = statistics_.overflow();
     lost["sampling_failed"] = watchdog_->failures();
     return lost;
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,6 +40,8 @@ public:
     ~Session();
     // Returns done, or fail_on_matched.
     Result<ExitCode> run();
+    // Called by run() once, when detection is live.
+    void when_live(std::function<void()> then) { when_live_ = std::move(then); }
     // The signal that ended it, if one did.
     const std::optional<EndingSignals::Signal>& ended_by() const noexcept { return ended_by_; }
     // As session_end has it.
@@ -48,6 +51,8 @@ private:
     static constexpr std::size_t max_records = 4096;  // handled in one round
 
     Session(SessionOptions options, Sink& sink);
+    Result<void> leave_out(pid_t pid, const Error& error);
+    Result<void> leave_out_unwatchable();
     Result<void> attach_targets();
     void adopt(std::uint64_t now_ns);
     Result<void> check_threads();
@@ -80,6 +85,9 @@ private:
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit(std::uint64_t now_ns);
+    void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }
+    void warn(std::string text);
+    void publish_warnings(Attachment& target);
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 
@@ -117,6 +125,8 @@ private:
     std::vector<Event> early_;  // came before the session was live
     bool backlog_ = false;      // records wait; trace records do not wake us
     bool calibrating_ = false;
+    std::function<void()> when_live_ = [] {};
+    bool saw_loop_ = false;  // at any time, in any target
 };
 
 }  // namespace loopwatch

@@ -25,8 +25,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     auto signals = wish.hand_on ? EndingSignals::open_all() : EndingSignals::open();
     if (!signals) return signals.error();
     session->signals_ = std::move(*signals);
-    for (const pid_t pid : wish.pids)
-        if (auto process = Process::open(pid); !process) return process.error();
+    if (auto left = session->leave_out_unwatchable(); !left) return left.error();
 
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
@@ -59,11 +58,32 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     return session;
 }
 
+// One of several processes that cannot be watched (a zombie of that name, another user's) is left out, with a warning:
+// it is not to decide for the others. Fails if none is left.
+Result<void> Session::leave_out(pid_t pid, const Error& error)
+{
+    std::erase(options_.pids, pid);
+    if (options_.pids.empty()) return error;
+    warn(fmt::format("process {} is not watched: {}", pid, error.what));
+    return {};
+}
+
+Result<void> Session::leave_out_unwatchable()
+{
+    for (const pid_t pid : std::vector(options_.pids))
+        if (auto process = Process::open(pid); !process)
+            if (auto left = leave_out(pid, process.error()); !left) return left;
+    return {};
+}
+
 Result<void> Session::attach_targets()
 {
-    for (const pid_t pid : options_.pids) {
+    for (const pid_t pid : std::vector(options_.pids)) {
         auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
-        if (!attachment) return attachment.error();
+        if (!attachment) {
+            if (auto left = leave_out(pid, attachment.error()); !left) return left;
+            continue;
+        }
         targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
     }
     if (options_.follow_children) {
@@ -74,6 +94,8 @@ Result<void> Session::attach_targets()
     find_loops(targets_, *kernel_, *worker_, [this](const Event& event) {
         if (early_.size() < max_records) early_.push_back(event);
     });
+    if (!options_.from_start)
+        for (const auto& [pid, target] : targets_) target->warn_of_blindness();
     if (kernel_->rung() == AttachRung::none)
         warnings_.push_back("probes are not attached (--attach=none): only what the scheduler tells is seen");
     if (kernel_->rung() == AttachRung::perf_pid)
@@ -97,9 +119,7 @@ Result<void> Session::check_threads()
             return std::any_of(known.begin(), known.end(), [&](const LoopView& loop) { return loop.tid == tid; });
         };
         if (std::none_of(targets_.begin(), targets_.end(), loops)) {
-            warnings_.push_back(
-                fmt::format("thread {} runs no loop: nothing is reported of it unless it begins to", tid));
-            print_warning(warnings_.back());
+            warn(fmt::format("thread {} runs no loop: nothing is reported of it unless it begins to", tid));
         }
     }
     return {};
@@ -112,9 +132,13 @@ Result<void> Session::check_floor()
         for (const auto& loop : target->known_loops()) {
             lw_loop_slot slot;
             if (!target->read(loop, slot) || slot.floor_ns <= options_.threshold_ns) continue;
-            return Error{ExitCode::usage,
-                         fmt::format("threshold {} is below the floor of process {} ({})",
-                                     format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns)),
+            auto below = fmt::format("threshold {} is below the floor of process {} ({})",
+                                     format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns));
+            if (targets_.size() > 1) {
+                warn(below + ": its shorter dispatches are not seen");
+                break;
+            }
+            return Error{ExitCode::usage, std::move(below),
                          fmt::format("start the program with LOOPWATCH_FLOOR={}us, or let it call Loop::set_floor",
                                      std::max<std::uint64_t>(1, options_.threshold_ns / 1000))};
         }

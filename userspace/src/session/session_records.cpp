@@ -68,7 +68,7 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
 TargetStart target_start(WatchedProcess& target)
 {
     TargetStart start;
-    start.subject = {target.pid(), 0, target.ns_pid(), 0, target.comm()};
+    start.subject = target.whole();
     start.at_ns = monotonic_ns();
     start.exe = target.process().exe();
     start.cmdline = target.process().cmdline();
@@ -76,6 +76,7 @@ TargetStart target_start(WatchedProcess& target)
     start.tiers = target.tiers();
     for (const auto& loop : target.known_loops()) start.loops.push_back({std::to_string(loop.id), loop.name});
     start.warnings = target.warnings();
+    (void)target.take_new_warnings();
     return start;
 }
 

@@ -125,6 +125,7 @@ Result<int> ShimSession::run()
     if (reporter_.failure()) return *reporter_.failure();
     if (auto closed = close_gate(options_.gate, gate_, name_); !closed) return closed.error();
     if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
+    if (ended_.loops == 0 && !options_.gate.fail_on.empty()) return nothing_watched(name_);
     const int status = launched_->status().value_or(0);
     return end_reason_ == "duration" && status == 128 + SIGTERM ? 0 : status;
 }
@@ -182,7 +183,7 @@ void ShimSession::meet(const std::string& path)
     ::unlink(path.c_str());
     if (!ring) {
         ++missed_;
-        return print_warning(ring.error().what);
+        return reporter_.warn(std::nullopt, ring.error().what, ring.error().hint);
     }
     if (targets_.size() >= max_targets) {
         ++missed_;
@@ -193,7 +194,8 @@ void ShimSession::meet(const std::string& path)
     auto target = ShimTarget::open(std::move(*ring), *worker_);
     if (!target) {
         ++missed_;
-        if (target.error().code != ExitCode::no_such_target) print_warning(target.error().what);
+        if (target.error().code != ExitCode::no_such_target)
+            reporter_.warn(std::nullopt, target.error().what, target.error().hint);
         return;  // else it lived for less than a moment
     }
     const auto pid = (*target)->pid();
@@ -317,11 +319,18 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     explain_bundle(std::move(bundle));
 }
 
+// What turned out since the target's start was reported.
+void ShimSession::publish_warnings(ShimTarget& target)
+{
+    for (auto& text : target.take_new_warnings()) reporter_.warn(target.whole(), std::move(text));
+}
+
 void ShimSession::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto& [pid, target] : targets_) {
         target->refresh();
+        publish_warnings(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), own_overhead({}, worker_->pid())});
@@ -348,11 +357,13 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
         worker_->poll();
     }
     const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
-    TargetEnd end{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt};
+    publish_warnings(target);
+    TargetEnd end{target.whole(), monotonic_ns(), reason, std::nullopt};
     if (is_program) end.exit_status = launched_->wait_status();
     reporter_.publish(end);
     ended_ += target.counts();
     for (const auto& loop : target.known_loops()) seen_.erase(loop.tid);
+    statistics_.forget(target);
     targets_.erase(pid);
 }
 
@@ -362,10 +373,12 @@ void ShimSession::finish()
     while (!targets_.empty())
         end_target(targets_.begin()->first, targets_.begin()->second->process().alive() ? "detached" : "exited");
     if (!met_)
-        print_warning(fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
-                                  launched_->pid()));
+        reporter_.warn(
+            std::nullopt,
+            fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
+                        launched_->pid()));
     if (children_unwatched_)
-        print_warning("it started other programs, which were not watched (hint: --follow-children)");
+        reporter_.warn(std::nullopt, "it started other programs, which were not watched", "--follow-children");
     SessionEnd end;
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;

@@ -89,13 +89,19 @@ std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t no
 std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
                                           std::uint64_t now_ns)
 {
-    const auto key = std::pair(loop.tid, loop.id);
+    const Key key{loop.tid, loop.id};
     const auto known = last_.find(key);
     if (known == last_.end()) {
-        if (last_.size() < max_loops) last_.emplace(key, Last{slot, now_ns});
+        keep(key, slot, now_ns);
         return std::nullopt;
     }
     const auto& before = known->second.slot;
+    // Counters that went back are another loop's: of a program that has become another one, or of a thread with the
+    // same number.
+    if (slot.seq < before.seq || slot.iterations < before.iterations) {
+        keep(key, slot, now_ns);
+        return std::nullopt;
+    }
     LoopStats stats;
     stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
     stats.at_ns = now_ns;
@@ -112,7 +118,7 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
     ns_per_tick_ = ns_per_tick(slot);
     stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
     set_longest(stats.dispatch_ns, known->second.longest_ns);
-    stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
+    if (loop.slot) stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
     stats.tasks_created = slot.tasks_created - before.tasks_created;
     stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
     stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
@@ -124,7 +130,25 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
 
 void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
 {
-    if (last_.size() < max_loops) last_.try_emplace({tid, loop_id}, Last{{}, now_ns});
+    keep({tid, loop_id}, {}, now_ns);
+}
+
+void Statistics::forget(std::uint32_t tid, std::uint64_t loop_id)
+{
+    last_.erase({tid, loop_id});
+}
+
+void Statistics::forget(const WatchedProcess& target)
+{
+    for (const auto& loop : target.known_loops()) forget(loop.tid, loop.id);
+}
+
+void Statistics::keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns)
+{
+    if (last_.size() < max_loops || last_.contains(key))
+        last_.insert_or_assign(key, Last{slot, now_ns});
+    else
+        ++overflow_;
 }
 
 Quantiles Statistics::dispatch_ns() const

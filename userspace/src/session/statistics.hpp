@@ -22,13 +22,19 @@ public:
                                   std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
+    // It has ended, or its target has: its thread's number may be another's next.
+    void forget(std::uint32_t tid, std::uint64_t loop_id);
+    void forget(const WatchedProcess& target);
     // A dispatch whose exact length is known: histograms know it to a quarter only.
     void reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns);
     // Over all loops since their first look.
     std::uint64_t dispatches() const noexcept { return dispatches_; }
     Quantiles dispatch_ns() const;
+    // Loops beyond the cap, of which nothing is counted.
+    std::uint64_t overflow() const noexcept { return overflow_; }
 
 private:
+    using Key = std::pair<std::uint32_t, std::uint64_t>;  // tid, loop id
     struct Last {
         lw_loop_slot slot = {};
         std::uint64_t at_ns = 0;
@@ -38,7 +44,9 @@ private:
     };
     std::uint64_t idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::uint64_t busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
-    std::map<std::pair<std::uint32_t, std::uint64_t>, Last> last_;  // tid, loop id
+    void keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns);
+    std::map<Key, Last> last_;
+    std::uint64_t overflow_ = 0;
     std::uint64_t dispatches_ = 0;
     std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
     double ns_per_tick_ = 1;

@@ -6,11 +6,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
-#include <thread>
 #include <utility>
 
 #include "analysis/task_lints.hpp"
@@ -18,6 +16,7 @@
 #include "output/output.hpp"
 #include "output/task_text.hpp"
 #include "session/captured_stack.hpp"
+#include "session/ending_signals.hpp"
 #include "session/session_options.hpp"
 #include "session/task_view.hpp"
 #include "stack/symbol_worker.hpp"
@@ -368,6 +367,8 @@ Result<ExitCode> list_tasks(const Options& options)
     if (!output) return output.error();
     const auto pids = chosen_pids(options);
     if (!pids) return pids.error();
+    auto signals = EndingSignals::open();
+    if (!signals) return signals.error();
     TaskLister lister(options, *output);
     for (int looks = 1;; ++looks) {
         const bool more = options.repeat || (options.lint && looks == 1);
@@ -380,8 +381,7 @@ Result<ExitCode> list_tasks(const Options& options)
             if (!told && looks > 1 && told.error().code == ExitCode::no_such_target) return ExitCode::done;
             if (!told) return told.error();
         }
-        if (!more) return ExitCode::done;
-        std::this_thread::sleep_for(std::chrono::nanoseconds(options.interval_ns));
+        if (!more || signals->arrived_within(options.interval_ns)) return ExitCode::done;
     }
 }
 

@@ -33,6 +33,14 @@ const Subject& WatchedProcess::subject(std::uint32_t tid)
     return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
 }
 
+std::vector<std::string> WatchedProcess::take_new_warnings()
+{
+    start_reported_ = true;
+    const auto first =
+        warnings_.begin() + static_cast<std::ptrdiff_t>(std::exchange(warnings_taken_, warnings_.size()));
+    return {first, warnings_.end()};
+}
+
 void WatchedProcess::warn(std::string warning)
 {
     if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())

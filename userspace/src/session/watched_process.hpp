@@ -38,6 +38,10 @@ public:
     const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
     const std::string& build_id() const noexcept { return build_id_; }
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    // Those since the last call. The first one is of target_start, which has all until then.
+    std::vector<std::string> take_new_warnings();
+    bool start_reported() const noexcept { return start_reported_; }
+    Subject whole() const { return {pid(), 0, ns_pid_, 0, comm_}; }
     std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
     std::uint32_t ns_pid() const noexcept { return ns_pid_; }
     const std::string& comm() const noexcept { return comm_; }
@@ -58,6 +62,8 @@ private:
     std::string comm_;
     std::unordered_map<std::uint32_t, Subject> subjects_;
     std::vector<std::string> warnings_;
+    std::size_t warnings_taken_ = 0;
+    bool start_reported_ = false;
 };
 
 }  // namespace loopwatch

@@ -4,6 +4,8 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <lw_ring.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -75,6 +77,19 @@ std::string why_no_shim(const std::string& program, int scripts_left)
     if (interpreter.empty()) return "it is statically linked, so nothing is preloaded into it";
     if (interpreter.find("musl") != std::string::npos) return "it runs on musl, and the shim is built for glibc";
     return "";
+}
+
+// Out of the way of descriptors that the program opens, and of those that it has been given.
+constexpr int least_held_descriptor = 400;
+
+// In the child: what the shim is to wait for.
+void name_hold(const Fd& held)
+{
+    struct stat info = {};
+    int fd = ::fcntl(held.raw(), F_DUPFD, least_held_descriptor);
+    if (fd < 0) fd = ::fcntl(held.raw(), F_DUPFD, 3);
+    if (fd < 0 || ::fstat(fd, &info) != 0) return;
+    ::setenv(LW_HOLD_VARIABLE, fmt::format("{}:{}:{}:", ::getpid(), fd, info.st_ino).c_str(), 1);
 }
 
 // Before what a list in the environment names already.
@@ -152,10 +167,27 @@ std::string why_no_shim(const std::string& program)
 Result<Launch> Launch::start(const std::string& program, const std::vector<std::string>& arguments,
                              const std::string& shim, const Environment& environment)
 {
+    return start(program, arguments, shim, environment, Fd(), Fd());
+}
+
+Result<Launch> Launch::start_held(const std::string& program, const std::vector<std::string>& arguments,
+                                  const std::string& shim)
+{
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return errno_error(ExitCode::failed, "socketpair");
+    return start(
+        program, arguments, shim, [](pid_t) { return Environment::result_type(); }, Fd(ends[0]), Fd(ends[1]));
+}
+
+Result<Launch> Launch::start(const std::string& program, const std::vector<std::string>& arguments,
+                             const std::string& shim, const Environment& environment, Fd hold, Fd held)
+{
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error(ExitCode::failed, "pipe");
     Fd failed(ends[0]), failure(ends[1]);
     Launch launch;
+    launch.hold_ = std::move(hold);
     launch.pid_ = ::fork();
     if (launch.pid_ < 0) return errno_error(ExitCode::failed, "fork");
     if (launch.pid_ == 0) {
@@ -163,11 +195,13 @@ Result<Launch> Launch::start(const std::string& program, const std::vector<std::
         // gcc's AddressSanitizer ends a program in which another library comes before it, for fear of being called
         // late; the shim calls on to it.
         put_first("ASAN_OPTIONS", "verify_asan_link_order=0");
+        if (held) name_hold(held);
         for (const auto& [name, value] : environment(::getpid())) ::setenv(name.c_str(), value.c_str(), 1);
         become(program, arguments, failure.raw());
     }
     launch.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, launch.pid_, 0)));
     failure.reset();
+    held.reset();
     int error = 0;
     if (::read(failed.raw(), &error, sizeof error) == sizeof error) {
         ::waitpid(launch.pid_, nullptr, 0);

@@ -34,6 +34,13 @@ public:
     // preloaded before what LD_PRELOAD names already. Fails with no_such_target if it cannot be executed.
     static Result<Launch> start(const std::string& program, const std::vector<std::string>& arguments,
                                 const std::string& shim, const Environment& environment);
+    // The same, but the shim holds the program before its main(), with all its libraries loaded, until release(), or
+    // until we are gone.
+    static Result<Launch> start_held(const std::string& program, const std::vector<std::string>& arguments,
+                                     const std::string& shim);
+    // Readable once the program is held, or has closed its end without: it has ended. -1: it is not to be held.
+    int holding() const noexcept { return hold_.raw(); }
+    void release() { hold_.reset(); }
 
     pid_t pid() const noexcept { return pid_; }
     // Readable once it has ended.
@@ -45,8 +52,12 @@ public:
     std::optional<int> wait_status() const noexcept { return raw_; }
 
 private:
+    static Result<Launch> start(const std::string& program, const std::vector<std::string>& arguments,
+                                const std::string& shim, const Environment& environment, Fd hold, Fd held);
+
     pid_t pid_ = -1;
     Fd pidfd_;
+    Fd hold_;  // our end of the socket
     std::optional<int> status_, raw_;
 };
 

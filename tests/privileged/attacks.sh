@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A target that lies, and an honest one beside it under the same session: the collector lives, ends when it is asked to, and the honest
+# target's stalls are all reported, as if the other were not there.
+# Runs alone: a program that waits for a CPU is slow too.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/hostile" "$fixtures/stall"
+cd "$work"
+count=5
+
+# beside LIE: a session that watches both; the honest one stalls while the other lies, and afterwards.
+beside() {
+    local lie=$1 honest liar
+    start_fixture "honest-$lie" "$fixtures/stall" --dir "$work" sleep $count 150
+    honest=$target
+    start_told "$lie" "$fixtures/hostile" "$lie"
+    liar=$started
+    wait_output "$lie" 10 '^ready' || fail "$lie: not ready"
+    watch "$lie-report" "$honest,$liar"
+    ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
+    wait_output "$lie" 30 '^lied' || fail "$lie: it has not lied"
+    ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
+    stop "$session" TERM 5
+    check_equal "$lie: the session ends with its summary when it is asked to" "0 session_end" "$stopped_status $(records "$lie-report" 'r[-1]["type"]')"
+    check_equal "$lie: the honest target's $((2 * count)) stalls are reported" $((2 * count)) \
+        "$(records "$lie-report" "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
+    tell "$lie" quit
+    exec {voice_[$lie]}>&-
+    stop "$liar" KILL
+    tell "honest-$lie" quit
+}
+
+beside sequence
+beside future
+check "future: a time that is yet to come is counted" has_record future-report 'r[-1]["lost"]["time_wild"] > 1000'
+check "future: no record carries it" has_record future-report 'all(x["mono_ns"] <= r[-1]["mono_ns"] for x in r)'
+
+began=$SECONDS
+beside lease
+check "lease: nobody waits for it ($((SECONDS - began)) s in all)" test $((SECONDS - began)) -lt 20
+
+start_background ring-run timeout 40 "$loopwatch" run --inside --format ndjson -o ring.out -- "$fixtures/hostile" ring
+runs=$started
+check "ring: the session of a program that lies in its ring ends with it" ended_with "$runs" 20
+check_equal "ring: with the program's status" 0 "$ended_status"
+check "ring: the lie is counted" has_record ring 'r[-1]["type"] == "session_end" and r[-1]["lost"]["record_undecodable"] > 0'
