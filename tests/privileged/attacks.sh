@@ -27,8 +27,6 @@ beside() {
     check_equal "$lie: the session ends with its summary when it is asked to" "0 session_end" "$stopped_status $(records "$lie-report" 'r[-1]["type"]')"
     check_equal "$lie: the honest target's $((2 * count)) stalls are reported" $((2 * count)) \
         "$(records "$lie-report" "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
-    tell "$lie" quit
-    exec {voice_[$lie]}>&-
     stop "$liar" KILL
     tell "honest-$lie" quit
 }

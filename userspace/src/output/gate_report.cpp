@@ -71,13 +71,14 @@ std::string sarif(const std::vector<Failure>& failures, std::string_view directo
     SarifJson results = SarifJson::array(), rules = SarifJson::array();
     for (const auto& failure : failures) {
         const auto rule = rule_of(failure);
-        const bool known = std::any_of(rules.begin(), rules.end(), [&](const SarifJson& one) { return one["id"] == rule; });
+        const bool known =
+            std::any_of(rules.begin(), rules.end(), [&](const SarifJson& one) { return one["id"] == rule; });
         if (!known) rules.push_back({{"id", rule}});
         SarifJson result = {{"ruleId", rule},
-                       {"level", "error"},
-                       {"message", {{"text", sanitize_utf8(failure.verdict)}}},
-                       {"partialFingerprints", {{"loopwatch/1", failure.fingerprint}}},
-                       {"occurrenceCount", failure.count}};
+                            {"level", "error"},
+                            {"message", {{"text", sanitize_utf8(failure.verdict)}}},
+                            {"partialFingerprints", {{"loopwatch/1", failure.fingerprint}}},
+                            {"occurrenceCount", failure.count}};
         SarifJson location = SarifJson::object();
         if (!failure.file.empty())
             location["physicalLocation"] = {{"artifactLocation", {{"uri", short_file(failure.file, directory)}}},
@@ -90,8 +91,8 @@ std::string sarif(const std::vector<Failure>& failures, std::string_view directo
     const SarifJson driver = {{"name", "loopwatch"}, {"rules", rules}};
     const SarifJson run = {{"tool", {{"driver", driver}}}, {"results", results}};
     const SarifJson log = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
-                      {"version", "2.1.0"},
-                      {"runs", SarifJson::array({run})}};
+                           {"version", "2.1.0"},
+                           {"runs", SarifJson::array({run})}};
     return log.dump(2) + "\n";
 }
 

@@ -199,8 +199,8 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
     const auto& task = listed.task;
     auto text = fmt::format("{}  {} on loop {}{}\n", style.strong(named(task)), task.state, loop_of(listed),
                             cancellation(listed));
-    text +=
-        fmt::format("created  {}{}\n", place_of_task(task.created_at), task.parent_id.empty() ? "" : " by #" + task.parent_id);
+    text += fmt::format("created  {}{}\n", place_of_task(task.created_at),
+                        task.parent_id.empty() ? "" : " by #" + task.parent_id);
     for (const auto& frame : user_part(listed.created_stack).frames)
         if (owner_of(frame) == FrameOwner::user)
             text += fmt::format("         {}\n", escape_terminal(place_text(&frame)));

@@ -123,7 +123,8 @@ bool ProcessImage::read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* result, vo
 bool ProcessImage::set_registers(Dwfl_Thread* thread, void* self)
 {
     Dwarf_Word registers[CapturedStack::register_count];
-    std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, CapturedStack::register_count, registers);
+    std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, CapturedStack::register_count,
+                registers);
     return dwfl_thread_state_registers(thread, 0, CapturedStack::register_count, registers);
 }
 

@@ -131,7 +131,8 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
                  {"base", stack.base},
                  {"truncated", stack.truncated}};
     if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
-    ask({0, stack.pid, {stack.dwarf_registers[CapturedStack::pc_register]}, std::move(done)}, std::move(body), std::move(stack.bytes));
+    ask({0, stack.pid, {stack.dwarf_registers[CapturedStack::pc_register]}, std::move(done)}, std::move(body),
+        std::move(stack.bytes));
 }
 
 void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done)

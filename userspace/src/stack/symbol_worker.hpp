@@ -59,7 +59,7 @@ struct CapturedStack {
     std::uint32_t pid = 0;
     static constexpr std::size_t sp_register = 7, pc_register = 16, register_count = 17;
     std::uint64_t dwarf_registers[register_count] = {};  // order of lw_registers
-    std::uint64_t base = 0;                  // address of bytes[0]
+    std::uint64_t base = 0;                              // address of bytes[0]
     std::vector<std::uint8_t> bytes;
     bool truncated = false;  // the copy ends below the loop's frame; without it, its end is not reported as a loss
 };
