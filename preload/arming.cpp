@@ -98,6 +98,18 @@ lw_ring* make_private_ring()
     return made;
 }
 
+// The session ends and removes it, while our environment goes on to name it: anybody may make it anew then, with a link
+// in it.
+bool is_own_directory(const char* path)
+{
+    const long fd = raw_syscall(SYS_open, word(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return false;
+    struct stat info = {};
+    const long known = raw_syscall(SYS_fstat, static_cast<std::uint64_t>(fd), word(&info));
+    raw_syscall(SYS_close, static_cast<std::uint64_t>(fd));
+    return known == 0 && info.st_uid == static_cast<uid_t>(raw_syscall(SYS_geteuid)) && (info.st_mode & 0077) == 0;
+}
+
 // So that the collector can say that it does not see all.
 void mark_unwatched(const char* directory)
 {
@@ -105,7 +117,8 @@ void mark_unwatched(const char* directory)
     Text text(path);
     text.add(directory, sizeof path - sizeof "/" LW_RING_UNWATCHED);
     text.add("/" LW_RING_UNWATCHED, sizeof "/" LW_RING_UNWATCHED);
-    const long file = raw_syscall(SYS_open, word(path), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    const long file =
+        raw_syscall(SYS_open, word(path), O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_WRONLY | O_CLOEXEC, 0600);
     if (file >= 0) raw_syscall(SYS_close, static_cast<std::uint64_t>(file));
 }
 
@@ -115,7 +128,7 @@ bool join_run()
     const char* wish = std::getenv(LW_RUN_VARIABLE);
     std::uint64_t pid = 0, threshold = 0, block_threshold = 0;
     if (wish == nullptr || !take_number(wish, pid) || !take_number(wish, threshold) ||
-        !take_number(wish, block_threshold))
+        !take_number(wish, block_threshold) || !is_own_directory(wish))
         return false;
     const auto own = static_cast<std::uint64_t>(raw_syscall(SYS_getpid));
     if (pid != 0 && pid != own) {

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "ring.hpp"
+#include "standalone.hpp"
 
 namespace loopwatch::preload {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 void forget_loop()
 {
     thread = {};
+    forget_longest();
     rearm_in_child();
 }
 
@@ -35,6 +37,7 @@ extern "C" [[gnu::visibility("default")]] void loopwatch_shim_register(const lw_
 {
     using namespace loopwatch::preload;
     thread.slot = slot != nullptr && understood(slot) ? slot : nullptr;
+    forget_longest();
     thread.slot != nullptr ? static_cast<void>(claim_lane(slot)) : release_lane();
 }
 

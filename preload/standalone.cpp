@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "raw_syscall.hpp"
@@ -31,11 +32,46 @@ struct Longest {
 };
 [[gnu::tls_model("initial-exec")]] constinit thread_local Longest longest = {};
 
-constinit int log_file = 2;
+// A daemon closes descriptors that it does not know, and opens its own files under their numbers: a line goes only
+// where the first one would have gone.
+struct LogFile {
+    int fd = 2;
+    bool known = false;
+    dev_t device = 0;
+    ino_t inode = 0;
+};
+constinit LogFile log_file;
 
-void say(const char* line, const Text& text)
+bool same_log_file()
 {
-    raw_syscall(SYS_write, static_cast<std::uint64_t>(log_file), word(line), text.length(line));
+    struct stat info = {};
+    if (raw_syscall(SYS_fstat, static_cast<std::uint64_t>(log_file.fd), word(&info)) != 0) return false;
+    if (!log_file.known) log_file = {log_file.fd, true, info.st_dev, info.st_ino};
+    return log_file.device == info.st_dev && log_file.inode == info.st_ino;
+}
+
+// C0, DEL and C1; the latter as one byte, or in UTF-8 as 0xc2 and that byte. Behind other bytes of UTF-8 it is part of
+// a character.
+bool is_control(unsigned char before, unsigned char byte)
+{
+    const bool c1 = byte >= 0x80 && byte <= 0x9f;
+    return byte < 0x20 || byte == 0x7f || (c1 && (before < 0x80 || before == 0xc2));
+}
+
+// One line: what a terminal obeys becomes a question mark, as the names of tasks, files and hosts are often a client's
+// words.
+template <std::size_t n>
+void say(char (&line)[n], const Text& text)
+{
+    std::size_t bytes = text.length(line);
+    unsigned char before = 0;
+    for (std::size_t i = 0; i < bytes; ++i) {
+        const auto byte = static_cast<unsigned char>(line[i]);
+        if (is_control(before, byte)) line[i] = '?';
+        before = byte;
+    }
+    line[bytes == n - 1 ? bytes - 1 : bytes++] = '\n';
+    if (same_log_file()) raw_syscall(SYS_write, static_cast<std::uint64_t>(log_file.fd), word(line), bytes);
 }
 
 // "50ms", "1.5s" is not taken: whole numbers with a unit.
@@ -170,15 +206,17 @@ bool read_standalone_wish()
     if (std::strcmp(wish, "warn") == 0) standalone = Standalone::warn;
     if (std::strcmp(wish, "strict") == 0) standalone = Standalone::strict;
     if (const char* const log = std::getenv("LOOPWATCH_LOG"); log != nullptr && *log != '\0') {
-        const long file = raw_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-        if (file >= 0) log_file = static_cast<int>(file);
+        const long file =
+            raw_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+        if (file >= 0) log_file.fd = static_cast<int>(file);
     }
+    (void)same_log_file();  // which it is
     const bool good = take_duration("LOOPWATCH_THRESHOLD", 100 * NS_PER_MS, threshold_ns) &
                       take_duration("LOOPWATCH_BLOCK_THRESHOLD", 10 * NS_PER_MS, block_threshold_ns);
     if (good && standalone != Standalone::off) return true;
     text.add("not armed: ", 12);
-    text.add(good ? "LOOPWATCH is neither warn, strict nor off\n"
-                  : "LOOPWATCH_THRESHOLD and LOOPWATCH_BLOCK_THRESHOLD are whole numbers with a unit: 50ms\n",
+    text.add(good ? "LOOPWATCH is neither warn, strict nor off"
+                  : "LOOPWATCH_THRESHOLD and LOOPWATCH_BLOCK_THRESHOLD are whole numbers with a unit: 50ms",
              128);
     say(line, text);
     standalone = Standalone::off;
@@ -201,7 +239,6 @@ void say_armed(bool seen)
             "program linked with a sanitizer or RTLD_DEEPBIND? Name libloopwatch_preload.so first.",
             256);
     }
-    text.add('\n');
     say(line, text);
 }
 
@@ -215,6 +252,11 @@ void note_call(const lw_loop_slot& slot, const char* call, CallTimes times, cons
     } else if (longest.seq != slot.seq || lasted_ns > longest.lasted_ns) {
         longest = {slot.seq, lasted_ns, lasted_ns, 1, call, detail};
     }
+}
+
+void forget_longest()
+{
+    longest = {};
 }
 
 void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
@@ -239,7 +281,6 @@ void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
     }
     if (called) add_call(text, longest);
     if (slow && !called) text.add(", in no blocking libc call", 27);
-    text.add('\n');
     say(line, text);
     longest.call = nullptr;
     if (standalone == Standalone::strict) raw_syscall(SYS_exit_group, failed);

@@ -17,6 +17,8 @@ bool read_standalone_wish();
 void say_armed(bool seen);
 // The longest call of a dispatch is named with it.
 void note_call(const lw_loop_slot& slot, const char* call, CallTimes times, const lw_call_detail& detail);
+// Of another loop, which counts its dispatches anew.
+void forget_longest();
 void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow);
 
 }  // namespace loopwatch::preload

@@ -73,11 +73,14 @@ template <std::size_t n, class Call, class Describe>
         result = call();
     const int error = errno;
     const std::uint64_t end_ns = now_ns();
-    if (end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
+    // A signal handler, or the call itself, may have forked: the child has no loop, and no ring to which this lane
+    // belongs.
+    const bool same = thread.slot == slot;
+    if (same && end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
         report(name, caller, {start_ns, end_ns}, describe(result));
     }
     // Only now: who looks finds the call as one that goes on, as one that has ended, or as both.
-    if (lane != nullptr) [[unlikely]]
+    if (same && lane != nullptr && thread.lane == lane) [[unlikely]]
         end_ongoing(*lane);
     thread.measured_seq = 0;
     errno = error;

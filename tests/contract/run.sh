@@ -446,6 +446,67 @@ alone off /usr/bin/python3 loop.py
 check_equal "off: nothing is said" "0 " "$status $(cat alone.err)"
 alone strikt true
 check "a word that is none is said to be" grep -q 'neither warn, strict nor off' alone.err
+
+# Names are often a client's words: what a terminal obeys, or would be a line of its own, is not printed.
+cat >forged.c <<'C'
+#include <fcntl.h>
+#include <sys/stat.h>
+static const char name[] = "evil\033[2J\nloopwatch: forged";
+static void callback(int round)
+{
+    if (round != 20) return;
+    if (fork() == 0) _exit((usleep(150000), open(name, O_WRONLY)) < 0);
+    close(open(name, O_RDONLY));
+    wait(NULL);
+}
+int main(void) { mkfifo(name, 0600); run_loop(40, callback); unlink(name); return 0; }
+C
+gcc -g -O1 -include loop.h -o forged forged.c
+alone warn ./forged
+check "a name with escapes is one line without them" sh -c \
+    'grep -q "held loop forged for .*open.*evil?\[2J?loopwatch: forged" alone.err && ! grep -q "^loopwatch: forged" alone.err && ! grep -q "$(printf "\033")" alone.err'
+
+# A daemon closes what it does not know, and its own files get the numbers.
+cat >reuses.c <<'C'
+#define _GNU_SOURCE
+#include <fcntl.h>
+static void callback(int round) { if (round == 20) usleep(150000); }
+int main(void)
+{
+    for (int fd = 3; fd < 1024; fd++) close(fd);
+    for (int i = 0; i < 8; i++) if (write(open("database.bin", O_CREAT | O_WRONLY | O_APPEND, 0600), "data", 4) != 4) return 1;
+    run_loop(40, callback);
+    return 0;
+}
+C
+gcc -g -O1 -include loop.h -o reuses reuses.c
+alone warn env LOOPWATCH_LOG=log.txt ./reuses
+check_equal "no line goes into a file that has got the log's number" "0 datadatadatadatadatadatadatadata" "$status $(cat database.bin)"
+check "those before are in the log" grep -q '^loopwatch: armed' log.txt
+
+# A handler that forks amidst a measured call: the child has no loop, and no ring to which its parent's lane belongs.
+cat >forks_inside.c <<'C'
+#include <signal.h>
+static pid_t child = -1;
+static void on_alarm(int number) { (void)number; child = fork(); }
+static void callback(int round)
+{
+    if (round != 20) return;
+    signal(SIGALRM, on_alarm);
+    ualarm(50000, 0);
+    usleep(150000);
+    if (child == 0) _exit(7);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 7) exit(1);
+}
+int main(void) { run_loop(40, callback); return 0; }
+C
+gcc -g -O1 -include loop.h -o forks_inside forks_inside.c
+alone warn ./forks_inside
+check_equal "a child that a signal handler forks within a measured call goes on" 0 "$status"
+ran forks_inside -- ./forks_inside
+check_equal "and with a ring" 0 "$status"
 # Another library that answers before the shim does: the shim's own call does not come by.
 printf '#include <time.h>\nint nanosleep(const struct timespec *a, struct timespec *b) { (void)a; (void)b; return 0; }' >before.c
 gcc -shared -fPIC -o before.so before.c
