@@ -44,7 +44,7 @@ give_up_() {
     if grep -q 'No space left on device' "$file"; then
         why="no space left on device" hint="free some space, or choose another folder with --build-dir"
     elif grep -qE 'CMakeCache.txt directory .* is different|does not match the source|does not match the generator' "$file"; then
-        why="$2 was configured for another source tree or generator" hint="rm -r $2, or choose another folder with --build-dir"
+        why="$2 was configured for another source tree or generator" hint="choose another folder with --build-dir, or remove this one if it is yours"
     elif grep -qE 'Could not find|Could NOT find|not found' "$file" && [ "$1" = configure ]; then
         why="a library or tool is missing" hint="scripts/setup"
     fi

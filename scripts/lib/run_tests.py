@@ -25,7 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUPS = ("contract", "privileged", "truth")
 # A test that hangs must not take the others with it. The longest one takes about two minutes on two cores.
 SECONDS_LIMIT = int(os.environ.get("LOOPWATCH_TEST_SECONDS", "600"))
-DECLARATION = re.compile(r"^# Runs (alone|beside others)(?:, (\d+) s)?: (\S.*)$", re.M)
+NOTHING_TO_DO = 10  # of --check: there is nothing to build for
+DECLARATION = re.compile(r"^# Runs (alone|beside others)(?:, (\d+) s)?: ([^.\n]+)", re.M)
 CHECKS = re.compile(r"^(\d+) checks held, (\d+) failed, (\d+) skipped$", re.M)
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)$", re.M)
 
@@ -182,6 +183,8 @@ def arguments():
 
 def selected(options, tests, known):
     """The tests that are to run. Exits with one line if there are none."""
+    if sum(map(bool, (options.only, options.failed, options.repeat))) > 1:
+        sys.exit(usage_error("--only, --failed and --repeat exclude each other"))
     if options.repeat:
         count, name = options.repeat
         if not re.fullmatch(r"[1-9]\d{0,5}", count):
@@ -190,7 +193,10 @@ def selected(options, tests, known):
         return tests or sys.exit(usage_error(f"no test is called '{name}'", "scripts/test --list"))
     if options.failed:
         tests = [t for t in tests if known.get(t.name, {"verdict": ""})["verdict"].startswith("FAIL")]
-        return tests or sys.exit(print("scripts/test: no test failed when it last ran", file=sys.stderr))
+        if not tests:
+            print("scripts/test: no test failed when it last ran", file=sys.stderr)
+            sys.exit(NOTHING_TO_DO if options.check else 0)
+        return tests
     try:
         tests = [t for t in tests if not options.only or re.search(options.only, t.name)]
     except re.error as error:

@@ -28,7 +28,7 @@ found() {
 }
 # late CELL FUNCTION: a loop without probes that begins during the session is recognised by its first waits; till then it can stall unseen.
 late() {
-    has_record "$1" "0 < len([x for x in of('slow_callback') if any('$2' in n for n in names(x['stack']))]) < $count and any('is watched from now on' in x['text'] for x in of('warning'))"
+    has_record "$1" "0 < len([x for x in of('slow_callback') if any('$2' in n for n in names(x['stack']))]) < $count and any('recognised as an event loop' in x['text'] for x in of('warning'))"
 }
 what_was_found() { records "$1" "[(x['verdict'], x['warnings']) if x['type'] == 'slow_callback' else (x['type'], x.get('tiers'), x['warnings']) for x in r if x['type'] in ('slow_callback', 'session_start', 'target_start') for x['warnings'] in [x.get('warnings')]], r[-1]['lost']"; }
 

@@ -53,9 +53,13 @@ for case in "7 sh -c 'sleep 0.6; exit 7'" "137 sh -c 'sleep 0.6; kill -9 \$\$'" 
     eval "ran end -- ${case#* }"
     check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"
 done
-ran nothing --fail-on slow_callback -- sleep 0.3
+ran nothing --fail-on slow_callback --report junit:nothing.xml -- sleep 0.3
 check_equal "a gate that watched no loop does not pass" 4 "$status"
 check "which is said" grep -q 'no event loop of sleep was ever watched' nothing.said
+check "and in its report" grep -q 'no_loop_watched' nothing.xml
+printf 'import asyncio, time\nasync def main():\n    await asyncio.sleep(0.3)\n    time.sleep(60)\nasyncio.run(main())\n' >hangs.py
+ran hangs --duration 2s --fail-on slow_callback -- /usr/bin/python3 hangs.py
+check_equal "a callback that never returns is a slow one to a gate" 3 "$status"
 ran over --duration 1s -- sleep 30
 check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
 for i in 1 2 3 4 5 6; do

@@ -35,7 +35,8 @@ Examples:
 
 Durations carry a unit: 50us, 10ms, 1.5s, 2m.
 Exit codes: 0 done, 1 failed, 2 usage, 3 --fail-on matched, 4 not permitted or not supported here, 5 no such target.
-run ends as its program does (128 + the signal that ended it), or with 3; 2, 4 and 5 only if the program was not started.)";
+run ends as its program does (128 + the signal that ended it), or with 3; 2 and 5 only if the program was not started; 4 then, and with --fail-on if
+no event loop was ever watched.)";
 
 // What CLI11 collects. Values stay text until parse_values(), so that each error is worded here.
 struct Raw {

@@ -114,6 +114,12 @@ bool Gate::admit(const FindingView& finding)
     return true;
 }
 
+void Gate::fail(std::string_view type, std::string_view verdict)
+{
+    auto* const failed = failure(type, type);
+    if (failed && failed->count++ == 0) failed->verdict = verdict;
+}
+
 void Gate::note(std::string_view type, std::string_view verdict)
 {
     if (!is_wanted(type, std::nullopt)) return;

@@ -57,6 +57,8 @@ public:
     bool admit(const FindingView& finding);
     // Of a finding that has a type only.
     void note(std::string_view type, std::string_view verdict);
+    // Of what is no finding, and fails a gate that wants any.
+    void fail(std::string_view type, std::string_view verdict);
     bool failed() const noexcept { return !failures_.empty(); }
     const std::vector<Failure>& failures() const noexcept { return failures_; }
     // All that was admitted.

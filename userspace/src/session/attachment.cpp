@@ -18,12 +18,15 @@
 #include "util/duration.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
 namespace {
 
 constexpr const char* shim_name = "libloopwatch_preload.so";
+constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
+constexpr std::size_t max_first_waits = 4096;
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
@@ -114,6 +117,8 @@ Result<void> Attachment::refresh()
     auto modules = process_.modules(&unreadable);
     if (!modules) return modules.error();
     modules_hash_ = hash;
+    code_starts_.clear();
+    for (const auto& module : *modules) code_starts_.push_back(module.start);
     if (unreadable)
         warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
     for (const auto& module : *modules)
@@ -285,12 +290,20 @@ void Attachment::add_loop(const lw_loop_started& event)
 void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 {
     std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    first_waits_.erase(tid);
     if (finder_) finder_->forget(tid);
 }
 
 void Attachment::on_wait(const WaitEvent& event)
 {
-    if (finder_) finder_->on(event);
+    if (!finder_) return;
+    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.event.tid, event.head.event.time_ns);
+    finder_->on(event);
+}
+
+void Attachment::read_code_ahead()
+{
+    if (finder_) worker_.symbolize(pid(), code_starts_, [](const std::vector<Frame>&) {});
 }
 
 void Attachment::warn_of_blindness()
@@ -308,13 +321,15 @@ void Attachment::warn_of_blindness()
 void Attachment::found_loop(std::uint32_t tid)
 {
     const auto thread = static_cast<pid_t>(tid);
+    const auto waits = first_waits_.extract(tid);
+    const auto took_ns = waits.empty() ? 0 : monotonic_ns() - std::min(monotonic_ns(), waits.mapped());
     // It is recognised by the stack it waits on, once that is unwound: a callback that blocks meanwhile has no
     // beginning.
-    if (start_reported())
+    if (start_reported() && took_ns >= late_ns && !std::exchange(late_, true))
         warn(fmt::format(
-            "a thread that began to wait as an event loop does ({}) is watched from now on: what blocked it "
-            "before is not reported",
-            process_.comm(thread)));
+            "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
+            "on: what blocked it before is not reported; of later threads likewise",
+            process_.comm(thread), tid, format_duration(took_ns)));
     known_loops_.push_back({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
 }
 

@@ -53,6 +53,9 @@ public:
     lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
+    // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
+    // of redis that took 100 ms, in which the first stall began and ended.
+    void read_code_ahead();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
@@ -84,7 +87,10 @@ private:
     AttachmentOptions options_;
 
     std::uint64_t modules_hash_ = 0;
-    bool perf_map_ = false;                                      // the worker has one
+    std::vector<std::uint64_t> code_starts_;              // of its modules
+    std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
+    bool late_ = false;                                   // it was said that one was recognised late
+    bool perf_map_ = false;                               // the worker has one
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<Link> links_;

@@ -35,11 +35,18 @@ void Reporter::publish(Findings findings)
     if (auto& stall = findings.stall; stall && gate_.admit(view_of(*stall))) {
         stall->occurrence = occurrences_.add(stall->fingerprint);
         publish_finding("stall", stall->fingerprint, *stall);
+        unfinished_[{stall->subject.pid, stall->loop.id}] = *stall;
     }
+    if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
     if (!findings.slow || !gate_.admit(view_of(*findings.slow))) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
     publish_finding("slow_callback", slow.fingerprint, slow);
+}
+
+void Reporter::judge_unfinished()
+{
+    for (const auto& [loop, stall] : unfinished_) (void)gate_.admit(view_of(static_cast<const SlowCallback&>(stall)));
 }
 
 void Reporter::count_coverage(const BlockingCall& call)

@@ -4,8 +4,10 @@
 // the rate limits here; what is over a limit is counted as suppressed. What a gate's rules allow goes nowhere.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "analysis/explain.hpp"
 #include "analysis/gate.hpp"
@@ -22,6 +24,8 @@ public:
     void publish(const Record& record);
     void publish(Findings findings);
     void publish(const TaskEvent& misuse);
+    // At the end: a callback that never returned is a slow one for the gate, though only its stalls were reported.
+    void judge_unfinished();
     // Into the report, and on stderr where the report is not for people.
     void warn(std::optional<Subject> target, std::string text, std::string hint = {});
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
@@ -48,6 +52,7 @@ private:
     Occurrences occurrences_;
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
     Counts coverage_;
+    std::map<std::pair<std::uint32_t, std::string>, Stall> unfinished_;  // by pid and loop
     std::optional<Error> failure_;
 };
 

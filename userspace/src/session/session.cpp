@@ -95,6 +95,7 @@ Result<ExitCode> Session::run()
         const auto now = monotonic_ns();
         if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
+        for (auto& [pid, target] : targets_) publish_warnings(*target);
         if (children_.next_ns() && now >= children_.next_ns()) adopt(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
@@ -106,10 +107,11 @@ Result<ExitCode> Session::run()
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
+    const bool blind = !saw_loop_ && !gate_.failed() && !options_.gate.fail_on.empty();
+    if (blind) gate_.fail("no_loop_watched", nothing_watched(watched_).what);
     if (auto closed = close_gate(options_.gate, gate_, watched_); !closed) return closed.error();
-    if (gate_.failed()) return ExitCode::fail_on_matched;
-    if (!saw_loop_ && !options_.gate.fail_on.empty()) return nothing_watched(watched_);
-    return ExitCode::done;
+    if (blind) return nothing_watched(watched_);
+    return gate_.failed() ? ExitCode::fail_on_matched : ExitCode::done;
 }
 
 void Session::wait()
@@ -333,7 +335,6 @@ void Session::interval(std::uint64_t now_ns)
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);
-        publish_warnings(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     if (targets_.empty()) end_reason_ = "target_end";
@@ -399,6 +400,7 @@ void Session::finish()
         for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     if (calibrating_) kernel_->finish_calibration();
+    reporter_.judge_unfinished();
     SessionEnd end;
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;

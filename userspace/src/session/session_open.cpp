@@ -91,6 +91,8 @@ Result<void> Session::attach_targets()
             for (const pid_t child : descendants(pid)) children_.born(child, 0);
         adopt(monotonic_ns());
     }
+    if (options_.from_start)
+        for (const auto& [pid, target] : targets_) target->read_code_ahead();
     find_loops(targets_, *kernel_, *worker_, [this](const Event& event) {
         if (early_.size() < max_records) early_.push_back(event);
     });

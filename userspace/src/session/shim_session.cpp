@@ -123,9 +123,11 @@ Result<int> ShimSession::run()
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
+    const bool blind = ended_.loops == 0 && !gate_.failed() && !options_.gate.fail_on.empty();
+    if (blind) gate_.fail("no_loop_watched", nothing_watched(name_).what);
     if (auto closed = close_gate(options_.gate, gate_, name_); !closed) return closed.error();
+    if (blind) return nothing_watched(name_);
     if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
-    if (ended_.loops == 0 && !options_.gate.fail_on.empty()) return nothing_watched(name_);
     const int status = launched_->status().value_or(0);
     return end_reason_ == "duration" && status == 128 + SIGTERM ? 0 : status;
 }
@@ -379,6 +381,7 @@ void ShimSession::finish()
                         launched_->pid()));
     if (children_unwatched_)
         reporter_.warn(std::nullopt, "it started other programs, which were not watched", "--follow-children");
+    reporter_.judge_unfinished();
     SessionEnd end;
     end.at_ns = monotonic_ns();
     end.duration_ns = end.at_ns - started_ns_;
