@@ -59,11 +59,13 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (!program) return program.error();
     auto shim = find_shim();
     if (!shim) return shim.error();
-    if (const auto why = why_no_shim(*program); !why.empty())
-        print_warning(fmt::format("{}: no libc names and arguments: {}", *program, why));
-    auto launch = Launch::start_held(*program, command, *shim);
+    const auto why = why_no_shim(*program);
+    if (!why.empty()) print_warning(fmt::format("{}: no libc names and arguments: {}", *program, why));
+    auto launch =
+        why.empty() ? Launch::start_held(*program, command, *shim)
+                    : Launch::start(*program, command, *shim, [](pid_t) { return Launch::Environment::result_type(); });
     if (!launch) return launch.error();
-    options.from_start = await_hold(*launch, *shim);
+    options.from_start = why.empty() && await_hold(*launch, *shim);
     if (!options.from_start) launch->release();
     const auto unseen = [&](int status) {
         print_warning(fmt::format("{} ended before anything could be seen of it", command.front()));
