@@ -73,7 +73,7 @@ enum lw_event_kind {
     X(dispatch_stateless, "a slow dispatch of a loop that was not known")                  \
     X(sites_overflow, "a loop waited in more than 16 places")                              \
     X(switch_unseen, "a loop thread came back to its CPU unseen: part of the split is a guess") \
-    X(time_wild, "a probe told a time that is yet to come: taken for the moment of the probe")
+    X(time_wild, "a probe argument was a time in the future: replaced by the time of the probe")
 
 enum lw_loss {
 #define X(name, doc) LW_LOSS_##name,

@@ -23,12 +23,12 @@ static __always_inline struct lw_loop *current_loop(void)
     return bpf_map_lookup_elem(&loops, &tid);
 }
 
-/* A time in a probe's argument is the target's word. One that is yet to come would outlive whatever is ordered by time;
- * below a millisecond it is the error of a clock of its own. */
-static __always_inline __u64 until_now(__u64 told, __u64 now)
+/* Times in probe arguments come from the target and are not trusted: one in the future would break everything that is
+ * ordered by time. Up to 1 ms is the error of the runtime's own clock, and is not counted. */
+static __always_inline __u64 clamp_to_now(__u64 time_ns, __u64 now)
 {
-    if (told <= now) return told;
-    if (told - now > 1000000) lose(LW_LOSS_time_wild);
+    if (time_ns <= now) return time_ns;
+    if (time_ns - now > 1000000) lose(LW_LOSS_time_wild);
     return now;
 }
 
@@ -102,7 +102,7 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
     const __u32 tid = id;
     if (!is_target(id >> 32)) return 0;
     count_run(LW_RUN_slow_probe);
-    const __u64 end = until_now(ARG5(ctx), now);
+    const __u64 end = clamp_to_now(ARG5(ctx), now);
 
     const bool slow = end > start && end - start >= cfg_threshold_ns;
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
@@ -141,7 +141,7 @@ static __noinline int slow_iteration(struct pt_regs *ctx)
     struct lw_loop *loop = current_loop();
     count_run(LW_RUN_slow_probe);
     if (!loop || !loop->slot) return 0;
-    const __u64 end = until_now(ARG4(ctx), bpf_ktime_get_ns());
+    const __u64 end = clamp_to_now(ARG4(ctx), bpf_ktime_get_ns());
     if (ARG3(ctx) < end) tell_iteration(loop, bpf_get_current_pid_tgid(), ARG3(ctx), end, ARG2(ctx));
     return 0;
 }
@@ -149,7 +149,7 @@ static __noinline int slow_iteration(struct pt_regs *ctx)
 static __noinline int blocking_call(struct pt_regs *ctx)
 {
     struct lw_loop *loop = current_loop();
-    const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = until_now(ARG3(ctx), now);
+    const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = clamp_to_now(ARG3(ctx), now);
     struct lw_call_detail detail;
     struct lw_slot_head head;
     if (!loop || end < start || end - start < cfg_block_threshold_ns) return 0;

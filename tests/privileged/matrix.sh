@@ -10,8 +10,8 @@ need_bpf
 need_command setpriv
 shim=$build/lib/libloopwatch_preload.so
 need_program "$loopwatch" "$shim" "$fixtures/any_loop" "$fixtures/stall" "$fixtures/asio_tracked_asio"
-nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-"${nobody[@]}" test -x "$loopwatch" || nobody=()
+unprivileged=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+"${unprivileged[@]}" test -x "$loopwatch" || unprivileged=()
 chmod 777 "$work"
 cd "$work"
 count=3
@@ -42,7 +42,7 @@ cell() { # MODE TARGET
     attached-shim) start_fixture "$name-target" env LD_PRELOAD="$shim" "${command[@]}" ;;
     run) start_told "$name-target" "$loopwatch" run --format ndjson -o "$name.out" -- "${command[@]}" ;;
     inside) start_told "$name-target" "$loopwatch" run --inside --format ndjson -o "$name.out" -- "${command[@]}" ;;
-    user) start_told "$name-target" "${nobody[@]}" "$loopwatch" run --format ndjson -o "$name.out" -- "${command[@]}" ;;
+    user) start_told "$name-target" "${unprivileged[@]}" "$loopwatch" run --format ndjson -o "$name.out" -- "${command[@]}" ;;
     esac
     local session_=$started
     wait_output "$name-target" 10 '^ready' || fail "$name did not start"
@@ -58,6 +58,6 @@ cell() { # MODE TARGET
 }
 for target_ in none asio probes; do
     for mode in attached attached-shim run inside user; do
-        if [ $mode = user ] && [ ${#nobody[@]} -eq 0 ]; then skip_check "$target_, $mode" "other users cannot run $loopwatch"; else cell $mode $target_; fi
+        if [ $mode = user ] && [ ${#unprivileged[@]} -eq 0 ]; then skip_check "$target_, $mode" "other users cannot run $loopwatch"; else cell $mode $target_; fi
     done
 done
