@@ -76,6 +76,11 @@ void Reporter::warn(std::optional<Subject> target, std::string text, std::string
     publish(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint)});
 }
 
+void Reporter::warn(WatchedProcess& target)
+{
+    for (auto& text : target.take_new_warnings()) warn(target.whole(), std::move(text));
+}
+
 void Reporter::publish_step(const TaskEvent& step)
 {
     ++counts_[step.type];

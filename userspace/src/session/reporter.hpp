@@ -14,6 +14,7 @@
 #include "analysis/occurrences.hpp"
 #include "output/limiter.hpp"
 #include "output/sink.hpp"
+#include "session/watched_process.hpp"
 
 namespace loopwatch {
 
@@ -28,6 +29,8 @@ public:
     void judge_unfinished();
     // Into the report, and on stderr where the report is not for people.
     void warn(std::optional<Subject> target, std::string text, std::string hint = {});
+    // Those of a target since its start was reported, or since the last call.
+    void warn(WatchedProcess& target);
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
     void publish_step(const TaskEvent& step);
     // What was published becomes visible to readers.

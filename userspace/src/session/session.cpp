@@ -95,7 +95,7 @@ Result<ExitCode> Session::run()
         const auto now = monotonic_ns();
         if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
-        for (auto& [pid, target] : targets_) publish_warnings(*target);
+        for (auto& [pid, target] : targets_) reporter_.warn(*target);
         if (children_.next_ns() && now >= children_.next_ns()) adopt(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
@@ -382,7 +382,7 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     while (worker_->pending()) wait_for_worker(50);
     auto& target = *targets_.at(pid);
     note_loops(target);
-    publish_warnings(target);
+    reporter_.warn(target);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     statistics_.forget(target);
     targets_.erase(pid);
@@ -420,12 +420,6 @@ void Session::warn(std::string text)
     if (started_ns_ != 0) return reporter_.warn(std::nullopt, std::move(text));
     print_warning(text);
     warnings_.push_back(std::move(text));
-}
-
-// What turned out since the target's start was reported.
-void Session::publish_warnings(Attachment& target)
-{
-    for (auto& text : target.take_new_warnings()) reporter_.warn(target.whole(), std::move(text));
 }
 
 Attachment* Session::find(std::uint32_t pid)

@@ -87,7 +87,6 @@ private:
     void limit(std::uint64_t now_ns);
     void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }
     void warn(std::string text);
-    void publish_warnings(Attachment& target);
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 

@@ -321,18 +321,12 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     explain_bundle(std::move(bundle));
 }
 
-// What turned out since the target's start was reported.
-void ShimSession::publish_warnings(ShimTarget& target)
-{
-    for (auto& text : target.take_new_warnings()) reporter_.warn(target.whole(), std::move(text));
-}
-
 void ShimSession::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto& [pid, target] : targets_) {
         target->refresh();
-        publish_warnings(*target);
+        reporter_.warn(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), own_overhead({}, worker_->pid())});
@@ -359,7 +353,7 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
         worker_->poll();
     }
     const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
-    publish_warnings(target);
+    reporter_.warn(target);
     TargetEnd end{target.whole(), monotonic_ns(), reason, std::nullopt};
     if (is_program) end.exit_status = launched_->wait_status();
     reporter_.publish(end);

@@ -58,7 +58,6 @@ private:
     void tick(std::uint64_t now_ns);
     void meet_loops(ShimTarget& target, std::uint64_t now_ns);
     void look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns);
-    void publish_warnings(ShimTarget& target);
     void interval(std::uint64_t now_ns);
     void explain_bundle(DispatchBundle bundle);
     void end_target(std::uint32_t pid, const char* reason);
