@@ -16,11 +16,11 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t max_note_bytes = 16u << 20;
-constexpr std::size_t max_warnings = 64;
+constexpr std::size_t max_scan_warnings = 64;
 
 void warn(ModuleScan& scan, std::string text)
 {
-    if (scan.warnings.size() < max_warnings) scan.warnings.push_back(std::move(text));
+    if (scan.warnings.size() < max_scan_warnings) scan.warnings.push_back(std::move(text));
 }
 
 // A stapsdt note, version 3: the site, where .stapsdt.base was linked to, the semaphore; provider, name, arguments.

@@ -16,12 +16,6 @@ constexpr std::size_t max_loops = 1024;
 constexpr std::size_t max_locations = 65536;
 constexpr int torn_retries = 4;
 
-template <class T>
-std::uint64_t address_of(T* pointer)
-{
-    return std::bit_cast<std::uint64_t>(pointer);
-}
-
 }  // namespace
 
 std::vector<std::pair<std::uint64_t, lw_loop_slot>> Loops::list(std::uint64_t registry, bool& newer_abi) const

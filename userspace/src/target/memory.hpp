@@ -5,12 +5,20 @@
 
 #include <sys/types.h>
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
 
 namespace loopwatch {
+
+// A pointer of the target's, found in a record that was read from it. It must not be dereferenced here.
+template <class T>
+std::uint64_t address_of(T* pointer)
+{
+    return std::bit_cast<std::uint64_t>(pointer);
+}
 
 class Memory {
 public:

@@ -17,12 +17,6 @@ constexpr int max_retries = 64;  // in one place, without a step ahead
 constexpr std::size_t max_text = 128, max_labels = 512;
 constexpr std::size_t tasks_a_moment = 64;  // what was read is as old as these, at most
 
-template <class T>
-std::uint64_t address_of(T* pointer)
-{
-    return std::bit_cast<std::uint64_t>(pointer);
-}
-
 // A record that was read, so that the walk can go on from it when its successor is gone.
 struct Step {
     std::uint64_t address = 0, id = 0;
