@@ -8,7 +8,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
 need_command mkfifo
-need_program "$loopwatch" "$fixtures/stall" "$fixtures/newcomer" "$fixtures/spinner" "$fixtures/unstripped/libstalls.so"
+need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/stall" "$fixtures/newcomer" "$fixtures/spinner" "$fixtures/unstripped/libstalls.so"
 
 # --- the loop waits already ---
 start_fixture waiting "$fixtures/stall" --dir "$work" sleep 1 150
@@ -36,6 +36,22 @@ check_equal "the next stall is found" 1 \
     "$(records busy-session "len([x for x in of('slow_callback') if x['mono_ns'] > $(awk '/^stall/ { print $5 + 1000000; exit }' "$work/busy.out")])")"
 check "with its own duration, not the other's" has_record busy-session '149e6 < of("slow_callback")[-1]["duration_ns"] < 200e6'
 tell busy quit
+
+# --- a loop without probes that polls: what was seen before it was known to be a loop ---
+start_fixture poller "$fixtures/any_loop" --dir "$work" poll
+ask poller rest '^done' || fail "it does not rest"
+watch poller-session "$target"
+ask poller 'go sleep 5 150' '^done' || fail "not done"
+end_session
+check_equal "a loop that slept in its poll at attach: all of its stalls are found, the first one too" 5 "$(records poller-session 'len(of("slow_callback"))')"
+check_equal "in their order" true "$(records poller-session 'sorted(x["mono_ns"] for x in of("slow_callback")) == [x["mono_ns"] for x in of("slow_callback")]')"
+watch short-session "$target"
+ask poller 'go sleep 1 150' '^done' || fail "not done"
+end_session
+check_equal "one stall of it in the whole session: lost by name" '(0, 1)' \
+    "$(records short-session '(len(of("slow_callback")), of("session_end")[0]["lost"]["iteration_unproven"])')"
+check "and a warning says so" has_record short-session '["1 slow iteration is not reported" in x["text"] for x in of("warning")] == [True]'
+tell poller quit
 
 # --- before the loop is born ---
 start_fixture newcomer "$fixtures/newcomer"

@@ -53,7 +53,6 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
 {
     const auto& sites = finder.sites();
     const auto tid = facts.subject.tid;
-    if (!finder.proven(tid)) return Iteration::none;
     for (auto& block : facts.blocks_by_place) {
         if (block.syscall < 0 || block.count == 0) continue;
         const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);

@@ -20,7 +20,6 @@ constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
 constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
 constexpr std::size_t max_hanging = 256;             // threads that sleep elsewhere, looked at
-constexpr std::uint64_t least_polls = 3;             // before a thread that polls is taken for a loop
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
 {

@@ -24,6 +24,8 @@ namespace loopwatch {
 
 class LoopFinder {
 public:
+    static constexpr std::uint64_t least_polls = 3;  // in one place, before a thread that polls is taken for a loop
+
     // `on_loop` is told of each thread that turns out to be a loop. All references outlive the finder.
     LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
                std::function<void(std::uint32_t tid)> on_loop);

@@ -95,6 +95,7 @@ Result<ExitCode> Session::run()
         const auto now = monotonic_ns();
         if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
+        report_proven();
         for (auto& [pid, target] : targets_) reporter_.warn(*target);
         if (children_.next_ns() && now >= children_.next_ns()) adopt(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
@@ -249,6 +250,8 @@ void Session::on(const WakeEvent&)
 
 void Session::on(const ExitEvent& event)
 {
+    report_proven();
+    unproven_.forget([&](const Subject& thread) { return thread.tid == event.head.tid; });
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
     if (auto* target = find(event.head.pid)) {
         note_loops(*target);
@@ -269,9 +272,28 @@ void Session::explain_bundle(DispatchBundle bundle)
     auto* target = find(bundle.pid);
     if (!target) return;
     investigate(std::move(bundle), *target, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
-        for (auto& one : iterations_of(std::move(facts)))
-            reporter_.publish(explain(one, {options_.threshold_ns, options_.block_threshold_ns}));
+        const bool held = facts.iteration && !proven(facts.subject);
+        held ? unproven_.hold(std::move(facts)) : report_iterations(std::move(facts));
     });
+}
+
+// A program that says which loops it runs has proven it.
+bool Session::proven(const Subject& thread)
+{
+    const auto* target = find(thread.pid);
+    return target && (!target->finder() || target->finder()->proven(thread.tid));
+}
+
+void Session::report_iterations(DispatchFacts facts)
+{
+    for (auto& one : iterations_of(std::move(facts)))
+        reporter_.publish(explain(one, {options_.threshold_ns, options_.block_threshold_ns}));
+}
+
+void Session::report_proven()
+{
+    for (auto& facts : unproven_.take_proven([this](const Subject& thread) { return proven(thread); }))
+        report_iterations(std::move(facts));
 }
 
 // None: what was timed was not one. A dispatch that is seen as such is what it is.
@@ -380,7 +402,14 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     // A finding without names is one all the same.
     if (worker_->pending()) worker_->give_up();
     while (worker_->pending()) wait_for_worker(50);
+    report_proven();
     auto& target = *targets_.at(pid);
+    if (const auto lost = unproven_.forget([&](const Subject& thread) { return thread.pid == pid; }))
+        reporter_.warn(
+            target.whole(),
+            fmt::format("{} slow iteration{} not reported: a poll or select makes a thread an event loop when it "
+                        "has returned to the same one {} times, and this one's had not",
+                        lost, lost == 1 ? " is" : "s are", LoopFinder::least_polls));
     note_loops(target);
     reporter_.warn(target);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
@@ -436,6 +465,7 @@ Counts Session::losses() const
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     if (options_.follow_children) lost["children_missed"] = children_.missed();
     lost["iteration_unclear"] = unclear_iterations_;
+    lost["iteration_unproven"] = unproven_.lost();
     lost["statistics"] = statistics_.overflow();
     lost["sampling_failed"] = watchdog_->failures();
     return lost;

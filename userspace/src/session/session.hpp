@@ -28,6 +28,7 @@
 #include "session/session_records.hpp"
 #include "session/statistics.hpp"
 #include "session/strangers.hpp"
+#include "session/unproven_iterations.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
 
@@ -82,6 +83,9 @@ private:
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
     std::vector<DispatchFacts> iterations_of(DispatchFacts facts);
+    void report_iterations(DispatchFacts facts);
+    void report_proven();
+    bool proven(const Subject& thread);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit(std::uint64_t now_ns);
@@ -116,6 +120,7 @@ private:
 
     EndingSignals signals_;
     std::uint64_t unclear_iterations_ = 0;
+    UnprovenIterations unproven_;
     std::optional<EndingSignals::Signal> ended_by_;
     std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
