@@ -29,6 +29,8 @@ for type in slow_callback blocking_call; do
     check_equal "$type: and so says the summary" 604 "$(counted_ many-session $type)"
 done
 check_equal "none is lost" "{}" "$(lost_at_all_ many-session)"
+check "the report says that it is limited, and why" has_record many-session \
+    "r[-1]['completeness'] == 'limited' and '$(($(suppressed_ many-session slow_callback) + $(suppressed_ many-session blocking_call) + $(suppressed_ many-session stall))) findings beyond the rate limits' in r[-1]['completeness_reason']"
 tell many quit
 
 # --- more records than the ring holds ---
@@ -46,6 +48,8 @@ kill -s CONT "$session"
 end_session
 check "the collector stopped: the ring overflows" test "$(lost_ deaf ring_full)" -gt 0
 check_equal "arrived and lost are the 100,003 fired" 100003 $(($(counted_ deaf coroutine_never_awaited) + $(lost_ deaf ring_full)))
+check "the report says that findings may be missing, and why" has_record deaf \
+    "r[-1]['completeness'] == 'findings_missing' and '$(lost_ deaf ring_full) records that came faster' in r[-1]['completeness_reason']"
 check_equal "written and suppressed are the arrived" "$(counted_ deaf coroutine_never_awaited)" \
     $(($(written_ deaf coroutine_never_awaited) + $(suppressed_ deaf coroutine_never_awaited)))
 tell flood quit

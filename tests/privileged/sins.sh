@@ -91,6 +91,8 @@ ended_with "$session" 20 || fail "the session does not end with its target"
 check_equal "done right, nothing is found" "[]" \
     "$(records saint-session "[x for x in of(*'$sins'.split()) if x['type'] != 'slow_callback' or (x['scope'] == 'dispatch' and x['breakdown']['cpu_ns'] > 20e6)]")"
 check "by a session that saw dispatches" has_record saint-session "of('session_end')[0]['dispatch_ns']['max'] > 0"
+check "and its report is complete, but for context switches that this kernel may not show" has_record saint-session \
+    "(lambda end: end['completeness'] == 'complete' or end['lost'].get('switch_unseen'))(of('session_end')[0])"
 check_equal "and lost nothing" "{}" "$(records saint-session "{name: n for name, n in of('session_end')[0]['lost'].items() if n}")"
 
 # Within the process, in words that people know.

@@ -292,6 +292,7 @@ struct SessionEnd {
     std::map<std::string, std::uint64_t> coverage;
     Overhead overhead;
     std::string reason;
+    std::string completeness = "complete", completeness_reason;  // completeness.hpp
 };
 
 using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,

@@ -47,6 +47,14 @@ std::string counts_text(const Counts& counts)
     return shown.empty() ? "nothing" : fmt::format("{}", fmt::join(shown, ", "));
 }
 
+// "complete", "findings missing: 3 records that came faster than they were read (ring_full)".
+std::string report_text(const SessionEnd& end)
+{
+    auto text = end.completeness;
+    std::ranges::replace(text, '_', ' ');
+    return end.completeness_reason.empty() ? text : text + ": " + escape_terminal(end.completeness_reason);
+}
+
 std::string loop_name(const LoopInfo& loop)
 {
     return loop.name.empty() ? "#" + escape_terminal(loop.id) : escape_terminal(loop.name);
@@ -146,6 +154,7 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
                             format_duration(end.dispatch_ns.p90), format_duration(end.dispatch_ns.p99),
                             format_duration(end.dispatch_ns.max));
     text += "\n";
+    text += fmt::format("  report: {}\n", report_text(end));
     text += fmt::format("  lost: {}\n  suppressed: {}\n", counts_text(end.lost), counts_text(end.suppressed));
     text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
                         format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),

@@ -13,6 +13,7 @@ namespace loopwatch {
 
 void Reporter::publish(const Record& record)
 {
+    count_warnings(record);
     if (failure_) return;
     if (auto written = sink_.write(record); !written) failure_ = written.error();
 }
@@ -47,6 +48,16 @@ void Reporter::publish(Findings findings)
 void Reporter::judge_unfinished()
 {
     for (const auto& [loop, stall] : unfinished_) (void)gate_.admit(view_of(static_cast<const SlowCallback&>(stall)));
+}
+
+// Those of a target are in session_start, too, as "pid N: …".
+void Reporter::count_warnings(const Record& record)
+{
+    if (const auto* session = std::get_if<SessionStart>(&record))
+        warnings_ += static_cast<std::uint64_t>(std::ranges::count_if(
+            session->warnings, [](const std::string& text) { return !text.starts_with("pid "); }));
+    if (const auto* target = std::get_if<TargetStart>(&record)) warnings_ += target->warnings.size();
+    if (std::holds_alternative<Warning>(record)) ++warnings_;
 }
 
 void Reporter::count_coverage(const BlockingCall& call)

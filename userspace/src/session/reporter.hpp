@@ -40,12 +40,15 @@ public:
     const Counts& counts() const noexcept { return counts_; }
     // Of blocking calls, with the shim: how many, and for how long, it and the scheduler have seen, both or one.
     const Counts& coverage() const noexcept { return coverage_; }
+    // That it has reported, with those of starts.
+    std::uint64_t warnings() const noexcept { return warnings_; }
     const Counts& suppressed() const noexcept { return limiter_.suppressed(); }
     std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
     // Why nothing is written any more (disk full, reader gone): the session ends.
     const std::optional<Error>& failure() const noexcept { return failure_; }
 
 private:
+    void count_warnings(const Record& record);
     void count_coverage(const BlockingCall& call);
     void publish_finding(const std::string& type, const std::string& fingerprint, const Record& record);
 
@@ -56,6 +59,7 @@ private:
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
     Counts coverage_;
     std::map<std::pair<std::uint32_t, std::string>, Stall> unfinished_;  // by pid and loop
+    std::uint64_t warnings_ = 0;
     std::optional<Error> failure_;
 };
 

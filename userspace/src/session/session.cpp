@@ -430,15 +430,7 @@ void Session::finish()
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     if (calibrating_) kernel_->finish_calibration();
     reporter_.judge_unfinished();
-    SessionEnd end;
-    end.at_ns = monotonic_ns();
-    end.duration_ns = end.at_ns - started_ns_;
-    end.counts = reporter_.counts();
-    end.coverage = reporter_.coverage();
-    end.lost = losses();
-    end.suppressed = reporter_.suppressed();
-    end.dispatches = statistics_.dispatches();
-    end.dispatch_ns = statistics_.dispatch_ns();
+    auto end = session_end(reporter_, statistics_, losses(), started_ns_, saw_loop_);
     end.overhead = overhead();
     end.reason = end_reason_;
     reporter_.publish(end);

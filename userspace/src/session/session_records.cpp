@@ -10,7 +10,9 @@
 #include <cinttypes>
 #include <cstdio>
 #include <set>
+#include <utility>
 
+#include "analysis/completeness.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -78,6 +80,24 @@ TargetStart target_start(WatchedProcess& target)
     start.warnings = target.warnings();
     (void)target.take_new_warnings();
     return start;
+}
+
+SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, Counts lost, std::uint64_t started_ns,
+                       bool saw_loop)
+{
+    SessionEnd end;
+    end.at_ns = monotonic_ns();
+    end.duration_ns = end.at_ns - started_ns;
+    end.counts = reporter.counts();
+    end.coverage = reporter.coverage();
+    end.lost = std::move(lost);
+    end.suppressed = reporter.suppressed();
+    end.dispatches = statistics.dispatches();
+    end.dispatch_ns = statistics.dispatch_ns();
+    auto [level, reason] = completeness(end.lost, end.suppressed, reporter.warnings(), saw_loop);
+    end.completeness = std::move(level);
+    end.completeness_reason = std::move(reason);
+    return end;
 }
 
 Overhead own_overhead(const Kernel::Cost& cost, pid_t worker)

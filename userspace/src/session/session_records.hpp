@@ -10,7 +10,9 @@
 
 #include "analysis/finding.hpp"
 #include "collect/kernel.hpp"
+#include "session/reporter.hpp"
 #include "session/session_options.hpp"
+#include "session/statistics.hpp"
 #include "session/watched_process.hpp"
 
 namespace loopwatch {
@@ -18,6 +20,9 @@ namespace loopwatch {
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
                            const std::vector<WatchedProcess*>& targets);
 TargetStart target_start(WatchedProcess& target);
+// All but how it ended, what it cost and what the caller counts itself.
+SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, Counts lost, std::uint64_t started_ns,
+                       bool saw_loop);
 Overhead own_overhead(const Kernel::Cost& cost, pid_t worker);
 
 }  // namespace loopwatch

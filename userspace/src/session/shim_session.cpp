@@ -376,16 +376,8 @@ void ShimSession::finish()
     if (children_unwatched_)
         reporter_.warn(std::nullopt, "it started other programs, which were not watched", "--follow-children");
     reporter_.judge_unfinished();
-    SessionEnd end;
-    end.at_ns = monotonic_ns();
-    end.duration_ns = end.at_ns - started_ns_;
-    end.counts = reporter_.counts();
-    end.coverage = reporter_.coverage();
+    auto end = session_end(reporter_, statistics_, losses(), started_ns_, ended_.loops != 0);
     end.coverage["calls_measured"] = ended_.calls;
-    end.lost = losses();
-    end.suppressed = reporter_.suppressed();
-    end.dispatches = statistics_.dispatches();
-    end.dispatch_ns = statistics_.dispatch_ns();
     end.overhead = own_overhead({}, worker_->pid());
     end.reason = end_reason_;
     reporter_.publish(end);

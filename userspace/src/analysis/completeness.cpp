@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/completeness.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace loopwatch {
+
+namespace {
+
+constexpr bool findings = true, details = false;
+constexpr Loss losses[] = {
+    {"children_missed", findings, "child processes that were too many to be watched"},
+    {"detail_unreadable", details, "paths or names in memory that was not resident"},
+    {"dispatch_book", details, "blocks or samples of callbacks that had more than there is room for"},
+    {"dispatch_stateless", details, "slow callbacks of loops that were not known"},
+    {"fingerprints_forgotten", details, "fingerprints whose occurrences were counted from 1 again"},
+    {"iteration_unclear", findings, "iterations that could not be told from idle waits"},
+    {"iteration_unproven", findings, "slow iterations of threads that may run no event loop"},
+    {"loops_untracked", findings, "event loops beyond --max-loops"},
+    {"processes_missed", findings, "processes that ended before they could be watched"},
+    {"program_missed", findings, "probes that fired while another one ran"},
+    {"record_undecodable", findings, "records that made no sense"},
+    {"ring_full", findings, "records that came faster than they were read"},
+    {"sampling_failed", details, "callbacks that could not be sampled"},
+    {"sites_overflow", findings, "waits of a loop in more places than there is room for"},
+    {"slot_unreadable", findings, "reads of a loop's state that failed"},
+    {"sources_overflow", details, "blocked places of callbacks that had more than four"},
+    {"stack_budget", details, "stacks beyond 2,000 a second"},
+    {"stack_truncated", details, "stacks that were longer than 32 KiB or not resident"},
+    {"stack_unreadable", details, "stacks that were not resident"},
+    {"statistics", details, "loops without loop_stats"},
+    {"switch_unseen", details,
+     "context switches that the kernel did not report: times on and off the CPU are less exact"},
+    {"symbol_worker", details, "stacks without names"},
+    {"task_unreadable", details, "tasks in memory that was not resident"},
+    {"time_wild", details, "probe arguments with a time in the future"},
+};
+constexpr std::size_t most_reasons = 3;
+
+const Loss& loss_named(const std::string& name)
+{
+    static constexpr Loss unknown{"", findings, "of a kind that has no description"};
+    const auto found = std::ranges::find(losses, std::string_view(name), &Loss::name);
+    return found == std::end(losses) ? unknown : *found;
+}
+
+std::string sentence(const std::vector<std::string>& reasons)
+{
+    const auto shown = std::min(reasons.size(), most_reasons);
+    auto text =
+        fmt::format("{}", fmt::join(reasons.begin(), reasons.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
+    if (reasons.size() > shown) text += fmt::format("; and {} more under lost", reasons.size() - shown);
+    return text;
+}
+
+}  // namespace
+
+std::span<const Loss> all_losses()
+{
+    return losses;
+}
+
+Completeness completeness(const Counts& lost, const Counts& suppressed, std::uint64_t warnings, bool saw_loop)
+{
+    if (!saw_loop) return {"nothing_watched", "no event loop was seen"};
+    std::vector<std::string> reasons;
+    std::size_t of_findings = 0;
+    for (const auto& [name, count] : lost) {
+        if (count == 0) continue;
+        const Loss& loss = loss_named(name);
+        // What a report lacks most comes first.
+        const auto at = loss.of_findings ? of_findings++ : reasons.size();
+        reasons.insert(reasons.begin() + static_cast<std::ptrdiff_t>(at),
+                       fmt::format("{} {} ({})", count, loss.what, name));
+    }
+    std::uint64_t held_back = 0;
+    for (const auto& [type, count] : suppressed) held_back += count;
+    if (held_back != 0) reasons.push_back(fmt::format("{} findings beyond the rate limits", held_back));
+    if (warnings != 0) reasons.push_back(fmt::format("{} warning{}", warnings, warnings == 1 ? "" : "s"));
+    if (reasons.empty()) return {};
+    return {of_findings != 0 ? "findings_missing" : "limited", sentence(reasons)};
+}
+
+}  // namespace loopwatch
