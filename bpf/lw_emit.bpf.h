@@ -47,6 +47,12 @@ static __always_inline __u64 *hint_of(__u32 tid)
     return bpf_map_lookup_elem(&hints, &key);
 }
 
+/* The loop of a thread, if it runs one. */
+static __always_inline struct lw_loop *loop_of(__u32 tid)
+{
+    return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
+}
+
 /* Counted in the crowd before it is there, and until it is gone: a zero must never hide a loop. */
 static __always_inline void remember_loop(const struct lw_loop *loop, __u32 tid)
 {

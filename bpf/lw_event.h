@@ -57,21 +57,23 @@ enum lw_event_kind {
     LW_EVENT_CHILD = 12,    /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
     LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
     LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
+    LW_EVENT_EXEC =
+        15, /* a watched process runs another image: execve; tid: of the thread that called it, until then */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
-#define LW_LOSSES(X)                                                                       \
-    X(ring_full, "the ring buffer had no room for a record")                               \
-    X(slot_unreadable, "a loop's slot was not resident or torn")                           \
-    X(loops_untracked, "more loops than --max-loops")                                      \
-    X(sources_overflow, "a place of a dispatch that blocked in more than 4: the shortest") \
-    X(stack_unreadable, "not one byte of a user stack could be read")                      \
-    X(stack_truncated, "a user stack was longer than 32 KiB or not resident")              \
-    X(stack_budget, "stacks beyond the budget of 2,000 a second")                          \
-    X(task_unreadable, "a task record was not resident or wild")                           \
-    X(detail_unreadable, "the shim's call detail was not resident")                        \
-    X(dispatch_stateless, "a slow dispatch of a loop that was not known")                  \
-    X(sites_overflow, "a loop waited in more than 16 places")                              \
+#define LW_LOSSES(X)                                                                            \
+    X(ring_full, "the ring buffer had no room for a record")                                    \
+    X(slot_unreadable, "a loop's slot was not resident or torn")                                \
+    X(loops_untracked, "more loops than --max-loops")                                           \
+    X(sources_overflow, "a place of a dispatch that blocked in more than 4: the shortest")      \
+    X(stack_unreadable, "not one byte of a user stack could be read")                           \
+    X(stack_truncated, "a user stack was longer than 32 KiB or not resident")                   \
+    X(stack_budget, "stacks beyond the budget of 2,000 a second")                               \
+    X(task_unreadable, "a task record was not resident or wild")                                \
+    X(detail_unreadable, "the shim's call detail was not resident")                             \
+    X(dispatch_stateless, "a slow dispatch of a loop that was not known")                       \
+    X(sites_overflow, "a loop waited in more than 16 places")                                   \
     X(switch_unseen, "a loop thread came back to its CPU unseen: part of the split is a guess") \
     X(time_wild, "a probe argument was a time in the future: replaced by the time of the probe")
 

@@ -194,12 +194,6 @@ __weak __noinline int goes_idle(struct lw_loop *loop, __u32 tid)
     return 1;
 }
 
-/* The loop of a thread, if it runs one. */
-static __always_inline struct lw_loop *loop_of(__u32 tid)
-{
-    return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
-}
-
 /* A tracer that holds a thread in a system call (strace, a fault injector) makes the call last longer. */
 static __always_inline bool held_in_a_call(struct lw_loop *loop, struct task_struct *task, __u32 state)
 {
@@ -369,31 +363,5 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
     loop->waker.depth = bytes > 0 ? (__u32)bytes / 8 : 0;
     held_by_waker(loop, loop_of(id));
     send_waker_stack(loop, tid, loop->wake_ns);
-    return 0;
-}
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_sched_process_exit, struct task_struct *task)
-{
-    const __u32 tid = task->pid;
-    struct lw_loop *loop = loop_of(tid);
-    if (!loop) return 0;
-    struct lw_event event = {};
-    begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());
-    send_batch_of(loop);
-    forget_loop(loop, tid);
-    emit(&event, sizeof(event), 0);
-    return 0;
-}
-
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_struct *child)
-{
-    const __u32 pid = parent->tgid;
-    if (!cfg_follow || child->pid != child->tgid || !bpf_map_lookup_elem(&targets, &pid)) return 0;
-    struct lw_event event = {.kind = LW_EVENT_CHILD, .size = sizeof(event), .time_ns = bpf_ktime_get_ns()};
-    event.pid = child->pid;
-    event.tid = pid;
-    emit(&event, sizeof(event), 0);
     return 0;
 }

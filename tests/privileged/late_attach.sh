@@ -97,8 +97,11 @@ tell asleep quit
 start_fixture becoming "$fixtures/spinner"
 watch becoming-session "$target"
 tell becoming exec
-check "a session ends when its target becomes another program, and says so" wait_until 5 has_record becoming-session \
-    'of("target_end")[0]["reason"] == "exec" and r[-1]["type"] == "session_end" and r[-1]["reason"] == "target_end"'
+check "what a target becomes by exec is watched from then on" wait_until 5 has_record becoming-session \
+    'of("target_end")[0]["reason"] == "exec" and [x["comm"] for x in of("target_start")] == ["spinner", "sleep"]'
+stop "$target" KILL
+check "and the session ends with that" wait_until 5 has_record becoming-session \
+    'r[-1]["type"] == "session_end" and r[-1]["reason"] == "target_end" and of("target_end")[-1]["reason"] == "exited"'
 
 # --- a program without probes, busy: doctor waits for its loop as a session does ---
 start_fixture busy "$fixtures/any_loop" --dir "$work" epoll

@@ -2,6 +2,7 @@
 #include "collect/dispatch_book.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace loopwatch {
@@ -175,6 +176,7 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
 std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
 {
     recent_.erase(tid);
+    wakers_.erase(tid);
     std::vector<DispatchBundle> abandoned;
     for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid;
          bundle = open_.erase(bundle))
@@ -182,12 +184,13 @@ std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
     return abandoned;
 }
 
-std::vector<DispatchBundle> DispatchBook::abandon_all()
+std::vector<DispatchBundle> DispatchBook::abandon_process(std::uint32_t pid)
 {
+    std::vector<std::uint32_t> threads;
+    for (const auto& [key, bundle] : open_)
+        if (bundle.pid == pid && (threads.empty() || threads.back() != key.first)) threads.push_back(key.first);
     std::vector<DispatchBundle> abandoned;
-    for (auto& [key, bundle] : open_)
-        if (worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
-    open_.clear();
+    for (const auto tid : threads) std::ranges::move(abandon(tid), std::back_inserter(abandoned));
     return abandoned;
 }
 

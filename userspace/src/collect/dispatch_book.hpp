@@ -56,7 +56,8 @@ public:
     std::vector<DispatchBundle> take_superseded();
     // Dispatches of a thread that has ended, of which at least a long block or a call is known.
     std::vector<DispatchBundle> abandon(std::uint32_t tid);
-    std::vector<DispatchBundle> abandon_all();
+    // And of a process.
+    std::vector<DispatchBundle> abandon_process(std::uint32_t pid);
     // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is.
     DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
     std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;

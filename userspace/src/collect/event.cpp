@@ -85,6 +85,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
         case LW_EVENT_THROWN: return with_stack<ThrownEvent>(bytes);
         case LW_EVENT_WAKE: return plain<WakeEvent>(bytes);
         case LW_EVENT_CHILD: return plain<ChildEvent>(bytes);
+        case LW_EVENT_EXEC: return plain<ExecEvent>(bytes);
         case LW_EVENT_EXIT: return plain<ExitEvent>(bytes);
         default: return std::nullopt;
     }

@@ -53,14 +53,18 @@ struct ChildEvent {
 struct ExitEvent {
     lw_event head;
 };
+struct ExecEvent {
+    lw_event head;
+};
 // One of the steps of a record; `event` is the record's, with the step's own time.
 struct StepEvent {
     lw_event event;
     lw_step step;
 };
 
-using Event = std::variant<lw_loop_started, LoopStoppedEvent, lw_dispatch, lw_iteration, SourceEvent, SampleEvent,
-                           CallEvent, StepEvent, WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent>;
+using Event =
+    std::variant<lw_loop_started, LoopStoppedEvent, lw_dispatch, lw_iteration, SourceEvent, SampleEvent, CallEvent,
+                 StepEvent, WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent, ExecEvent>;
 
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.

@@ -148,7 +148,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
         bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &buffer, BPF_ANY);
     std::vector<bpf_program*> scheduling = {programs.on_sched_switch, programs.on_sched_waking,
-                                            programs.on_sched_process_exit};
+                                            programs.on_sched_process_exit, programs.on_sched_process_exec};
     if (options.follow_children) scheduling.push_back(programs.on_sched_process_fork);
     for (auto* program : scheduling) {
         bpf_link* link = bpf_program__attach(program);

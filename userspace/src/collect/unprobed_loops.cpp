@@ -106,9 +106,6 @@ void UnprobedLoops::dismiss(pid_t pid)
     if (watched_.erase(pid) == 0) return;
     auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];
     std::atomic_ref(count).fetch_sub(1);
-    if (!watched_.empty()) return;
-    (void)await_polls();
-    detach(std::exchange(tracepoints_, {}));
 }
 
 std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const

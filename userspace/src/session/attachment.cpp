@@ -56,15 +56,15 @@ Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, co
 
 Attachment::~Attachment()
 {
-    detach();
+    loopwatch::detach(take_links());
     kernel_.dismiss(process_.pid());
     (void)worker_.map_process(pid(), {});
 }
 
-void Attachment::detach()
+std::vector<Link> Attachment::take_links()
 {
     for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
-    loopwatch::detach(std::exchange(links_, {}));
+    return std::exchange(links_, {});
 }
 
 void Attachment::detach(Frequent kind)
@@ -101,7 +101,7 @@ Result<void> Attachment::refresh()
 {
     forget_subjects();
     if (finder_) finder_->tidy();
-    const auto hash = process_.modules_hash();
+    const auto hash = modules_hash(process_.pid());
     auto perf_map = open_perf_map(process_);
     if (!perf_map.refused.empty()) warn(perf_map.refused);
     if (perf_map.bytes > max_perf_map_bytes)

@@ -39,8 +39,8 @@ public:
     Result<void> refresh();
     // From these, for good.
     void detach(Frequent kind);
-    // From all probes: the target is as it was.
-    void detach();
+    // From all probes: the target is as it was once these are gone, which takes grace periods.
+    std::vector<Link> take_links();
 
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);

@@ -63,6 +63,11 @@ LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorke
 {
 }
 
+LoopFinder::~LoopFinder()
+{
+    for (const auto tid : entered_) loops_.forget(tid);
+}
+
 Result<void> LoopFinder::start()
 {
     if (auto watched = loops_.watch(process_.pid()); !watched) return watched;

@@ -29,6 +29,9 @@ public:
     // `on_loop` is told of each thread that turns out to be a loop. All references outlive the finder.
     LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
                std::function<void(std::uint32_t tid)> on_loop);
+    ~LoopFinder();
+    LoopFinder(const LoopFinder&) = delete;
+    LoopFinder& operator=(const LoopFinder&) = delete;
 
     // From here on waits are seen; asks about those that go on already.
     Result<void> start();

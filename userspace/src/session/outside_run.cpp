@@ -74,7 +74,6 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (const auto status = launch->status()) return unseen(*status);
     options.pids = {launch->pid()};
     options.hand_on = [&](int number) { launch->signal(number); };
-    options.follow_exec = true;  // "env", "sh -c exec"
     auto session = Session::open(std::move(options), sink);
     if (!session) {
         if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));

@@ -46,23 +46,54 @@ Session::Session(SessionOptions options, Sink& sink)
 }
 Session::~Session() = default;
 
-// Attaches to children that have lived for a while. One that cannot be watched, or is gone, is no failure.
+// One that cannot be watched, or is gone, is no failure.
+void Session::watch_process(pid_t pid, std::uint64_t now_ns)
+{
+    auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
+    if (!attachment) {
+        kernel_->dismiss(pid);
+        if (attachment.error().code != ExitCode::no_such_target)
+            warn(fmt::format("process {} is not watched: {}", pid, attachment.error().what));
+        return;
+    }
+    const auto& target = targets_[static_cast<std::uint32_t>(pid)] = std::move(*attachment);
+    if (started_ns_ == 0) return;
+    reporter_.publish(target_start(*target));
+    for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
+    watchdog_->wake(now_ns);
+}
+
+// Attaches to children that have lived for a while, and to what targets have become by execve(2).
 void Session::adopt(std::uint64_t now_ns)
 {
-    for (const pid_t child : children_.take_grown_up(now_ns)) {
-        if (find(static_cast<std::uint32_t>(child))) continue;
-        auto attachment = Attachment::attach(child, *kernel_, *worker_, attachment_options_);
-        if (!attachment) {
-            if (attachment.error().code != ExitCode::no_such_target)
-                warn(fmt::format("child {} is not watched: {}", child, attachment.error().what));
-            continue;
-        }
-        const auto& target = targets_[static_cast<std::uint32_t>(child)] = std::move(*attachment);
-        if (started_ns_ == 0) continue;
-        reporter_.publish(target_start(*target));
-        for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
-        watchdog_->wake(now_ns);
-    }
+    for (const pid_t child : children_.take_grown_up(now_ns))
+        if (!find(static_cast<std::uint32_t>(child)) && !images_.contains(child)) watch_process(child, now_ns);
+    for (const pid_t pid : images_.take_loaded(now_ns))
+        // Attached twice, its dispatches would count twice.
+        retiring() ? images_.begun(pid, now_ns) : watch_process(pid, now_ns);
+}
+
+// Its forks are seen while its new image loads its libraries, too.
+void Session::begin_image(std::uint32_t pid, std::uint64_t now_ns)
+{
+    if (find(pid)) end_target(pid, "exec");
+    const auto process = static_cast<pid_t>(pid);
+    images_.begun(process, now_ns);
+    (void)kernel_->admit(process);
+}
+
+// The kernel waits for grace periods when probes are detached (40 to 55 ms): others are watched meanwhile.
+void Session::retire(std::vector<Link> links)
+{
+    if (links.empty()) return;
+    retiring_ = std::async(std::launch::async, [links = std::move(links), before = std::move(retiring_)]() mutable {
+        detach(std::move(links));
+    });
+}
+
+bool Session::retiring() const
+{
+    return retiring_.valid() && retiring_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
 }
 
 void Session::publish_start()
@@ -89,7 +120,7 @@ Result<ExitCode> Session::run()
     for (const auto& event : std::exchange(early_, {})) on_event(event);
     when_live_();
 
-    while (!ended_by_ && !reporter_.failure() && !targets_.empty()) {
+    while (!ended_by_ && !reporter_.failure() && !(targets_.empty() && images_.empty())) {
         wait();
         backlog_ = drain();
         const auto now = monotonic_ns();
@@ -97,7 +128,8 @@ Result<ExitCode> Session::run()
         if (now >= next_interval_ns_) interval(now);
         report_proven();
         for (auto& [pid, target] : targets_) reporter_.warn(*target);
-        if (children_.next_ns() && now >= children_.next_ns()) adopt(now);
+        for (const auto due_ns : {children_.next_ns(), images_.next_ns()})
+            if (due_ns && now >= due_ns) adopt(now);
         if (calibrating_ && now - started_ns_ >= calibration_ns) {
             kernel_->finish_calibration();
             calibrating_ = false;
@@ -105,6 +137,7 @@ Result<ExitCode> Session::run()
         reporter_.flush();
         if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
     }
+    if (!ended_by_ && targets_.empty() && images_.empty()) end_reason_ = "target_end";
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
@@ -124,7 +157,8 @@ void Session::wait()
     const auto now = monotonic_ns();
     std::uint64_t until = next_interval_ns_;
     if (watchdog_->next_ns()) until = std::min(until, watchdog_->next_ns());
-    if (children_.next_ns()) until = std::min(until, children_.next_ns());
+    for (const auto due_ns : {children_.next_ns(), images_.next_ns()})
+        if (due_ns) until = std::min(until, due_ns);
     if (calibrating_) until = std::min(until, started_ns_ + calibration_ns);
     if (options_.duration_ns) until = std::min(until, started_ns_ + options_.duration_ns);
     if (attachment_options_.wants(Frequent::trace)) until = std::min(until, now + trace_poll_ns);
@@ -147,7 +181,6 @@ void Session::wait()
             return entry.second->process().pidfd() == waits[i].fd;
         });
         if (ended != targets_.end()) end_target(ended->first, "exited");
-        if (targets_.empty() && !ended_by_) end_reason_ = "target_end";
     }
 }
 
@@ -262,6 +295,12 @@ void Session::on(const ExitEvent& event)
     watchdog_->forget(event.head.tid);
 }
 
+void Session::on(const ExecEvent& event)
+{
+    if (find(event.head.pid) || images_.contains(static_cast<pid_t>(event.head.pid)))
+        begin_image(event.head.pid, monotonic_ns());
+}
+
 void Session::on(const ChildEvent& event)
 {
     children_.born(static_cast<pid_t>(event.head.pid), event.head.time_ns);
@@ -313,6 +352,7 @@ std::vector<DispatchFacts> Session::iterations_of(DispatchFacts facts)
 
 void Session::watch_polls(std::uint64_t now_ns)
 {
+    if (!images_.empty()) return;  // to be attached to again, takes as long as to detach: 0.4 s on a busy machine
     const bool wanted = poll_watch_->wanted(targets_, kernel_->unprobed(), now_ns);
     if (auto watched = kernel_->unprobed().watch_polls(wanted); watched || polls_unwatched_) return;
     polls_unwatched_ = true;
@@ -346,20 +386,15 @@ void Session::tick(std::uint64_t now_ns)
 void Session::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
-    for (auto at = targets_.begin(); at != targets_.end();) {
-        const auto current = at++;
-        if (!current->second->process().replaced()) continue;
-        if (options_.follow_children || options_.follow_exec) children_.born(static_cast<pid_t>(current->first), 0);
-        end_target(current->first, "exec");
-    }
-    if (options_.follow_children || options_.follow_exec) adopt(now_ns);
+    // Those whose records were lost.
+    for (auto at = targets_.begin(); at != targets_.end();)
+        if (const auto current = at++; current->second->process().replaced()) begin_image(current->first, now_ns);
     watch_polls(now_ns);
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
-    if (targets_.empty()) end_reason_ = "target_end";
     limit(now_ns);
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
 }
@@ -394,26 +429,41 @@ void Session::wait_for_worker(int timeout_ms)
     worker_->poll();
 }
 
+// For what was asked until now, not for what others ask meanwhile.
+void Session::await_names()
+{
+    const auto asked = worker_->asked();
+    const auto until = monotonic_ns() + farewell_ns;
+    while (!worker_->answered(asked) && monotonic_ns() < until) wait_for_worker(50);
+    // A finding without names is one all the same.
+    if (!worker_->answered(asked)) worker_->give_up();
+    while (!worker_->answered(asked)) wait_for_worker(50);
+}
+
+void Session::give_up_unproven(const Attachment& target)
+{
+    const auto lost = unproven_.forget([&](const Subject& thread) { return thread.pid == target.pid(); });
+    if (lost == 0) return;
+    reporter_.warn(
+        target.whole(),
+        fmt::format("{} slow iteration{} not reported: a poll or select makes a thread an event loop when it "
+                    "has returned to the same one {} times, and this one's had not",
+                    lost, lost == 1 ? " is" : "s are", LoopFinder::least_polls));
+}
+
 void Session::end_target(std::uint32_t pid, const char* reason)
 {
-    for (auto& bundle : book_.abandon_all()) explain_bundle(std::move(bundle));
-    const auto until = monotonic_ns() + farewell_ns;
-    while (worker_->pending() && monotonic_ns() < until) wait_for_worker(50);
-    // A finding without names is one all the same.
-    if (worker_->pending()) worker_->give_up();
-    while (worker_->pending()) wait_for_worker(50);
+    for (auto& bundle : book_.abandon_process(pid)) explain_bundle(std::move(bundle));
+    await_names();
     report_proven();
     auto& target = *targets_.at(pid);
-    if (const auto lost = unproven_.forget([&](const Subject& thread) { return thread.pid == pid; }))
-        reporter_.warn(
-            target.whole(),
-            fmt::format("{} slow iteration{} not reported: a poll or select makes a thread an event loop when it "
-                        "has returned to the same one {} times, and this one's had not",
-                        lost, lost == 1 ? " is" : "s are", LoopFinder::least_polls));
+    give_up_unproven(target);
+    for (const auto& loop : target.known_loops()) watchdog_->forget(loop.tid);
     note_loops(target);
     reporter_.warn(target);
     reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     statistics_.forget(target);
+    retire(target.take_links());
     targets_.erase(pid);
 }
 
@@ -422,7 +472,7 @@ void Session::finish()
     const auto now = monotonic_ns();
     // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster
     // than they are written.
-    for (auto& [pid, target] : targets_) target->detach();
+    for (auto& [pid, target] : targets_) detach(target->take_links());
     worker_->hurry();
     drain_all();
     for (auto& [pid, target] : targets_)

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "session/attachment.hpp"
 #include "session/children.hpp"
 #include "session/ending_signals.hpp"
+#include "session/new_images.hpp"
 #include "session/overhead_limit.hpp"
 #include "session/poll_watch.hpp"
 #include "session/reporter.hpp"
@@ -55,7 +57,11 @@ private:
     Result<void> leave_out(pid_t pid, const Error& error);
     Result<void> leave_out_unwatchable();
     Result<void> attach_targets();
+    void watch_process(pid_t pid, std::uint64_t now_ns);
     void adopt(std::uint64_t now_ns);
+    void begin_image(std::uint32_t pid, std::uint64_t now_ns);
+    void retire(std::vector<Link> links);
+    bool retiring() const;
     Result<void> check_threads();
     Result<void> check_floor();
     void publish_start();
@@ -79,6 +85,7 @@ private:
     void on(const ThrownEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);
+    void on(const ExecEvent& event);
     void on(const ChildEvent& event);
     void explain_bundle(DispatchBundle bundle);
     void watch_polls(std::uint64_t now_ns);
@@ -86,11 +93,13 @@ private:
     void report_iterations(DispatchFacts facts);
     void report_proven();
     bool proven(const Subject& thread);
+    void give_up_unproven(const Attachment& target);
     void tick(std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void limit(std::uint64_t now_ns);
     void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }
     void warn(std::string text);
+    void await_names();
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 
@@ -107,6 +116,8 @@ private:
     std::unique_ptr<Kernel> kernel_;
     Targets targets_;
     Children children_;
+    NewImages images_;
+    std::future<void> retiring_;
     std::vector<std::string> warnings_;
 
     KernelSymbols kernel_symbols_;

@@ -33,7 +33,6 @@ struct SessionOptions {
     bool coroutines = false;
     bool follow_children = false;      // those that live by now too
     std::function<void(int)> hand_on;  // signals that end nothing; empty: they are left alone
-    bool follow_exec = false;          // a target that becomes another program goes on being one
     bool from_start = false;           // targets have not begun to run: that they have no loop yet says nothing
     bool kernel_stacks = false;
     double max_overhead_percent = 2;

@@ -51,7 +51,7 @@ Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker
 void ShimTarget::refresh()
 {
     forget_subjects();
-    const auto hash = process_.modules_hash();
+    const auto hash = modules_hash(process_.pid());
     if (hash == modules_hash_ || !process_.alive()) return;
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);

@@ -31,6 +31,11 @@ public:
     int descriptor() const override { return events_.raw(); }
     void poll() override;
     std::size_t pending() const override { return requests_.size() + finished_.size(); }
+    std::uint64_t asked() const override { return next_id_ - 1; }
+    bool answered(std::uint64_t asked) const override
+    {
+        return finished_.empty() && (requests_.empty() || requests_.front().id > asked);
+    }
     void give_up() override;
     void stand_back() override { set_nice(10); }
     void hurry() override { set_nice(0); }

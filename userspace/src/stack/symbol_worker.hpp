@@ -95,6 +95,9 @@ public:
     virtual int descriptor() const = 0;
     virtual void poll() = 0;
     virtual std::size_t pending() const = 0;
+    // How many requests there were; answered() is true once poll() has handed out the answers to that many.
+    virtual std::uint64_t asked() const = 0;
+    virtual bool answered(std::uint64_t asked) const = 0;
     // Answers what is pending without names, with the next poll().
     virtual void give_up() = 0;
     // -1 while none runs: it ends after 30 s without requests, the next one starts another.

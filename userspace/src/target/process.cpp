@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
@@ -40,6 +41,7 @@ struct Stat {
     char state = '?';
     std::uint64_t flags = 0;
     std::uint64_t start_time = 0;
+    std::uint64_t start_stack = 0;
 };
 
 // comm may hold spaces and parentheses, so fields are counted from the last ')'.
@@ -58,13 +60,13 @@ std::optional<Stat> read_stat(pid_t pid)
         fields.push_back(rest.substr(begin, end - begin));
         rest.remove_prefix(end);
     }
-    if (fields.size() < 20) return std::nullopt;
+    if (fields.size() < 26) return std::nullopt;
     const auto number = [](std::string_view field) {
         std::uint64_t value = 0;
         std::from_chars(field.data(), field.data() + field.size(), value);
         return value;
     };
-    return Stat{fields[0].empty() ? '?' : fields[0][0], number(fields[6]), number(fields[19])};
+    return Stat{fields[0].empty() ? '?' : fields[0][0], number(fields[6]), number(fields[19]), number(fields[25])};
 }
 
 Error gone(pid_t pid)
@@ -80,11 +82,12 @@ Error not_permitted(pid_t pid)
     return {ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
 }
 
-std::optional<std::pair<std::uint64_t, std::uint64_t>> program_of(pid_t pid)
+std::optional<std::array<std::uint64_t, 3>> image_of(pid_t pid)
 {
     struct stat info = {};
-    if (::stat(proc_path(pid, "exe").c_str(), &info) != 0) return std::nullopt;
-    return std::pair<std::uint64_t, std::uint64_t>(info.st_dev, info.st_ino);
+    const auto stat = read_stat(pid);
+    if (!stat || ::stat(proc_path(pid, "exe").c_str(), &info) != 0) return std::nullopt;
+    return std::array<std::uint64_t, 3>{info.st_dev, info.st_ino, stat->start_stack};
 }
 
 Result<void> check_executable(pid_t pid)
@@ -144,7 +147,7 @@ Result<Process> Process::open(pid_t pid)
         return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
     process.start_time_ = stat->start_time;
     if (auto executable = check_executable(pid); !executable) return executable.error();
-    process.program_ = program_of(pid).value_or(process.program_);
+    process.image_ = image_of(pid).value_or(process.image_);
     if (!read_proc(pid, "maps", 16)) {
         if (!process.alive()) return gone(pid);
         return not_permitted(pid);
@@ -180,8 +183,8 @@ bool Process::alive() const
 
 bool Process::replaced() const
 {
-    const auto now = program_of(pid_);
-    return now && *now != program_;
+    const auto now = image_of(pid_);
+    return now && *now != image_;
 }
 
 bool Process::stopped() const
@@ -343,10 +346,10 @@ Result<std::vector<ModuleMapping>> Process::modules(std::size_t* unreadable) con
     return modules;
 }
 
-std::uint64_t Process::modules_hash() const
+std::uint64_t modules_hash(pid_t pid)
 {
     std::uint64_t hash = 0;
-    each_module(read_proc(pid_, "maps", 16 << 20).value_or(""), [&](const MapLine& map) {
+    each_module(read_proc(pid, "maps", 16 << 20).value_or(""), [&](const MapLine& map) {
         hash = hash * 1099511628211u ^ map.start ^ (map.inode << 20) ^ std::hash<std::string_view>()(map.path);
     });
     return hash;

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,9 +30,10 @@ public:
 
     pid_t pid() const noexcept { return pid_; }
     int pidfd() const noexcept { return pidfd_.raw(); }
-    bool alive() const;     // the very process that was opened
-    bool stopped() const;   // by a signal or a debugger
-    bool replaced() const;  // it runs another program by now: execve(2)
+    bool alive() const;    // the very process that was opened
+    bool stopped() const;  // by a signal or a debugger
+    bool replaced()
+        const;  // it runs another image by now: execve(2); of the same file too, where addresses are randomized
 
     std::string comm() const;
     std::string comm(pid_t tid) const;
@@ -46,15 +48,16 @@ public:
     // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in
     // `unreadable`.
     Result<std::vector<ModuleMapping>> modules(std::size_t* unreadable = nullptr) const;
-    // Changes whenever a module is loaded or unloaded.
-    std::uint64_t modules_hash() const;
 
 private:
     pid_t pid_ = 0;
     Fd pidfd_;
-    std::pair<std::uint64_t, std::uint64_t> program_;  // device and inode of the executable
-    std::uint64_t start_time_ = 0;                     // clock ticks since boot, /proc/PID/stat field 22
+    std::array<std::uint64_t, 3> image_ = {};  // device and inode of the executable, where the stack begins
+    std::uint64_t start_time_ = 0;             // clock ticks since boot, /proc/PID/stat field 22
 };
+
+// Changes whenever the process loads or unloads a module; 0: it has ended.
+std::uint64_t modules_hash(pid_t pid);
 
 // "/proc/PID/NAME", read up to `limit` bytes; nullopt if it cannot be read.
 std::optional<std::string> read_proc(pid_t pid, const std::string& name, std::size_t limit = 1 << 20);

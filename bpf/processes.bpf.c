@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// Threads that end, and watched processes that fork or execute another program.
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lw_blocks.bpf.h"
+#include "lw_trace.bpf.h"
+
+static __always_inline void emit_process_event(__u32 kind, __u32 pid, __u32 tid)
+{
+    struct lw_event event = {.kind = kind, .size = sizeof(event), .time_ns = bpf_ktime_get_ns()};
+    event.pid = pid;
+    event.tid = tid;
+    emit(&event, sizeof(event), 0);
+}
+
+static __always_inline void drop_loop(struct lw_loop *loop, __u32 tid)
+{
+    send_batch_of(loop);
+    goes_off(loop, tid, LW_OFF_NOT);
+    forget_loop(loop, tid);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_sched_process_exit, struct task_struct *task)
+{
+    const __u32 tid = task->pid;
+    struct lw_loop *loop = loop_of(tid);
+    if (!loop) return 0;
+    struct lw_event event = {};
+    begin_event(&event, LW_EVENT_EXIT, sizeof(event), loop, tid, bpf_ktime_get_ns());
+    drop_loop(loop, tid);
+    emit(&event, sizeof(event), 0);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+    const __u32 pid = parent->tgid;
+    if (!cfg_follow || child->pid != child->tgid || !bpf_map_lookup_elem(&targets, &pid)) return 0;
+    emit_process_event(LW_EVENT_CHILD, child->pid, pid);
+    return 0;
+}
+
+/* Another image may wait at the same addresses, where they are not randomized. */
+static long forget_question(struct bpf_map *map, struct lw_site_key *key, __u32 *value, __u32 *tid)
+{
+    if (key->tid == *tid) bpf_map_delete_elem(map, key);
+    return 0;
+}
+
+/* All other threads have ended by now, and the one that called execve has taken over the first one's tid. So its loop
+ * is the only one that is left, under the tid that it had: which may be that of another process's thread already. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid)
+{
+    __u32 pid = task->tgid;
+    const __u32 tid = old_pid;
+    if (!bpf_map_lookup_elem(&targets, &pid)) return 0;
+    struct lw_loop *loop = loop_of(tid);
+    if (loop && loop->pid == pid) drop_loop(loop, tid);
+    if (unprobed_pids[pid % LW_CROWD]) bpf_for_each_map_elem(&asked, forget_question, &pid, 0);
+    emit_process_event(LW_EVENT_EXEC, pid, tid);
+    return 0;
+}
