@@ -11,6 +11,9 @@ const volatile __u32 cfg_stacks_per_second __weak = 2000;
 const volatile __u32 cfg_filter_pids __weak = 1; /* attached for every process: attach rung perf-all */
 const volatile __u32 cfg_trace __weak = 0;
 const volatile __u32 cfg_follow __weak = 0;
+/* Processes of this name are reported when they begin, watched or not: its first bytes, as many as a comm has. */
+#define LW_COMM 16
+const volatile char cfg_name[LW_COMM] __weak = {};
 const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
 
 /* Of a system call: 1 + which of its first two arguments is a path, 0: none. From the collector's table of calls. */

@@ -54,11 +54,11 @@ enum lw_event_kind {
     LW_EVENT_EXIT = 9,      /* a loop's thread ended without loop_stop */
     LW_EVENT_WAIT = 10,     /* a wait at a place that nobody has judged yet: struct lw_wait */
     LW_EVENT_WAKER = 11,    /* the stack of who ended a long block, before the SOURCE record that names it */
-    LW_EVENT_CHILD = 12,    /* a watched process has forked, with cfg_follow: pid is the child, tid its parent's pid */
+    LW_EVENT_CHILD = 12,    /* a watched process has forked, with cfg_follow, or one of cfg_name: pid is the child, tid its parent's pid */
     LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
     LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
     LW_EVENT_EXEC =
-        15, /* a watched process runs another image: execve; tid: of the thread that called it, until then */
+        15, /* a watched process, or one of cfg_name, runs another image: execve; tid: of the thread that called it, until then */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
-// Threads that end, and watched processes that fork or execute another program.
+// Threads that end, and processes that fork or execute another program: those that are watched, and those of a name.
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
@@ -38,11 +38,32 @@ int BPF_PROG(on_sched_process_exit, struct task_struct *task)
     return 0;
 }
 
+static __always_inline bool begins_as_cfg_name(const void *name)
+{
+    char text[LW_COMM] = {};
+    bpf_probe_read_kernel_str(text, sizeof(text), name);
+    for (int i = 0; i < LW_COMM - 1; i++) {
+        if (text[i] != cfg_name[i]) return false;
+        if (text[i] == 0) break;
+    }
+    return true;
+}
+
+/* By its comm or by its program's file. The collector looks at the whole of it. */
+static __always_inline bool may_have_cfg_name(struct task_struct *task)
+{
+    if (!cfg_name[0]) return false;
+    return begins_as_cfg_name(task->comm) ||
+           begins_as_cfg_name(BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
     const __u32 pid = parent->tgid;
-    if (!cfg_follow || child->pid != child->tgid || !bpf_map_lookup_elem(&targets, &pid)) return 0;
+    if (child->pid != child->tgid) return 0;
+    const bool follows = cfg_follow && bpf_map_lookup_elem(&targets, &pid);
+    if (!follows && !may_have_cfg_name(child)) return 0;
     emit_process_event(LW_EVENT_CHILD, child->pid, pid);
     return 0;
 }
@@ -61,7 +82,10 @@ int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid)
 {
     __u32 pid = task->tgid;
     const __u32 tid = old_pid;
-    if (!bpf_map_lookup_elem(&targets, &pid)) return 0;
+    if (!bpf_map_lookup_elem(&targets, &pid)) {
+        if (may_have_cfg_name(task)) emit_process_event(LW_EVENT_EXEC, pid, tid);
+        return 0;
+    }
     struct lw_loop *loop = loop_of(tid);
     if (loop && loop->pid == pid) drop_loop(loop, tid);
     if (unprobed_pids[pid % LW_CROWD]) bpf_for_each_map_elem(&asked, forget_question, &pid, 0);

@@ -44,7 +44,7 @@ struct Raw {
     std::optional<std::string> name, threshold, block_threshold, duration, interval, max_overhead, max_loops, max_frame,
         format, output, attach, suppressions, baseline, write_baseline, state, sort, task;
     bool inside = false, trace = false, debug = false, coroutines = false, follow_children = false,
-         kernel_stacks = false, quiet = false, no_color = false, repeat = false, lint = false;
+         kernel_stacks = false, quiet = false, no_color = false, repeat = false, lint = false, wait = false;
 };
 
 void add_options(CLI::App& app, Raw& raw)
@@ -57,7 +57,8 @@ void add_options(CLI::App& app, Raw& raw)
         return app.add_option(names, target, help)->type_name(type);
     };
     list("-p,--pid", raw.pids, "Processes to watch", "PID[,PID...]");
-    value("-n,--name", raw.name, "Watch the processes of this exact name", "NAME");
+    value("-n,--name", raw.name, "Watch the processes of this exact name, those that start later too", "NAME");
+    app.add_flag("--wait", raw.wait, "-n: wait for the first of them");
     value("--threshold", raw.threshold, "Report callbacks that hold the loop at least so long (100ms)", "DUR");
     value("--block-threshold", raw.block_threshold, "Report single blocking calls from here on (10ms)", "DUR");
     value("--duration", raw.duration, "End after this time (when the target ends)", "DUR");
@@ -239,6 +240,8 @@ Result<Options> parse_values(const Raw& raw, Command command)
     parse_choices(raw, values, options);
     values.check(raw.pids.empty() || !raw.name, "--name", "not together with --pid", "give one of them");
     values.check(raw.name != "", "--name", "is empty", "the name of a process, as ps -o comm shows it");
+    values.check(!raw.wait || (raw.name && command == Command::watch), "--wait", "waits for a process by its name",
+                 "loopwatch -n NAME --wait");
     values.check(command != Command::run || !raw.command_line.empty(), "run", "no program given",
                  "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     values.check(command != Command::run || (raw.pids.empty() && !raw.name), "run",
@@ -295,6 +298,7 @@ Result<Options> parse_values(const Raw& raw, Command command)
                  "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]");
     if (values.error()) return *values.error();
     options.name = raw.name.value_or("");
+    options.wait = raw.wait;
     options.command_line = raw.command_line;
     options.inside = raw.inside;
     // The program's own output goes to stdout.

@@ -35,7 +35,8 @@ struct Options {
     bool repeat = false;                    // ps, tree: again each interval
     std::string state;                      // ps, tree: only tasks in it; empty: all
     bool inside = false;                    // run: without the kernel side, whoever we are
-    std::string name;  // exact name of a thread group's main thread, or the file name of its program
+    std::string name;   // exact name of a thread group's main thread, or the file name of its program
+    bool wait = false;  // watch: until there is one of it
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;
     std::optional<std::uint64_t> duration_ns;  // empty: until the target ends or a signal comes

@@ -129,6 +129,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         paths[syscall] = options.path_argument(syscall);
     parts.skeleton->rodata->cfg_follow = options.follow_children;
     parts.skeleton->rodata->cfg_trace = options.trace;
+    auto& name = parts.skeleton->rodata->cfg_name;
+    options.name.copy(name, std::size(name) - 1);
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
@@ -139,7 +141,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     if (!options.debug) bpf_map__set_max_entries(maps.thrown, 1);
     auto& programs = parts.skeleton->progs;
     bpf_program__set_autoload(programs.on_throw, options.debug);
-    bpf_program__set_autoload(programs.on_sched_process_fork, options.follow_children);
+    const bool forks = options.follow_children || !options.name.empty();
+    bpf_program__set_autoload(programs.on_sched_process_fork, forks);
     bpf_program__set_autoload(programs.on_resume, options.coroutines);
     for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume, programs.on_throw})
         prepare(program, options.rung);
@@ -149,7 +152,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &buffer, BPF_ANY);
     std::vector<bpf_program*> scheduling = {programs.on_sched_switch, programs.on_sched_waking,
                                             programs.on_sched_process_exit, programs.on_sched_process_exec};
-    if (options.follow_children) scheduling.push_back(programs.on_sched_process_fork);
+    if (forks) scheduling.push_back(programs.on_sched_process_fork);
     for (auto* program : scheduling) {
         bpf_link* link = bpf_program__attach(program);
         if (!link) return load_error("attaching to the scheduler's tracepoints", errno);

@@ -23,6 +23,7 @@ public:
 
     void begun(pid_t pid, std::uint64_t now_ns) { loading_[pid] = {now_ns + look_ns, now_ns + most_ns, 0}; }
     bool empty() const noexcept { return loading_.empty(); }
+    bool full() const noexcept { return loading_.size() >= 32; }
     bool contains(pid_t pid) const { return loading_.contains(pid); }
     // When to look again; 0: none is loading.
     std::uint64_t next_ns() const

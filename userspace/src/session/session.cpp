@@ -66,11 +66,20 @@ void Session::watch_process(pid_t pid, std::uint64_t now_ns)
 // Attaches to children that have lived for a while, and to what targets have become by execve(2).
 void Session::adopt(std::uint64_t now_ns)
 {
-    for (const pid_t child : children_.take_grown_up(now_ns))
-        if (!find(static_cast<std::uint32_t>(child)) && !images_.contains(child)) watch_process(child, now_ns);
-    for (const pid_t pid : images_.take_loaded(now_ns))
+    for (const pid_t child : children_.take_grown_up(now_ns)) {
+        const bool known = find(static_cast<std::uint32_t>(child)) || images_.contains(child);
+        if (!known && (options_.follow_children || Process::is_named(child, options_.name)))
+            watch_process(child, now_ns);
+    }
+    for (const pid_t pid : images_.take_loaded(now_ns)) {
         // Attached twice, its dispatches would count twice.
-        retiring() ? images_.begun(pid, now_ns) : watch_process(pid, now_ns);
+        if (retiring()) {
+            images_.begun(pid, now_ns);
+            continue;
+        }
+        watch_process(pid, now_ns);
+        if (auto* const target = find(static_cast<std::uint32_t>(pid))) target->read_code_ahead();
+    }
 }
 
 // Its forks are seen while its new image loads its libraries, too.
@@ -112,6 +121,7 @@ Result<ExitCode> Session::run()
     for (std::size_t kind = 0; kind < frequent_kinds; ++kind)
         limits_[kind] = {options_.max_overhead_percent, started_ns_, cost.traps_ns[kind]};
     publish_start();
+    watched_ = options_.name;
     if (!targets_.empty()) watched_ = targets_.begin()->second->comm();
     for (auto& [pid, target] : targets_) statistics_.look(*target, started_ns_);
     reporter_.flush();
@@ -120,7 +130,7 @@ Result<ExitCode> Session::run()
     for (const auto& event : std::exchange(early_, {})) on_event(event);
     when_live_();
 
-    while (!ended_by_ && !reporter_.failure() && !(targets_.empty() && images_.empty())) {
+    while (!ended_by_ && !reporter_.failure() && (follows_name() || !(targets_.empty() && images_.empty()))) {
         wait();
         backlog_ = drain();
         const auto now = monotonic_ns();
@@ -137,7 +147,7 @@ Result<ExitCode> Session::run()
         reporter_.flush();
         if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
     }
-    if (!ended_by_ && targets_.empty() && images_.empty()) end_reason_ = "target_end";
+    if (!ended_by_ && !follows_name() && targets_.empty() && images_.empty()) end_reason_ = "target_end";
     finish();
     reporter_.flush();
     if (reporter_.failure()) return *reporter_.failure();
@@ -297,8 +307,12 @@ void Session::on(const ExitEvent& event)
 
 void Session::on(const ExecEvent& event)
 {
-    if (find(event.head.pid) || images_.contains(static_cast<pid_t>(event.head.pid)))
-        begin_image(event.head.pid, monotonic_ns());
+    const auto pid = static_cast<pid_t>(event.head.pid);
+    const bool known = find(event.head.pid) || images_.contains(pid);
+    if (!known && !(follows_name() && Process::is_named(pid, options_.name))) return;
+    // A shell starts hundreds of its name a second, most of which are gone at once.
+    if (!known && images_.full()) return children_.born(pid, event.head.time_ns);
+    begin_image(event.head.pid, monotonic_ns());
 }
 
 void Session::on(const ChildEvent& event)

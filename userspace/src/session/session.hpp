@@ -103,6 +103,8 @@ private:
     void end_target(std::uint32_t pid, const char* reason);
     void finish();
 
+    // Others may come.
+    bool follows_name() const { return !options_.name.empty(); }
     bool wanted(std::uint32_t tid) const { return options_.tids.empty() || options_.tids.contains(tid); }
     Attachment* find(std::uint32_t pid);
     Counts losses() const;
@@ -119,6 +121,7 @@ private:
     NewImages images_;
     std::future<void> retiring_;
     std::vector<std::string> warnings_;
+    std::set<pid_t> left_out_;  // cannot be watched
 
     KernelSymbols kernel_symbols_;
     Strangers strangers_;

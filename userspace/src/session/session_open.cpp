@@ -39,6 +39,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
         return static_cast<std::uint8_t>(path_argument(static_cast<std::int64_t>(syscall)) + 1);
     };
     options_of_kernel.follow_children = wish.follow_children;
+    options_of_kernel.name = wish.name;
     options_of_kernel.trace = wish.trace;
     options_of_kernel.debug = wish.debug;
     options_of_kernel.coroutines = wish.coroutines;
@@ -63,7 +64,8 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
 Result<void> Session::leave_out(pid_t pid, const Error& error)
 {
     std::erase(options_.pids, pid);
-    if (options_.pids.empty()) return error;
+    left_out_.insert(pid);
+    if (options_.pids.empty() && !options_.wait) return error;
     warn(fmt::format("process {} is not watched: {}", pid, error.what));
     return {};
 }
@@ -78,6 +80,10 @@ Result<void> Session::leave_out_unwatchable()
 
 Result<void> Session::attach_targets()
 {
+    // What has started before the kernel side was there to report it.
+    for (const pid_t pid : options_.name.empty() ? std::vector<pid_t>() : Process::find(options_.name))
+        if (std::ranges::find(options_.pids, pid) == options_.pids.end() && !left_out_.contains(pid))
+            options_.pids.push_back(pid);
     for (const pid_t pid : std::vector(options_.pids)) {
         auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
         if (!attachment) {

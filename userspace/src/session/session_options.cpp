@@ -30,9 +30,10 @@ std::optional<AttachRung> forced_rung(AttachMode mode)
 Result<std::vector<pid_t>> chosen_pids(const Options& options)
 {
     auto pids = options.name.empty() ? options.pids : Process::find(options.name);
-    if (pids.empty() && options.command != Command::run)
+    if (pids.empty() && options.command != Command::run && !options.wait)
         return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", options.name),
-                     "list processes with: ps -e"};
+                     options.command == Command::watch ? "list processes with: ps -e; --wait waits for it"
+                                                       : "list processes with: ps -e"};
     return pids;
 }
 
@@ -42,6 +43,8 @@ Result<SessionOptions> session_options_of(const Options& options)
     auto pids = chosen_pids(options);
     if (!pids) return pids.error();
     wish.pids = std::move(*pids);
+    wish.name = options.name;
+    wish.wait = options.wait;
     wish.tids.insert(options.tids.begin(), options.tids.end());
     wish.threshold_ns = options.threshold_ns;
     wish.block_threshold_ns = options.block_threshold_ns;

@@ -23,6 +23,8 @@ namespace loopwatch {
 
 struct SessionOptions {
     std::vector<pid_t> pids;
+    std::string name;              // those that begin with this name are watched too; empty: none
+    bool wait = false;             // there may be none of it yet
     std::set<std::uint32_t> tids;  // empty: all threads
     std::uint64_t threshold_ns = 100'000'000;
     std::uint64_t block_threshold_ns = 10'000'000;

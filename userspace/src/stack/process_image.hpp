@@ -33,6 +33,7 @@ public:
 
     // Takes effect at the next unwind().
     void add(Module module);
+    const std::vector<Module>& modules() const noexcept { return modules_; }
     // Names code that belongs to no module.
     void set_perf_map(Fd file, std::uint32_t file_id);
 

@@ -22,6 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int idle_ms = 30'000;
+constexpr std::size_t max_resting = 64;  // files; a server has 5 to 60
 
 std::uint32_t id_of(const json& body, const char* key)
 {
@@ -104,6 +105,7 @@ void WorkerLoop::map(Message& message)
     const json& body = message.body;
     const std::uint32_t pid = id_of(body, "pid");
     if (body["do"] == "map") {
+        keep_images_of(pid);
         processes_.erase(pid);
         std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
         return;
@@ -119,6 +121,19 @@ void WorkerLoop::map(Message& message)
             });
     }
     process(pid).add(std::move(module));
+}
+
+// A server that is restarted maps the same files again: read anew, they cost its first stack 100 ms, and a loop is
+// recognised by its first stack.
+void WorkerLoop::keep_images_of(std::uint32_t pid)
+{
+    const auto ended = processes_.find(pid);
+    if (ended == processes_.end() || !ended->second) return;
+    for (const auto& module : ended->second->modules()) {
+        std::erase(resting_, module.image);
+        if (module.image) resting_.push_back(module.image);
+    }
+    while (resting_.size() > max_resting) resting_.pop_front();
 }
 
 std::vector<Frame> WorkerLoop::unwind(Message& message)

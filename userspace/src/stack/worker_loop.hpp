@@ -29,6 +29,7 @@ private:
     void handle(Message& message);
     void answer_scan(Message& message, nlohmann::json& reply);
     void map(Message& message);
+    void keep_images_of(std::uint32_t pid);
     std::vector<Frame> unwind(Message& message);
     std::vector<Frame> symbolize(Message& message);
     std::vector<Frame> demangle_type(Message& message);
@@ -42,6 +43,7 @@ private:
     Progress& progress_;
     std::deque<Message> waiting_;  // arrived while a debug file was awaited
     std::map<std::uint32_t, std::weak_ptr<Image>> images_;
+    std::deque<std::shared_ptr<Image>> resting_;  // of processes that have ended, the latest last
     std::map<std::uint32_t, std::unique_ptr<ProcessImage>> processes_;
 };
 

@@ -165,12 +165,17 @@ std::vector<pid_t> Process::find(const std::string& name)
         const std::string_view text = entry->d_name;
         if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid == ::getpid())
             continue;
-        auto comm = read_proc(pid, "comm", 64).value_or("");
-        if (!comm.empty() && comm.back() == '\n') comm.pop_back();
-        const auto exe = link_target(proc_path(pid, "exe"));
-        if (comm == name || exe.substr(exe.rfind('/') + 1) == name) found.push_back(pid);
+        if (is_named(pid, name)) found.push_back(pid);
     }
     return found;
+}
+
+bool Process::is_named(pid_t pid, const std::string& name)
+{
+    auto comm = read_proc(pid, "comm", 64).value_or("");
+    if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+    const auto exe = link_target(proc_path(pid, "exe"));
+    return comm == name || exe.substr(exe.rfind('/') + 1) == name;
 }
 
 bool Process::alive() const

@@ -27,6 +27,7 @@ public:
     static Result<Process> open(pid_t pid);
     // Pids of all processes whose comm or executable's base name is `name`.
     static std::vector<pid_t> find(const std::string& name);
+    static bool is_named(pid_t pid, const std::string& name);
 
     pid_t pid() const noexcept { return pid_; }
     int pidfd() const noexcept { return pidfd_.raw(); }

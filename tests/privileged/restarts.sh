@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# -n NAME watches what starts with that name later, too; --wait waits for the first.
+# Runs alone: it judges durations.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/stall"
+
+# Names of their own, so that no other process has them: one longer than a comm, one by its file alone.
+name=lw-restarts-of-a-long-name-$$
+other=lw-restarts-of-a-long-nom-$$
+cp "$fixtures/any_loop" "$work/$name"
+cp "$fixtures/any_loop" "$work/$other"
+
+check_status "without --wait there must be one" 5 "$loopwatch" -n "$name" --duration 1s
+check "and the hint says how to wait" grep -q -- '--wait' "$work/stderr"
+check_status "--wait alone waits for nothing" 2 "$loopwatch" -p $$ --wait
+
+# named SESSION OPTION…: a session for $name in the background, live when this returns.
+named() {
+    local session_name=$1
+    shift
+    start_background "$session_name" "$loopwatch" -n "$name" --format ndjson --threshold 50ms "$@"
+    session=$started
+    wait_output "$session_name" 15 '"type":"session_start"' || fail "no session"
+}
+
+# --- a server that is restarted ---
+named waiting --wait
+pids=()
+check "a session that waits has no target yet" has_record waiting 'len(of("target_start")) == 0'
+for life in 1 2 3 4 5; do
+    start_fixture "life-$life" "$work/$name" --dir "$work" epoll
+    check "life $life: it is watched within a second of its start" wait_until 1 has_record waiting "$target in {x['pid'] for x in of('target_start')}"
+    pids+=("$target")
+    ask "life-$life" 'go sleep 1 100' '^done' || fail "not done"
+    tell "life-$life" quit
+    wait_until 5 is_gone_ "$target"
+done
+start_fixture other "$work/$other" --dir "$work" epoll
+ask other 'go sleep 1 100' '^done' || fail "not done"
+tell other quit
+wait_until 5 has_record waiting 'len(of("target_end")) == 5' || true
+end_session
+check_equal "the session ends when it is asked to, with 0" 0 "$stopped_status"
+check_equal "five lives: five starts and five ends; none of a name that differs after 15 characters" "(5, 5)" \
+    "$(records waiting '(len(of("target_start")), len(of("target_end")))')"
+# Its code is read for the first time: a stall before its first wait is unwound is not seen, and a warning says so.
+check "the first life: its stall, or a warning that its loop was recognised late" has_record waiting \
+    "[x['pid'] for x in of('slow_callback')].count(${pids[0]}) == 1 or any('recognised as an event loop' in x['text'] for x in of('warning'))"
+check_equal "all others: a stall of each" "${pids[*]:1}" "$(records waiting "' '.join(str(x['pid']) for x in of('slow_callback') if x['pid'] != ${pids[0]})")"
+
+# --- workers that are forked, and what they execute ---
+cp /bin/bash "$work/lw-forks-$$"
+name=lw-forks-$$
+mkfifo "$work/go"
+exec 7<>"$work/go"
+"$work/$name" -c 'exec {in}<&0; read -r line; (read -r line <&"$in"; :) & wait; /bin/sleep 0.5; :' <&7 &
+master=$!
+named forks
+echo >&7
+worker() { pgrep -P "$master" -x "$name" | head -n 1; }
+wait_until 5 worker || fail "no worker"
+pid=$(worker)
+check "a worker that is forked with that name is watched" wait_until 3 has_record forks "$pid in {x['pid'] for x in of('target_start')}"
+echo >&7
+wait "$master" || true
+end_session
+check "a child that executes another program is not" has_record forks "{x['comm'] for x in of('target_start')} == {'$name'}"
