@@ -94,7 +94,8 @@ lw_ring* make_private_ring()
                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~std::uint64_t{0}, 0);
     if (address < 0 && address >= -4095) return nullptr;
     auto* const made = reinterpret_cast<lw_ring*>(address);
-    made->pid = static_cast<lw_u32>(raw_syscall(SYS_getpid));
+    ring_owner = raw_syscall(SYS_getpid);
+    made->pid = static_cast<lw_u32>(ring_owner);
     return made;
 }
 
@@ -142,13 +143,14 @@ bool join_run()
     return true;
 }
 
-// A call that blocks, made as the program would make it. True: it was seen, so the program's will be.
+// A call that blocks, made as the program would make it. True: it was seen, so the program's will be. In a candidate's
+// lane, which the collector takes for no loop's.
 bool canary_is_seen()
 {
     const auto nap = reinterpret_cast<int (*)(const timespec*, timespec*)>(dlsym(RTLD_DEFAULT, "nanosleep"));
     lw_loop_slot slot = {};
     slot.seq = 1;
-    if (nap == nullptr || !claim_lane(&slot)) return false;
+    if (nap == nullptr || !claim_lane(&slot, true)) return false;
     thread.slot = &slot;
     const std::uint64_t calls = thread.lane->calls;
     constexpr timespec moment = {0, 1000};

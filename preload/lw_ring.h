@@ -24,7 +24,7 @@
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
 #define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
-#define LW_RING_ABI 2u
+#define LW_RING_ABI 3u
 #define LW_LANES 32
 #define LW_LANE_BYTES (1u << 20)
 #define LW_RECORD_ALIGN 8u
@@ -52,7 +52,8 @@ struct lw_lane {
     lw_u64 stacks_left_out; /* of records that were written without, as the lane was half full */
     lw_u64 calls;           /* measured */
     lw_u64 draft;           /* up to here stands what is told only if the dispatch that goes on turns out to be slow */
-    lw_u64 reserved;
+    lw_u32 candidate;       /* 1: its thread has waited for events, but too few times to be known as a loop's */
+    lw_u32 held;            /* intervals of a candidate that would be findings of a loop's */
     /* written by the collector */
     lw_u64 tail;             /* bytes of records that it has read */
     lw_u64 idle[LW_IDLE];    /* places of its waits on locks that are its loop's own: lw_place_key; 0: none */

@@ -32,6 +32,12 @@ inline int object_at(const void* address)
     return static_cast<int>(word(address) >> 4 & 0x7fffffff);
 }
 
+// Is this wait that of the loop which idles there?
+inline bool is_own(const Place& place, const Place& idle)
+{
+    return place.frame == idle.frame || (place.object >= 0 && place.object == idle.object);
+}
+
 // Of a system call made by its number.
 int waits_for(long number, std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d);
 
@@ -48,9 +54,14 @@ inline bool may_idle(const lw_loop_slot* slot)
     return ring != nullptr && (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0));
 }
 
+// Counts the iteration of a slot of the shim's own, which has ended.
+Dispatch close_iteration(lw_loop_slot& slot, std::uint64_t end_ns);
+
 // About to wait.
 Wait enter_wait(Place place);
 // Leaves errno alone.
 void leave_wait();
+// In a child that has forked: its loop is a copy that nobody runs.
+void forget_waits();
 
 }  // namespace loopwatch::preload

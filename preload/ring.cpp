@@ -7,18 +7,18 @@
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "caller_memory.hpp"
+#include "early_waits.hpp"
+#include "lane.hpp"
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
 #include "standalone.hpp"
-#include "text.hpp"
 
 namespace loopwatch::preload {
 namespace {
 
-constexpr std::uint32_t half_full = LW_LANE_BYTES / 2;
+constexpr unsigned max_candidates = 8;  // threads at a time: a loop that is known is never kept waiting for them
 
 bool is_free(const lw_lane& lane)
 {
@@ -32,12 +32,24 @@ bool is_ours()
     return raw_syscall(SYS_getpid) == ring_owner;
 }
 
-// Room for one more record, in one piece; null: there is none. It is part of the lane once `append` has been told how
-// much of it, and exists for the reader after publish().
+bool too_many_candidates()
+{
+    unsigned candidates = 0;
+    for (const lw_lane& lane : ring->lanes)
+        if (__atomic_load_n(&lane.candidate, __ATOMIC_RELAXED) != 0 && !is_free(lane)) ++candidates;
+    return candidates >= max_candidates;
+}
+
+}  // namespace
+
 unsigned char* reserve(lw_lane& lane, std::uint32_t bytes, std::uint64_t& head)
 {
     if (!is_ours()) return nullptr;
     head = thread.head;
+    if (lane.candidate != 0 && head + bytes - lane.head > held_bytes) {
+        stop_measuring_candidate();
+        return nullptr;
+    }
     const std::uint64_t used = head - __atomic_load_n(&lane.tail, __ATOMIC_ACQUIRE);
     const auto at = static_cast<std::uint32_t>(head % LW_LANE_BYTES), rest = LW_LANE_BYTES - at;
     const std::uint32_t skipped = bytes > rest ? rest : 0;
@@ -66,7 +78,6 @@ void publish(lw_lane& lane)
     __atomic_store_n(&lane.head, thread.head, __ATOMIC_RELEASE);
 }
 
-// What was written of a dispatch that was not slow.
 void forget_calls(lw_lane& lane)
 {
     thread.head = lane.head;
@@ -76,112 +87,16 @@ void forget_calls(lw_lane& lane)
     thread.told = false;
 }
 
-lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind kind, std::uint64_t seq)
-{
-    lw_event event = {};
-    event.kind = kind;
-    event.time_ns = now_ns();
-    event.pid = ring->pid;
-    event.tid = lane.tid;
-    event.loop_id = slot.loop_id;
-    event.seq = seq;
-    return event;
-}
-
-void copy_text(char* to, std::size_t bytes, const char* from)
-{
-    for (std::size_t i = 0; i + 1 < bytes; ++i) {
-        if ((i == 0 || word(from + i) % page_bytes == 0) && !is_readable(from + i, 1)) return;
-        if (from[i] == '\0') return;
-        to[i] = from[i];
-    }
-}
-
-// As read_task of bpf/lw_target.bpf.h, from inside.
-void view_task(lw_task_view& view, const lw_task* address)
-{
-    lw_task task;
-    if (address == nullptr || !copy_out(task, address)) return;
-    view.id = task.id;
-    view.parent_id = task.parent_id;
-    view.created_at = word(task.created_at);
-    view.cancelled_by = task.cancelled_by;
-    view.state = task.state;
-    if (task.name != nullptr) copy_text(view.name, sizeof view.name, task.name);
-    if (task.labels != nullptr) copy_text(view.labels, sizeof view.labels, task.labels);
-    const lw_frame* next = task.leaf;
-    for (lw_u32 i = 0; i < LW_CHAIN && next != nullptr; ++i) {
-        lw_frame frame;
-        if (!copy_out(frame, next)) return;
-        view.chain_created[i] = word(frame.created_at);
-        view.chain_suspended[i] = word(frame.suspended_at);
-        view.chain_length = i + 1;
-        next = frame.awaiter;
-    }
-}
-
-// From the stack pointer up to the loop's frame and a little above, page by page, as far as there are any.
-void copy_stack(lw_stack& stack, unsigned char* to, std::uint32_t room, std::uint64_t top)
-{
-    const std::uint64_t base = stack.registers.dwarf[LW_REG_RSP];
-    std::uint64_t want = top > base ? top + LW_ABOVE_LOOP - base : room;
-    if (want > room) want = room;
-    stack.base = base;
-    while (stack.bytes < want) {
-        const std::uint64_t from = base + stack.bytes;
-        std::uint64_t step = page_bytes - from % page_bytes;
-        if (step > want - stack.bytes) step = want - stack.bytes;
-        if (!word_is_readable(from)) break;
-        std::memcpy(to + stack.bytes, reinterpret_cast<const void*>(from), step);
-        stack.bytes += static_cast<lw_u32>(step);
-    }
-    stack.truncated = top != 0 && base + stack.bytes < top ? 1 : 0;
-}
-
-// By the time that somebody reads of it, it may be closed.
-void name_descriptor(char (&to)[104], int fd)
-{
-    if (fd < 0) return;
-    char path[32] = {};
-    Text text(path);
-    text.add("/proc/self/fd/", sizeof path);
-    text.add(static_cast<std::uint64_t>(fd), 10);
-    const long bytes = raw_syscall(SYS_readlink, word(path), word(to), sizeof to);
-    if (bytes < 0 || bytes == sizeof to) to[0] = '\0';  // cut short it would be another file's
-}
-
-// A short call whose like was written in this dispatch, and is not the reader's yet: a sum. Of what does not fit the
-// table only the sum is told, with the last.
-bool add_to_its_like(lw_lane& lane, const void* caller, const char* call, std::uint64_t lasted_ns)
-{
-    for (unsigned i = 0; i < thread.sites; ++i) {
-        const CallSite& site = call_sites[i];
-        const bool same = site.caller == caller && site.call == call;
-        if ((!same && i + 1 < sites_of_a_dispatch) || site.at < lane.head) continue;
-        lw_call record;
-        unsigned char* const at = body_of(lane).records + site.at % LW_LANE_BYTES;
-        std::memcpy(&record, at, sizeof record);
-        ++record.more;
-        record.more_ns += lasted_ns;
-        if (lasted_ns > record.more_longest_ns) record.more_longest_ns = lasted_ns;
-        std::memcpy(at, &record, sizeof record);
-        return true;
-    }
-    return false;
-}
-
-}  // namespace
-
 bool populate(const void* at, std::size_t bytes)
 {
     const auto first = word(at) & ~(page_bytes - 1), end = (word(at) + bytes + page_bytes - 1) & ~(page_bytes - 1);
     return raw_syscall(SYS_madvise, first, end - first, MADV_POPULATE_WRITE) == 0;
 }
 
-bool claim_lane(const lw_loop_slot* slot)
+bool claim_lane(const lw_loop_slot* slot, bool candidate)
 {
     release_lane();
-    if (ring == nullptr) return false;
+    if (ring == nullptr || (candidate && too_many_candidates())) return false;
     const auto tid = static_cast<lw_u32>(raw_syscall(SYS_gettid));
     for (lw_lane& lane : ring->lanes) {
         lw_u32 owner = __atomic_load_n(&lane.tid, __ATOMIC_RELAXED);
@@ -198,13 +113,15 @@ bool claim_lane(const lw_loop_slot* slot)
         body.own.loop_id = tid;
         body.own.floor_ns = 0;
         lane.slot = word(slot);
+        lane.held = 0;
         for (lw_u64& place : lane.idle) __atomic_store_n(&place, 0, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&lane.candidate, candidate ? 1 : 0, __ATOMIC_RELEASE);
+        if (!candidate) __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
         thread.lane = &lane;
         forget_calls(lane);
         return true;
     }
-    __atomic_fetch_add(&ring->lanes_refused, 1, __ATOMIC_RELAXED);
+    if (!candidate) __atomic_fetch_add(&ring->lanes_refused, 1, __ATOMIC_RELAXED);
     return false;
 }
 
@@ -219,119 +136,6 @@ void leave_ring()
 {
     ring = nullptr;
     thread.lane = nullptr;
-}
-
-[[gnu::noinline]] void tell_call(lw_lane& lane, const lw_loop_slot& slot, const char* call, CallTimes times,
-                                 const lw_call_detail& detail)
-{
-    if (standalone != Standalone::off) return note_call(slot, call, times, detail);
-    if (thread.call_seq != slot.seq) forget_calls(lane);
-    const bool is_long = times.end_ns - times.start_ns >= block_threshold_ns;
-    const auto* const caller = reinterpret_cast<const void*>(detail.caller);
-    if (!is_long && add_to_its_like(lane, caller, call, times.end_ns - times.start_ns)) return;
-    thread.call_seq = slot.seq;
-    const bool with_stack = thread.head - __atomic_load_n(&lane.tail, __ATOMIC_RELAXED) < half_full;
-    std::uint64_t head;
-    unsigned char* const to =
-        reserve(lane, static_cast<std::uint32_t>(sizeof(lw_call) + (with_stack ? LW_STACK_BYTES : 0)), head);
-    if (to == nullptr) return;
-    lw_call record = {};
-    record.event = event_of(lane, slot, LW_EVENT_CALL, slot.seq);
-    record.start_ns = times.start_ns;
-    record.end_ns = times.end_ns;
-    record.caller = detail.caller;
-    record.arg = detail.arg;
-    record.fd = detail.fd;
-    copy_text(record.call, sizeof record.call, call);
-    std::memcpy(record.text, detail.text, sizeof record.text);
-    name_descriptor(record.target, detail.fd);
-    view_task(record.task, slot.task);
-    if (with_stack) {
-        capture(record.stack.registers);
-        const auto top = slot.stack_top;
-        copy_stack(record.stack, to + sizeof record, LW_STACK_BYTES, top);
-    } else {
-        ++lane.stacks_left_out;
-    }
-    record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;
-    std::memcpy(to, &record, sizeof record);
-    append(lane, head, record.event.size);
-    if (thread.sites < sites_of_a_dispatch) call_sites[thread.sites++] = {caller, call, head};
-    thread.told |= is_long;
-    if (is_long) publish(lane);
-}
-
-void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& dispatch)
-{
-    const bool slow = dispatch.end_ns - dispatch.start_ns >= threshold_ns;
-    if (standalone != Standalone::off) return say_dispatch(slot, dispatch, slow);
-    if (thread.call_seq != dispatch.seq || !(slow || thread.told)) forget_calls(lane);
-    if (!slow && !thread.told) return;
-    if (slow) thread.slow_end_ns = dispatch.end_ns;
-    __atomic_fetch_add(&findings, 1, __ATOMIC_RELAXED);
-    std::uint64_t head;
-    unsigned char* const to = reserve(lane, sizeof(lw_dispatch), head);
-    if (to == nullptr) return;
-    lw_dispatch record = {};
-    record.event = event_of(lane, slot, LW_EVENT_DISPATCH, dispatch.seq);
-    record.event.size = sizeof record;
-    record.start_ns = dispatch.start_ns;
-    record.end_ns = dispatch.end_ns;
-    record.resume = word(dispatch.resume);
-    record.slow = slow;
-    if (slot.impact_seq == dispatch.seq) {
-        record.impact_tasks = slot.impact_tasks;
-        record.impact_max_ns = slot.impact_max_ns;
-        record.impact_total_ns = slot.impact_total_ns;
-    }
-    view_task(record.task, dispatch.task);
-    record.task_id = record.task.id;
-    std::memcpy(to, &record, sizeof record);
-    append(lane, head, sizeof record);
-    publish(lane);
-    forget_calls(lane);
-}
-
-[[gnu::noinline]] void tell_wait(lw_lane& lane, const lw_loop_slot& slot, int syscall, std::uint64_t ip,
-                                 std::uint64_t frame, int object)
-{
-    if (standalone != Standalone::off) return;
-    const bool in_a_dispatch = (slot.seq & 1) != 0 && thread.call_seq == slot.seq;
-    if (!in_a_dispatch) forget_calls(lane);
-    std::uint64_t head;
-    unsigned char* const to = reserve(lane, sizeof(lw_wait) + LW_STACK_BYTES, head);
-    if (to == nullptr) return;
-    lw_wait record = {};
-    record.event = event_of(lane, slot, LW_EVENT_WAIT, slot.seq);
-    record.syscall = syscall;
-    record.args[0] = ip;
-    record.args[1] = frame;
-    record.args[2] = static_cast<lw_u64>(object);
-    capture(record.stack.registers);
-    copy_stack(record.stack, to + sizeof record, LW_STACK_BYTES, 0);
-    record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;
-    std::memcpy(to, &record, sizeof record);
-    append(lane, head, record.event.size);
-    if (in_a_dispatch) thread.told = true;  // what stood before it is the reader's now
-    publish(lane);
-}
-
-void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispatches, std::uint64_t start_ns,
-                    std::uint64_t end_ns)
-{
-    if (standalone != Standalone::off || end_ns - start_ns < threshold_ns || thread.slow_end_ns > start_ns) return;
-    std::uint64_t head;
-    unsigned char* const to = reserve(lane, sizeof(lw_iteration), head);
-    if (to == nullptr) return;
-    lw_iteration record = {};
-    record.event = event_of(lane, slot, LW_EVENT_ITERATION, slot.seq - 1);
-    record.event.size = sizeof record;
-    record.start_ns = start_ns;
-    record.end_ns = end_ns;
-    record.dispatches = dispatches;
-    std::memcpy(to, &record, sizeof record);
-    append(lane, head, sizeof record);
-    publish(lane);
 }
 
 }  // namespace loopwatch::preload

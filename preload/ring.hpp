@@ -30,9 +30,9 @@ inline lw_lane_body& body_of(const lw_lane& lane)
 // SIGBUS. Kernels before 5.14 cannot say so.
 bool populate(const void* at, std::size_t bytes);
 
-// For the calling thread's loop; null `slot`: one that has none, which gets lw_lane_body::own. False: no ring, no lane
-// left, or no memory for it.
-bool claim_lane(const lw_loop_slot* slot);
+// For the calling thread's loop; null `slot`: one that has none, which gets lw_lane_body::own; `candidate`: a thread
+// that may turn out to run one. False: no ring, no lane left, or no memory for it.
+bool claim_lane(const lw_loop_slot* slot, bool candidate = false);
 void release_lane();
 void leave_ring();
 // In a child that has forked: what it is asked for itself.
@@ -80,10 +80,15 @@ template <std::size_t n>
     __atomic_store_n(&ongoing.seq, seq, __ATOMIC_RELEASE);
 }
 
-inline void end_ongoing(lw_lane& lane)
+// Of a candidate's own wait, which is a call like any other as long as nothing is known of the loop.
+void end_early_wait(lw_lane& lane, std::uint64_t end_ns);
+
+inline void end_ongoing(lw_lane& lane, std::uint64_t end_ns)
 {
     __atomic_store_n(&body_of(lane).ongoing.seq, 0, __ATOMIC_RELAXED);
     ++lane.calls;
+    if (thread.waiting) [[unlikely]]
+        end_early_wait(lane, end_ns);
 }
 
 }  // namespace loopwatch::preload

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "own_loops.hpp"
 #include "ring.hpp"
 #include "standalone.hpp"
 
@@ -15,6 +16,7 @@ void forget_loop()
 {
     thread = {};
     forget_longest();
+    forget_waits();
     rearm_in_child();
 }
 

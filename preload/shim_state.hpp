@@ -33,7 +33,10 @@ struct Thread {
     std::uint32_t sites = 0;        // from how many places
     bool told = false;              // one of them was long
     std::uint64_t slow_end_ns = 0;  // of the last slow dispatch
-    bool resolving = false;         // within dlsym, which may allocate, hence call anything
+    unsigned char* early_wait = nullptr;  // of a candidate's draft (early_waits.hpp): the wait that goes on
+    bool waiting = false;                 // the measured call is such a wait, or a park
+    bool unmeasured = false;              // its draft was full
+    bool resolving = false;               // within dlsym, which may allocate, hence call anything
 };
 
 // initial-exec: a preloaded library has its place in static TLS, so this is one load from %fs, without a call to ld.so,

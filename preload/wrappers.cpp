@@ -81,7 +81,7 @@ template <std::size_t n, class Call, class Describe>
     }
     // Only now: who looks finds the call as one that goes on, as one that has ended, or as both.
     if (same && lane != nullptr && thread.lane == lane) [[unlikely]]
-        end_ongoing(*lane);
+        end_ongoing(*lane, end_ns);
     thread.measured_seq = 0;
     errno = error;
     if constexpr (!std::is_void_v<Result>) return result;

@@ -63,8 +63,11 @@ std::vector<ShimLane> ShimRing::look()
     const auto bytes = lanes_.size() * sizeof(lw_lane);
     if (::pread(file_.raw(), lanes_.data(), bytes, static_cast<off_t>(lane_at(0))) != static_cast<ssize_t>(bytes))
         return taken;
-    for (std::size_t i = 0; i < lanes_.size(); ++i)
-        if (lanes_[i].tid != 0) taken.push_back({i, lanes_[i].tid, lanes_[i].registrations, lanes_[i].slot});
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+        const auto& lane = lanes_[i];
+        if (lane.tid != 0)
+            taken.push_back({i, lane.tid, lane.registrations, lane.slot, lane.candidate != 0, lane.held});
+    }
     return taken;
 }
 
@@ -202,7 +205,6 @@ ShimRing::Counts ShimRing::counts() const
         sum.calls += lane.calls;
         sum.loops += lane.registrations;
     }
-    if (canary() != LW_CANARY_NOT_YET && sum.loops > 0) --sum.loops;  // the shim's own call had one
     lw_u32 refused = 0;
     if (read(refused, offsetof(lw_ring, lanes_refused))) sum.lanes_refused = refused;
     return sum;

@@ -27,6 +27,8 @@ struct ShimLane {
     std::uint32_t tid = 0;            // in the process's own PID namespace
     std::uint32_t registrations = 0;  // another number: another loop
     std::uint64_t slot = 0;           // its address in the process; 0: read_own_slot()
+    bool candidate = false;           // not known to run a loop
+    std::uint32_t held = 0;           // findings of a candidate, which is not to have any
 };
 
 class ShimRing {

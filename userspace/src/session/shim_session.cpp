@@ -15,7 +15,9 @@
 #include <cstring>
 #include <utility>
 
+#include "analysis/calls.hpp"
 #include "analysis/explain.hpp"
+#include "session/idle_split.hpp"
 #include "session/investigation.hpp"
 #include "session/session_records.hpp"
 #include "session/task_view.hpp"
@@ -30,6 +32,13 @@ constexpr std::size_t max_records = 4096;  // handled in one round
 constexpr std::size_t max_targets = 1024;
 constexpr std::uint64_t tick_ns = 10'000'000;
 constexpr std::uint64_t drain_timeout_ns = 5'000'000'000;  // how long an end waits for names
+
+// A wait for a lock, or a system call by its number: it may be the loop's own.
+bool may_be_idle(const CallEvent& call)
+{
+    const auto* const row = find_call(call.head.call);
+    return row != nullptr && (row->rule == CallRule::lock || row->rule == CallRule::other);
+}
 
 }  // namespace
 
@@ -193,7 +202,7 @@ void ShimSession::meet(const std::string& path)
     }
     // Before its successor: what is known of a process by its pid ends with it.
     if (targets_.contains(ring->pid())) end_target(ring->pid(), "exec");
-    auto target = ShimTarget::open(std::move(*ring), *worker_);
+    auto target = ShimTarget::open(std::move(*ring), *worker_, options_.threshold_ns);
     if (!target) {
         ++missed_;
         if (target.error().code != ExitCode::no_such_target)
@@ -246,15 +255,18 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
 {
     const auto target = targets_.find(bundle.pid);
     if (target == targets_.end()) return;
-    std::vector<std::uint64_t> callers;
-    for (const auto& call : bundle.calls) callers.push_back(call.head.caller);
-    const auto finish = [this, tid = bundle.tid, pid = bundle.pid, callers = std::move(callers)](DispatchFacts facts) {
-        // Before the shim was told where the loop waits, one iteration seemed to go on in what are two.
+    // Before the shim was told where the loop waits, one iteration seemed to go on in what are several.
+    auto parked = std::make_shared<DispatchBundle>();
+    if (std::ranges::any_of(bundle.calls, may_be_idle)) *parked = bundle;
+    const auto finish = [this, parked, tid = bundle.tid, pid = bundle.pid](DispatchFacts facts) {
         const auto of = targets_.find(pid);
         const auto idles = [&](std::uint64_t caller) {
             return of != targets_.end() && of->second->idles_at(tid, caller);
         };
-        if (std::ranges::any_of(callers, idles)) return;
+        if (std::ranges::any_of(parked->calls, [&](const CallEvent& call) { return idles(call.head.caller); })) {
+            for (auto& part : split_at_idle(*parked, idles, options_.threshold_ns)) explain_bundle(std::move(part));
+            return;
+        }
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     };
@@ -358,9 +370,19 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
     if (is_program) end.exit_status = launched_->wait_status();
     reporter_.publish(end);
     ended_ += target.counts();
+    note_unproven(target);
     for (const auto& loop : target.known_loops()) seen_.erase(loop.tid);
     statistics_.forget(target);
     targets_.erase(pid);
+}
+
+void ShimSession::note_unproven(const ShimTarget& target)
+{
+    const auto more = target.unproven();
+    if (more.threads != 0 && first_unproven_.empty())
+        first_unproven_ = fmt::format("{} (pid {})", target.comm(), target.pid());
+    unproven_.threads += more.threads;
+    unproven_.held += more.held;
 }
 
 void ShimSession::finish()
@@ -375,6 +397,16 @@ void ShimSession::finish()
                         launched_->pid()));
     if (children_unwatched_)
         reporter_.warn(std::nullopt, "it started other programs, which were not watched", "--follow-children");
+    if (unproven_.threads != 0)
+        reporter_.warn(
+            std::nullopt,
+            fmt::format("{} waited for events fewer than three times in one place, so {} not recognised as an event "
+                        "loop: what held {} for longer than a threshold ({} times) is not reported",
+                        unproven_.threads == 1
+                            ? "a thread of " + first_unproven_
+                            : fmt::format("{} threads, the first of {},", unproven_.threads, first_unproven_),
+                        unproven_.threads == 1 ? "it was" : "they were", unproven_.threads == 1 ? "it" : "them",
+                        unproven_.held));
     reporter_.judge_unfinished();
     auto end = session_end(reporter_, statistics_, losses(), started_ns_, ended_.loops != 0);
     end.coverage["calls_measured"] = ended_.calls;
@@ -392,6 +424,7 @@ Counts ShimSession::losses() const
     lost["stack_budget"] = rings.stacks_left_out;
     lost["loops_untracked"] = rings.lanes_refused;
     lost["record_undecodable"] = rings.corrupt;
+    lost["iteration_unproven"] = unproven_.held;
     lost["processes_missed"] = missed_;
     lost["symbol_worker"] = worker_->failures();
     lost["dispatch_book"] = book_.overflow();

@@ -61,6 +61,7 @@ private:
     void interval(std::uint64_t now_ns);
     void explain_bundle(DispatchBundle bundle);
     void end_target(std::uint32_t pid, const char* reason);
+    void note_unproven(const ShimTarget& target);
     void finish();
     bool wanted(std::uint32_t tid) const { return options_.tids.empty() || options_.tids.contains(tid); }
     Counts losses() const;
@@ -84,6 +85,8 @@ private:
     std::map<std::uint32_t, Seen> seen_;  // by tid
     EndingSignals signals_;
     ShimRing::Counts ended_;  // of targets that are gone
+    ShimTarget::Unproven unproven_;
+    std::string first_unproven_;
     std::uint64_t missed_ = 0;
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0, next_tick_ns_ = 0;
     bool asked_to_end_ = false, over_ = false;

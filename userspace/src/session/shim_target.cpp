@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/shim_target.hpp"
 
+#include <fmt/format.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t clock_error_ns = 1'000'000;
+constexpr std::size_t max_candidates = 1024;
+constexpr std::uint64_t hang_factor = 10, min_hang_ns = 1'000'000'000;  // a thread that is no loop is busy for long too
 
 // It was written before it was read.
 bool ends_in_future(const Event& event)
@@ -29,8 +32,12 @@ bool ends_in_future(const Event& event)
 
 }  // namespace
 
-ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker)
-    : WatchedProcess(std::move(process)), ring_(std::move(ring)), worker_(worker), sites_(std::make_shared<WaitSites>())
+ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
+    : WatchedProcess(std::move(process)),
+      ring_(std::move(ring)),
+      worker_(worker),
+      threshold_ns_(threshold_ns),
+      sites_(std::make_shared<WaitSites>())
 {
 }
 
@@ -39,11 +46,11 @@ ShimTarget::~ShimTarget()
     (void)worker_.map_process(pid(), {});
 }
 
-Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker)
+Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
 {
     auto process = Process::open(static_cast<pid_t>(ring.pid()));
     if (!process) return process.error();
-    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker));
+    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, threshold_ns));
     target->refresh();
     return target;
 }
@@ -87,7 +94,12 @@ std::vector<LoopView> ShimTarget::look()
     left_.clear();
     std::set<std::size_t> now;
     for (const auto& lane : ring_.look()) {
+        if (lane.candidate) {
+            look_at_candidate(lane);
+            continue;
+        }
         now.insert(lane.index);
+        candidates_.erase({lane.index, lane.tid});
         if (const auto known = taken_.find(lane.index);
             known != taken_.end() && known->second.registrations == lane.registrations)
             continue;
@@ -118,6 +130,41 @@ std::vector<LoopView> ShimTarget::look()
         if (!now.contains(lane)) gone.push_back(lane);
     for (const auto lane : gone) leave(lane);
     return born;
+}
+
+// How long it has been busy since it last waited; the program may end before it does so again.
+void ShimTarget::look_at_candidate(const ShimLane& lane)
+{
+    const std::pair key{lane.index, lane.tid};
+    if (candidates_.size() >= max_candidates && !candidates_.contains(key)) return;
+    auto& candidate = candidates_[key];
+    candidate.held = lane.held;
+    const auto slot = ring_.read_own_slot(lane.index);
+    const auto tid = outer_tid(lane.tid);
+    const auto now = monotonic_ns();
+    if (!slot || slot->start == 0 || slot->start > now) return;
+    if (tid == 0 || !process_.has_thread(static_cast<pid_t>(tid))) return;
+    if (std::exchange(candidate.busy_since_ns, slot->start) != slot->start) candidate.held_before = lane.held;
+    candidate.busy_ns = now - slot->start;
+    if (candidate.busy_ns < std::max(hang_factor * threshold_ns_, min_hang_ns) || !known_loops_.empty() ||
+        std::exchange(hanging_, true))
+        return;
+    warn(
+        fmt::format("thread {} waited for events, and has not done so again for {:.1f} s: an event loop is recognised "
+                    "once it has waited three times in one place. If this is one, it hangs",
+                    tid, static_cast<double>(candidate.busy_ns) / 1e9));
+}
+
+ShimTarget::Unproven ShimTarget::unproven() const
+{
+    Unproven sum;
+    for (const auto& [lane, candidate] : candidates_) {
+        const bool goes_on = candidate.busy_ns >= threshold_ns_ && candidate.held == candidate.held_before;
+        const auto held = candidate.held + (goes_on ? 1u : 0u);
+        sum.held += held;
+        sum.threads += held != 0 ? 1 : 0;
+    }
+    return sum;
 }
 
 bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>& handle)

@@ -22,7 +22,7 @@ namespace loopwatch {
 class ShimTarget final : public WatchedProcess {
 public:
     // Fails as Process::open does: it may have ended already.
-    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker);
+    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
     ~ShimTarget() override;
 
     bool read(const LoopView& loop, lw_loop_slot& slot) const override;
@@ -46,26 +46,40 @@ public:
     std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
     ShimRing::Counts counts() const;
 
+    // Threads that waited for events too few times to be known as loops, and were busy for long: how many, and how
+    // often.
+    struct Unproven {
+        std::uint64_t threads = 0, held = 0;
+    };
+    Unproven unproven() const;
+
 private:
+    struct Candidate {
+        std::uint32_t held = 0, held_before = 0;  // before the interval that goes on
+        std::uint64_t busy_since_ns = 0, busy_ns = 0;
+    };
     struct Taken {
         std::uint32_t registrations = 0, tid = 0;
         std::uint64_t loop_id = 0;
     };
-    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker);
+    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
+    void look_at_candidate(const ShimLane& lane);
     std::optional<std::size_t> lane_of(std::uint32_t tid) const;
     std::optional<Event> as_own(Event event);
 
     ShimRing ring_;
     SymbolWorker& worker_;
-    std::map<std::size_t, Taken> taken_;                      // by lane
-    std::vector<Taken> left_;                                 // known until the next look
+    std::uint64_t threshold_ns_;
+    std::map<std::size_t, Taken> taken_;                                     // by lane
+    std::map<std::pair<std::size_t, std::uint32_t>, Candidate> candidates_;  // by lane and tid in its namespace
+    std::vector<Taken> left_;                                                // known until the next look
     std::map<std::uint32_t, std::uint32_t> outer_;            // by tid in its namespace; only if it is another one
     std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
     std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls
     std::uint64_t modules_hash_ = 0, strange_ = 0;
-    bool carries_runtime_ = false, blind_ = false, unarmed_ = false;
+    bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false;
     std::set<std::string> probes_;
 };
 
