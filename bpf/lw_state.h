@@ -63,6 +63,8 @@ struct lw_unprobed {
     __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */
     __lw_u64 resumes;        /* in this iteration; slot.iteration_start is when it began, if any */
+    __lw_u64 certain_ns;     /* from here on what ends is one for sure, */
+    __lw_u64 slow;           /* and a part of it reached the threshold */
 };
 
 /* Places asked about, of threads that run no loop as far as is known. */

@@ -192,25 +192,29 @@ static __always_inline void tell_parks(struct lw_dispatch *record, const struct 
     }
 }
 
-/* Counts one that lasted until `end`, and tells of it if it is slow or held a long block. */
-__weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
+/* Counts one that lasted until `end`; is it slow? */
+static __always_inline bool count_iteration(struct lw_loop_slot *slot, __u64 end)
 {
-    if (!loop || !own) return 0;
-    struct lw_loop_slot *slot = &own->slot;
     const __u64 lasted = end > slot->start ? end - slot->start : 0;
-    const bool slow = lasted >= cfg_threshold_ns;
 
     slot->busy_ticks += lasted;
     if (lasted > slot->max_ticks) slot->max_ticks = lasted;
     const __u32 bucket = lw_bucket_of(lasted);
     if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
-    if (!slow && !(loop->seq == slot->seq && loop->long_blocks)) return 0;
-    struct lw_dispatch *record = close_dispatch(loop, tid, slot->seq, slot->start, end, now);
+    return lasted >= cfg_threshold_ns;
+}
+
+/* One record for all that has the same seq: what blocked in it, and where, is known by that. The collector parts it at
+ * `parks`; a record for each of several parts left all of the stacks to the first of them. */
+__weak __noinline int send_iteration(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
+{
+    if (!loop || !own) return 0;
+    struct lw_dispatch *record = close_dispatch(loop, tid, own->slot.seq, own->certain_ns, end, now);
     if (!record) return 0;
-    record->slow = slow;
-    if (slow) loop->slow_end_ns = end;
-    if (own->resumed_seq == slot->seq) record->coroutine = own->resume;
+    if (own->resumed_seq == own->slot.seq) record->coroutine = own->resume;
     tell_parks(record, own);
+    record->slow = own->slow;
+    if (own->slow) loop->slow_end_ns = end;
     emit(record, sizeof(*record), 0);
     return 0;
 }
@@ -219,17 +223,25 @@ __weak __noinline int count_iteration(struct lw_loop *loop, struct lw_unprobed *
 __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __u32 tid, __u64 end, __u64 now)
 {
     if (!loop || !own || !(own->slot.seq & 1)) return 0;
+    struct lw_loop_slot *slot = &own->slot;
     bool began = !own->began_unsure;
 
+    own->slow = 0;
+    own->certain_ns = slot->start;
     for (__u32 i = 0; i < LW_UNSURE; i++) {
         if (i >= own->unsure_count) break;
-        if (!idles_at(own, own->unsure[i].site)) continue;
-        if (began && own->unsure[i].since > own->slot.start) count_iteration(loop, own, tid, own->unsure[i].since, now);
-        if (own->unsure[i].left_ns > own->slot.start) own->slot.start = own->unsure[i].left_ns;
+        const struct lw_unsure *unsure = &own->unsure[i];
+        if (!idles_at(own, unsure->site)) continue;
+        if (began && unsure->since > slot->start) own->slow |= count_iteration(slot, unsure->since);
+        if (unsure->left_ns > slot->start) slot->start = unsure->left_ns;
+        if (!began) own->certain_ns = slot->start;
         began = true;
     }
-    if (began) count_iteration(loop, own, tid, end, now);
-    own->slot.seq++;
+    if (began) {
+        own->slow |= count_iteration(slot, end);
+        if (own->slow || (loop->seq == slot->seq && loop->long_blocks)) send_iteration(loop, own, tid, end, now);
+    }
+    slot->seq++;
     return began;
 }
 

@@ -64,6 +64,28 @@ judged_late() {
     judge case lock --tier 0 --name "late verdicts" --count 5 --truth "$work/late.truth" --report "$work/late-report.out" --rows "$rows"
 }
 
+# sleeps_: the loop's thread is in clock_nanosleep.
+sleeps_() { grep -q '^230 ' "/proc/$target/task/$looper/syscall"; }
+
+# judged_meanwhile: each callback waits first where the thread has never waited, and it is known that the loop idles there only while the
+# callback sleeps. What blocks is known by the number of the iteration, of which such a wait makes two.
+judged_meanwhile() {
+    local worker looper order
+    watch detours-report "$target" --threshold 25ms --block-threshold 5ms
+    worker=$(pgrep -P "$session")
+    looper=$(ps -T -o tid=,comm= -p "$target" | awk '/looper/ { print $1 }')
+    for order in 1 2 3 4 5; do
+        kill -STOP "$worker"
+        tell detours "go sleep 1 120"
+        wait_until 5 sleeps_ || return 1
+        kill -CONT "$worker"
+        wait_until 10 has_lines_ detours '^done' "$order" || return 1
+    done
+    end_session
+    grep -E "^stall sleep " "$work/detours.out" >"$work/detours.truth"
+    judge case sleep --tier 0 --name "meanwhile" --count 5 --truth "$work/detours.truth" --report "$work/detours-report.out" --rows "$rows"
+}
+
 # healthy NAME…: programs of `healthy_programs`, side by side, each under a session of its own: at rest, under load, at rest again; at the
 # end one stall proves that the session was not deaf. Each takes a fifth of a CPU, so that three leave room on two.
 declare -A healthy_programs targets sessions before
@@ -107,6 +129,9 @@ stalls followers "sleep lock" "$fixtures/any_loop" --threads 3 --dir "$work" fol
 start_fixture late "$fixtures/any_loop" --threads 2 --dir "$work" boost
 ask late rest '^done'
 check "places that are judged late: 5 stalls, 5 right findings, no other" judged_late
+start_fixture detours "$fixtures/any_loop" --dir "$work" detours
+check "places that are judged while it is blocked: 5 stalls, 5 right findings, no other" judged_meanwhile
+tell detours quit
 judged=(--unstripped "$fixtures")
 stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads 2 --dir "$work" boost
 

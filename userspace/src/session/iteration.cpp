@@ -54,6 +54,8 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
     const auto& sites = finder.sites();
     const auto tid = facts.subject.tid;
     for (auto& block : facts.blocks_by_place) {
+        // Of a stall whose start is the end of one of the loop's own waits: the sums go further back.
+        if (block.count != 0 && block.last_end_ns <= facts.start_ns) take_out(block, facts);
         if (block.syscall < 0 || block.count == 0) continue;
         const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);
         if (!sites.idles_at(site)) continue;

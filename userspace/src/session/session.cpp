@@ -232,7 +232,9 @@ void Session::on(const LoopStoppedEvent& event)
 void Session::on(const lw_dispatch& event)
 {
     if (!wanted(event.event.tid)) return;
-    statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
+    // What may be several iterations has each of them in the histogram.
+    if (std::ranges::all_of(event.parks, [](const lw_park& park) { return park.since_ns == 0; }))
+        statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
     explain_bundle(book_.close(event));
 }
 
