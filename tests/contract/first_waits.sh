@@ -40,7 +40,7 @@ check_equal "a gate fails for it" 3 "$status"
 # Twice is no loop as far as is known.
 ran twice -- ./first 2
 check_equal "what waits twice is accused of nothing" "0 0 0" "$status $(told_of twice)"
-check "but what was held back is counted" has_record twice "r[-1]['lost']['iteration_unproven'] == 1"
+check "but what was held back is counted" has_record twice "r[-1]['lost']['iteration_unproven'] == 2"
 check "and said" has_record twice "any('not recognised as an event loop' in x['text'] and '(2 times)' in x['text'] for x in of('warning'))"
 ran twice --fail-on slow_callback -- ./first 2
 check_equal "a gate does not pass for it" 4 "$status"
