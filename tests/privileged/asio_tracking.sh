@@ -33,8 +33,9 @@ for library in boost asio; do
         case $kind in
         callback) name='shop::Callback::wait()::<lambda()>' ;;
         stackless) name=shop::Stackless ;;
-        stackful | awaitable) name=async_wait ;;
-        composed) name=async_read_some ;;
+        stackful) name=async_wait ;;
+        awaitable) name=shop::hold_awaitable/async_wait ;;
+        composed) name=shop::hold_composed/async_read_some ;;
         *) name=shop::Held ;;
         esac
         session_=$library-$kind

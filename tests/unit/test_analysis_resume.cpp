@@ -89,3 +89,42 @@ TEST_CASE("what passed once it had returned is not")
     CHECK_FALSE(facts.task);
     CHECK_FALSE(facts.resume);
 }
+
+TEST_CASE("a dispatch of Asio's has the name of the coroutine that awaited its operation")
+{
+    const auto frame = [](const char* function, bool inlined = false) {
+        Frame one;
+        one.function = function;
+        one.file = "server.cpp";
+        one.inlined = inlined;
+        return one;
+    };
+    const std::vector<Frame> awaited = {
+        frame("look_up()"),
+        frame("shop::quote(tcp::socket&)"),
+        frame("std::coroutine_handle<void>::resume() const", true),
+        frame("asio::detail::awaitable_frame_base<asio::any_io_executor>::resume()", true),
+        frame("asio::detail::scheduler::run(std::error_code&)"),
+        frame("main")};
+    DispatchFacts facts;
+    facts.task.emplace().name = "async_receive";
+
+    SECTION("by a place where it blocked")
+    {
+        facts.blocks_by_place = {block(1, {frame("main")}), block(1, awaited)};
+        name_awaiting_coroutine(facts);
+        CHECK(facts.task->name == "shop::quote/async_receive");
+    }
+    SECTION("by a sample")
+    {
+        facts.samples = {{awaited}};
+        name_awaiting_coroutine(facts);
+        CHECK(facts.task->name == "shop::quote/async_receive");
+    }
+    SECTION("none, if what ran is a callback")
+    {
+        facts.samples = {{{frame("look_up()"), frame("asio::detail::scheduler::run(std::error_code&)")}}};
+        name_awaiting_coroutine(facts);
+        CHECK(facts.task->name == "async_receive");
+    }
+}

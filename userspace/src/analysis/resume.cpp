@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
+#include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
 
 namespace loopwatch {
@@ -41,7 +43,35 @@ bool was_its_doing(const DispatchFacts& facts)
     return elsewhere_ns * 100 <= seen_ns * most_elsewhere_percent;
 }
 
+// The code that Asio's frame of an awaitable resumed; null: this stack has none.
+const Frame* resumed_by_asio(const std::vector<Frame>& stack)
+{
+    const auto resumes = [](const Frame& frame) {
+        return frame.function.find("::awaitable_frame_base<") != std::string::npos &&
+               frame.function.ends_with("::resume()");
+    };
+    const auto resume = std::ranges::find_if(stack, resumes);
+    if (resume == stack.end()) return nullptr;
+    const auto body = std::find_if(std::make_reverse_iterator(resume), stack.rend(), [](const Frame& frame) {
+        return !frame.inlined && !frame.function.empty() && owner_of(frame) == FrameOwner::user;
+    });
+    return body == stack.rend() ? nullptr : &*body;
+}
+
 }  // namespace
+
+void name_awaiting_coroutine(DispatchFacts& facts)
+{
+    if (!facts.task || facts.iteration) return;
+    const Frame* body = nullptr;
+    for (const auto& block : facts.blocks_by_place)
+        if (!body) body = resumed_by_asio(block.stack);
+    for (const auto& sample : facts.samples)
+        if (!body) body = resumed_by_asio(sample.stack);
+    for (const auto& call : facts.calls)
+        if (!body) body = resumed_by_asio(call.stack);
+    if (body) facts.task->name = plain_name(body->function) + "/" + facts.task->name;
+}
 
 void attribute_to_resume(DispatchFacts& facts)
 {

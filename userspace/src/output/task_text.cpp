@@ -225,6 +225,9 @@ std::string text_of(const TaskListEnd& end, const TextStyle& style)
         style.faint(fmt::format("{} tasks of {} (pid {}), read in {}", end.tasks, escape_terminal(end.subject.comm),
                                 end.subject.pid, format_duration(end.duration_ns))) +
         "\n";
+    if (end.tasks == 0 && end.warnings.empty())
+        text +=
+            style.faint("none runs now; what Asio tracking alone was built into has dispatches, but no tasks") + "\n";
     for (const auto& lint : end.lints)
         text += fmt::format("{} {}; created at {}\n", style.alarm(lint.rule + ":"), escape_terminal(lint.text),
                             place_of_task(lint.created_at));

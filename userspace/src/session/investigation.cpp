@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "analysis/calls.hpp"
+#include "analysis/resume.hpp"
 #include "session/captured_stack.hpp"
 #include "session/task_view.hpp"
 #include "target/descriptor.hpp"
@@ -247,6 +248,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
             place->waker = single.waker;
             place->woken_by = single.woken_by;
         }
+        name_awaiting_coroutine(*facts);
         done(std::move(*facts));
     };
     const auto ask = [&](const auto& event, std::vector<Frame>& to) {
