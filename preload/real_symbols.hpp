@@ -19,6 +19,9 @@ enum class Symbol : unsigned {
 // Null until resolved, in .bss and reached relative to the instruction pointer: readable before relocation.
 inline constinit void* real_addresses[static_cast<unsigned>(Symbol::count)] = {};
 
+// Where a function comes from that has no system call behind it; as the table's column.
+constexpr long of_library = -2;
+
 // The next definition of the symbol; null if this is no time to look for it, or if libc has none. Leaves errno alone.
 void* resolve(Symbol symbol);
 
@@ -34,10 +37,18 @@ std::uint64_t word(T value)
         return static_cast<std::uint64_t>(value);
 }
 
-template <class Function>
-Function* real(Symbol symbol)
+// The definition which the code that contains this address is linked to, where that is no business of the rest of the
+// program: a plugin, loaded with RTLD_LOCAL, and its libraries. Leaves errno alone.
+[[gnu::cold, gnu::noinline]] void* resolve_for(Symbol symbol, const void* caller);
+
+// For the code that calls; null: not known yet.
+template <class Function, long syscall>
+[[gnu::always_inline]] inline Function* real(Symbol symbol, [[maybe_unused]] const void* caller)
 {
     void* address = __atomic_load_n(&real_addresses[static_cast<unsigned>(symbol)], __ATOMIC_RELAXED);
+    if constexpr (syscall == of_library)
+        if (address == nullptr) [[unlikely]]
+            address = resolve_for(symbol, caller);
     return reinterpret_cast<Function*>(address);
 }
 

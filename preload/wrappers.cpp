@@ -92,45 +92,46 @@ template <std::size_t n, class Call, class Describe>
 // Two functions a row, so that the compiler sets up no frame before it is known that one is needed (shrink-wrapping
 // failed: 14 pushes and pops on the fast path). timed_ takes the wrapper's parameters, hence can be reached by a jump,
 // which leaves the caller's return address where it was.
-#define LW_TIMED(call, returns, symbol, parameters, arguments, ...)                 \
-    static returns timed_##symbol parameters asm("lw_timed_" #symbol);              \
-    [[gnu::noinline]] returns timed_##symbol parameters                             \
-    {                                                                               \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);         \
-        return measure(                                                             \
-            #call, __builtin_return_address(0), [&] { return function arguments; }, \
-            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; }); \
-    }                                                                               \
+#define LW_TIMED(call, returns, symbol, parameters, arguments, syscall, ...)                                      \
+    static returns timed_##symbol parameters asm("lw_timed_" #symbol);                                            \
+    [[gnu::noinline]] returns timed_##symbol parameters                                                           \
+    {                                                                                                             \
+        auto* const function = real<returns parameters, syscall>(Symbol::symbol##_, __builtin_return_address(0)); \
+        return measure(                                                                                           \
+            #call, __builtin_return_address(0), [&] { return function arguments; },                               \
+            [&]([[maybe_unused]] auto result) { return CallDetail{__VA_ARGS__}; });                               \
+    }                                                                                                             \
     extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);
-#define LW_ENTRY(returns, symbol, parameters, arguments, elsewhere)                                   \
-    returns lw_##symbol parameters                                                                    \
-    {                                                                                                 \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                           \
-        if (function == nullptr) [[unlikely]]                                                         \
-            return call_early<Symbol::symbol##_, returns> arguments;                                  \
-        const lw_loop_slot* const slot = thread.slot;                                                 \
-        elsewhere if (slot == nullptr || !to_be_measured(slot)) [[likely]] return function arguments; \
-        return timed_##symbol arguments;                                                              \
+#define LW_ENTRY(returns, symbol, parameters, arguments, syscall, elsewhere)                                      \
+    returns lw_##symbol parameters                                                                                \
+    {                                                                                                             \
+        auto* const function = real<returns parameters, syscall>(Symbol::symbol##_, __builtin_return_address(0)); \
+        if (function == nullptr) [[unlikely]]                                                                     \
+            return call_early<Symbol::symbol##_, returns> arguments;                                              \
+        const lw_loop_slot* const slot = thread.slot;                                                             \
+        elsewhere if (slot == nullptr || !to_be_measured(slot)) [[likely]] return function arguments;             \
+        return timed_##symbol arguments;                                                                          \
     }
 #define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) \
-    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                    \
-    LW_ENTRY(returns, symbol, parameters, arguments, )
+    LW_TIMED(call, returns, symbol, parameters, arguments, syscall, __VA_ARGS__)           \
+    LW_ENTRY(returns, symbol, parameters, arguments, syscall, )
 // A wait for events may be where a loop idles. Of a loop that says itself where it does it is a call like any other.
-#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, object, ...)    \
-    LW_TIMED(call, returns, symbol, parameters, arguments, __VA_ARGS__)                               \
-    static returns waited_##symbol parameters asm("lw_waited_" #symbol);                              \
-    [[gnu::noinline]] returns waited_##symbol parameters                                              \
-    {                                                                                                 \
-        auto* const function = real<returns parameters>(Symbol::symbol##_);                           \
-        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa()), object}; \
-        const Wait wait = enter_wait(place);                                                          \
-        if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;     \
-        if (wait != Wait::idle) return function arguments;                                            \
-        const auto result = function arguments;                                                       \
-        leave_wait();                                                                                 \
-        return result;                                                                                \
-    }                                                                                                 \
-    LW_ENTRY(returns, symbol, parameters, arguments, if (may_idle(slot)) [[unlikely]] return waited_##symbol arguments;)
+#define LW_WAIT(kind, call, returns, symbol, parameters, arguments, version, syscall, object, ...)                \
+    LW_TIMED(call, returns, symbol, parameters, arguments, syscall, __VA_ARGS__)                                  \
+    static returns waited_##symbol parameters asm("lw_waited_" #symbol);                                          \
+    [[gnu::noinline]] returns waited_##symbol parameters                                                          \
+    {                                                                                                             \
+        auto* const function = real<returns parameters, syscall>(Symbol::symbol##_, __builtin_return_address(0)); \
+        const Place place = {word(__builtin_return_address(0)), word(__builtin_dwarf_cfa()), object};             \
+        const Wait wait = enter_wait(place);                                                                      \
+        if (wait == Wait::nested && to_be_measured(thread.slot)) return timed_##symbol arguments;                 \
+        if (wait != Wait::idle) return function arguments;                                                        \
+        const auto result = function arguments;                                                                   \
+        leave_wait();                                                                                             \
+        return result;                                                                                            \
+    }                                                                                                             \
+    LW_ENTRY(returns, symbol, parameters, arguments, syscall,                                                     \
+             if (may_idle(slot)) [[unlikely]] return waited_##symbol arguments;)
 #include "intercepts.def"
 
 }  // namespace loopwatch::preload
