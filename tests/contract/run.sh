@@ -1,31 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# `loopwatch run`, and LOOPWATCH= without it, as a user without rights: what blocks a server's loops is named, programs end as they
-# would without, the gate fails what it should and nothing else, and a program that lies in its ring harms nobody.
-# Runs alone: a program that waits for a CPU is slow too, and that is a finding. Beside a compiler "of 40 loops at a time 32 are watched"
-# had 33 slow callbacks once: a thread that waited for a CPU.
+# `loopwatch run`, as a user without rights: what blocks a server's loops is named, programs end as they would without, and the gate fails
+# what it should and nothing else. (Programs that are hard on it: run_guests.sh.)
+# Runs alone: a program that waits for a CPU is slow too, and that is a finding.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
-need_command curl python3 setpriv gcc g++
-shim=$build/lib/libloopwatch_preload.so
-need_program "$loopwatch" "$shim" "$build/bin/order_server" "$fixtures/any_loop"
-nobody=65534
-user=()
-if is_root && setpriv --reuid=$nobody --regid=$nobody --clear-groups test -x "$loopwatch"; then
-    user=(setpriv "--reuid=$nobody" "--regid=$nobody" --clear-groups)
-    chown $nobody:$nobody "$work"
-fi
-cd "$work"
-
-# ran NAME OPTIONS… -- PROGRAM…: to its end; the report in NAME.out, what the program and we print in NAME.said, the exit status in $status.
-ran() {
-    local name=$1
-    shift
-    status=0
-    rm -f "$name.out"
-    timeout 60 "${user[@]}" "$loopwatch" run --inside --format ndjson -o "$name.out" "$@" >"$name.said" 2>&1 || status=$?
-}
+. "$root/tests/contract/lib/inside.sh"
+need_command curl python3 g++
+need_program "$build/bin/order_server" "$fixtures/any_loop"
 
 # served NAME "PATHS" OPTIONS…: order_server under a session, asked for these.
 served() {
@@ -101,17 +84,6 @@ for way in pie no_pie shared; do
 done
 
 # --- programs without probes ---
-cat >loop.py <<'PY'
-import asyncio, subprocess, time
-async def main():
-    for _ in range(20):
-        await asyncio.sleep(0.002)
-    time.sleep(0.15)
-    await asyncio.sleep(0.02)
-    subprocess.run(["sleep", "0.2"])
-    await asyncio.sleep(0.02)
-asyncio.run(main())
-PY
 ran python -- /usr/bin/python3 loop.py
 check_equal "python ends as it would" 0 "$status"
 check_equal "its two slow iterations, and no more" "clock_nanosleep waitpid" \
@@ -175,12 +147,6 @@ wait_output listens 10 '^ready' || fail "listens.py did not start"
 session=$(pgrep -P "$started" -x loopwatch)
 for name in USR1 USR2 QUIT ALRM WINCH; do kill -s "$name" "$session"; done
 check "signals that end nothing are handed on" ended_with "$started"
-refused() { # SENTENCE STATUS WORDS COMMAND…
-    local sentence=$1 expected=$2 words=$3
-    shift 3
-    check_status "$sentence" "$expected" "${user[@]}" "$@"
-    check "$sentence, in one line that says so" sh -c '[ "$(wc -l <"$1")" = 1 ] && grep -q -- "$2" "$1"' - "$work/stderr" "$words"
-}
 printf 'int main(){return 0;}' >still.c
 gcc -static -o still still.c
 chmod 4755 still && cp --preserve=mode still setuid
@@ -206,162 +172,6 @@ chmod 755 musl foreign
 refused "one for musl is" 4 "musl" "$loopwatch" run -- ./musl
 refused "one for another processor is" 4 "64-bit x86" "$loopwatch" run -- ./foreign
 refused "a 32-bit one is" 4 "64-bit x86" "$loopwatch" run -- "$fixtures/program_32bit"
-
-# --- guests that are hard on it ---
-guest() { # NAME CFLAGS…: NAME.c with a loop of its own, 2 ms an iteration
-    local name=$1
-    shift
-    gcc -g -O1 -pthread "$@" -include loop.h -o "$name" "$name.c" || fail "$name does not compile"
-    ran "$name" -- "./$name"
-}
-cat >loop.h <<'C'
-#define _GNU_SOURCE
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-static void run_loop(int rounds, void (*callback)(int round))
-{
-    const int epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
-    const struct itimerspec every = {{0, 2000000}, {0, 2000000}};
-    struct epoll_event in = {.events = EPOLLIN}, out;
-    unsigned long long ticks;
-    timerfd_settime(timer, 0, &every, NULL);
-    epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &in);
-    for (int round = 0; round < rounds; round++) {
-        epoll_wait(epoll, &out, 1, -1);
-        if (read(timer, &ticks, sizeof ticks) != sizeof ticks) abort();
-        callback(round);
-    }
-    close(epoll);
-    close(timer);
-}
-C
-told_of() { records "$1" "'%d %d' % (len(of('slow_callback')), len(of('blocking_call')))"; }
-
-cat >sanitized.c <<'C'
-static void callback(int round) { if (round == 20) usleep(150000); }
-int main(void) { run_loop(40, callback); return 0; }
-C
-for sanitizer in address thread undefined; do
-    guest sanitized "-fsanitize=$sanitizer"
-    check_equal "with gcc's $sanitizer sanitizer: it ends well, its call is told" "0 1 1" "$status $(told_of sanitized)"
-done
-
-cat >ends_inside.c <<'C'
-static void callback(int round) { if (round == 20) pthread_exit(NULL); }
-static void *loop(void *unused) { run_loop(40, callback); return unused; }
-int main(void)
-{
-    pthread_t thread;
-    pthread_create(&thread, NULL, loop, NULL);
-    pthread_join(thread, NULL);
-    usleep(400000);
-    return 0;
-}
-C
-guest ends_inside
-check_equal "a thread that ends within a callback is no stall" "0 0" "$status $(records ends_inside "len(of('stall', 'slow_callback'))")"
-
-cat >crowded.c <<'C'
-static void callback(int round) { if (round == 20) usleep(150000); }
-static void *loop(void *unused) { run_loop(30, callback); return unused; }
-int main(void)
-{
-    pthread_t threads[40];
-    for (int i = 0; i < 40; i++) pthread_create(&threads[i], NULL, loop, NULL);
-    for (int i = 0; i < 40; i++) pthread_join(threads[i], NULL);
-    return 0;
-}
-C
-guest crowded
-check_equal "of 40 loops at a time 32 are watched, and the rest is counted" "0 32 32 8" \
-    "$status $(told_of crowded) $(records crowded "r[-1]['lost']['loops_untracked']")"
-
-cat >execs.c <<'C'
-static void callback(int round) { if (round == 20) usleep(300000); }
-static void *loop(void *unused) { run_loop(40, callback); return unused; }
-int main(void)
-{
-    pthread_t thread;
-    pthread_create(&thread, NULL, loop, NULL);
-    usleep(200000);
-    execl("./sanitized", "sanitized", NULL);
-    return 1;
-}
-C
-gcc -g -O1 -include loop.h -o sanitized sanitized.c
-guest execs
-check_equal "an exec ends one process for the report, and begins another" "0 exec exited" \
-    "$status $(records execs "' '.join(x['reason'] for x in of('target_end'))")"
-check "whose call is told" has_record execs "any(b['comm'] == 'sanitized' for b in of('blocking_call'))"
-ran wrapped -- env A=1 ./sanitized
-check "what became another program has its own names" has_record wrapped "any('callback' in n for b in of('blocking_call') for n in names(b['stack']))"
-ran children -- sh -c './sanitized; exit 4'
-check_equal "a program whose children block ends as it would" 4 "$status"
-check "that they are not watched is said" grep -q 'started other programs, which were not watched.*--follow-children' children.said
-ran followed --follow-children -- sh -c './sanitized; exit 4'
-check "with --follow-children they are" has_record followed "of('blocking_call') and r[-1]['type'] == 'session_end'"
-
-# What a descriptor was is known of the call, not of who comes later.
-cat >closes.c <<'C'
-#include <fcntl.h>
-#include <string.h>
-static void callback(int round)
-{
-    if (round != 20) return;
-    int ends[2];
-    char byte = 0;
-    pipe(ends);
-    if (fork() == 0) _exit((usleep(100000), (int)write(ends[1], "x", 1) - 1));
-    if (read(ends[0], &byte, 1) == 1) close(ends[0]);
-    wait(NULL);
-}
-int main(void) { run_loop(40, callback); return 0; }
-C
-guest closes
-check_equal "a pipe that is closed by then is a pipe" "0 pipe" "$status $(records closes "' '.join(b['kind'] for b in of('blocking_call') if b['call'] == 'read')")"
-
-# The child's handlers of fork do not run, and what it has inherited is its parent's.
-cat >forks.c <<'C'
-static void callback(int round)
-{
-    if (round != 20) return;
-    const pid_t child = _Fork();
-    if (child == 0) {
-        for (int i = 0; i < 10; i++) usleep(15000);
-        _exit(0);
-    }
-    usleep(200000);
-    waitpid(child, NULL, 0);
-}
-int main(void) { run_loop(40, callback); return 0; }
-C
-guest forks
-check_equal "what a child of _Fork does is not its parent's" "0 1 1" "$status $(told_of forks)"
-
-# The library's calls go to libc first: they are not seen, and nothing breaks.
-cat >deep.c <<'C'
-void deep(void) { usleep(20000); }
-C
-gcc -shared -fPIC -include loop.h -o deep.so deep.c
-cat >binds_deep.c <<'C'
-#include <dlfcn.h>
-static void (*deep)(void);
-static void callback(int round) { if (round == 20) { deep(); usleep(150000); } }
-int main(void)
-{
-    deep = (void (*)(void))dlsym(dlopen("./deep.so", RTLD_NOW | RTLD_DEEPBIND), "deep");
-    run_loop(40, callback);
-    return 0;
-}
-C
-guest binds_deep
-check_equal "beside a library with RTLD_DEEPBIND the program's own call is told" "0 1 1" "$status $(told_of binds_deep)"
 
 # --- the gate ---
 cat >rules <<'RULES'
@@ -427,116 +237,3 @@ if [ -x "$gate_test" ]; then
 else
     skip_check "the example's cases" "needs Catch2 (scripts/setup installs it)"
 fi
-
-# --- without a collector ---
-alone() { # MODE PROGRAM…
-    local mode=$1
-    shift
-    status=0
-    timeout 60 "${user[@]}" env LOOPWATCH="$mode" LD_PRELOAD="$shim" "$@" >alone.out 2>alone.err || status=$?
-}
-alone warn /usr/bin/python3 loop.py
-check_equal "LOOPWATCH=warn: the program ends as it would" 0 "$status"
-check_equal "and both of its stalls are said" 2 "$(grep -Ec 'held loop python3 for [12][0-9]{2}\.[0-9] ms: .* in (clock_nanosleep|waitpid).* called from /.*python' alone.err)"
-check "armed is said first" sh -c 'head -n 1 alone.err | grep -q "^loopwatch: armed, threshold 100.0 ms"'
-alone strict /usr/bin/python3 loop.py
-check_equal "strict: it ends with 3" 3 "$status"
-check_equal "with the first that was slow" 1 "$(grep -c 'held loop' alone.err)"
-alone off /usr/bin/python3 loop.py
-check_equal "off: nothing is said" "0 " "$status $(cat alone.err)"
-alone strikt true
-check "a word that is none is said to be" grep -q 'neither warn, strict nor off' alone.err
-
-# Names are often a client's words: what a terminal obeys, or would be a line of its own, is not printed.
-cat >forged.c <<'C'
-#include <fcntl.h>
-#include <sys/stat.h>
-static const char name[] = "evil\033[2J\nloopwatch: forged";
-static void callback(int round)
-{
-    if (round != 20) return;
-    if (fork() == 0) _exit((usleep(150000), open(name, O_WRONLY)) < 0);
-    close(open(name, O_RDONLY));
-    wait(NULL);
-}
-int main(void) { mkfifo(name, 0600); run_loop(40, callback); unlink(name); return 0; }
-C
-gcc -g -O1 -include loop.h -o forged forged.c
-alone warn ./forged
-check "a name with escapes is one line without them" sh -c \
-    'grep -q "held loop forged for .*open.*evil?\[2J?loopwatch: forged" alone.err && ! grep -q "^loopwatch: forged" alone.err && ! grep -q "$(printf "\033")" alone.err'
-
-# A daemon closes what it does not know, and its own files get the numbers.
-cat >reuses.c <<'C'
-#define _GNU_SOURCE
-#include <fcntl.h>
-static void callback(int round) { if (round == 20) usleep(150000); }
-int main(void)
-{
-    for (int fd = 3; fd < 1024; fd++) close(fd);
-    for (int i = 0; i < 8; i++) if (write(open("database.bin", O_CREAT | O_WRONLY | O_APPEND, 0600), "data", 4) != 4) return 1;
-    run_loop(40, callback);
-    return 0;
-}
-C
-gcc -g -O1 -include loop.h -o reuses reuses.c
-alone warn env LOOPWATCH_LOG=log.txt ./reuses
-check_equal "no line goes into a file that has got the log's number" "0 datadatadatadatadatadatadatadata" "$status $(cat database.bin)"
-check "those before are in the log" grep -q '^loopwatch: armed' log.txt
-
-# A handler that forks amidst a measured call: the child has no loop, and no ring to which its parent's lane belongs.
-cat >forks_inside.c <<'C'
-#include <signal.h>
-static pid_t child = -1;
-static void on_alarm(int number) { (void)number; child = fork(); }
-static void callback(int round)
-{
-    if (round != 20) return;
-    signal(SIGALRM, on_alarm);
-    ualarm(50000, 0);
-    usleep(150000);
-    if (child == 0) _exit(7);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 7) exit(1);
-}
-int main(void) { run_loop(40, callback); return 0; }
-C
-gcc -g -O1 -include loop.h -o forks_inside forks_inside.c
-alone warn ./forks_inside
-check_equal "a child that a signal handler forks within a measured call goes on" 0 "$status"
-ran forks_inside -- ./forks_inside
-check_equal "and with a ring" 0 "$status"
-# Another library that answers before the shim does: the shim's own call does not come by.
-printf '#include <time.h>\nint nanosleep(const struct timespec *a, struct timespec *b) { (void)a; (void)b; return 0; }' >before.c
-gcc -shared -fPIC -o before.so before.c
-timeout 60 "${user[@]}" env LOOPWATCH=warn LD_PRELOAD="$work/before.so:$shim" true 2>alone.err
-check "what keeps calls from the shim is named" grep -q 'not armed: .*LD_PRELOAD' alone.err
-
-# --- a process that lies ---
-cat >liar.py <<'PY'
-import asyncio, ctypes, os, random, re, time
-async def main():
-    for _ in range(10):
-        await asyncio.sleep(0.002)
-    for line in open("/proc/self/maps"):
-        found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw-s .*/loopwatch-", line)
-        if found:
-            start, end = int(found[1], 16), int(found[2], 16)
-            random.seed(int(os.environ["SEED"]))
-            for _ in range(2000):
-                at = start + random.choice([random.randrange(0, 128 + 32 * 128), random.randrange(0, end - start - 8)])
-                ctypes.memmove(at, random.randbytes(8), 8)
-                if random.random() < 0.05: time.sleep(0.0005)
-    os._exit(0)
-asyncio.run(main())
-PY
-lies=0
-for seed in 1 2 3 4 5; do
-    status=0
-    timeout 60 "${user[@]}" env SEED=$seed "$loopwatch" run --inside --format ndjson -o liar.out -- /usr/bin/python3 liar.py >liar.said 2>&1 || status=$?
-    check "seed $seed: who scribbles in its ring harms itself at most" sh -c '[ "$1" = 0 ] || [ "$1" -ge 128 ]' - "$status"
-    check "seed $seed: the session ends with its summary" has_record liar "r[-1]['type'] == 'session_end'"
-    lies=$((lies + $(records liar "r[-1]['lost']['record_undecodable']")))
-done
-check "lies are counted" [ "$lies" -gt 0 ]

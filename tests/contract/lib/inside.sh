@@ -80,3 +80,15 @@ static void run_loop(int rounds, void (*callback)(int round))
     close(timer);
 }
 C
+# A loop of Python's: two stalls.
+cat >loop.py <<'PY'
+import asyncio, subprocess, time
+async def main():
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    time.sleep(0.15)
+    await asyncio.sleep(0.02)
+    subprocess.run(["sleep", "0.2"])
+    await asyncio.sleep(0.02)
+asyncio.run(main())
+PY
