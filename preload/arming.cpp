@@ -14,9 +14,11 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "caller_memory.hpp"
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
 #include "ring.hpp"
+#include "shim_state.hpp"
 #include "standalone.hpp"
 #include "text.hpp"
 
@@ -25,6 +27,8 @@ namespace {
 
 constexpr unsigned max_images = 100;  // of one process, one after the other by exec
 constexpr std::size_t max_path = 256;
+
+constinit void* place = nullptr;  // of the ring; a child makes its own in the same
 
 // A number and the colon behind it; false: there is none.
 bool take_number(const char*& text, std::uint64_t& value)
@@ -55,17 +59,26 @@ bool ring_path(char (&path)[max_path], const char* directory, std::uint64_t pid,
     return true;
 }
 
+// `flags` beside these; at `place`, which is the ring that a child has left, if there is one.
+lw_ring* map_ring(int flags, std::uint64_t file)
+{
+    const int fixed = place != nullptr ? MAP_FIXED : 0;
+    const long address = raw_syscall(SYS_mmap, word(place), sizeof(lw_ring), PROT_READ | PROT_WRITE,
+                                     static_cast<std::uint64_t>(flags | fixed), file, 0);
+    if (address < 0 && address >= -4095) return nullptr;
+    place = reinterpret_cast<void*>(address);
+    return static_cast<lw_ring*>(place);
+}
+
 // Maps a new file of this name, ready to be read.
 lw_ring* map_new(const char* path, std::uint64_t pid)
 {
     const long fd = raw_syscall(SYS_open, word(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return nullptr;
     const auto file = static_cast<std::uint64_t>(fd);
-    long address = raw_syscall(SYS_ftruncate, file, sizeof(lw_ring));
-    if (address == 0) address = raw_syscall(SYS_mmap, 0, sizeof(lw_ring), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    lw_ring* const made = raw_syscall(SYS_ftruncate, file, sizeof(lw_ring)) == 0 ? map_ring(MAP_SHARED, file) : nullptr;
     raw_syscall(SYS_close, file);
-    if (address < 0 && address >= -4095) return nullptr;
-    auto* const made = reinterpret_cast<lw_ring*>(address);
+    if (made == nullptr) return nullptr;
     if (!populate(made, offsetof(lw_ring, bodies))) return nullptr;
     made->abi = LW_RING_ABI;
     made->bytes = sizeof(lw_ring);
@@ -90,10 +103,8 @@ lw_ring* make_ring(const char* directory, std::uint64_t pid)
 // For a process that tells of itself: nobody reads it.
 lw_ring* make_private_ring()
 {
-    const long address = raw_syscall(SYS_mmap, 0, sizeof(lw_ring), PROT_READ | PROT_WRITE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~std::uint64_t{0}, 0);
-    if (address < 0 && address >= -4095) return nullptr;
-    auto* const made = reinterpret_cast<lw_ring*>(address);
+    lw_ring* const made = map_ring(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~std::uint64_t{0});
+    if (made == nullptr) return nullptr;
     ring_owner = raw_syscall(SYS_getpid);
     made->pid = static_cast<lw_u32>(ring_owner);
     return made;
@@ -143,6 +154,22 @@ bool join_run()
     return true;
 }
 
+// So that a child knows that it is one.
+void mark_process()
+{
+    if (made_here == nullptr) {
+        const long page = raw_syscall(SYS_mmap, 0, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                      ~std::uint64_t{0}, 0);
+        if (page < 0 && page >= -4095) return;
+        if (raw_syscall(SYS_madvise, static_cast<std::uint64_t>(page), page_bytes, MADV_WIPEONFORK) != 0) {
+            raw_syscall(SYS_munmap, static_cast<std::uint64_t>(page), page_bytes);
+            return;
+        }
+        made_here = reinterpret_cast<unsigned char*>(page);
+    }
+    *made_here = 1;
+}
+
 // A call that blocks, made as the program would make it. True: it was seen, so the program's will be. In a candidate's
 // lane, which the collector takes for no loop's.
 bool canary_is_seen()
@@ -183,6 +210,7 @@ void wait_until_watched()
     wait_until_watched();
     if (!join_run() && read_standalone_wish()) ring = make_private_ring();
     if (ring == nullptr) return;
+    mark_process();
     const bool seen = canary_is_seen();
     ring->canary = seen ? LW_CANARY_SEEN : LW_CANARY_UNSEEN;
     if (standalone != Standalone::off) say_armed(seen);
@@ -198,6 +226,7 @@ void rearm_in_child()
         ring = make_private_ring();
     else
         join_run();
+    if (ring != nullptr) mark_process();
 }
 
 }  // namespace loopwatch::preload

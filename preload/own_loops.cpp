@@ -193,7 +193,7 @@ Wait enter_wait(Place place)
 
 void leave_wait()
 {
-    if (thread.lane == nullptr) return;
+    if (thread.lane == nullptr || !in_own_process()) return;
     const int error = errno;
     lw_loop_slot& slot = body_of(*thread.lane).own;
     const std::uint64_t now = now_ns();

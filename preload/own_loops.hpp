@@ -51,7 +51,8 @@ enum class Wait {
 // listens.
 inline bool may_idle(const lw_loop_slot* slot)
 {
-    return ring != nullptr && (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0));
+    return ring != nullptr && in_own_process() &&
+           (slot == nullptr || (thread.lane != nullptr && thread.lane->slot == 0));
 }
 
 // Counts the iteration of a slot of the shim's own, which has ended.

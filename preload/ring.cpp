@@ -26,10 +26,10 @@ bool is_free(const lw_lane& lane)
     return tid == 0 || raw_syscall(SYS_tgkill, ring->pid, tid, 0) == -ESRCH;
 }
 
-// A child of vfork, _Fork or clone, which call no handler of ours, has its parent's ring and must not write to it.
+// A child of vfork has its parent's memory, and must not write into its ring.
 bool is_ours()
 {
-    return raw_syscall(SYS_getpid) == ring_owner;
+    return in_own_process() && raw_syscall(SYS_getpid) == ring_owner;
 }
 
 bool too_many_candidates()
@@ -132,8 +132,13 @@ void release_lane()
     thread.lane = nullptr;
 }
 
+// The child's mapping would keep its parent's ring in memory. It becomes memory of its own, as a signal handler may
+// have forked in the middle of a record.
 void leave_ring()
 {
+    if (ring != nullptr)
+        raw_syscall(SYS_mmap, word(ring), sizeof(lw_ring), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, ~std::uint64_t{0}, 0);
     ring = nullptr;
     thread.lane = nullptr;
 }

@@ -38,6 +38,7 @@ bool understood(const lw_loop_slot* slot)
 extern "C" [[gnu::visibility("default")]] void loopwatch_shim_register(const lw_loop_slot* slot)
 {
     using namespace loopwatch::preload;
+    if (!in_own_process()) leave_ring();
     thread.slot = slot != nullptr && understood(slot) ? slot : nullptr;
     forget_longest();
     thread.slot != nullptr ? static_cast<void>(claim_lane(slot)) : release_lane();
@@ -46,17 +47,21 @@ extern "C" [[gnu::visibility("default")]] void loopwatch_shim_register(const lw_
 namespace loopwatch::preload {
 namespace {
 
+lw_lane* lane_of(const lw_loop_slot* slot)
+{
+    return thread.slot == slot && in_own_process() ? thread.lane : nullptr;
+}
+
 void on_slow_dispatch(const lw_loop_slot* slot, const lw_task* task, const lw_location* resume, lw_u64 start_ns,
                       lw_u64 end_ns)
 {
-    if (thread.lane != nullptr && thread.slot == slot)
-        tell_dispatch(*thread.lane, *slot, {slot->seq - 1, start_ns, end_ns, task, resume});
+    if (lw_lane* const lane = lane_of(slot))
+        tell_dispatch(*lane, *slot, {slot->seq - 1, start_ns, end_ns, task, resume});
 }
 
 void on_slow_iteration(const lw_loop_slot* slot, lw_u64 dispatches, lw_u64 start_ns, lw_u64 end_ns)
 {
-    if (thread.lane != nullptr && thread.slot == slot)
-        tell_iteration(*thread.lane, *slot, dispatches, start_ns, end_ns);
+    if (lw_lane* const lane = lane_of(slot)) tell_iteration(*lane, *slot, dispatches, start_ns, end_ns);
 }
 
 constexpr lw_listener listener = {LW_ABI, sizeof(lw_listener), on_slow_dispatch, on_slow_iteration};

@@ -75,7 +75,7 @@ template <std::size_t n, class Call, class Describe>
     const std::uint64_t end_ns = now_ns();
     // A signal handler, or the call itself, may have forked: the child has no loop, and no ring to which this lane
     // belongs.
-    const bool same = thread.slot == slot;
+    const bool same = thread.slot == slot && (lane == nullptr || in_own_process());
     if (same && end_ns - start_ns >= floor_ns(slot)) [[unlikely]] {
         report(name, caller, {start_ns, end_ns}, describe(result));
     }

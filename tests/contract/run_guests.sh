@@ -112,6 +112,64 @@ C
 guest forks
 check_equal "what a child of _Fork does is not its parent's" "0 1 1" "$status $(told_of forks)"
 
+# Nor is what it does in the very loop that its parent runs.
+cat >forks_loop.c <<'C'
+static pid_t child = -1;
+static void callback(int round)
+{
+    if (round != 20) return;
+    child = _Fork();
+    if (child == 0) return;
+    usleep(150000);
+    waitpid(child, NULL, 0);
+}
+int main(void) { run_loop(40, callback); _exit(0); }
+C
+guest forks_loop
+check_equal "nor are its iterations" "0 1 1 39" "$status $(told_of forks_loop) $(records forks_loop "r[-1]['dispatches']")"
+
+# A child that fork() made begins anew: it has no part of its parent's ring, and is refused nothing that its parent was.
+cat >forks_refused.c <<'C'
+static int blocks;
+static void nothing(int round) { (void)round; }
+static void callback(int round) { if (blocks && round == 5) usleep(120000); }
+static void *loop(void *unused) { run_loop(1000000, nothing); return unused; }
+static int count_rings(void)
+{
+    char line[512];
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps)) count += strstr(line, " rw-s ") && strstr(line, "/loopwatch-");
+    fclose(maps);
+    return count;
+}
+int main(void)
+{
+    pthread_t threads[32];
+    for (int i = 0; i < 32; i++) pthread_create(&threads[i], NULL, loop, NULL);
+    usleep(100000);
+    run_loop(10, callback);
+    printf("parent %d\n", count_rings());
+    fflush(stdout);
+    if (fork() == 0) {
+        blocks = 1;
+        run_loop(20, callback);
+        printf("child %d\n", count_rings());
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    return 0;
+}
+C
+compiled forks_refused -include string.h
+ran refused_followed --follow-children -- ./forks_refused
+check_equal "a child is watched though its parent's thread had no lane" "0 usleep 1" \
+    "$status $(records refused_followed "' '.join(b['call'] for b in of('blocking_call') if b['pid'] != of('target_start')[0]['pid'])") $(records refused_followed "r[-1]['lost']['loops_untracked']")"
+check_equal "with a ring of its own" "parent 1 child 1" "$(grep -E '^(parent|child)' refused_followed.said | xargs)"
+ran refused_alone -- ./forks_refused
+check_equal "or none" "parent 1 child 0" "$(grep -E '^(parent|child)' refused_alone.said | xargs)"
+
 # The library's calls go to libc first: they are not seen, and nothing breaks.
 cat >deep.c <<'C'
 void deep(void) { usleep(20000); }
