@@ -98,7 +98,7 @@ TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
 {
     const auto sync = frame("fsync", libc);
     const auto std_frame = frame("std::ofstream::flush()", "/srv/app", "/usr/include/c++/12/fstream", 9);
-    const auto third_party = frame("rocks_sync(int)");
+    const auto third_party = frame("rocks_sync(int)", "/srv/app");
     const auto flush = frame("Store::flush()", "/srv/app", "src/store.cpp", 42);
     const auto save = frame("save(int)", "/srv/app", "src/server.cpp", 7);
     CHECK(culprit_frame(std::vector{sync, std_frame, flush, save})->function == "Store::flush()");
@@ -108,6 +108,49 @@ TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
     CHECK(culprit_frame(std::vector{sync, frame("", "/srv/app")})->module == "/srv/app");
     CHECK(culprit_frame(std::vector{sync}) == nullptr);
     CHECK(culprit_frame(std::vector<Frame>{}) == nullptr);
+}
+
+TEST_CASE("the culprit is the plugin, not its host; not the loop, nor what started it")
+{
+    const auto system = frame("do_system", libc);
+    const auto plugin = frame("", "/srv/plugins/libplugin.so");
+    const auto host = frame("http_response_handler", "/srv/httpd", "response.c", 7);
+    const auto main = frame("main", "/srv/httpd", "server.c", 900);
+    const auto start = frame("_start", "/srv/httpd");
+    CHECK(place_text(culprit_frame(std::vector{system, plugin, host, main, start})) == "at libplugin.so+0x0");
+    CHECK(culprit_frame(std::vector{system, host, main, start})->function == "http_response_handler");
+    CHECK(culprit_frame(std::vector{system, frame("", "/srv/httpd"), main, start})->function.empty());
+    auto loop = frame("serve_events", "/srv/httpd", "server.c", 600);
+    loop.of_loop = true;
+    CHECK(culprit_frame(std::vector{system, frame("", "/srv/httpd"), loop, main, start})->function.empty());
+    auto outer = main;
+    outer.of_loop = true;
+    CHECK(culprit_frame(std::vector{system, loop, outer})->function == "serve_events");
+    CHECK(culprit_frame(std::vector{system, main, start})->function == "main");
+}
+
+TEST_CASE("a call is named as its caller knows it, whatever symbols there are")
+{
+    const auto call_of = [](std::vector<Frame> stack, std::size_t boundary, const char* called) {
+        stack[boundary].called = called;
+        return libc_entry(stack).value_or(LibcEntry{"-", 0, false}).call;
+    };
+    // ifstream on a FIFO: with glibc's debug symbols, without, under the shim.
+    CHECK(call_of({frame("open64", libc), frame("__fopen_internal", libc), frame("f()")}, 1, "fopen64") == "fopen");
+    CHECK(call_of({frame("open64", libc), frame("_IO_file_fopen", libc), frame("", libc), frame("f()")}, 2,
+                  "fopen64") == "fopen");
+    CHECK(
+        call_of({frame("open64", libc), frame("", libc), frame("fopen64", "/l/libloopwatch_preload.so"), frame("f()")},
+                2, "fopen64") == "fopen");
+    CHECK(call_of({frame("tcflow", libc), frame("f()")}, 0, "tcflow") == "tcflow");
+    // A local name that no table knows is no call: the system call is told.
+    CHECK(call_of({frame("some_internal_function", libc), frame("f()")}, 0, "") == "-");
+    const auto through = libc_entry(std::vector{frame("__wait4", libc), frame("", libc), frame("f()")});
+    REQUIRE(through);
+    CHECK(through->call == "wait4");
+    auto system = frame("", libc);
+    system.called = "system";
+    CHECK(libc_entry(std::vector{frame("__wait4", libc), system, frame("f()")})->through);
 }
 
 TEST_CASE("names that only glibc knows are told by those that people call")

@@ -233,6 +233,30 @@ TEST_CASE("a fingerprint looks at five own functions and not at the loop's")
     CHECK(of({five[0], frame("loopwatch::Loop::run()"), frame("main")}) == of({five[0]}));
 }
 
+TEST_CASE("a fingerprint leaves out the loop and what started it, unless the stack has nothing else")
+{
+    const auto of = [](std::vector<Frame> stack) {
+        return fingerprint("slow_callback", source(Kind::sleep, 1, "usleep", {}, std::move(stack)), std::nullopt);
+    };
+    auto loop = frame("serve()"), main = frame("main");
+    loop.of_loop = main.of_loop = true;
+    CHECK(of({frame("a()"), loop, main, frame("_start")}) == of({frame("a()")}));
+    CHECK(of({frame("a()"), frame("main"), frame("_start")}) == of({frame("a()")}));
+    CHECK(of({loop, main, frame("_start")}) == of({loop}));
+    CHECK(of({loop, main}) != of({frame("main")}));
+}
+
+TEST_CASE("what a descriptor leads to is no part of a fingerprint")
+{
+    const auto of = [](Kind kind, std::string call) {
+        return fingerprint("blocking_call", source(kind, 1, std::move(call), {}, {flush}), std::nullopt);
+    };
+    CHECK(of(Kind::pipe, "write") == of(Kind::file_io, "write"));
+    CHECK(of(Kind::pipe, "fgets") == of(Kind::other, "fgets"));
+    CHECK(of(Kind::pipe, "splice") != of(Kind::pipe, "tee"));
+    CHECK(of(Kind::sleep, "poll") != of(Kind::nested_wait, "poll"));
+}
+
 TEST_CASE("twins of a call fold into one")
 {
     const auto of = [](std::string call) {

@@ -166,6 +166,37 @@ TEST_CASE("locks of a loop and of its pool are their own, a callback's are not")
     CHECK(WaitSites().is_loops_own_lock(3, futex, mutex, stack({{"uv_run", 0x22, 0x9800}, {"main", 0x41, 0x9f00}})));
 }
 
+TEST_CASE("the function that calls the wait is the loop's, and what called it")
+{
+    const bool stripped = GENERATE(false, true);
+    WaitSites sites;
+    sites.judge(at(epoll_wait, 0x8000), stack(reactor, stripped));
+    auto callback = stack({{"save", 0x61, 0x8800},
+                           {"handle", 0x51, 0x9800 - 0x100},
+                           {"do_run_one", 0x29, 0x9800},
+                           {"run", 0x31, 0x9900},
+                           {"main", 0x41, 0x9f00}},
+                          stripped);
+    Frame inlined;
+    inlined.inlined = true;
+    inlined.function = "on_ready";
+    callback.insert(callback.begin() + 3, inlined);
+    sites.mark_loop(2, callback);
+    CHECK(std::ranges::none_of(callback, &Frame::of_loop));
+    sites.mark_loop(1, callback);
+    const std::vector<bool> expected{false, false, false, false, true, true, true, true};
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(callback[i].of_loop == expected[i]);
+    auto cut = stack({{"save", 0x61, 0x8800}, {"do_run_one", 0x29, 0}}, stripped);
+    cut.pop_back();
+    sites.mark_loop(1, cut);
+    CHECK_FALSE(cut[1].of_loop);
+    CHECK(cut[2].of_loop != stripped);
+    auto elsewhere = stack({{"resume", 0x61, 0x128800}, {"start", 0x51, 0x129000}}, stripped);
+    elsewhere.pop_back();
+    sites.mark_loop(1, elsewhere);
+    CHECK(std::ranges::none_of(elsewhere, &Frame::of_loop));
+}
+
 TEST_CASE("a stack that tells nothing is asked for again")
 {
     WaitSites sites;

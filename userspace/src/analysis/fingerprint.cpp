@@ -33,13 +33,20 @@ FingerprintHash begin(std::string_view type, const Source& source)
 {
     FingerprintHash hash;
     const auto* row = find_call(source.call);  // the shim may say open64 where the stack says open
-    hash << type << kind_name(source.kind) << (row == nullptr ? std::string_view(source.call) : row->name);
+    // What a descriptor leads to is the host's: a log is a file here, a pipe there.
+    const bool open_kind = row != nullptr && row->rule == CallRule::descriptor;
+    hash << type << (open_kind ? std::string_view() : kind_name(source.kind))
+         << (row == nullptr ? std::string_view(source.call) : row->name);
     return hash;
 }
 
-std::string standing_in(const std::optional<TaskInfo>& task)
+// For own functions, where the stack has none.
+std::string standing_in(const Source& source, const std::optional<TaskInfo>& task)
 {
-    if (!task) return {};
+    if (!task) {
+        const auto* culprit = culprit_frame(source.stack);
+        return culprit ? plain_name(culprit->function) : std::string();
+    }
     const auto& location = task->resumed_at.function.empty() ? task->created_at : task->resumed_at;
     return plain_name(location.function);
 }
@@ -53,14 +60,14 @@ std::string fingerprint(std::string_view type, const Source& source, const std::
     std::string last;
     for (const auto& frame : user_part(source.stack).frames) {
         if (functions == own_functions) break;
-        if (frame.function.empty() || owner_of(frame) != FrameOwner::user) continue;
+        if (frame.function.empty() || owner_of(frame) != FrameOwner::user || is_start(frame)) continue;
         auto name = plain_name(frame.function);
         if (name == last) continue;  // a recursion's depth is chance
         hash << name;
         last = std::move(name);
         ++functions;
     }
-    if (functions == 0) hash << standing_in(task);
+    if (functions == 0) hash << standing_in(source, task);
     return hash.hex();
 }
 
@@ -69,7 +76,7 @@ std::string fingerprint_exact(std::string_view type, const Source& source, const
     auto hash = begin(type, source);
     for (const auto& frame : source.stack)
         hash << (frame.build_id.empty() ? frame.module : frame.build_id) << fmt::format("{:x}", frame.offset);
-    if (source.stack.empty()) hash << standing_in(task);
+    if (source.stack.empty()) hash << standing_in(source, task);
     return hash.hex();
 }
 

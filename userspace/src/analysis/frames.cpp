@@ -19,8 +19,9 @@ constexpr std::string_view libc_modules[] = {
 };
 constexpr std::string_view library_modules[] = {"libstdc++", "libc++", "libgcc_s"};
 constexpr std::string_view installed[] = {"/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/"};
-constexpr std::string_view installed_headers[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/",
-                                                  "/usr/lib/llvm"};
+constexpr std::string_view installed_headers[] = {
+    "/usr/include/", "/usr/local/include/", "/usr/lib/gcc/", "/usr/lib/llvm", "/rustc/", "/usr/src/rustc-"};
+constexpr std::string_view cargo_packages = "/.cargo/registry/";
 constexpr std::string_view runtime_names[] = {"asio::", "boost::asio::", "loopwatch::"};
 constexpr std::string_view library_names[] = {
     "std::",    "__gnu_cxx::", "__cxxabiv1::", "boost::",    "fmt::",
@@ -33,15 +34,28 @@ bool starts_with_any(std::string_view text, const std::string_view (&prefixes)[N
     return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return text.starts_with(prefix); });
 }
 
+// The name by which the code called it: what its symbol says may be a local name of glibc's, or missing.
+const std::string& called_name(const Frame& frame)
+{
+    return frame.called.empty() ? frame.function : frame.called;
+}
+
 // A function of the name service or of child processes. A user's own function may be called `wait` too, but has a
 // source file.
 const CallRow* through_row(const Frame& frame)
 {
     if (owner_of(frame) != FrameOwner::libc && !frame.file.empty()) return nullptr;
-    const auto* row = find_call(frame.function);
+    const auto* row = find_call(called_name(frame));
     const bool through =
         row != nullptr && row->number < 0 && (row->rule == CallRule::dns || row->rule == CallRule::process);
     return through ? row : nullptr;
+}
+
+// What an import is called is public; of a symbol that only glibc or its debug file knows, the table tells.
+std::string public_call(const Frame& frame)
+{
+    auto call = canonical_call(called_name(frame));
+    return frame.called.empty() && find_call(call) == nullptr ? std::string() : call;
 }
 
 template <class Matches>
@@ -51,9 +65,7 @@ const Frame* innermost(std::span<const Frame> stack, Matches matches)
     return found == stack.end() ? nullptr : &*found;
 }
 
-}  // namespace
-
-FrameOwner owner_of(const Frame& frame)
+FrameOwner owner_of_code(const Frame& frame)
 {
     const auto module = base_name(frame.module);
     if (starts_with_any(module, libc_modules)) return FrameOwner::libc;
@@ -65,6 +77,33 @@ FrameOwner owner_of(const Frame& frame)
     return FrameOwner::user;
 }
 
+template <class Matches>
+const Frame* best_of_innermost_module(std::span<const Frame> stack, Matches own)
+{
+    const auto* const first = innermost(stack, own);
+    if (first == nullptr) return nullptr;
+    auto rest = stack.subspan(static_cast<std::size_t>(first - stack.data()));
+    const auto elsewhere =
+        std::ranges::find_if(rest, [&](const Frame& f) { return own(f) && f.module != first->module; });
+    rest = rest.first(static_cast<std::size_t>(elsewhere - rest.begin()));
+    if (const auto* f = innermost(rest, [&](const Frame& f) { return !f.file.empty() && own(f); })) return f;
+    if (const auto* f = innermost(rest, [&](const Frame& f) { return !f.function.empty() && own(f); })) return f;
+    return first;
+}
+
+}  // namespace
+
+FrameOwner owner_of(const Frame& frame)
+{
+    const auto owner = owner_of_code(frame);
+    return frame.of_loop && owner != FrameOwner::libc ? FrameOwner::runtime : owner;
+}
+
+bool is_start(const Frame& frame)
+{
+    return frame.function == "_start" || plain_name(frame.function) == "main";
+}
+
 const Frame* culprit_frame(std::span<const Frame> stack)
 {
     // Below JavaScript or Python lies their runtime, which nobody wrote who reads this.
@@ -72,10 +111,12 @@ const Frame* culprit_frame(std::span<const Frame> stack)
         return f.module.empty() && !f.file.empty() && !f.file.starts_with("node:");
     };
     if (const auto* f = innermost(stack, script)) return f;
-    const auto own = [](const Frame& f) { return owner_of(f) == FrameOwner::user; };
-    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.file.empty() && own(f); })) return f;
-    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.function.empty() && own(f); })) return f;
-    if (const auto* f = innermost(stack, [&](const Frame& f) { return !f.module.empty() && own(f); })) return f;
+    if (const auto* f = best_of_innermost_module(
+            stack, [](const Frame& f) { return owner_of(f) == FrameOwner::user && !is_start(f); }))
+        return f;
+    if (const auto* f =
+            best_of_innermost_module(stack, [](const Frame& f) { return owner_of_code(f) == FrameOwner::user; }))
+        return f;
     return innermost(stack, [](const Frame& f) { return !f.function.empty() && owner_of(f) == FrameOwner::library; });
 }
 
@@ -112,7 +153,7 @@ std::optional<LibcEntry> libc_entry(std::span<const Frame> stack)
     for (std::size_t i = 0; i < stack.size() && owner_of(stack[i]) == FrameOwner::libc; ++i) {
         // The shim's wrappers bear the names of what they wrap; its helpers do not count.
         if (base_name(stack[i].module).starts_with(shim_module) && find_call(stack[i].function) == nullptr) continue;
-        if (auto call = canonical_call(stack[i].function); !call.empty()) entry = {std::move(call), i, false};
+        if (auto call = public_call(stack[i]); !call.empty()) entry = {std::move(call), i, false};
     }
     return entry;
 }

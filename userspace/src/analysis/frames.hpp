@@ -15,16 +15,19 @@ namespace loopwatch {
 
 enum class FrameOwner {
     libc,     // libc and its parts, ld.so, the vDSO, our shim
-    runtime,  // Asio, Boost.Asio, loopwatch's coroutine runtime
+    runtime,  // Asio, Boost.Asio, loopwatch's coroutine runtime; the loop that a thread was seen to wait in
     library,  // std::, header-only and installed libraries
     user,
 };
 
 FrameOwner owner_of(const Frame& frame);
 
-// The frame a person wants to see named: the innermost of a script that was compiled at run time; else of their own
-// with a source line, else with a name, else any of their own; without one the innermost library frame with a name.
-// nullptr: the stack names nobody.
+// Where every program or thread begins, whatever it does: main and _start.
+bool is_start(const Frame& frame);
+
+// The frame to name: the innermost of a script that was compiled at run time; else of the program's own code in the
+// innermost module that has any, a plugin rather than its host: with a source line, else with a name, else any. Without
+// one the loop's own function, then the innermost library function. nullptr: the stack names none.
 const Frame* culprit_frame(std::span<const Frame> stack);
 
 // "at store.cpp:42 (Store::flush)", "in Store::flush", "at order_server+0x1234"; empty for nullptr.
@@ -38,8 +41,9 @@ struct UserPart {
 };
 UserPart user_part(std::span<const Frame> stack);
 
-// The libc function by which the code entered the kernel, as canonical_call() names it: "getaddrinfo" where the stack
-// passes through it, else the outermost of the libc frames at the inner end ("fwrite", not "write").
+// The public libc function by which the code entered the kernel, as canonical_call() names it: "getaddrinfo" where the
+// stack passes through it, else the outermost of the libc frames at the inner end ("fwrite", not "write"). None if no
+// name of theirs is known to be public.
 struct LibcEntry {
     std::string call;
     std::size_t frame = 0;  // index of its frame

@@ -22,7 +22,8 @@ void name_call(Source& source, std::int64_t syscall, const std::optional<LibcEnt
 {
     const auto* row = find_syscall(syscall);
     source.call = row == nullptr ? fmt::format("syscall_{}", syscall) : std::string(row->name);
-    if (!entry) return;
+    // syscall() is any of them.
+    if (!entry || (entry->call == "syscall" && row != nullptr)) return;
     source.call = entry->call;
     // A wait that a stop or a debugger interrupted goes on as restart_syscall: what it was, the stack alone tells.
     const bool restarted = row != nullptr && row->name == "restart_syscall";

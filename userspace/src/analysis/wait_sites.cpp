@@ -68,6 +68,14 @@ std::vector<Frame> real_calls(const std::vector<Frame>& stack)
     return calls;
 }
 
+std::set<std::string> inlined_functions(const std::vector<Frame>& stack)
+{
+    std::set<std::string> names;
+    for (const auto& frame : stack)
+        if (frame.inlined) names.insert(frame.function);
+    return names;
+}
+
 bool same_code(const Frame& a, const Frame& b)
 {
     return a.offset == b.offset && a.module == b.module;
@@ -97,6 +105,18 @@ std::optional<Fork> fork_of(const std::vector<Frame>& ours, const std::vector<Fr
     const bool outermost = same_place(ours.back(), theirs.back()) && same_function(ours.back(), theirs.back());
     if (outermost) return Fork{ours.size() - 1, theirs.size() - 1};
     return std::nullopt;
+}
+
+// The innermost of our calls that both have in common; ours.size(): none. A copy of a stack may end in the loop's own
+// function, whose end is unknown then.
+std::size_t common_from(const std::vector<Frame>& ours, const std::vector<Frame>& loop)
+{
+    if (const auto fork = fork_of(ours, loop)) return fork->ours;
+    if (ours.empty() || ours.back().cfa != 0 || ours.back().function.empty()) return ours.size();
+    const auto same_function = [&](const Frame& call) {
+        return call.function == ours.back().function && call.module == ours.back().module;
+    };
+    return std::ranges::any_of(loop, same_function) ? ours.size() - 1 : ours.size();
 }
 
 // How many of the innermost calls are the same code, run a second time: the machinery that leads to the wait.
@@ -238,7 +258,7 @@ std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vecto
                                           std::uint64_t first_argument)
 {
     if (const auto known = sites_.find(site); known != sites_.end()) return {{site, known->second.idle}};
-    Known known{real_calls(stack), first_argument, waits_for_one_thing(stack), false};
+    Known known{real_calls(stack), inlined_functions(stack), first_argument, waits_for_one_thing(stack), false};
     if (known.calls.empty()) return {};
     std::vector<SiteVerdict> verdicts;
     known.idle = waits_for_events(site.syscall) ? judge_poll(site, known, verdicts) : judge_park(site, known);
@@ -385,6 +405,28 @@ bool WaitSites::is_loops_own_lock(std::uint32_t tid, std::uint32_t syscall, std:
 bool WaitSites::is_loop(std::uint32_t tid) const
 {
     return !idle_sites(tid).empty();
+}
+
+void WaitSites::mark_loop(std::uint32_t tid, std::vector<Frame>& stack) const
+{
+    const auto calls = real_calls(stack);
+    const Known* loop = nullptr;
+    auto innermost = calls.size();
+    for (const auto& site : idle_sites(tid)) {
+        const auto& wait = sites_.at(site);
+        const auto common = waits_for_events(site.syscall) ? common_from(calls, wait.calls) : calls.size();
+        if (common >= innermost) continue;
+        innermost = common;
+        loop = &wait;
+    }
+    if (!loop) return;
+    auto first = stack.end();
+    for (auto left = calls.size() - innermost; left != 0;)
+        if (!(--first)->inlined) --left;
+    std::for_each(first, stack.end(), [](Frame& frame) { frame.of_loop = true; });
+    // What was inlined into it is of the loop if it is in its waits too.
+    for (auto frame = first; frame != stack.begin() && std::prev(frame)->inlined; --frame)
+        std::prev(frame)->of_loop = loop->inlined.contains(std::prev(frame)->function);
 }
 
 bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const

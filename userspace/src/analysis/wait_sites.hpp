@@ -64,6 +64,9 @@ public:
                            const std::vector<Frame>& stack) const;
     // Does it have a wait of its own?
     bool is_loop(std::uint32_t tid) const;
+    // Marks what the stack has in common with the waits of its thread's loop: the function that waits for events, or
+    // calls one that does, and all that called it.
+    void mark_loop(std::uint32_t tid, std::vector<Frame>& stack) const;
     // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.
     bool left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const;
     void forget(std::uint32_t tid);
@@ -73,7 +76,8 @@ public:
 
 private:
     struct Known {
-        std::vector<Frame> calls;  // real ones, from the code that called libc outwards
+        std::vector<Frame> calls;       // real ones, from the code that called libc outwards
+        std::set<std::string> inlined;  // functions that are part of those
         std::uint64_t lock = 0;
         bool one_thing = false;  // below getaddrinfo, system and the like
         bool idle = false;

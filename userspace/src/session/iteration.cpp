@@ -49,6 +49,13 @@ std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder&
     return whole;
 }
 
+void mark_loop(DispatchFacts& facts, const WaitSites& sites)
+{
+    for (auto& block : facts.blocks_by_place) sites.mark_loop(facts.subject.tid, block.stack);
+    for (auto& call : facts.calls) sites.mark_loop(facts.subject.tid, call.stack);
+    for (auto& sample : facts.samples) sites.mark_loop(facts.subject.tid, sample.stack);
+}
+
 Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns)
 {
     const auto& sites = finder.sites();

@@ -21,6 +21,9 @@ enum class Iteration {
 // The iterations that one turns out to be, as far as they are to be told: itself alone, most often.
 std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder& finder, std::uint64_t threshold_ns);
 
+// In each stack of it.
+void mark_loop(DispatchFacts& facts, const WaitSites& sites);
+
 Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns);
 
 }  // namespace loopwatch

@@ -19,6 +19,7 @@
 #include "analysis/explain.hpp"
 #include "session/idle_split.hpp"
 #include "session/investigation.hpp"
+#include "session/iteration.hpp"
 #include "session/session_records.hpp"
 #include "session/task_view.hpp"
 #include "util/log.hpp"
@@ -267,6 +268,7 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
             for (auto& part : split_at_idle(*parked, idles, options_.threshold_ns)) explain_bundle(std::move(part));
             return;
         }
+        if (of != targets_.end()) mark_loop(facts, of->second->sites());
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     };

@@ -53,7 +53,7 @@ void encode_frames(const std::vector<Frame>& frames, SentTexts& sent, json& answ
         const unsigned flags = (frame.inlined ? flag_inlined : 0u) | (frame.truncated ? flag_truncated : 0u);
         list.push_back({sent.number_of(clean_text(frame.function)), sent.number_of(frame.module),
                         sent.number_of(frame.build_id), sent.number_of(clean_text(frame.file)), frame.offset,
-                        frame.line, flags, frame.cfa});
+                        frame.line, flags, frame.cfa, sent.number_of(clean_text(frame.called))});
         if (list.size() == max_answer_frames) break;
     }
     answer["texts_from"] = sent.first();
@@ -65,7 +65,7 @@ std::optional<std::vector<Frame>> decode_frames(const json& answer, KnownTexts& 
 {
     const json from = answer.value("texts_from", json()), texts = answer.value("texts", json());
     const json list = answer.value("frames", json());
-    if (!from.is_number_unsigned() || !texts.is_array() || texts.size() > max_answer_frames * 4) return std::nullopt;
+    if (!from.is_number_unsigned() || !texts.is_array() || texts.size() > max_answer_frames * 5) return std::nullopt;
     if (!list.is_array() || list.empty() || list.size() > max_answer_frames) return std::nullopt;
     std::vector<std::string> fresh;
     for (const json& text : texts) {
@@ -76,15 +76,15 @@ std::optional<std::vector<Frame>> decode_frames(const json& answer, KnownTexts& 
     std::vector<Frame> frames;
     frames.reserve(list.size());
     for (const json& item : list) {
-        if (!item.is_array() || item.size() != 8) return std::nullopt;
-        std::uint64_t values[8];
+        if (!item.is_array() || item.size() != 9) return std::nullopt;
+        std::uint64_t values[9];
         for (std::size_t i = 0; i < std::size(values); ++i) {
             if (!item[i].is_number_unsigned()) return std::nullopt;
             values[i] = item[i].get<std::uint64_t>();
         }
         const auto *function = known.find(values[0]), *module = known.find(values[1]),
-                   *build_id = known.find(values[2]), *file = known.find(values[3]);
-        if (!function || !module || !build_id || !file || !is_build_id(*build_id)) return std::nullopt;
+                   *build_id = known.find(values[2]), *file = known.find(values[3]), *called = known.find(values[8]);
+        if (!function || !module || !build_id || !file || !called || !is_build_id(*build_id)) return std::nullopt;
         Frame frame;
         frame.function = *function;
         frame.module = *module;
@@ -95,6 +95,7 @@ std::optional<std::vector<Frame>> decode_frames(const json& answer, KnownTexts& 
         frame.inlined = (values[6] & flag_inlined) != 0;
         frame.truncated = (values[6] & flag_truncated) != 0;
         frame.cfa = values[7];
+        frame.called = *called;
         frames.push_back(std::move(frame));
     }
     return frames;

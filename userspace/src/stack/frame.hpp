@@ -17,7 +17,10 @@ struct Frame {
     std::uint32_t line = 0;
     bool inlined = false;    // into the next frame
     bool truncated = false;  // the stack goes on, but could not be read (last frame only)
-    std::uint64_t cfa = 0;   // address that tells its activation on the stack from others; 0: unknown. Not reported
+    // The import by which its caller, in whatever file, called it; empty: by no import. Not reported.
+    std::string called = {};
+    bool of_loop = false;   // a function that waits for the loop's events, or that called it. Not reported
+    std::uint64_t cfa = 0;  // address that tells its activation on the stack from others; 0: unknown. Not reported
 };
 
 }  // namespace loopwatch

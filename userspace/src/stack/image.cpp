@@ -40,12 +40,12 @@ std::string build_id_of(int fd)
 }
 
 // What .gnu_debuglink holds of its file.
-std::uint32_t checksum(int fd)
+std::uint32_t checksum(int fd, Progress& progress)
 {
     std::vector<unsigned char> block(1 << 20);
     uLong crc = crc32(0, nullptr, 0);
     off_t at = 0;
-    for (ssize_t got = 0; (got = ::pread(fd, block.data(), block.size(), at)) > 0; at += got)
+    for (ssize_t got = 0; (got = ::pread(fd, block.data(), block.size(), at)) > 0; at += got, progress.beat())
         crc = crc32(crc, block.data(), static_cast<uInt>(got));
     return static_cast<std::uint32_t>(crc);
 }
@@ -93,6 +93,16 @@ const std::vector<Frame>& Image::symbolize(std::uint64_t vaddr)
     return at->second;
 }
 
+const std::string& Image::called_before(std::uint64_t return_vaddr)
+{
+    if (called_.size() >= max_cached_places) called_.clear();
+    const auto [at, missing] = called_.try_emplace(return_vaddr);
+    if (!missing) return at->second;
+    if (!imports_) imports_.emplace(file_.raw(), segments_, progress_);
+    const auto name = imports_->called_before(file_.raw(), segments_, return_vaddr);
+    return at->second = demangle(name.c_str());
+}
+
 int Image::find_debuginfo(Dwfl_Module*, void** user, const char*, Dwarf_Addr, const char*, const char* debuglink,
                           GElf_Word crc, char**)
 {
@@ -100,8 +110,8 @@ int Image::find_debuginfo(Dwfl_Module*, void** user, const char*, Dwarf_Addr, co
     if (self == nullptr || !self->finder_) return -1;
     Fd candidate = self->finder_({self->build_id_, debuglink != nullptr ? debuglink : ""});
     if (!candidate) return -1;
-    const bool ours =
-        self->build_id_.empty() ? checksum(candidate.raw()) == crc : build_id_of(candidate.raw()) == self->build_id_;
+    const bool ours = self->build_id_.empty() ? checksum(candidate.raw(), self->progress_) == crc
+                                              : build_id_of(candidate.raw()) == self->build_id_;
     return ours ? candidate.release() : -1;
 }
 

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "stack/debug_lines.hpp"
 #include "stack/frame.hpp"
+#include "stack/imports.hpp"
 #include "stack/progress.hpp"
 #include "stack/segments.hpp"
 #include "util/fd.hpp"
@@ -45,6 +47,8 @@ public:
     // Frames of the code at this address, innermost first, all but the last inlined; never empty. `module` is left to
     // the caller.
     const std::vector<Frame>& symbolize(std::uint64_t vaddr);
+    // The function of another file that the call before this address calls, as symbolize() names it; empty: none.
+    const std::string& called_before(std::uint64_t return_vaddr);
 
 private:
     struct Symbol {
@@ -71,6 +75,8 @@ private:
     std::vector<Symbol> symbols_;
     std::unique_ptr<DebugLines> lines_;
     std::unordered_map<std::uint64_t, std::vector<Frame>> cache_;
+    std::optional<Imports> imports_;
+    std::unordered_map<std::uint64_t, std::string> called_;
 };
 
 // Hex of the GNU build-id, empty if the file has none.

@@ -54,17 +54,30 @@ std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
     walk_ = {&stack, {}, 0, false};
     const std::uint64_t pc = stack.dwarf_registers[CapturedStack::pc_register];
     if (attached_) dwfl_getthread_frames(dwfl_.get(), static_cast<pid_t>(pid_), &ProcessImage::on_frame, this);
-    if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[CapturedStack::sp_register]});
+    if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[CapturedStack::sp_register], false});
 
     std::vector<Frame> frames;
     for (std::size_t i = 0; i < walk_.steps.size(); ++i) {
         symbolize(walk_.steps[i].lookup, frames);
+        if (i + 1 == walk_.steps.size()) break;
+        const auto& caller = walk_.steps[i + 1];
         // The caller's stack pointer is where a frame ends.
-        if (i + 1 < walk_.steps.size()) frames.back().cfa = walk_.steps[i + 1].sp;
+        frames.back().cfa = caller.sp;
+        if (caller.returns) frames.back().called = called_by(caller.lookup);
+        if (frames.back().function.empty()) frames.back().function = frames.back().called;
     }
     frames.back().truncated = walk_.cut;
     progress_.reading(0);
     return frames;
+}
+
+std::string ProcessImage::called_by(std::uint64_t address)
+{
+    const Module* module = find(address);
+    const auto bias = module != nullptr ? bias_of(*module) : std::nullopt;
+    if (!bias) return {};
+    progress_.reading(module->file_id);
+    return module->image->called_before(address + 1 - *bias);
 }
 
 void ProcessImage::symbolize(std::uint64_t address, std::vector<Frame>& frames)
@@ -145,7 +158,7 @@ int ProcessImage::on_frame(Dwfl_Frame* frame, void* self)
     if (walk.steps.size() == max_frames) return walk.cut = true, DWARF_CB_ABORT;
     const std::uint64_t lookup = activation ? pc : pc - 1;
     const Module* module = image.find(lookup);
-    walk.steps.push_back({lookup, sp});
+    walk.steps.push_back({lookup, sp, !activation});
     image.progress_.reading(module != nullptr ? module->file_id : 0);
     return DWARF_CB_OK;
 }

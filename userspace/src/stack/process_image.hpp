@@ -49,6 +49,7 @@ private:
         struct Step {
             std::uint64_t lookup = 0;  // the address to look up
             std::uint64_t sp = 0;      // 0: unknown
+            bool returns = false;      // `lookup` is the last byte of a call
         };
         std::vector<Step> steps;
         std::uint64_t last_sp = 0;
@@ -59,6 +60,7 @@ private:
     static bool read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* result, void* self);
     static bool set_registers(Dwfl_Thread*, void* self);
     static int on_frame(Dwfl_Frame*, void* self);
+    std::string called_by(std::uint64_t address);
     bool read_file(std::uint64_t address, Dwarf_Word* result) const;
     void build();
     const Module* find(std::uint64_t address) const;
