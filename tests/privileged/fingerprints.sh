@@ -72,3 +72,5 @@ PY
 }
 one_each() { [ "$(prints_of "$1" | awk 'NF == 8' | cut -d' ' -f1 | tr '\n' ' ')" = "blocking_call slow_callback " ] && [ "$(prints_of "$1" | wc -l)" = 2 ]; }
 for sin in $sins; do check "$sin: one fingerprint in six settings" eval "one_each $sin || { prints_of $sin; false; }"; done
+check "the debug file beside a program is found by its name" has_record beside "any((f.get('file') or '').endswith('calls.cpp') for x in of('slow_callback') for f in x['stack'])"
+check "without one there are no lines" has_record none "all(not f.get('file') for x in of('slow_callback') for f in x['stack'])"

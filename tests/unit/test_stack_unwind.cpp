@@ -2,13 +2,20 @@
 //
 // Real programs, built as releases are, asleep in a known place: tests/fixtures/unwind/blocker.cpp.
 #include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "captured.hpp"
+#include "stack/debug_files.hpp"
 #include "stack/symbol_worker.hpp"
+#include "temporary_directory.hpp"
 
 using captured::Sleeper;
 using loopwatch::CapturedStack;
@@ -145,6 +152,63 @@ TEST_CASE("a stripped program's frames have what addr2line and a build-id server
         CHECK(frame.offset > 0x1000);
         CHECK(frame.offset < 0x10000);
     }
+}
+
+TEST_CASE("a frame of another file has the name by which it was called, whatever its own symbols are")
+{
+    for (const char* program : {"/blocker_gcc", "/blocker_clang", "/blocker_no_pie", "/blocker_stripped"}) {
+        if (!std::filesystem::exists(fixtures + program)) continue;
+        const auto frames = unwind_of(fixtures + program);
+        INFO(program << "\n" << shown(frames));
+        const auto own = std::ranges::find(frames, fixtures + program, &Frame::module);
+        REQUIRE(own > frames.begin());
+        CHECK(std::prev(own)->called == "nanosleep");
+        CHECK(std::ranges::count_if(frames, [](const Frame& frame) { return !frame.called.empty(); }) < 4);
+    }
+}
+
+TEST_CASE("the debug file beside a program is found by its name, if it is of this program")
+{
+    const bool with_build_id = GENERATE(true, false);
+    const loopwatch::TemporaryDirectory folder;
+    const auto program = folder / "blocker", debug = folder / "blocker.debug", from = fixtures + "/blocker_gcc";
+    const auto made = "objcopy --only-keep-debug " + from + " " + debug + " && strip " +
+                      (with_build_id ? "" : "-R .note.gnu.build-id ") + "-o " + program + " " + from +
+                      " && objcopy --add-gnu-debuglink=" + debug + " " + program;
+    REQUIRE(std::system(made.c_str()) == 0);
+    check_full_stack(unwind_of(program));
+    const auto has_lines = [&] {
+        return std::ranges::any_of(unwind_of(program),
+                                   [](const Frame& frame) { return frame.file.ends_with("blocker.cpp"); });
+    };
+    CHECK(has_lines());
+    std::filesystem::create_directory(folder / ".debug");
+    std::filesystem::rename(debug, folder / ".debug/blocker.debug");
+    CHECK(has_lines());
+    // Its checksum is another one now: only a build-id says that it is the program's.
+    std::ofstream(folder / ".debug/blocker.debug", std::ios::app) << "x";
+    CHECK(has_lines() == with_build_id);
+}
+
+TEST_CASE("beside a program nothing is opened that its user could not read, nor a link or another's file")
+{
+    const loopwatch::TemporaryDirectory folder;
+    const auto self = static_cast<std::uint32_t>(::getpid());
+    const auto opens = [&](const std::string& name, std::uint32_t pid) {
+        return static_cast<bool>(loopwatch::open_debug_file({"", name}, folder / "program", pid));
+    };
+    std::ofstream(folder / "own.debug") << "x";
+    std::ofstream(folder / "secret.debug") << "x";
+    std::filesystem::permissions(folder / "secret.debug", std::filesystem::perms::owner_read);
+    std::filesystem::create_symlink(folder / "own.debug", folder / "link.debug");
+    REQUIRE(::mkfifo((folder / "fifo.debug").c_str(), 0644) == 0);
+    CHECK(opens("own.debug", self));
+    CHECK_FALSE(opens("own.debug", 0));
+    CHECK(opens("secret.debug", self) == (::geteuid() != 0));
+    CHECK_FALSE(opens("link.debug", self));
+    CHECK_FALSE(opens("fifo.debug", self));
+    CHECK_FALSE(opens("../" + (folder / "own.debug"), self));
+    CHECK_FALSE(opens("", self));
 }
 
 TEST_CASE("a deleted program is unwound by the file that is still mapped")

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <new>
@@ -327,8 +328,13 @@ bool SymbolClient::answer_need(const json& body)
     const json build_id = body.value("build_id", json()), debuglink = body.value("debuglink", json());
     const json pid = body.value("pid", json()), path = body.value("path", json());
     if (!build_id.is_string() || !debuglink.is_string() || !path.is_string() || !pid.is_number_unsigned()) return false;
-    const Fd file =
-        open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()}, path.get<std::string>());
+    // The worker has read hostile files: it gets what lies beside a module only if the core knows of that module.
+    const auto process = processes_.find(pid.get<std::uint32_t>());
+    const bool mapped = process != processes_.end() &&
+                        std::ranges::find(process->second.modules, path.get<std::string>(), &ModuleMapping::path) !=
+                            process->second.modules.end();
+    const Fd file = open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()},
+                                    path.get<std::string>(), mapped ? process->first : 0);
     return send({{"do", "debug_file"}}, {}, file.raw());
 }
 
