@@ -389,13 +389,14 @@ TEST_CASE("frames and scans survive the way, and are refused when they are not w
     loopwatch::ModuleScan scan;
     scan.sites.push_back({"loop_start", 1, 2, "8@%rdi"});
     scan.warnings.push_back("a warning");
-    scan.is_static = true;
+    scan.is_static = scan.is_go = true;
     const json sent = loopwatch::encode_scan(scan);
     const auto got = loopwatch::decode_scan(sent);
     REQUIRE(got);
     CHECK(got->sites.size() == 1);
     CHECK(got->sites[0].semaphore_offset == 2);
     CHECK(got->is_static);
+    CHECK(got->is_go);
     for (const auto& [key, value] : sent.items()) {
         INFO(key);
         json bad = sent;

@@ -86,8 +86,11 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
         return refreshed.error();
     }
     if (!attachment->carries_runtime_) {
-        attachment->finder_.emplace(attachment->process_, kernel.unprobed(), worker,
-                                    [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); });
+        attachment->finder_.emplace(
+            attachment->process_, kernel.unprobed(), worker,
+            LoopFinder::Context{
+                attachment->go_modules_, [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); },
+                [self = attachment.get()](std::string_view runtime) { self->found_scheduler(runtime); }});
         if (auto started = attachment->finder_->start(); !started) return started.error();
         if (options.wants(Frequent::trace)) attachment->warn("it carries no probes: --trace has nothing to tell of it");
         if (options.debug) attachment->warn("it carries no probes: --debug has nothing to tell of it");
@@ -145,6 +148,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     }
     const bool is_shim = base_name(module.path) == shim_name;
     shim_ |= is_shim;
+    if (scan->is_go) go_modules_.insert(module.path);
     if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
@@ -311,7 +315,7 @@ void Attachment::warn_of_blindness()
     if (!finder_) return;
     if (known_loops_.empty())
         warn("no thread of it waits as an event loop does: one that begins to is watched from then on");
-    for (const auto tid : finder_->never_waiting())
+    for (const auto tid : scheduled_ ? std::vector<std::uint32_t>() : finder_->never_waiting())
         warn(
             fmt::format("thread {} ({}) has not waited yet: a callback that spins, or a loop that polls without a "
                         "system call, is not seen",
@@ -331,6 +335,15 @@ void Attachment::found_loop(std::uint32_t tid)
             "on: what blocked it before is not reported; of later threads likewise",
             process_.comm(thread), tid, format_duration(took_ns)));
     known_loops_.push_back({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
+}
+
+void Attachment::found_scheduler(std::string_view runtime)
+{
+    scheduled_ = true;
+    warn(fmt::format(
+        "{}'s scheduler moves its tasks between threads and preempts them: those threads are not event loops, "
+        "and nothing is reported of them",
+        runtime));
 }
 
 bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -81,6 +82,7 @@ private:
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
     void found_loop(std::uint32_t tid);
+    void found_scheduler(std::string_view runtime);
 
     Kernel& kernel_;
     SymbolWorker& worker_;
@@ -91,6 +93,8 @@ private:
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool late_ = false;                                   // it was said that one was recognised late
     bool perf_map_ = false;                               // the worker has one
+    std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
+    bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
     std::vector<Link> links_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "analysis/task_scheduler.hpp"
 #include "session/captured_stack.hpp"
 #include "target/memory.hpp"
 #include "target/sleeper.hpp"
@@ -53,12 +54,11 @@ bool may_be_a_loops(const lw_sleeper& sleeper)
 
 }  // namespace
 
-LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
-                       std::function<void(std::uint32_t tid)> on_loop)
+LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker, Context context)
     : process_(process),
       loops_(loops),
       worker_(worker),
-      on_loop_(std::move(on_loop)),
+      context_(std::move(context)),
       sites_(std::make_shared<WaitSites>())
 {
 }
@@ -164,7 +164,7 @@ void LoopFinder::convict(std::uint32_t tid)
     entered_.insert(tid);
     hanging_.insert(tid);
     running_.erase(tid);
-    on_loop_(tid);
+    context_.on_loop(tid);
 }
 
 // A thread that spins has its stack in use: only a sample tells where it is, and samples are taken of loops.
@@ -224,6 +224,7 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
                     alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
+                       if (is_scheduled(site, frames)) return ask_next();
                        if (!asleep && lacks_a_page(site, frames)) {
                            went_on_.insert(site.tid);
                            loops_.ask_again(site.tid, raw(site));
@@ -238,6 +239,17 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
                        if (asleep && hangs && still_sleeps(*asleep)) enter_hanging(site.tid, frames);
                        ask_next();
                    });
+}
+
+// A wait of no loop, and of no thread that could be one. If the thread is a loop all the same, which has called a task
+// and waits for it, its callback blocks.
+bool LoopFinder::is_scheduled(const WaitSite& site, const std::vector<Frame>& frames)
+{
+    const auto scheduler = scheduler_of(frames, context_.go_modules);
+    if (!scheduler) return false;
+    context_.on_scheduler(*scheduler);
+    apply({{site, false}});
+    return true;
 }
 
 // The kernel side copies no page that is not there, and where the system reclaims pages eagerly, one may not be: such a
@@ -294,7 +306,7 @@ void LoopFinder::enter(const WaitSite& site)
     // The kernel side forgets a thread when it ends: not if it had ended before.
     if (!process_.has_thread(static_cast<pid_t>(site.tid))) return loops_.withdraw(site.tid);
     entered_.insert(site.tid);
-    on_loop_(site.tid);
+    context_.on_loop(site.tid);
     if (elsewhere) ask(*elsewhere);
 }
 

@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "analysis/wait_sites.hpp"
@@ -26,9 +28,15 @@ class LoopFinder {
 public:
     static constexpr std::uint64_t least_polls = 3;  // in one place, before a thread that polls is taken for a loop
 
-    // `on_loop` is told of each thread that turns out to be a loop. All references outlive the finder.
-    LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker,
-               std::function<void(std::uint32_t tid)> on_loop);
+    // Of a process: which of its modules Go's linker has made, what to call for each thread that turns out to be a
+    // loop, and for each wait that the scheduler of a runtime made.
+    struct Context {
+        const std::set<std::string>& go_modules;
+        std::function<void(std::uint32_t tid)> on_loop;
+        std::function<void(std::string_view runtime)> on_scheduler;
+    };
+    // All references outlive the finder.
+    LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker, Context context);
     ~LoopFinder();
     LoopFinder(const LoopFinder&) = delete;
     LoopFinder& operator=(const LoopFinder&) = delete;
@@ -67,6 +75,7 @@ private:
              std::optional<lw_sleeper> asleep = {});
     bool still_sleeps(const lw_sleeper& asleep) const;
     void ask_next();
+    bool is_scheduled(const WaitSite& site, const std::vector<Frame>& frames);
     bool lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames);
     void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);
@@ -75,7 +84,7 @@ private:
     const Process& process_;
     UnprobedLoops& loops_;
     SymbolWorker& worker_;
-    std::function<void(std::uint32_t tid)> on_loop_;
+    Context context_;
     bool awake_ = false;
     std::set<std::uint32_t> entered_, went_on_, hanging_, suspects_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches

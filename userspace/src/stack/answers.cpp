@@ -116,7 +116,8 @@ json encode_scan(const ModuleScan& scan)
             {"build_id", scan.build_id},
             {"warnings", warnings},
             {"coroutines", scan.coroutines},
-            {"is_static", scan.is_static}};
+            {"is_static", scan.is_static},
+            {"is_go", scan.is_go}};
 }
 
 std::optional<ModuleScan> decode_scan(const json& object)
@@ -126,11 +127,13 @@ std::optional<ModuleScan> decode_scan(const json& object)
         if (!unsigned_at(object, number)) return std::nullopt;
     const json sites = object.value("sites", json()), warnings = object.value("warnings", json());
     const json build_id = object.value("build_id", json()), is_static = object.value("is_static", json());
+    const json is_go = object.value("is_go", json());
     if (!sites.is_array() || sites.size() > max_sites || !warnings.is_array() || warnings.size() > max_warnings)
         return std::nullopt;
     const json coroutines = object.value("coroutines", json());
     if (!coroutines.is_array() || coroutines.size() > max_coroutines) return std::nullopt;
-    if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean())
+    if (!build_id.is_string() || !is_build_id(build_id.get_ref<const std::string&>()) || !is_static.is_boolean() ||
+        !is_go.is_boolean())
         return std::nullopt;
     ModuleScan scan;
     for (const json& site : sites) {
@@ -154,6 +157,7 @@ std::optional<ModuleScan> decode_scan(const json& object)
     scan.throws = object["throws"].get<std::uint64_t>();
     scan.build_id = build_id.get<std::string>();
     scan.is_static = is_static.get<bool>();
+    scan.is_go = is_go.get<bool>();
     return scan;
 }
 

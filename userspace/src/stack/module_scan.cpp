@@ -93,10 +93,13 @@ void take_throw(int elf, const Segments& segments, const SiteNote& note, std::ui
 }
 
 // From the descriptor alone: BCC and libbpf open files by path, which this process may not.
-void list_sites(int file, const Segments& segments, ModuleScan& scan)
+void read_sections(int file, const Segments& segments, ModuleScan& scan)
 {
     elf_version(EV_CURRENT);
     const std::unique_ptr<Elf, decltype(&elf_end)> elf(elf_begin(file, ELF_C_READ, nullptr), &elf_end);
+    // In programs, position-independent or not, and in shared libraries, stripped or not, since Go 1.13; the note with
+    // Go's build id is left out by -buildid=, and .gopclntab has another name in some.
+    scan.is_go = elf && find_section(elf.get(), ".go.buildinfo");
     const auto notes = elf ? find_section(elf.get(), ".note.stapsdt") : std::nullopt;
     if (!notes || notes->sh_size > max_note_bytes) return;
     const auto base = find_section(elf.get(), ".stapsdt.base");
@@ -155,7 +158,7 @@ bool names_a_body(std::string_view symbol)
     return symbol.ends_with(".Frame.actor") || symbol.ends_with(".resume");
 }
 
-// From the descriptor alone, as list_sites().
+// From the descriptor alone, as read_sections().
 void list_coroutines(int file, const Segments& segments, ModuleScan& scan)
 {
     elf_version(EV_CURRENT);
@@ -193,7 +196,7 @@ Result<ModuleScan> scan_module(int elf, ScanOptions options)
     scan.is_static = !segments->has(PT_INTERP);
     find_executable_segment(*segments, scan);
     find_registry(elf, *segments, scan);
-    list_sites(elf, *segments, scan);
+    read_sections(elf, *segments, scan);
     if (options.coroutines) list_coroutines(elf, *segments, scan);
     return scan;
 }

@@ -43,6 +43,7 @@ struct ModuleScan {
     // Where it throws exceptions: libstdc++'s probe `libstdcxx:throw`, as an offset in the file; 0: it has none.
     std::uint64_t throws = 0;
     bool is_static = false;  // no interpreter: the shim cannot be loaded
+    bool is_go = false;      // Go's linker made it
 };
 
 // Of a module that has one, in the process that has mapped it so.
