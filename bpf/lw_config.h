@@ -5,6 +5,8 @@
 #ifndef LW_CONFIG_H
 #define LW_CONFIG_H
 
+#include "lw_state.h"
+
 const volatile __u64 cfg_threshold_ns __weak = 100000000;
 const volatile __u64 cfg_block_threshold_ns __weak = 10000000;
 const volatile __u32 cfg_stacks_per_second __weak = 2000;
@@ -33,6 +35,18 @@ __u32 crowd[LW_CROWD] __weak = {};
 __u32 crowd_blocked[LW_CROWD] __weak = {};
 /* How many processes that are watched without probes have a pid with this remainder. The collector counts. */
 __u32 unprobed_pids[LW_CROWD] __weak = {};
+
+/* What is bounded for all processes together has a part for each: of the loops, as many as are counted here are kept
+ * for processes with fewer than LW_ASSURED_LOOPS, where several are watched. By pid with this remainder; both sides
+ * count. */
+const volatile __u32 cfg_max_loops __weak = 64;
+volatile __u32 reserved_loops __weak = 0;
+__u32 loops_entered __weak = 0;
+__u32 loops_by_pid[LW_CROWD] __weak = {};
+
+/* Over all loops, and by pid with this remainder. Racy on purpose: a few stacks too many are no harm. */
+struct lw_stack_window stack_window __weak = {};
+struct lw_stack_window stacks_by_pid[LW_CROWD] __weak = {};
 
 /* How many exceptions were thrown, and misuses told, since the load: who is the next to take a room of `thrown` or
  * `misuses`. */

@@ -53,23 +53,36 @@ static __always_inline struct lw_loop *loop_of(__u32 tid)
     return crowd[tid % LW_CROWD] ? bpf_map_lookup_elem(&loops, &tid) : NULL;
 }
 
-/* Counted in the crowd before it is there, and until it is gone: a zero must never hide a loop. */
+static __always_inline void count_loop(__u32 pid, __u32 tid, int change)
+{
+    __sync_fetch_and_add(&crowd[tid % LW_CROWD], change);
+    __sync_fetch_and_add(&loops_by_pid[pid % LW_CROWD], change);
+    __sync_fetch_and_add(&loops_entered, change);
+}
+
+static __always_inline bool loop_fits(__u32 pid)
+{
+    return lw_loop_fits(cfg_max_loops, reserved_loops, loops_entered, loops_by_pid[pid % LW_CROWD]);
+}
+
+/* Counted before it is there, and until it is gone: a zero in the crowd must never hide a loop. */
 static __always_inline void remember_loop(const struct lw_loop *loop, __u32 tid)
 {
-    __sync_fetch_and_add(&crowd[tid % LW_CROWD], 1);
+    const __u32 pid = loop->pid;
+    count_loop(pid, tid, 1);
     if (!bpf_map_update_elem(&loops, &tid, loop, BPF_NOEXIST)) return;
-    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
+    count_loop(pid, tid, -1);
     bpf_map_push_elem(&free_buffers, &loop->buffer, 0);
 }
 
 /* The thread runs this loop no longer. */
 static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
 {
-    const __u32 buffer = loop->buffer;
+    const __u32 buffer = loop->buffer, pid = loop->pid;
     __u64 *hint = hint_of(tid);
     if (hint && *hint >> 32 == tid) *hint = 0;
-    bpf_map_delete_elem(&loops, &tid);
-    __sync_fetch_and_sub(&crowd[tid % LW_CROWD], 1);
+    if (bpf_map_delete_elem(&loops, &tid)) return; /* the collector was first */
+    count_loop(pid, tid, -1);
     bpf_map_push_elem(&free_buffers, &buffer, 0);
 }
 
@@ -78,21 +91,24 @@ static __always_inline void emit(void *record, __u64 size, __u64 flags)
     if (bpf_ringbuf_output(&events, record, size, flags)) lose(LW_LOSS_ring_full);
 }
 
-/* Stacks a second over all loops. Racy on purpose: a few too many are no harm. */
-static volatile __u64 stack_window_ns;
-static volatile __u32 stack_window_used;
-
-static __always_inline bool stack_affordable(__u64 now)
+static __always_inline void pass_window(struct lw_stack_window *window, __u64 now)
 {
-    if (now - stack_window_ns > 1000000000ull) {
-        stack_window_ns = now;
-        stack_window_used = 0;
-    }
-    if (stack_window_used >= cfg_stacks_per_second) {
+    if (now - window->start_ns <= 1000000000ull) return;
+    window->start_ns = now;
+    window->used = 0;
+}
+
+static __always_inline bool stack_affordable(__u32 pid, __u64 now)
+{
+    struct lw_stack_window *own = &stacks_by_pid[pid % LW_CROWD];
+    pass_window(&stack_window, now);
+    pass_window(own, now);
+    if (stack_window.used >= cfg_stacks_per_second && own->used >= LW_ASSURED_STACKS) {
         lose(LW_LOSS_stack_budget);
         return false;
     }
-    stack_window_used++;
+    stack_window.used++;
+    own->used++;
     return true;
 }
 
@@ -102,7 +118,7 @@ static __always_inline void emit_with_stack(void *buffer, struct lw_event *event
                                             bool with_stack, __u64 now)
 {
     const __u32 kept = stack->bytes;
-    __u32 bytes = with_stack && kept && stack_affordable(now) ? kept : 0;
+    __u32 bytes = with_stack && kept && stack_affordable(event->pid, now) ? kept : 0;
     /* What is compared must be what is used: the verifier of 6.1 does not relate 32-bit copies. */
     barrier_var(bytes);
     if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;

@@ -65,7 +65,7 @@ enum lw_event_kind {
 #define LW_LOSSES(X)                                                                            \
     X(ring_full, "the ring buffer had no room for a record")                                    \
     X(slot_unreadable, "a loop's slot was not resident or torn")                                \
-    X(loops_untracked, "more loops than --max-loops")                                           \
+    X(loops_untracked, "more loops than --max-loops, or than 256 of a process")                 \
     X(sources_overflow, "a place of a dispatch that blocked in more than 4: the shortest")      \
     X(stack_unreadable, "not one byte of a user stack could be read")                           \
     X(stack_truncated, "a user stack was longer than 32 KiB or not resident")                   \

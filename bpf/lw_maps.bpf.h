@@ -8,7 +8,6 @@
 #define LW_MAPS_BPF_H
 
 #include "lw_config.h"
-#include "lw_state.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

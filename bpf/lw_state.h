@@ -13,6 +13,20 @@
 #define LW_NO_PLACE 0xffffffffu
 #define LW_NO_SITE 0xffffffffu
 
+/* Stacks sent in the running second. */
+struct lw_stack_window {
+    __lw_u64 start_ns;
+    __lw_u32 used, reserved;
+};
+#define LW_ASSURED_STACKS 64 /* of each process, whatever the others take */
+
+/* May a process enter another loop? */
+#define LW_ASSURED_LOOPS 4
+static inline int lw_loop_fits(__lw_u32 most, __lw_u32 reserved, __lw_u32 entered, __lw_u32 of_process)
+{
+    return entered < most && (of_process < LW_ASSURED_LOOPS || entered + reserved < most);
+}
+
 enum lw_off {
     LW_OFF_NOT = 0,
     LW_OFF_BLOCKED = 1,

@@ -36,7 +36,7 @@ static __always_inline __u64 clamp_to_now(__u64 time_ns, __u64 now)
 static __always_inline void enter_loop(const struct lw_loop_started *record)
 {
     __u32 index;
-    if (bpf_map_pop_elem(&free_buffers, &index)) return lose(LW_LOSS_loops_untracked);
+    if (!loop_fits(record->event.pid) || bpf_map_pop_elem(&free_buffers, &index)) return lose(LW_LOSS_loops_untracked);
     const __u32 key = index * LW_BUFFERS;
     struct lw_buffer *room = bpf_map_lookup_elem(&places, &key);
     if (!room) return;

@@ -19,7 +19,7 @@ beside() {
     start_told "$lie" "$fixtures/hostile" "$lie"
     liar=$started
     wait_output "$lie" 10 '^ready' || fail "$lie: not ready"
-    watch "$lie-report" "$honest,$liar"
+    watch "$lie-report" "$liar,$honest"
     ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
     wait_output "$lie" 30 '^lied' || fail "$lie: it has not lied"
     ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
@@ -35,6 +35,13 @@ beside sequence
 beside future
 check "future: a time that is yet to come is counted" has_record future-report 'r[-1]["lost"]["time_wild"] > 1000'
 check "future: no record carries it" has_record future-report 'all(x["mono_ns"] <= r[-1]["mono_ns"] for x in r)'
+
+beside flood
+check "flood: of a process as many loops are kept as fit, the others are counted" has_record flood-report 'r[-1]["lost"]["loops_untracked"] > 19000'
+check "flood: the session goes on all the while" has_record flood-report \
+    'max((b["mono_ns"] - a["mono_ns"] for a, b in zip(r, r[1:])), default=0) < 1.5e9'
+beside slots
+check "slots: loops beyond its share are counted" has_record slots-report '8 < r[-1]["lost"]["loops_untracked"] < 30'
 
 began=$SECONDS
 beside lease

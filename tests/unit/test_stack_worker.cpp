@@ -224,6 +224,22 @@ TEST_CASE("what waits is bounded, and every stack is answered")
     CHECK(whole(session.answers.back()));
 }
 
+TEST_CASE("a process that fills the queue leaves room in it for the others")
+{
+    Session session;
+    ::kill(session.worker->pid(), SIGSTOP);
+    for (int i = 0; i < 4200; ++i) session.ask();
+    std::size_t answered = 0;
+    const auto other = static_cast<std::uint32_t>(session.sleeper.pid()) + 1;
+    for (int i = 0; i < 100; ++i)
+        session.worker->symbolize(other, {0x1000}, [&](const std::vector<Frame>&) { ++answered; });
+    CHECK(session.worker->pending() == 4096 + 64);
+    CHECK(answered == 100 - 64);
+    ::kill(session.worker->pid(), SIGCONT);
+    session.drain();
+    CHECK(answered == 100);
+}
+
 TEST_CASE("whoever cannot wait any longer has answers without names, and later ones with them")
 {
     Session session;

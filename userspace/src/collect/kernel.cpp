@@ -16,6 +16,7 @@
 #include <cstdarg>
 #include <cstring>
 #include <future>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -80,6 +81,8 @@ struct Kernel::Parts {
     std::optional<LoopTable> table;
     std::optional<UnprobedLoops> unprobed;
     std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
+    std::set<pid_t> admitted;
+    std::size_t expected_children = 0;
 
     // What drain() works for.
     const std::function<void(const Event&)>* handle = nullptr;
@@ -131,6 +134,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& name = parts.skeleton->rodata->cfg_name;
     options.name.copy(name, std::size(name) - 1);
+    parts.skeleton->rodata->cfg_max_loops = options.max_loops;
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
@@ -170,6 +174,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
                                                                 : programs.on_throw,
                                            options.rung);
     parts.table.emplace(*parts.skeleton);
+    if (options.follow_children) parts.expected_children = 4;
     parts.unprobed.emplace(*parts.skeleton, *parts.table);
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
     if (!parts.ring) return load_error("opening the ring buffer", errno);
@@ -182,6 +187,8 @@ Result<void> Kernel::admit(pid_t pid)
     const std::uint32_t one = 1;
     if (bpf_map_update_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key, &one, BPF_ANY) != 0)
         return errno_error(ExitCode::failed, "admitting a process", "at most 1024 processes can be watched at once");
+    parts_->admitted.insert(pid);
+    parts_->table->share_among(parts_->admitted.size() + parts_->expected_children);
     return {};
 }
 
@@ -189,6 +196,8 @@ void Kernel::dismiss(pid_t pid)
 {
     const auto key = static_cast<std::uint32_t>(pid);
     bpf_map_delete_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key);
+    parts_->admitted.erase(pid);
+    parts_->table->share_among(parts_->admitted.size() + parts_->expected_children);
     parts_->unprobed->dismiss(pid);
 }
 
@@ -220,6 +229,11 @@ void Kernel::enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::u
     entry.loop_id = loop_id;
     entry.pid = static_cast<std::uint32_t>(pid);
     (void)parts_->table->enter(tid, entry);
+}
+
+void Kernel::count_untracked()
+{
+    parts_->table->count_loss(LW_LOSS_loops_untracked);
 }
 
 UnprobedLoops& Kernel::unprobed()

@@ -85,6 +85,8 @@ public:
     const TrapCost& trap_cost() const noexcept { return trap_cost_; }
     // Enters a loop that ran before the attach; nothing happens if it is known. Beyond max_loops it is a loss.
     void enter_loop(pid_t pid, std::uint32_t tid, std::uint64_t slot, std::uint64_t loop_id);
+    // A loop that is not looked at for lack of room elsewhere.
+    void count_untracked();
     // Loops of programs without probes.
     UnprobedLoops& unprobed();
     // Starts sampling the CPU of a thread, once a period, until the descriptor is closed.

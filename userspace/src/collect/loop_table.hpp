@@ -26,8 +26,12 @@ public:
     // Of a thread that had ended before it was entered.
     void withdraw(std::uint32_t tid, std::uint32_t buffer);
 
-private:
+    // Of so many processes each can enter a few loops, whatever the others do.
+    void share_among(std::size_t processes);
     void count_loss(std::uint32_t loss);
+
+private:
+    void count(std::uint32_t pid, std::uint32_t tid, int change);
 
     loopwatch_bpf& skeleton_;
 };

@@ -16,16 +16,17 @@ namespace loopwatch {
 struct Limits {
     std::uint64_t per_fingerprint = 100;  // a second
     std::uint64_t total = 1'000;          // a second
+    std::uint64_t assured = 50;           // a second, of each process, whatever the others report
 };
 
 // Counts in windows of one second, which begin with the first finding after the last window's end. Memory: at most
-// `total` fingerprints.
+// `total` fingerprints, and `assured` a process.
 class Limiter {
 public:
     explicit Limiter(Limits limits = {}) : limits_(limits) {}
 
     // May this finding be written? `now_ns`: any monotonic time.
-    bool admit(std::string_view type, const std::string& fingerprint, std::uint64_t now_ns);
+    bool admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint, std::uint64_t now_ns);
 
     // By JSON type, since the start.
     const Counts& suppressed() const { return suppressed_; }
@@ -35,6 +36,7 @@ private:
     std::uint64_t window_start_ns_ = 0;
     std::uint64_t admitted_ = 0;
     std::unordered_map<std::string, std::uint64_t> admitted_by_fingerprint_;
+    std::unordered_map<std::uint32_t, std::uint64_t> admitted_by_process_;
     Counts suppressed_;
 };
 

@@ -27,6 +27,7 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
 constexpr std::size_t max_first_waits = 4096;
+constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
@@ -261,23 +262,50 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
 
 void Attachment::scan_registries()
 {
-    for (const auto registry : registries_) {
-        bool newer = false;
-        for (const auto& [address, slot] : loops_.list(registry, newer)) {
-            const auto same = [&](const LoopView& loop) {
-                return loop.slot == address && loop.id == slot.loop_id && loop.ns_tid == slot.tid;
-            };
-            if (std::any_of(known_loops_.begin(), known_loops_.end(), same)) continue;
-            auto loop = loops_.view(address, slot);
-            if (find_loop(loop.tid, loop.id)) continue;
-            if (loop.tid) kernel_.enter_loop(process_.pid(), loop.tid, loop.slot, loop.id);
-            known_loops_.push_back(std::move(loop));
-        }
-        if (newer)
-            warn(
-                "the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update "
-                "loopwatch");
+    std::vector<std::pair<std::uint64_t, lw_loop_slot>> listed;
+    bool newer = false;
+    for (const auto registry : registries_) std::ranges::move(loops_.list(registry, newer), std::back_inserter(listed));
+    const auto shows = [](const LoopView& known) {
+        return [&](const auto& entry) {
+            return known.slot == entry.first && known.id == entry.second.loop_id && known.ns_tid == entry.second.tid;
+        };
+    };
+    // Those that no thread ran, and that are there no more.
+    std::erase_if(known_loops_,
+                  [&](const LoopView& known) { return known.tid == 0 && std::ranges::none_of(listed, shows(known)); });
+    NamespaceThreads threads(process_);
+    for (const auto& entry : listed) {
+        if (std::ranges::any_of(known_loops_, [&](const LoopView& known) { return shows(known)(entry); })) continue;
+        const auto& [address, slot] = entry;
+        const auto tid = threads.tid(slot.tid);
+        if (find_loop(tid, slot.loop_id)) continue;
+        if (tid) kernel_.enter_loop(process_.pid(), tid, address, slot.loop_id);
+        keep_loop(loops_.view(address, slot, tid));
     }
+    note_ended_threads();
+    if (newer)
+        warn(
+            "the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update "
+            "loopwatch");
+}
+
+// Threads that are gone at two scans: what the kernel side reported at the end of one has been handled by then.
+void Attachment::note_ended_threads()
+{
+    std::set<std::uint32_t> gone;
+    for (const auto& loop : known_loops_)
+        if (loop.tid != 0 && !process_.has_thread(static_cast<pid_t>(loop.tid))) gone.insert(loop.tid);
+    for (const auto& loop : known_loops_)
+        if (gone.contains(loop.tid) && gone_.contains(loop.tid)) ended_.emplace_back(loop.tid, loop.id);
+    gone_ = std::move(gone);
+}
+
+void Attachment::keep_loop(LoopView loop)
+{
+    if (known_loops_.size() < max_loops)
+        known_loops_.push_back(std::move(loop));
+    else
+        kernel_.count_untracked();
 }
 
 // A loop that lived for a moment may be gone by now, and another stand in its memory.
@@ -285,10 +313,11 @@ void Attachment::add_loop(const lw_loop_started& event)
 {
     const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
     lw_loop_slot slot;
+    if (known_loops_.size() >= max_loops) return kernel_.count_untracked();
     if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
-    auto loop = loops_.view(event.slot, slot);
-    loop.tid = tid;
-    known_loops_.push_back(std::move(loop));
+    auto loop = loops_.view(event.slot, slot, tid);
+    loop.ns_tid = process_.ns_id(static_cast<pid_t>(tid));
+    keep_loop(std::move(loop));
 }
 
 void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
@@ -334,7 +363,7 @@ void Attachment::found_loop(std::uint32_t tid)
             "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
             "on: what blocked it before is not reported; of later threads likewise",
             process_.comm(thread), tid, format_duration(took_ns)));
-    known_loops_.push_back({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
+    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
 }
 
 void Attachment::found_scheduler(std::string_view runtime)

@@ -62,6 +62,8 @@ public:
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(const lw_loop_started& event);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
+    // Thread and id of loops whose threads have ended without a word, since the last call.
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() { return std::exchange(ended_, {}); }
 
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     std::vector<int> tiers() const override;
@@ -81,6 +83,8 @@ private:
     void state_price(const std::string& path, const std::vector<CoroutineBody>& list);
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
+    void note_ended_threads();
+    void keep_loop(LoopView loop);
     void found_loop(std::uint32_t tid);
     void found_scheduler(std::string_view runtime);
 
@@ -97,6 +101,8 @@ private:
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
     std::vector<std::uint64_t> registries_;                      // addresses
+    std::set<std::uint32_t> gone_;                               // threads of loops, at the last scan
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;
     std::vector<Link> links_;
     std::array<std::vector<Link>, frequent_kinds> frequent_links_;
     std::size_t coroutines_ = 0;                        // bodies attached to

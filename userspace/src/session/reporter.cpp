@@ -31,18 +31,18 @@ void Reporter::publish(Findings findings)
         if (!gate_.admit(view_of(call))) continue;
         count_coverage(call);
         call.occurrence = occurrences_.add(call.fingerprint);
-        publish_finding("blocking_call", call.fingerprint, call);
+        publish_finding("blocking_call", call.subject.pid, call.fingerprint, call);
     }
     if (auto& stall = findings.stall; stall && gate_.admit(view_of(*stall))) {
         stall->occurrence = occurrences_.add(stall->fingerprint);
-        publish_finding("stall", stall->fingerprint, *stall);
+        publish_finding("stall", stall->subject.pid, stall->fingerprint, *stall);
         unfinished_[{stall->subject.pid, stall->loop.id}] = *stall;
     }
     if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
     if (!findings.slow || !gate_.admit(view_of(*findings.slow))) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
-    publish_finding("slow_callback", slow.fingerprint, slow);
+    publish_finding("slow_callback", slow.subject.pid, slow.fingerprint, slow);
 }
 
 void Reporter::judge_unfinished()
@@ -75,7 +75,7 @@ void Reporter::publish(const TaskEvent& misuse)
     // What is done wrong all the time in one place does not hide another.
     std::string place = misuse.type;
     for (const auto& [name, at] : misuse.locations) place += fmt::format(" {}:{}", at.file, at.line);
-    publish_finding(misuse.type, place, misuse);
+    publish_finding(misuse.type, misuse.subject.pid, place, misuse);
 }
 
 void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint)
@@ -98,11 +98,12 @@ void Reporter::publish_step(const TaskEvent& step)
     publish(Record(step));
 }
 
-void Reporter::publish_finding(const std::string& type, const std::string& fingerprint, const Record& record)
+void Reporter::publish_finding(const std::string& type, std::uint32_t pid, const std::string& fingerprint,
+                               const Record& record)
 {
     ++counts_[type];
     // By our own clock: what a target says of its times is to concern its own findings only.
-    if (limiter_.admit(type, fingerprint, monotonic_ns())) publish(record);
+    if (limiter_.admit(type, pid, fingerprint, monotonic_ns())) publish(record);
 }
 
 }  // namespace loopwatch

@@ -50,7 +50,8 @@ public:
 private:
     void count_warnings(const Record& record);
     void count_coverage(const BlockingCall& call);
-    void publish_finding(const std::string& type, const std::string& fingerprint, const Record& record);
+    void publish_finding(const std::string& type, std::uint32_t pid, const std::string& fingerprint,
+                         const Record& record);
 
     Sink& sink_;
     Gate& gate_;

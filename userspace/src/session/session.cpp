@@ -225,8 +225,13 @@ void Session::on(const LoopStoppedEvent& event)
     if (!loop) return;
     if (event.slot)
         if (auto stats = statistics_.look(*target, *loop, *event.slot, head.time_ns)) reporter_.publish(*stats);
-    statistics_.forget(head.tid, head.loop_id);
-    target->remove_loop(head.tid, head.loop_id);
+    end_loop(*target, head.tid, head.loop_id);
+}
+
+void Session::end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop_id)
+{
+    statistics_.forget(tid, loop_id);
+    target.remove_loop(tid, loop_id);
 }
 
 void Session::on(const lw_dispatch& event)
@@ -301,8 +306,7 @@ void Session::on(const ExitEvent& event)
     if (auto* target = find(event.head.pid)) {
         note_loops(*target);
         for (auto& stats : statistics_.look(*target, event.head.time_ns)) reporter_.publish(stats);
-        statistics_.forget(event.head.tid, event.head.loop_id);
-        target->remove_loop(event.head.tid, event.head.loop_id);
+        end_loop(*target, event.head.tid, event.head.loop_id);
     }
     watchdog_->forget(event.head.tid);
 }
@@ -411,6 +415,10 @@ void Session::interval(std::uint64_t now_ns)
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
+        for (const auto& [tid, id] : target->take_ended()) {
+            end_loop(*target, tid, id);
+            watchdog_->forget(tid);
+        }
     }
     limit(now_ns);
     reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});

@@ -99,6 +99,7 @@ private:
     void limit(std::uint64_t now_ns);
     void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }
     void warn(std::string text);
+    void end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop_id);
     void await_names();
     void end_target(std::uint32_t pid, const char* reason);
     void finish();

@@ -84,9 +84,12 @@ Result<void> Session::attach_targets()
     for (const pid_t pid : options_.name.empty() ? std::vector<pid_t>() : Process::find(options_.name))
         if (std::ranges::find(options_.pids, pid) == options_.pids.end() && !left_out_.contains(pid))
             options_.pids.push_back(pid);
+    // All of them before the first is attached to, and could take what is for the others too.
+    for (const pid_t pid : options_.pids) (void)kernel_->admit(pid);
     for (const pid_t pid : std::vector(options_.pids)) {
         auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
         if (!attachment) {
+            kernel_->dismiss(pid);
             if (auto left = leave_out(pid, attachment.error()); !left) return left;
             continue;
         }

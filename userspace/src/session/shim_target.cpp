@@ -109,8 +109,7 @@ std::vector<LoopView> ShimTarget::look()
         LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
         lw_loop_slot slot = {};
         if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
-            loop = loops_.view(lane.slot, slot);
-            loop.tid = tid;
+            loop = loops_.view(lane.slot, slot, tid);
         } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
             warn(
                 "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is told while it "

@@ -124,10 +124,11 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
     listing->at_ns_ = monotonic_ns();
     bool readable = false, newer = false;
     std::size_t tasks = 0;
+    NamespaceThreads threads(listing->process_);
     for (const auto registry : *registries) {
         readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
         for (const auto& [address, slot] : listing->names_.list(registry, newer)) {
-            LoopTasks of{listing->names_.view(address, slot), slot, {}};
+            LoopTasks of{listing->names_.view(address, slot, threads.tid(slot.tid)), slot, {}};
             if (tasks >= TaskReader::max_tasks) {  // a list that a thousand loops share is read a thousand times
                 listing->warnings_.push_back(
                     fmt::format("loop {}: not read, {} tasks are enough", of.loop.name, tasks));

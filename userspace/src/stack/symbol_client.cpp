@@ -32,6 +32,7 @@ using nlohmann::json;
 constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it stands back
 constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 constexpr std::size_t max_requests = 4096;
+constexpr std::size_t assured_requests = 64;  // of each process, whatever the others have asked for
 constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
@@ -156,7 +157,10 @@ void SymbolClient::ask(Request request, json body, std::vector<std::uint8_t> raw
 {
     const bool full =
         pending() >= max_requests || (channel_ && channel_->unsent_bytes() + raw.size() > max_unsent_bytes);
-    if (full || !ensure_worker()) {
+    const auto asks_much = [&] {
+        return static_cast<std::size_t>(std::ranges::count(requests_, request.pid, &Request::pid)) >= assured_requests;
+    };
+    if ((full && asks_much()) || !ensure_worker()) {
         fail(request);
         auto answer = std::move(finished_.back());
         finished_.pop_back();

@@ -78,7 +78,7 @@ public:
     // code that belongs to no module (target/perf_map_file.hpp); may be none.
     virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map = {}) = 0;
     // `done` runs inside poll(); frames innermost first, inlines expanded. Never fails: at worst frames without names.
-    // When 4,096 requests or 64 MiB wait already, `done` runs at once, without names.
+    // When 4,096 requests or 64 MiB wait already, 64 of them of this process, `done` runs at once, without names.
     virtual void unwind(CapturedStack stack, Done done) = 0;
     // Frames of bare code addresses, each with its inlines.
     virtual void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) = 0;

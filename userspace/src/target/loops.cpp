@@ -46,12 +46,9 @@ bool Loops::read(std::uint64_t address, lw_loop_slot& slot) const
     return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.clock_shift < 64;
 }
 
-LoopView Loops::view(std::uint64_t address, const lw_loop_slot& slot) const
+LoopView Loops::view(std::uint64_t address, const lw_loop_slot& slot, std::uint32_t tid) const
 {
-    LoopView loop{address, slot.loop_id, slot.tid, 0, memory_.text(address_of(slot.name), 64)};
-    for (const pid_t tid : process_.threads())
-        if (process_.ns_id(tid) == slot.tid) loop.tid = static_cast<std::uint32_t>(tid);
-    return loop;
+    return {address, slot.loop_id, slot.tid, tid, memory_.text(address_of(slot.name), 64)};
 }
 
 const TargetLocation& Loops::location(std::uint64_t address)

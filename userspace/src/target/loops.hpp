@@ -42,8 +42,8 @@ public:
     std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, bool& newer_abi) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
     bool read(std::uint64_t slot, lw_loop_slot& to) const;
-    // Looks through all threads for the loop's: not for each second of each loop.
-    LoopView view(std::uint64_t address, const lw_loop_slot& slot) const;
+    // `tid`: of the loop's thread in our PID namespace; 0: not known.
+    LoopView view(std::uint64_t address, const lw_loop_slot& slot, std::uint32_t tid) const;
     // Resolved once per address: locations are constants of the target.
     const TargetLocation& location(std::uint64_t address);
     // As read by somebody else, who may have been earlier than the target's end. `function` as the compiler spells it.

@@ -264,6 +264,22 @@ std::uint32_t Process::ns_id(pid_t tid) const
     return id ? id : static_cast<std::uint32_t>(tid);
 }
 
+NamespaceThreads::NamespaceThreads(const Process& process)
+    : process_(process), ours_(process.ns_id(process.pid()) == static_cast<std::uint32_t>(process.pid()))
+{
+}
+
+std::uint32_t NamespaceThreads::tid(std::uint32_t ns_tid)
+{
+    if (ours_) return process_.has_thread(static_cast<pid_t>(ns_tid)) ? ns_tid : 0;
+    if (!tids_) {
+        tids_.emplace();
+        for (const pid_t tid : process_.threads()) (*tids_)[process_.ns_id(tid)] = static_cast<std::uint32_t>(tid);
+    }
+    const auto found = tids_->find(ns_tid);
+    return found == tids_->end() ? 0 : found->second;
+}
+
 namespace {
 
 struct MapLine {

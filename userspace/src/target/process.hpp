@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,19 @@ private:
     Fd pidfd_;
     std::array<std::uint64_t, 3> image_ = {};  // device and inode of the executable, where the stack begins
     std::uint64_t start_time_ = 0;             // clock ticks since boot, /proc/PID/stat field 22
+};
+
+// The threads of a process by the ids that they have in its innermost PID namespace: where that is ours, one look each;
+// else all threads are looked through, once.
+class NamespaceThreads {
+public:
+    explicit NamespaceThreads(const Process& process);
+    std::uint32_t tid(std::uint32_t ns_tid);  // in our PID namespace; 0: no such thread
+
+private:
+    const Process& process_;
+    bool ours_;
+    std::optional<std::unordered_map<std::uint32_t, std::uint32_t>> tids_;
 };
 
 // Changes whenever the process loads or unloads a module; 0: it has ended.
