@@ -3,6 +3,8 @@
 // The worker as a process that may die, hang or lie, and the messages between it and the core.
 #include <elf.h>
 #include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
@@ -238,6 +240,28 @@ TEST_CASE("a process that fills the queue leaves room in it for the others")
     ::kill(session.worker->pid(), SIGCONT);
     session.drain();
     CHECK(answered == 100);
+}
+
+TEST_CASE("files that no process maps any longer leave their room to others")
+{
+    rlimit files = {};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+    rlimit more = files;
+    more.rlim_cur = files.rlim_max;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &more) == 0);
+    Session session;
+    // As many as a process may map, 17 times: more than 65,536.
+    for (int round = 0; round < 17; ++round) {
+        std::vector<loopwatch::ModuleMapping> modules;
+        for (std::uint64_t i = 0; i < 4096; ++i)
+            modules.push_back({i << 12, (i + 1) << 12, 0, "file", Fd(::memfd_create("file", MFD_CLOEXEC))});
+        REQUIRE(modules.back().file);
+        REQUIRE(session.worker->map_process(1, std::move(modules)));
+        REQUIRE(whole(session.answer()));
+    }
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    CHECK(session.worker->scan(file.raw()));
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
 }
 
 TEST_CASE("whoever cannot wait any longer has answers without names, and later ones with them")

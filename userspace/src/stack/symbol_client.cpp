@@ -37,6 +37,8 @@ constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
 constexpr std::size_t max_files = 65'536;
+constexpr std::size_t assured_files = 512;  // of each process, whatever the others map
+constexpr std::size_t max_crashed = 4096;   // files that are remembered to have killed the worker
 constexpr unsigned crashes_to_quarantine = 2;
 
 }  // namespace
@@ -77,15 +79,23 @@ SymbolClient::~SymbolClient()
 
 Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
 {
+    const auto file = use_file(elf, 0);
+    if (file == files_.end()) return Error{ExitCode::failed, "not a regular file", {}};
+    auto scanned = scan(elf, *file, options);
+    release(file);
+    return scanned;
+}
+
+Result<ModuleScan> SymbolClient::scan(int elf, const Files::value_type& file, ScanOptions options)
+{
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
-    FileState* file = file_state(elf);
-    if (file == nullptr || file->crashes >= crashes_to_quarantine)
-        return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
+    if (is_quarantined(file.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready.error();
     scanned_.reset();
     enqueue({next_id_, 0, {}, {}});
-    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file->id}, {"coroutines", options.coroutines}}, {}, elf))
+    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.second.id}, {"coroutines", options.coroutines}}, {},
+              elf))
         return errno_error(ExitCode::failed, "symbol worker");
     while (!scanned_) {
         pollfd ready = {events_.raw(), POLLIN, 0};
@@ -110,12 +120,17 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
 Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map)
 {
     if (modules.size() > max_modules) modules.resize(max_modules);
+    const auto before = processes_.extract(pid);
     if (modules.empty()) {
-        processes_.erase(pid);
+        if (!before.empty()) release(before.mapped());
         if (worker_ > 0) send({{"do", "map"}, {"pid", pid}});
         return {};
     }
-    const auto& kept = processes_[pid] = {std::move(modules), std::move(perf_map)};
+    Code code{std::move(modules), {}, keep_file(std::move(perf_map), 0)};
+    for (auto& module : code.modules) code.files.push_back(keep_file(std::move(module.file), code.files.size()));
+    // What it maps as before stays.
+    if (!before.empty()) release(before.mapped());
+    const auto& kept = processes_.emplace(pid, std::move(code)).first->second;
     if (worker_ > 0) {
         send_code(pid, kept);
         return {};
@@ -225,21 +240,22 @@ Result<void> SymbolClient::ensure_worker()
 void SymbolClient::send_code(std::uint32_t pid, const Code& code)
 {
     send({{"do", "map"}, {"pid", pid}});
-    if (const FileState* file = code.perf_map ? file_state(code.perf_map.raw()) : nullptr;
-        file != nullptr && file->crashes < crashes_to_quarantine)
-        send({{"do", "perf_map"}, {"pid", pid}, {"file", file->id}}, {}, code.perf_map.raw());
-    for (const ModuleMapping& module : code.modules) {
-        const FileState* file = module.file ? file_state(module.file.raw()) : nullptr;
-        const bool shown = file != nullptr && file->crashes < crashes_to_quarantine;
-        send({{"do", "module"},
-              {"pid", pid},
-              {"start", module.start},
-              {"end", module.end},
-              {"offset", module.file_offset},
-              {"path", clean_text(module.path)},
-              {"file", file != nullptr ? file->id : 0}},
-             {}, shown ? module.file.raw() : -1);
-    }
+    if (const auto file = code.perf_map; file != files_.end() && !is_quarantined(file->first))
+        send({{"do", "perf_map"}, {"pid", pid}, {"file", file->second.id}}, {}, file->second.descriptor.raw());
+    for (std::size_t i = 0; i < code.modules.size(); ++i) send_module(pid, code.modules[i], code.files[i]);
+}
+
+void SymbolClient::send_module(std::uint32_t pid, const ModuleMapping& module, Files::const_iterator file)
+{
+    const bool known = file != files_.end(), shown = known && !is_quarantined(file->first);
+    send({{"do", "module"},
+          {"pid", pid},
+          {"start", module.start},
+          {"end", module.end},
+          {"offset", module.file_offset},
+          {"path", clean_text(module.path)},
+          {"file", known ? file->second.id : 0}},
+         {}, shown ? file->second.descriptor.raw() : -1);
 }
 
 // False if there is no worker to send to; a broken socket shows at the next pump().
@@ -348,9 +364,7 @@ void SymbolClient::worker_lost()
     const std::uint32_t culprit = progress_->file_id.load(std::memory_order_relaxed);
     const bool guilty = !requests_.empty();  // an idle worker that ends does so of its own accord
     end_worker();
-    if (guilty)
-        for (auto& [key, state] : files_)
-            if (culprit != 0 && state.id == culprit) ++state.crashes;
+    if (guilty && culprit != 0) note_crash(culprit);
     fail_all();
 }
 
@@ -408,20 +422,52 @@ void SymbolClient::watch()
     ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
 }
 
-SymbolClient::FileState* SymbolClient::file_state(int fd)
+// `used`: how many files its process has already. None: no regular file, or no room.
+SymbolClient::Files::iterator SymbolClient::use_file(int fd, std::size_t used)
 {
     struct stat status = {};
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return nullptr;
-    const FileKey key{status.st_dev, status.st_ino, status.st_size, status.st_ctim.tv_sec};
-    const auto [at, fresh] = files_.try_emplace(key);
-    if (fresh) {
-        if (files_.size() > max_files) {
-            files_.erase(at);
-            return nullptr;
-        }
-        at->second.id = next_file_id_++;
+    if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return files_.end();
+    const FileKey key{{status.st_dev, status.st_ino}, status.st_size, status.st_ctim.tv_sec};
+    auto file = files_.find(key);
+    if (file == files_.end()) {
+        if (files_.size() >= max_files && used >= assured_files) return file;
+        file = files_.emplace(key, File{next_file_id_++, 0, {}}).first;
     }
-    return &at->second;
+    ++file->second.users;
+    return file;
+}
+
+SymbolClient::Files::iterator SymbolClient::keep_file(Fd descriptor, std::size_t used)
+{
+    const auto file = use_file(descriptor.raw(), used);
+    if (file != files_.end() && !file->second.descriptor) file->second.descriptor = std::move(descriptor);
+    return file;
+}
+
+void SymbolClient::release(Files::iterator file)
+{
+    if (file != files_.end() && --file->second.users == 0) files_.erase(file);
+}
+
+void SymbolClient::release(const Code& code)
+{
+    release(code.perf_map);
+    for (const auto file : code.files) release(file);
+}
+
+bool SymbolClient::is_quarantined(const FileKey& key) const
+{
+    const auto crashes = crashes_.find(std::get<FileName>(key));
+    return crashes != crashes_.end() && crashes->second >= crashes_to_quarantine;
+}
+
+void SymbolClient::note_crash(std::uint32_t file_id)
+{
+    const auto culprit = std::ranges::find_if(files_, [&](const auto& file) { return file.second.id == file_id; });
+    if (culprit == files_.end()) return;
+    const auto& name = std::get<FileName>(culprit->first);
+    if (crashes_.size() >= max_crashed && !crashes_.contains(name)) crashes_.erase(crashes_.begin());
+    ++crashes_[name];
 }
 
 Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
@@ -430,12 +476,15 @@ Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
     frame.offset = address;
     const auto process = processes_.find(pid);
     if (process == processes_.end()) return frame;
-    for (const ModuleMapping& module : process->second.modules) {
+    const auto& [modules, files, perf_map] = process->second;
+    for (std::size_t i = 0; i < modules.size(); ++i) {
+        const auto& module = modules[i];
         if (address < module.start || address >= module.end) continue;
         frame.module = clean_text(module.path);
-        const auto segments = read_segments(module.file.raw());
+        const auto segments =
+            files[i] == files_.end() ? std::nullopt : std::optional(read_segments(files[i]->second.descriptor.raw()));
         const std::uint64_t offset = address - module.start + module.file_offset;
-        frame.offset = segments ? segments->vaddr_of(offset, PF_X).value_or(offset) : offset;
+        frame.offset = segments && *segments ? (*segments)->vaddr_of(offset, PF_X).value_or(offset) : offset;
     }
     return frame;
 }

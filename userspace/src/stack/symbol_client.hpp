@@ -54,21 +54,27 @@ private:
         Done done;
         std::vector<Frame> frames;
     };
-    // A file that has killed the worker twice is not shown to it again. Identity: device, inode, size, time of change.
-    using FileKey = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t>;
-    struct FileState {
+    // Device and inode; and size and time of change, for what is cached of its contents.
+    using FileName = std::pair<std::uint64_t, std::uint64_t>;
+    using FileKey = std::tuple<FileName, std::int64_t, std::int64_t>;
+    // Kept while a process maps it, with one descriptor for all who do.
+    struct File {
         std::uint32_t id = 0;
-        unsigned crashes = 0;
+        unsigned users = 0;
+        Fd descriptor;
     };
+    using Files = std::map<FileKey, File>;
 
     struct Code {
-        std::vector<ModuleMapping> modules;
-        Fd perf_map;
+        std::vector<ModuleMapping> modules;  // without their files, which are in
+        std::vector<Files::iterator> files;  // of each module; end(): there was no room for it
+        Files::iterator perf_map;
     };
 
     SymbolClient(Fd events, Fd timer, Progress* progress);
     Result<void> ensure_worker();
     void send_code(std::uint32_t pid, const Code& code);
+    void send_module(std::uint32_t pid, const ModuleMapping& module, Files::const_iterator file);
     bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
     void enqueue(Request request);
     void begin_request();
@@ -85,7 +91,13 @@ private:
     void fail(Request& request);
     void fail_all();
     void watch();
-    FileState* file_state(int fd);
+    Result<ModuleScan> scan(int elf, const Files::value_type& file, ScanOptions options);
+    Files::iterator use_file(int fd, std::size_t used);
+    Files::iterator keep_file(Fd file, std::size_t used);
+    void release(Files::iterator file);
+    void release(const Code& code);
+    bool is_quarantined(const FileKey& key) const;
+    void note_crash(std::uint32_t file_id);
     Frame bare_frame(std::uint32_t pid, std::uint64_t address) const;
 
     Fd events_;  // epoll: the socket, and the timer
@@ -106,8 +118,10 @@ private:
     std::deque<Answer> finished_;   // for poll() to hand out
     std::optional<Result<ModuleScan>> scanned_;
     std::map<std::uint32_t, Code> processes_;
-    std::map<FileKey, FileState> files_;
+    Files files_;
     std::uint32_t next_file_id_ = 1;
+    // A file that has killed the worker twice is not shown to it again, whatever its contents are by then.
+    std::map<FileName, unsigned> crashes_;
 };
 
 }  // namespace loopwatch
