@@ -135,6 +135,18 @@ TEST_CASE("names and chains may be anything")
     CHECK(list.tasks[1].frames.size() == TaskReader::max_frames);
 }
 
+TEST_CASE("a list is read until it takes too much room here")
+{
+    Published loop;
+    for (int i = 0; i < 1000; ++i) loop.add("task");
+    const Memory memory(::getpid());
+    const auto list = TaskReader(memory).list(reinterpret_cast<std::uint64_t>(&loop.slot), 100'000);
+    CHECK(list.tasks.size() > 100);
+    CHECK(list.tasks.size() < 600);
+    CHECK(list.bytes < 101'000);
+    CHECK_FALSE(list.broken.empty());
+}
+
 TEST_CASE("a list whose memory goes away while it is read is not taken for a whole one")
 {
     const long page = ::sysconf(_SC_PAGESIZE);

@@ -22,15 +22,16 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
 {
     const Key key{event.tid, event.seq};
     for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key;
-         older = open_.erase(older)) {
-        keep(older->second);
-        if (worth_reporting(older->second)) superseded_.push_back(std::move(older->second));
+         older = open_.lower_bound({event.tid, 0})) {
+        auto ended = take(older);
+        keep(ended);
+        if (worth_reporting(ended)) superseded_.push_back(std::move(ended));
     }
     if (open_.size() >= max_open && !open_.contains(key)) {
         const auto oldest = std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
             return a.second.last_ns < b.second.last_ns;
         });
-        open_.erase(oldest);
+        (void)take(oldest);
         ++overflow_;
     }
     auto& bundle = open_[key];
@@ -42,16 +43,53 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
     return bundle;
 }
 
+// The stack goes into the bundle, if it fits.
+void DispatchBook::hold(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
+{
+    if (stack.empty()) return;
+    auto& of_process = stack_bytes_[bundle.pid];
+    if (all_stack_bytes_ + stack.size() > max_stack_bytes && of_process + stack.size() > assured_stack_bytes) {
+        stack = {};
+        ++overflow_;
+        return;
+    }
+    bundle.stack_bytes += stack.size();
+    of_process += stack.size();
+    all_stack_bytes_ += stack.size();
+}
+
+void DispatchBook::drop(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
+{
+    bundle.stack_bytes -= stack.size();
+    stack_bytes_[bundle.pid] -= stack.size();
+    all_stack_bytes_ -= stack.size();
+    stack = {};
+}
+
+DispatchBundle DispatchBook::take(std::map<Key, DispatchBundle>::iterator open)
+{
+    auto bundle = std::move(open->second);
+    open_.erase(open);
+    all_stack_bytes_ -= bundle.stack_bytes;
+    const auto of_process = stack_bytes_.find(bundle.pid);
+    if (of_process != stack_bytes_.end() && (of_process->second -= bundle.stack_bytes) == 0)
+        stack_bytes_.erase(of_process);
+    return bundle;
+}
+
 void DispatchBook::add(SourceEvent event)
 {
     auto& bundle = open(event.head.event);
     const auto& head = event.head;
     if (head.index >= LW_SOURCES) return;
-    if (head.single && bundle.long_blocks.size() < max_long_blocks)
+    if (head.single && bundle.long_blocks.size() < max_long_blocks) {
+        auto waker = take_waker(head);
+        if (waker) hold(bundle, waker->stack);
         bundle.long_blocks.push_back(
-            {head.index, head.block_start_ns, head.block_end_ns, head.waker, take_waker(head)});
-    else if (head.single)
+            {head.index, head.block_start_ns, head.block_end_ns, head.waker, std::move(waker)});
+    } else if (head.single) {
         ++overflow_;
+    }
     if (bundle.places.size() <= head.index) bundle.places.resize(head.index + 1);
     auto& place = bundle.places[head.index];
     if (event.stack.empty() && !place.stack.empty()) {
@@ -59,6 +97,8 @@ void DispatchBook::add(SourceEvent event)
         place.head = head;
         place.head.stack = stack;
     } else {
+        drop(bundle, place.stack);
+        hold(bundle, event.stack);
         place = std::move(event);
     }
 }
@@ -81,25 +121,26 @@ std::optional<WakerEvent> DispatchBook::take_waker(const lw_source& source)
 void DispatchBook::add(SampleEvent event)
 {
     auto& bundle = open(event.head.event);
-    if (bundle.samples.size() < max_samples) bundle.samples.push_back(std::move(event));
+    if (bundle.samples.size() >= max_samples) return;
+    hold(bundle, event.stack);
+    bundle.samples.push_back(std::move(event));
 }
 
 void DispatchBook::add(CallEvent event)
 {
     auto& bundle = open(event.head.event);
-    if (bundle.calls.size() < max_calls)
-        bundle.calls.push_back(std::move(event));
-    else
+    if (bundle.calls.size() >= max_calls) {
         ++overflow_;
+        return;
+    }
+    hold(bundle, event.stack);
+    bundle.calls.push_back(std::move(event));
 }
 
 DispatchBundle DispatchBook::close(const lw_dispatch& closing)
 {
-    auto& bundle = open(closing.event);
-    bundle.closing = closing;
-    auto closed = std::move(bundle);
-    open_.erase({closing.event.tid, closing.event.seq});
-    return closed;
+    open(closing.event).closing = closing;
+    return take(open_.find({closing.event.tid, closing.event.seq}));
 }
 
 void DispatchBook::keep(DispatchBundle& ended)
@@ -146,8 +187,8 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
     bundle.loop_id = closing.event.loop_id;
     bundle.seq = closing.event.seq;
     bundle.dispatches = closing.dispatches;
-    keep(open_[{tid, closing.event.seq}]);
-    open_.erase({tid, closing.event.seq});
+    auto last = take(open_.find({tid, closing.event.seq}));
+    keep(last);
     auto recent = std::exchange(recent_[tid], {});
     recent_.erase(tid);
     const auto within = [&](std::uint64_t time_ns) { return time_ns >= closing.start_ns && time_ns <= closing.end_ns; };
@@ -178,9 +219,9 @@ std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
     recent_.erase(tid);
     wakers_.erase(tid);
     std::vector<DispatchBundle> abandoned;
-    for (auto bundle = open_.lower_bound({tid, 0}); bundle != open_.end() && bundle->first.first == tid;
-         bundle = open_.erase(bundle))
-        if (worth_reporting(bundle->second)) abandoned.push_back(std::move(bundle->second));
+    for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid;
+         open = open_.lower_bound({tid, 0}))
+        if (auto bundle = take(open); worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
     return abandoned;
 }
 

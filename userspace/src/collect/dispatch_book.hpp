@@ -34,12 +34,16 @@ struct DispatchBundle {
     std::vector<CallEvent> calls;
     std::vector<SampleEvent> samples;
     std::uint64_t dispatches = 0;  // of an iteration: how many it ran; `places` are where it was found blocked
+    std::size_t stack_bytes = 0;   // of all its stacks
 };
 
 class DispatchBook {
 public:
     static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
     static constexpr std::size_t max_recent = 16;  // threads, with up to 128 stacks each
+    // Of the stacks of what has not ended. Beyond, what comes is kept without: a dispatch that blocks for hours would
+    // collect 42 MiB. So much is assured of each process, whatever the others hold.
+    static constexpr std::size_t max_stack_bytes = 64u << 20, assured_stack_bytes = 1u << 20;
 
     void add(SourceEvent event);
     // Belongs to the long block of its thread that comes next.
@@ -61,12 +65,15 @@ public:
     // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is.
     DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
     std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;
-    // Dispatches, blocks or calls beyond the caps.
+    // Dispatches, blocks, calls or stacks beyond the caps.
     std::uint64_t overflow() const noexcept { return overflow_; }
 
 private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;
     DispatchBundle& open(const lw_event& event);
+    void hold(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
+    void drop(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
+    DispatchBundle take(std::map<Key, DispatchBundle>::iterator open);
     std::optional<WakerEvent> take_waker(const lw_source& source);
     std::map<Key, DispatchBundle> open_;
     std::map<std::uint32_t, WakerEvent> wakers_;  // by tid
@@ -79,6 +86,8 @@ private:
     Recent& recent_of(std::uint32_t tid);
     std::map<std::uint32_t, Recent> recent_;  // by tid
     std::vector<DispatchBundle> superseded_;
+    std::map<std::uint32_t, std::size_t> stack_bytes_;  // of open_, by pid
+    std::size_t all_stack_bytes_ = 0;
     std::uint64_t overflow_ = 0;
 };
 

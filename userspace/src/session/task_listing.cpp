@@ -123,7 +123,7 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
                      fmt::format("what blocks its loops can be told all the same: sudo loopwatch -p {}", pid)};
     listing->at_ns_ = monotonic_ns();
     bool readable = false, newer = false;
-    std::size_t tasks = 0;
+    std::size_t tasks = 0, bytes = 0;
     NamespaceThreads threads(listing->process_);
     for (const auto registry : *registries) {
         readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
@@ -134,7 +134,8 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
                     fmt::format("loop {}: not read, {} tasks are enough", of.loop.name, tasks));
                 break;
             }
-            auto list = TaskReader(listing->names_.memory()).list(address);
+            auto list = TaskReader(listing->names_.memory()).list(address, TaskReader::max_bytes - bytes);
+            bytes = std::min(bytes + list.bytes, TaskReader::max_bytes);
             if (!list.broken.empty())
                 listing->warnings_.push_back(fmt::format("loop {}: of its tasks {} were read, then {}", of.loop.name,
                                                          list.tasks.size(), list.broken));

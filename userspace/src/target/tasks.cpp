@@ -97,6 +97,13 @@ TaskView TaskReader::view(const lw_task& task)
     return view;
 }
 
+std::size_t TaskReader::bytes_of(const TaskView& task)
+{
+    const auto extras =
+        task.extras ? sizeof *task.extras + task.extras->cancel_reason.size() + task.extras->labels.size() : 0;
+    return sizeof task + task.name.size() + task.frames.capacity() * sizeof task.frames.front() + extras;
+}
+
 // Whether it is in the list still: what has been taken out of it keeps its id, and its way on, until its memory is used
 // again.
 bool TaskReader::is_linked(const lw_task& task, std::uint64_t address, std::uint64_t slot) const
@@ -106,7 +113,7 @@ bool TaskReader::is_linked(const lw_task& task, std::uint64_t address, std::uint
     return memory_.object<std::uint64_t>(before) == address;
 }
 
-TaskList TaskReader::list(std::uint64_t slot)
+TaskList TaskReader::list(std::uint64_t slot, std::size_t most_bytes)
 {
     TaskList list;
     std::vector<Step> way;
@@ -135,10 +142,15 @@ TaskList TaskReader::list(std::uint64_t slot)
                 list.broken = fmt::format("there are more than {}", max_tasks);
                 break;
             }
+            if (list.bytes >= most_bytes) {
+                list.broken = fmt::format("there are more than fit into {} MiB", max_bytes >> 20);
+                break;
+            }
             if (seen.size() % tasks_a_moment == 0) pages_.forget();
             seen.insert(task.id);
             list.tasks.push_back(view(task));
             if (list.tasks.back().is_deeper) ++list.deeper;
+            list.bytes += bytes_of(list.tasks.back());
             way.push_back({next, task.id});
             next = address_of(task.next);
             retries = 0;

@@ -55,6 +55,7 @@ struct TaskList {
     std::uint64_t retries = 0;    // steps that were taken anew
     std::uint64_t deeper = 0;     // tasks whose outer coroutines are missing
     std::string broken;           // why it ends early; empty: it is whole
+    std::size_t bytes = 0;        // that `tasks` take, about
 };
 
 // Pages of a target, kept for a moment: tasks that were spawned one after the other lie side by side. A system call an
@@ -82,15 +83,18 @@ private:
 class TaskReader {
 public:
     static constexpr std::size_t max_tasks = 1u << 20, max_frames = 64;
+    // A target of 31 MiB can make 200,000 tasks that take 3 KiB each here. Honest ones take 300 bytes.
+    static constexpr std::size_t max_bytes = 256u << 20;
 
     explicit TaskReader(const Memory& memory) : memory_(memory), pages_(memory) {}
     // `slot` is the address of the loop's.
-    TaskList list(std::uint64_t slot);
+    TaskList list(std::uint64_t slot, std::size_t most_bytes = max_bytes);
 
 private:
     bool read_task(std::uint64_t address, std::uint64_t previous, lw_task& task);
     bool is_linked(const lw_task& task, std::uint64_t address, std::uint64_t slot) const;
     TaskView view(const lw_task& task);
+    static std::size_t bytes_of(const TaskView& task);
 
     const Memory& memory_;
     PageCache pages_;
