@@ -123,6 +123,8 @@ loops event:1 epoll:1
 loops uring:1 aio:1
 
 # --- how programs end ---
+check_equal "its limit of open files is its own, not what loopwatch raises for itself" 96 \
+    "$(ulimit -Sn 96; "$loopwatch" run --inside -- sh -c 'ulimit -Sn' 2>/dev/null)"
 for case in "0 true" "1 false" "7 sh -c 'exit 7'" "137 sh -c 'kill -9 \$\$'" "0 sh -c 'exec sh -c \"exit 0\"'"; do
     eval "ran end -- ${case#* }"
     check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"

@@ -17,6 +17,7 @@
 #include "session/session.hpp"
 #include "session/shim_session.hpp"
 #include "session/task_listing.hpp"
+#include "util/descriptor_limit.hpp"
 #include "util/log.hpp"
 
 namespace loopwatch {
@@ -100,6 +101,7 @@ Result<int> run(int argc, char** argv)
 int main(int argc, char** argv)
 {
     loopwatch::block_ending_signals();
+    loopwatch::raise_descriptor_limit();
     try {
         const auto code = loopwatch::run(argc, argv);
         if (!code) loopwatch::print_error(code.error());

@@ -17,6 +17,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "util/descriptor_limit.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -106,6 +108,7 @@ void put_first(const char* variable, const std::string& word)
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     // What the collector ignores for itself would be inherited.
     for (const int number : {SIGPIPE, SIGXFSZ}) std::signal(number, SIG_DFL);
+    restore_descriptor_limit();
     std::vector<char*> words;
     for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
     words.push_back(nullptr);
