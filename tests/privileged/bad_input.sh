@@ -64,6 +64,15 @@ watch beside-zombie "$zombie,$server"
 end_session
 check "a zombie beside a process that can be watched is left out, with a warning" has_record beside-zombie \
     "any('process $zombie is not watched' in w for w in of('session_start')[0]['warnings']) and [t['pid'] for t in of('target_start')] == [$server]"
+check_status "ps beside a zombie lists the other" 0 "$loopwatch" ps -p "$zombie,$server" --format ndjson
+check "with a warning" grep -q "process $zombie is not listed: .*zombie" "$work/stderr"
+check_equal "and nothing of another" "[$server]" \
+    "$(/usr/bin/python3 -c 'import json, sys; print(sorted({json.loads(l)["pid"] for l in sys.stdin}))' <"$work/stdout")"
+start_background few bash -c 'ulimit -Sn 64; exec "$@"' - "$loopwatch" -p "$server" --format ndjson
+wait_output few 15 '"type":"session_start"' || fail "no session with few descriptors"
+check_equal "a soft limit of open files is raised to the hard one" "$(ulimit -Hn)" \
+    "$(awk '/^Max open files/ { print $4 }' "/proc/$started/limits")"
+end_session "$started"
 start_fixture threads "$fixtures/stall" --dir "$work" sleep 1 150
 thread=$(find "/proc/$target/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vx "$target" | head -n 1)
 refused "a thread's id" 5 "$thread is a thread" 'process' "$loopwatch" -p "$thread"

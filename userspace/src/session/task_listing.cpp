@@ -24,6 +24,7 @@
 #include "target/loops.hpp"
 #include "target/process.hpp"
 #include "target/tasks.hpp"
+#include "util/log.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -298,10 +299,12 @@ class TaskLister {
 public:
     TaskLister(const Options& options, Output& output) : options_(options), output_(output) {}
 
-    // Fails with no_such_target if the process, or the task that was asked for, is not there.
-    Result<void> look(pid_t pid, bool tell);
+    // Fails with no_such_target if no process, or not the task that was asked for, is there. One of several that cannot
+    // be listed is left out of `pids`, with a warning: it is not to decide for the others.
+    Result<void> look(std::vector<pid_t>& pids, bool tell);
 
 private:
+    Result<void> look(pid_t pid, bool tell);
     struct Look {
         std::uint64_t at_ns = 0;
         std::vector<LintTask> tasks;
@@ -327,6 +330,19 @@ Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t 
             return written.error();
     if (auto written = sink.write(end); !written) return written.error();
     return sink.flush();
+}
+
+Result<void> TaskLister::look(std::vector<pid_t>& pids, bool tell)
+{
+    for (const auto pid : std::vector(pids)) {
+        const auto told = look(pid, tell);
+        if (told) continue;
+        const auto code = told.error().code;
+        if (pids.size() == 1 || (code != ExitCode::no_such_target && code != ExitCode::not_permitted)) return told;
+        std::erase(pids, pid);
+        print_warning(fmt::format("process {} is not listed: {}", pid, told.error().what));
+    }
+    return {};
 }
 
 Result<void> TaskLister::look(pid_t pid, bool tell)
@@ -367,7 +383,7 @@ Result<ExitCode> list_tasks(const Options& options)
 {
     auto output = Output::open(options.output);
     if (!output) return output.error();
-    const auto pids = chosen_pids(options);
+    auto pids = chosen_pids(options);
     if (!pids) return pids.error();
     auto signals = EndingSignals::open();
     if (!signals) return signals.error();
@@ -377,12 +393,10 @@ Result<ExitCode> list_tasks(const Options& options)
         const bool tell = options.repeat || !more;
         if (options.repeat && output->is_terminal())
             if (auto cleared = output->write_lines("\x1b[H\x1b[2J"); !cleared) return cleared.error();
-        for (const auto pid : *pids) {
-            const auto told = lister.look(pid, tell);
-            // What one looks at may end: that is no failure.
-            if (!told && looks > 1 && told.error().code == ExitCode::no_such_target) return ExitCode::done;
-            if (!told) return told.error();
-        }
+        const auto told = lister.look(*pids, tell);
+        // What one looks at may end: that is no failure.
+        if (!told && looks > 1 && told.error().code == ExitCode::no_such_target) return ExitCode::done;
+        if (!told) return told.error();
         if (!more || signals->arrived_within(options.interval_ns)) return ExitCode::done;
     }
 }
