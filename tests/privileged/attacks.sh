@@ -47,6 +47,21 @@ began=$SECONDS
 beside lease
 check "lease: no open waits for it ($((SECONDS - began)) s in all)" test $((SECONDS - began)) -lt 20
 
+# A reader that takes nothing: 12 stalls are more than the pipe holds.
+start_fixture unread "$fixtures/stall" --dir "$work" sleep 12 120
+mkfifo unread.fifo
+exec {unread}<>unread.fifo
+start_background unread-report bash -c 'exec "$@" >unread.fifo' - "$loopwatch" -p "$target" --format ndjson
+session=$started
+is_watched() { ! is_untouched "$target"; }
+wait_until 15 is_watched || fail "unread: not watched"
+ask unread go '^done' 30 || fail "unread: not done"
+stop "$session" TERM 2
+check_equal "a session whose report is not read ends when it is asked to" 1 "$stopped_status"
+check "and leaves nothing behind" wait_until 2 is_untouched "$target"
+check "and says why" grep -q 'cannot write to stdout: its reader takes nothing' unread-report.err
+tell unread quit
+
 start_background ring-run timeout 40 "$loopwatch" run --inside --format ndjson -o ring.out -- "$fixtures/hostile" ring
 runs=$started
 check "ring: the session of a program that lies in its ring ends with it" ended_with "$runs" 20

@@ -9,12 +9,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <limits>
 #include <optional>
+
+#include "util/ending.hpp"
 
 namespace loopwatch {
 namespace {
@@ -143,6 +147,17 @@ Result<Fd> open_file(const std::string& path)
     return std::move(opened->fd);
 }
 
+constexpr int wait_ms = 50, patience_ms = 700;  // of a session that was asked to end
+
+// As much as a pipe or terminal that has room takes without blocking. stdout shares its flags with whoever gave it to
+// us: it cannot be made non-blocking.
+std::size_t writable_at_once(int fd)
+{
+    struct stat file = {};
+    const bool regular = ::fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+    return regular ? std::numeric_limits<std::size_t>::max() : PIPE_BUF;
+}
+
 std::string hint_for(int error)
 {
     switch (error) {
@@ -156,6 +171,11 @@ std::string hint_for(int error)
 }
 
 }  // namespace
+
+Output::Output(Fd fd, std::string name)
+    : fd_(std::move(fd)), name_(std::move(name)), at_once_(writable_at_once(fd_.raw()))
+{
+}
 
 Result<Output> Output::open(const std::string& path)
 {
@@ -183,19 +203,27 @@ Result<void> Output::write_lines(std::string_view lines)
     if (std::exchange(keeps_last_report_, false) && ::ftruncate(fd_.raw(), 0) != 0) return write_error();
     std::size_t written = 0;
     while (written < lines.size()) {
-        const ssize_t count = ::write(fd_.raw(), lines.data() + written, lines.size() - written);
+        if (auto ready = await_room(); !ready) return ready;
+        const ssize_t count = ::write(fd_.raw(), lines.data() + written, std::min(lines.size() - written, at_once_));
         if (count > 0) {
             written += static_cast<std::size_t>(count);
-        } else if (count < 0 && errno == EAGAIN) {
-            // stdout shares its flags with whoever gave it to us: it may be non-blocking.
-            pollfd ready{fd_.raw(), POLLOUT, 0};
-            ::poll(&ready, 1, -1);
-        } else if (count < 0 && errno != EINTR) {
+        } else if (count < 0 && errno != EINTR && errno != EAGAIN) {
             Error error = write_error();
             cut_back(written);
             return error;
         }
     }
+    return {};
+}
+
+// A reader that takes nothing is waited for, but not by who was asked to end.
+Result<void> Output::await_room() const
+{
+    pollfd room{fd_.raw(), POLLOUT, 0};
+    for (int waited_ms = 0; ::poll(&room, 1, wait_ms) == 0;)
+        if (ending_requested() && (waited_ms += wait_ms) >= patience_ms)
+            return Error{ExitCode::failed, "cannot write to " + name_ + ": its reader takes nothing",
+                         "let it read until loopwatch has ended"};
     return {};
 }
 

@@ -22,7 +22,8 @@ public:
     static Result<Output> open(const std::string& path);
 
     // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it
-    // short, a regular file is cut back. Waits for a slow reader. Fails with ExitCode::failed.
+    // short, a regular file is cut back. Waits for a slow reader, once the process was asked to end for 0.7 s. Fails
+    // with ExitCode::failed.
     Result<void> write_lines(std::string_view lines);
 
     // At the end of a report: one in which nothing was said replaces the last one too.
@@ -31,12 +32,14 @@ public:
     bool is_terminal() const;
 
 private:
-    Output(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    Output(Fd fd, std::string name);
+    Result<void> await_room() const;
     Error write_error() const;
     void cut_back(std::size_t written) const;
 
     Fd fd_;
     std::string name_;
+    std::size_t at_once_;             // bytes
     bool keeps_last_report_ = false;  // until the first line of this one: a session that cannot start destroys nothing
 };
 

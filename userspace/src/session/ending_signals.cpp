@@ -7,6 +7,8 @@
 
 #include <csignal>
 
+#include "util/ending.hpp"
+
 namespace loopwatch {
 
 sigset_t block_ending_signals()
@@ -50,6 +52,7 @@ std::optional<EndingSignals::Signal> EndingSignals::take()
     const int number = static_cast<int>(signal.ssi_signo);
     const char* const reason = number == SIGINT ? "interrupted" : number == SIGHUP ? "hangup" : "terminated";
     const bool ends = number == SIGINT || number == SIGHUP || number == SIGTERM;
+    if (ends) note_ending();
     return Signal{number, reason, ends, signal.ssi_code == SI_KERNEL};
 }
 
