@@ -15,20 +15,25 @@ struct Header {
 constexpr std::uint32_t header_magic = 0x6c77'6d31;
 constexpr std::size_t read_bytes = 128 * 1024;
 constexpr std::size_t max_waiting_files = 64;
+constexpr int reads_at_once = 64;             // 8 MiB: whoever sends without end does not hold the other up
+constexpr std::size_t max_values = 1u << 20;  // of one message: 8 MiB of empty texts would take half a GiB
 
-// nlohmann's readers recurse with the input's nesting: this one measures it, and stops before the stack does.
-struct DepthCheck : nlohmann::json_sax<nlohmann::json> {
+// nlohmann's readers recurse with the input's nesting, and allocate for each value: this one measures both, and stops
+// before the stack or the memory does.
+struct SizeCheck : nlohmann::json_sax<nlohmann::json> {
     int depth = 0;
-    bool enter() { return ++depth <= 8; }
-    bool null() override { return true; }
-    bool boolean(bool) override { return true; }
-    bool number_integer(std::int64_t) override { return true; }
-    bool number_unsigned(std::uint64_t) override { return true; }
-    bool number_float(double, const std::string&) override { return true; }
-    bool string(std::string&) override { return true; }
-    bool binary(nlohmann::json::binary_t&) override { return true; }
+    std::size_t values = 0;
+    bool count() { return ++values <= max_values; }
+    bool enter() { return ++depth <= 8 && count(); }
+    bool null() override { return count(); }
+    bool boolean(bool) override { return count(); }
+    bool number_integer(std::int64_t) override { return count(); }
+    bool number_unsigned(std::uint64_t) override { return count(); }
+    bool number_float(double, const std::string&) override { return count(); }
+    bool string(std::string&) override { return count(); }
+    bool binary(nlohmann::json::binary_t&) override { return count(); }
     bool start_object(std::size_t) override { return enter(); }
-    bool key(std::string&) override { return true; }
+    bool key(std::string&) override { return count(); }
     bool end_object() override { return --depth >= 0; }
     bool start_array(std::size_t) override { return enter(); }
     bool end_array() override { return --depth >= 0; }
@@ -40,7 +45,7 @@ struct DepthCheck : nlohmann::json_sax<nlohmann::json> {
 // MessagePack and not CBOR: CBOR's chunked strings nest without any callback that could stop them.
 std::optional<nlohmann::json> decode_body(const std::uint8_t* bytes, std::size_t size)
 {
-    DepthCheck check;
+    SizeCheck check;
     if (!nlohmann::json::sax_parse(bytes, bytes + size, &check, nlohmann::json::input_format_t::msgpack))
         return std::nullopt;
     auto body = nlohmann::json::from_msgpack(bytes, bytes + size, true, false);
@@ -100,7 +105,7 @@ Channel::State Channel::flush()
 
 Channel::State Channel::receive()
 {
-    while (true) {
+    for (int reads = 0; reads < reads_at_once; ++reads) {
         iovec part = {buffer_.get(), read_bytes};
         alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
         msghdr header = {};
@@ -115,6 +120,7 @@ Channel::State Channel::receive()
         take_files(header);
         if (got == 0 || parse() == State::closed) return State::closed;
     }
+    return State::open;
 }
 
 void Channel::take_files(const msghdr& header)

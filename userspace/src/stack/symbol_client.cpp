@@ -40,6 +40,7 @@ constexpr std::size_t max_files = 65'536;
 constexpr std::size_t assured_files = 512;  // of each process, whatever the others map
 constexpr std::size_t max_crashed = 4096;   // files that are remembered to have killed the worker
 constexpr unsigned crashes_to_quarantine = 2;
+constexpr unsigned max_needs = 4096;  // debug files that the worker asks for on the way to one answer
 
 }  // namespace
 
@@ -306,6 +307,7 @@ void SymbolClient::show_life(Clock::time_point now)
 
 void SymbolClient::begin_request()
 {
+    needs_ = 0;
     asked_ = Clock::now();
     show_life(asked_);
 }
@@ -347,7 +349,9 @@ bool SymbolClient::answer_need(const json& body)
 {
     const json build_id = body.value("build_id", json()), debuglink = body.value("debuglink", json());
     const json pid = body.value("pid", json()), path = body.value("path", json());
-    if (!build_id.is_string() || !debuglink.is_string() || !path.is_string() || !pid.is_number_unsigned()) return false;
+    if (++needs_ > max_needs || !build_id.is_string() || !debuglink.is_string() || !path.is_string() ||
+        !pid.is_number_unsigned())
+        return false;
     // The worker has read hostile files: it gets what lies beside a module only if the core knows of that module.
     const auto process = processes_.find(pid.get<std::uint32_t>());
     const bool mapped = process != processes_.end() &&

@@ -114,6 +114,7 @@ private:
     Clock::time_point last_beat_;
     std::optional<std::chrono::nanoseconds> starved_before_;  // looked at once it is silent
     std::uint32_t beats_ = 0;
+    unsigned needs_ = 0;            // of the first request
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out
     std::optional<Result<ModuleScan>> scanned_;

@@ -41,6 +41,7 @@ private:
     Channel channel_;
     SentTexts texts_;
     Progress& progress_;
+    std::uint64_t handled_ = 0;    // requests that were answered
     std::deque<Message> waiting_;  // arrived while a debug file was awaited
     std::map<std::uint32_t, std::weak_ptr<Image>> images_;
     std::deque<std::shared_ptr<Image>> resting_;  // of processes that have ended, the latest last
