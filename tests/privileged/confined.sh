@@ -32,6 +32,16 @@ check_equal "and nothing was lost to it" 0 "$(records session 'r[-1]["lost"]["sy
 check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
 check_not "the worker is gone with its session" kill -0 "$worker"
 
+# One that is started later, from a core that has a kernel side by then.
+watch later "$target" --threshold 20ms --trace
+kill -KILL "$(pgrep -P "$session" -x loopwatch-sym)"
+ask target go '^done' || fail "not done"
+another_() { worker=$(pgrep -P "$session" -x loopwatch-sym); }
+wait_until 5 another_ || fail "no other worker"
+check "the core shares memory with the kernel side" grep -q bpf-map "/proc/$session/maps"
+check_not "a worker that is started later does not" grep bpf-map "/proc/$worker/maps"
+end_session
+
 # What it may not do, tried from inside: a debugger makes the calls in its name.
 watch tried "$target" --threshold 20ms
 worker=$(pgrep -P "$session" -x loopwatch-sym) || fail "no symbol worker"
