@@ -24,6 +24,12 @@ void terminate(T& text)
     text[sizeof text - 1] = '\0';
 }
 
+void terminate(lw_task_view& task)
+{
+    terminate(task.name);
+    terminate(task.labels);
+}
+
 template <class T>
 std::optional<Event> plain(std::span<const std::uint8_t> bytes)
 {
@@ -50,7 +56,7 @@ std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
     const auto stack = bytes.subspan(sizeof event.head);
     if (event.head.stack.bytes > stack.size()) return std::nullopt;
     event.stack.assign(stack.begin(), stack.begin() + event.head.stack.bytes);
-    if constexpr (requires { event.head.task; }) terminate(event.head.task.name);
+    if constexpr (requires { event.head.task; }) terminate(event.head.task);
     return event;
 }
 
@@ -61,7 +67,10 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
         case LW_EVENT_LOOP_STOP: return stopped(bytes);
         case LW_EVENT_DISPATCH: {
             auto event = plain<lw_dispatch>(bytes);
-            if (event) terminate(std::get<lw_dispatch>(*event).task.name);
+            if (event) {
+                terminate(std::get<lw_dispatch>(*event).task);
+                terminate(std::get<lw_dispatch>(*event).rival.comm);
+            }
             return event;
         }
         case LW_EVENT_ITERATION: return plain<lw_iteration>(bytes);
@@ -103,8 +112,7 @@ bool first_step(std::span<const std::uint8_t> bytes, lw_step& step)
     terminate(step.text);
     terminate(step.misuse.file);
     terminate(step.misuse.function);
-    terminate(step.misuse.task.name);
-    terminate(step.misuse.task.labels);
+    terminate(step.misuse.task);
     return true;
 }
 

@@ -236,8 +236,9 @@ bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
     if (loop.slot) return loops_.read(loop.slot, slot);
     const auto lane = lane_of(loop.tid);
     const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
-    if (own) slot = *own;
-    return own.has_value();
+    if (!own || own->clock_shift >= 64) return false;
+    slot = *own;
+    return true;
 }
 
 std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const

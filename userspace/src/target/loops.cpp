@@ -3,6 +3,7 @@
 
 #include <loopwatch/function_name.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <unordered_set>
 
@@ -81,8 +82,10 @@ std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks)
 std::uint64_t moment_ns(const lw_loop_slot& slot, std::uint64_t ticks)
 {
     if (slot.clock != LW_CLOCK_TSC) return ticks;
-    return ticks >= slot.anchor_ticks ? slot.anchor_ns + ticks_to_ns(slot, ticks - slot.anchor_ticks)
-                                      : slot.anchor_ns - ticks_to_ns(slot, slot.anchor_ticks - ticks);
+    if (ticks >= slot.anchor_ticks) return slot.anchor_ns + ticks_to_ns(slot, ticks - slot.anchor_ticks);
+    // The counter of a machine that slept has begun anew: long before, not 2^64 ns ahead.
+    const auto before_ns = ticks_to_ns(slot, slot.anchor_ticks - ticks);
+    return slot.anchor_ns - std::min<std::uint64_t>(slot.anchor_ns, before_ns);
 }
 
 }  // namespace loopwatch

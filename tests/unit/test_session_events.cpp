@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <span>
+
+#include "collect/event.hpp"
+#include "target/loops.hpp"
+
+using namespace loopwatch;
+
+TEST_CASE("texts of a record end where their fields do, whatever is in them")
+{
+    lw_dispatch dispatch;
+    std::memset(&dispatch, 'x', sizeof dispatch);
+    dispatch.event.kind = LW_EVENT_DISPATCH;
+    dispatch.event.size = sizeof dispatch;
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(&dispatch);
+    std::size_t seen = 0;
+    const auto handled = decode({bytes, sizeof dispatch}, [&](const Event& event) {
+        const auto& typed = std::get<lw_dispatch>(event);
+        seen += std::memchr(typed.task.name, 0, sizeof typed.task.name) != nullptr;
+        seen += std::memchr(typed.task.labels, 0, sizeof typed.task.labels) != nullptr;
+        seen += std::memchr(typed.rival.comm, 0, sizeof typed.rival.comm) != nullptr;
+    });
+    CHECK(handled == 1);
+    CHECK(seen == 3);
+}
+
+TEST_CASE("a moment on a counter that has begun anew is long ago, not in the future")
+{
+    lw_loop_slot slot = {};
+    slot.clock = LW_CLOCK_TSC;
+    slot.clock_mult = 1u << 10;
+    slot.clock_shift = 10;
+    slot.anchor_ticks = 5'000'000;
+    slot.anchor_ns = 1'000'000;
+    CHECK(moment_ns(slot, 5'000'100) == 1'000'100);
+    CHECK(moment_ns(slot, 4'999'900) == 999'900);
+    CHECK(moment_ns(slot, 100) == 0);
+}
