@@ -47,6 +47,21 @@ began=$SECONDS
 beside lease
 check "lease: no open waits for it ($((SECONDS - began)) s in all)" test $((SECONDS - began)) -lt 20
 
+# A target that ends while names are awaited: its session does not wait with it.
+start_fixture stays "$fixtures/stall" --dir "$work" sleep 1 120
+stays=$target
+start_fixture ends "$fixtures/stall" --dir "$work" sleep 1 120
+watch ends-report "$stays,$target"
+kill -STOP "$(pgrep -P "$session" -x loopwatch-sym)"
+ask ends go '^done' || fail "ends: not done"
+tell ends quit
+check "a target that ends while the worker hangs is reported" wait_until 10 has_record ends-report "[x['pid'] for x in of('target_end')] == [$target]"
+end_session
+check "after its last finding" has_record ends-report "[x['type'] for x in r if x.get('pid') == $target and x['type'] in ('slow_callback', 'target_end')] == ['slow_callback', 'target_end']"
+check "and meanwhile the session goes on: statistics came $(records ends-report '[round((b["mono_ns"] - a["mono_ns"]) / 1e6) for a, b in zip(of("session_stats"), of("session_stats")[1:])]') ms apart" \
+    has_record ends-report 'len(of("session_stats")) > 3 and max(b["mono_ns"] - a["mono_ns"] for a, b in zip(of("session_stats"), of("session_stats")[1:])) < 1.5e9'
+tell stays quit
+
 # A reader that takes nothing: 12 stalls are more than the pipe holds.
 start_fixture unread "$fixtures/stall" --dir "$work" sleep 12 120
 mkfifo unread.fifo

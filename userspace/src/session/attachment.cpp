@@ -57,13 +57,14 @@ Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, co
 
 Attachment::~Attachment()
 {
-    loopwatch::detach(take_links());
-    kernel_.dismiss(process_.pid());
+    loopwatch::detach(leave());
     (void)worker_.map_process(pid(), {});
 }
 
-std::vector<Link> Attachment::take_links()
+std::vector<Link> Attachment::leave()
 {
+    if (!std::exchange(left_, true)) kernel_.dismiss(process_.pid());
+    if (finder_) finder_->stop();
     for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
     return std::exchange(links_, {});
 }

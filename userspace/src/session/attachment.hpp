@@ -40,8 +40,9 @@ public:
     Result<void> refresh();
     // From these, for good.
     void detach(Frequent kind);
-    // From all probes: the target is as it was once these are gone, which takes grace periods.
-    std::vector<Link> take_links();
+    // Nothing new of it is heard. It is as it was once these links are gone, which takes grace periods. What is known
+    // of it stays, for findings that wait for names.
+    std::vector<Link> leave();
 
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);
@@ -112,6 +113,7 @@ private:
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
     bool shim_ = false;
+    bool left_ = false;
 };
 
 using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid

@@ -153,7 +153,7 @@ std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& 
 
 void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
 {
-    if (entered_.contains(tid)) return;
+    if (stopped_ || entered_.contains(tid)) return;
     if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
     if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
     convict(tid);
@@ -286,7 +286,7 @@ void LoopFinder::enter(const WaitSite& site)
     sites.front().verdict = LW_VERDICT_IDLE;
     std::optional<std::uint32_t> asleep;
     std::optional<lw_sleeper> elsewhere;
-    if (!process_.has_thread(static_cast<pid_t>(site.tid))) return;
+    if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
     if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
         const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
         if (there == site) {

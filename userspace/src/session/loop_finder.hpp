@@ -47,6 +47,8 @@ public:
     // To be called now and then: repeats questions that got lost, forgets threads that have ended once there are many.
     void tidy();
     void forget(std::uint32_t tid);
+    // No thread is taken for a loop any more: those of its numbers may be another image's.
+    void stop() { stopped_ = true; }
     // Were there threads, at the start, that did not sleep?
     bool awake() const { return awake_; }
     // Are there threads that went on while they were asked about, and have not waited since?
@@ -85,7 +87,7 @@ private:
     UnprobedLoops& loops_;
     SymbolWorker& worker_;
     Context context_;
-    bool awake_ = false;
+    bool awake_ = false, stopped_ = false;
     std::set<std::uint32_t> entered_, went_on_, hanging_, suspects_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
     std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end

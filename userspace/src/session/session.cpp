@@ -72,8 +72,9 @@ void Session::adopt(std::uint64_t now_ns)
             watch_process(child, now_ns);
     }
     for (const pid_t pid : images_.take_loaded(now_ns)) {
-        // Attached twice, its dispatches would count twice.
-        if (retiring()) {
+        // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known
+        // of that.
+        if (retiring() || find_ended(static_cast<std::uint32_t>(pid))) {
             images_.begun(pid, now_ns);
             continue;
         }
@@ -137,6 +138,7 @@ Result<ExitCode> Session::run()
         if (watchdog_->next_ns() && now >= watchdog_->next_ns()) tick(now);
         if (now >= next_interval_ns_) interval(now);
         report_proven();
+        report_ended(now);
         for (auto& [pid, target] : targets_) reporter_.warn(*target);
         for (const auto due_ns : {children_.next_ns(), images_.next_ns()})
             if (due_ns && now >= due_ns) adopt(now);
@@ -339,7 +341,8 @@ void Session::explain_bundle(DispatchBundle bundle)
 // A program that says which loops it runs has proven it.
 bool Session::proven(const Subject& thread)
 {
-    const auto* target = find(thread.pid);
+    const auto* target = find_ended(thread.pid);
+    if (!target) target = find(thread.pid);
     return target && (!target->finder() || target->finder()->proven(thread.tid));
 }
 
@@ -358,7 +361,8 @@ void Session::report_proven()
 // None: what was timed was not one. A dispatch that is seen as such is what it is.
 std::vector<DispatchFacts> Session::iterations_of(DispatchFacts facts)
 {
-    const auto* target = find(facts.subject.pid);
+    const auto* target = find_ended(facts.subject.pid);
+    if (!target) target = find(facts.subject.pid);
     const auto* finder = target && facts.iteration ? target->finder() : nullptr;
     if (!finder) return {std::move(facts)};
     mark_loop(facts, finder->sites());
@@ -454,17 +458,6 @@ void Session::wait_for_worker(int timeout_ms)
     worker_->poll();
 }
 
-// For what was asked until now, not for what others ask meanwhile.
-void Session::await_names()
-{
-    const auto asked = worker_->asked();
-    const auto until = monotonic_ns() + farewell_ns;
-    while (!worker_->answered(asked) && monotonic_ns() < until) wait_for_worker(50);
-    // A finding without names is one all the same.
-    if (!worker_->answered(asked)) worker_->give_up();
-    while (!worker_->answered(asked)) wait_for_worker(50);
-}
-
 void Session::give_up_unproven(const Attachment& target)
 {
     const auto lost = unproven_.forget([&](const Subject& thread) { return thread.pid == target.pid(); });
@@ -476,20 +469,44 @@ void Session::give_up_unproven(const Attachment& target)
                     lost, lost == 1 ? " is" : "s are", LoopFinder::least_polls));
 }
 
+// Its last findings wait for names, and the others are watched meanwhile.
 void Session::end_target(std::uint32_t pid, const char* reason)
 {
     for (auto& bundle : book_.abandon_process(pid)) explain_bundle(std::move(bundle));
-    await_names();
-    report_proven();
-    auto& target = *targets_.at(pid);
-    give_up_unproven(target);
+    auto ended = targets_.extract(pid);
+    auto& target = *ended.mapped();
     for (const auto& loop : target.known_loops()) watchdog_->forget(loop.tid);
     note_loops(target);
-    reporter_.warn(target);
-    reporter_.publish(TargetEnd{{pid, 0, target.ns_pid(), 0, target.comm()}, monotonic_ns(), reason, std::nullopt});
     statistics_.forget(target);
-    retire(target.take_links());
-    targets_.erase(pid);
+    retire(target.leave());
+    ending_.push_back({std::move(ended.mapped()), reason, worker_->asked(), monotonic_ns() + farewell_ns});
+    report_ended(monotonic_ns());
+}
+
+// Those whose findings have been reported, or are given no more time.
+void Session::report_ended(std::uint64_t now_ns)
+{
+    std::erase_if(ending_, [&](const Ending& ending) {
+        if (!worker_->answered(ending.asked) && now_ns < ending.until_ns) return false;
+        report_proven();
+        give_up_unproven(*ending.target);
+        reporter_.warn(*ending.target);
+        reporter_.publish(TargetEnd{ending.target->whole(), now_ns, ending.reason, std::nullopt});
+        return true;
+    });
+}
+
+// At the end of the session. A finding without names is one all the same.
+void Session::await_ended()
+{
+    const auto until_ns = monotonic_ns() + farewell_ns;
+    for (auto now = monotonic_ns(); !ending_.empty() && now < until_ns; now = monotonic_ns()) {
+        wait_for_worker(50);
+        report_ended(now);
+    }
+    if (worker_->pending()) worker_->give_up();
+    while (worker_->pending()) wait_for_worker(50);
+    report_ended(monotonic_ns() + farewell_ns);
 }
 
 void Session::finish()
@@ -497,12 +514,13 @@ void Session::finish()
     const auto now = monotonic_ns();
     // First of all: the target is not to wait for what we have still to say, and steps under --trace can come faster
     // than they are written.
-    for (auto& [pid, target] : targets_) detach(target->take_links());
+    for (auto& [pid, target] : targets_) detach(target->leave());
     worker_->hurry();
     drain_all();
     for (auto& [pid, target] : targets_)
         for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
+    await_ended();
     if (calibrating_) kernel_->finish_calibration();
     reporter_.judge_unfinished();
     auto end = session_end(reporter_, statistics_, losses(), started_ns_, saw_loop_);
@@ -522,6 +540,13 @@ Attachment* Session::find(std::uint32_t pid)
 {
     const auto found = targets_.find(pid);
     return found == targets_.end() ? nullptr : found->second.get();
+}
+
+// The image that has ended, of which findings wait for names.
+Attachment* Session::find_ended(std::uint32_t pid)
+{
+    const auto found = std::ranges::find_if(ending_, [&](const Ending& ending) { return ending.target->pid() == pid; });
+    return found == ending_.end() ? nullptr : found->target.get();
 }
 
 Counts Session::losses() const

@@ -100,14 +100,16 @@ private:
     void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }
     void warn(std::string text);
     void end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop_id);
-    void await_names();
     void end_target(std::uint32_t pid, const char* reason);
+    void report_ended(std::uint64_t now_ns);
+    void await_ended();
     void finish();
 
     // Others may come.
     bool follows_name() const { return !options_.name.empty(); }
     bool wanted(std::uint32_t tid) const { return options_.tids.empty() || options_.tids.contains(tid); }
     Attachment* find(std::uint32_t pid);
+    Attachment* find_ended(std::uint32_t pid);
     Counts losses() const;
     Overhead overhead() const;
 
@@ -120,6 +122,13 @@ private:
     Targets targets_;
     Children children_;
     NewImages images_;
+    struct Ending {
+        std::unique_ptr<Attachment> target;
+        const char* reason;
+        std::uint64_t asked;  // of the worker, when it ended
+        std::uint64_t until_ns;
+    };
+    std::vector<Ending> ending_;
     std::future<void> retiring_;
     std::vector<std::string> warnings_;
     std::set<pid_t> left_out_;  // cannot be watched
