@@ -37,6 +37,7 @@ constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
 constexpr std::size_t max_files = 65'536;
+constexpr std::size_t max_resting = 256;    // files that no process maps, by whose number the worker still knows them
 constexpr std::size_t assured_files = 512;  // of each process, whatever the others map
 constexpr std::size_t max_crashed = 4096;   // files that are remembered to have killed the worker
 constexpr unsigned crashes_to_quarantine = 2;
@@ -437,7 +438,7 @@ SymbolClient::Files::iterator SymbolClient::use_file(int fd, std::size_t used)
         if (files_.size() >= max_files && used >= assured_files) return file;
         file = files_.emplace(key, File{next_file_id_++, 0, {}}).first;
     }
-    ++file->second.users;
+    if (file->second.users++ == 0) std::erase(resting_, key);
     return file;
 }
 
@@ -450,7 +451,13 @@ SymbolClient::Files::iterator SymbolClient::keep_file(Fd descriptor, std::size_t
 
 void SymbolClient::release(Files::iterator file)
 {
-    if (file != files_.end() && --file->second.users == 0) files_.erase(file);
+    if (file == files_.end() || --file->second.users != 0) return;
+    file->second.descriptor.reset();
+    std::erase(resting_, file->first);
+    resting_.push_back(file->first);
+    if (resting_.size() <= max_resting) return;
+    files_.erase(resting_.front());
+    resting_.pop_front();
 }
 
 void SymbolClient::release(const Code& code)

@@ -120,6 +120,7 @@ private:
     std::optional<Result<ModuleScan>> scanned_;
     std::map<std::uint32_t, Code> processes_;
     Files files_;
+    std::deque<FileKey> resting_;  // of files_ those that no process maps, the latest last
     std::uint32_t next_file_id_ = 1;
     // A file that has killed the worker twice is not shown to it again, whatever its contents are by then.
     std::map<FileName, unsigned> crashes_;
