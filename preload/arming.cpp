@@ -63,7 +63,7 @@ bool ring_path(char (&path)[max_path], const char* directory, std::uint64_t pid,
 lw_ring* map_ring(int flags, std::uint64_t file)
 {
     const int fixed = place != nullptr ? MAP_FIXED : 0;
-    const long address = raw_syscall(SYS_mmap, word(place), sizeof(lw_ring), PROT_READ | PROT_WRITE,
+    const long address = own_syscall(SYS_mmap, word(place), sizeof(lw_ring), PROT_READ | PROT_WRITE,
                                      static_cast<std::uint64_t>(flags | fixed), file, 0);
     if (address < 0 && address >= -4095) return nullptr;
     place = reinterpret_cast<void*>(address);
@@ -73,11 +73,11 @@ lw_ring* map_ring(int flags, std::uint64_t file)
 // Maps a new file of this name, ready to be read.
 lw_ring* map_new(const char* path, std::uint64_t pid)
 {
-    const long fd = raw_syscall(SYS_open, word(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const long fd = own_syscall(SYS_open, word(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return nullptr;
     const auto file = static_cast<std::uint64_t>(fd);
-    lw_ring* const made = raw_syscall(SYS_ftruncate, file, sizeof(lw_ring)) == 0 ? map_ring(MAP_SHARED, file) : nullptr;
-    raw_syscall(SYS_close, file);
+    lw_ring* const made = own_syscall(SYS_ftruncate, file, sizeof(lw_ring)) == 0 ? map_ring(MAP_SHARED, file) : nullptr;
+    own_syscall(SYS_close, file);
     if (made == nullptr) return nullptr;
     if (!populate(made, offsetof(lw_ring, bodies))) return nullptr;
     made->abi = LW_RING_ABI;
@@ -95,8 +95,8 @@ lw_ring* make_ring(const char* directory, std::uint64_t pid)
     lw_ring* const made = map_new(draft, pid);
     long linked = made != nullptr ? -EEXIST : 0;
     for (unsigned image = 0; linked == -EEXIST && image < max_images; ++image)
-        if (ring_path(name, directory, pid, image, "")) linked = raw_syscall(SYS_link, word(draft), word(name));
-    raw_syscall(SYS_unlink, word(draft));
+        if (ring_path(name, directory, pid, image, "")) linked = own_syscall(SYS_link, word(draft), word(name));
+    own_syscall(SYS_unlink, word(draft));
     return linked == 0 ? made : nullptr;
 }
 
@@ -105,7 +105,7 @@ lw_ring* make_private_ring()
 {
     lw_ring* const made = map_ring(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~std::uint64_t{0});
     if (made == nullptr) return nullptr;
-    ring_owner = raw_syscall(SYS_getpid);
+    ring_owner = own_syscall(SYS_getpid);
     made->pid = static_cast<lw_u32>(ring_owner);
     return made;
 }
@@ -114,12 +114,12 @@ lw_ring* make_private_ring()
 // in it.
 bool is_own_directory(const char* path)
 {
-    const long fd = raw_syscall(SYS_open, word(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const long fd = own_syscall(SYS_open, word(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return false;
     struct stat info = {};
-    const long known = raw_syscall(SYS_fstat, static_cast<std::uint64_t>(fd), word(&info));
-    raw_syscall(SYS_close, static_cast<std::uint64_t>(fd));
-    return known == 0 && info.st_uid == static_cast<uid_t>(raw_syscall(SYS_geteuid)) && (info.st_mode & 0077) == 0;
+    const long known = own_syscall(SYS_fstat, static_cast<std::uint64_t>(fd), word(&info));
+    own_syscall(SYS_close, static_cast<std::uint64_t>(fd));
+    return known == 0 && info.st_uid == static_cast<uid_t>(own_syscall(SYS_geteuid)) && (info.st_mode & 0077) == 0;
 }
 
 // So that the collector can say that it does not see all.
@@ -130,8 +130,8 @@ void mark_unwatched(const char* directory)
     text.add(directory, sizeof path - sizeof "/" LW_RING_UNWATCHED);
     text.add("/" LW_RING_UNWATCHED, sizeof "/" LW_RING_UNWATCHED);
     const long file =
-        raw_syscall(SYS_open, word(path), O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_WRONLY | O_CLOEXEC, 0600);
-    if (file >= 0) raw_syscall(SYS_close, static_cast<std::uint64_t>(file));
+        own_syscall(SYS_open, word(path), O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_WRONLY | O_CLOEXEC, 0600);
+    if (file >= 0) own_syscall(SYS_close, static_cast<std::uint64_t>(file));
 }
 
 // LOOPWATCH_RUN, if it is for this process.
@@ -142,7 +142,7 @@ bool join_run()
     if (wish == nullptr || !take_number(wish, pid) || !take_number(wish, threshold) ||
         !take_number(wish, block_threshold) || !is_own_directory(wish))
         return false;
-    const auto own = static_cast<std::uint64_t>(raw_syscall(SYS_getpid));
+    const auto own = static_cast<std::uint64_t>(own_syscall(SYS_getpid));
     if (pid != 0 && pid != own) {
         mark_unwatched(wish);
         return false;
@@ -158,11 +158,11 @@ bool join_run()
 void mark_process()
 {
     if (made_here == nullptr) {
-        const long page = raw_syscall(SYS_mmap, 0, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+        const long page = own_syscall(SYS_mmap, 0, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                                       ~std::uint64_t{0}, 0);
         if (page < 0 && page >= -4095) return;
-        if (raw_syscall(SYS_madvise, static_cast<std::uint64_t>(page), page_bytes, MADV_WIPEONFORK) != 0) {
-            raw_syscall(SYS_munmap, static_cast<std::uint64_t>(page), page_bytes);
+        if (own_syscall(SYS_madvise, static_cast<std::uint64_t>(page), page_bytes, MADV_WIPEONFORK) != 0) {
+            own_syscall(SYS_munmap, static_cast<std::uint64_t>(page), page_bytes);
             return;
         }
         made_here = reinterpret_cast<unsigned char*>(page);
@@ -195,14 +195,14 @@ void wait_until_watched()
     const char* hold = std::getenv(LW_HOLD_VARIABLE);
     std::uint64_t pid = 0, fd = 0, inode = 0;
     if (hold == nullptr || !take_number(hold, pid) || !take_number(hold, fd) || !take_number(hold, inode)) return;
-    if (pid != static_cast<std::uint64_t>(raw_syscall(SYS_getpid))) return;
+    if (pid != static_cast<std::uint64_t>(own_syscall(SYS_getpid))) return;
     struct stat info = {};
-    if (raw_syscall(SYS_fstat, fd, word(&info)) != 0 || !S_ISSOCK(info.st_mode) || info.st_ino != inode) return;
+    if (own_syscall(SYS_fstat, fd, word(&info)) != 0 || !S_ISSOCK(info.st_mode) || info.st_ino != inode) return;
     char byte = 0;
-    if (raw_syscall(SYS_sendto, fd, word(&byte), 1, MSG_NOSIGNAL) == 1)
-        while (raw_syscall(SYS_read, fd, word(&byte), 1) == -EINTR) {
+    if (own_syscall(SYS_sendto, fd, word(&byte), 1, MSG_NOSIGNAL) == 1)
+        while (own_syscall(SYS_read, fd, word(&byte), 1) == -EINTR) {
         }
-    raw_syscall(SYS_close, fd);
+    own_syscall(SYS_close, fd);
 }
 
 [[gnu::constructor]] void arm()

@@ -16,12 +16,11 @@
 namespace loopwatch::preload {
 
 // Is the aligned word around this address mapped? The kernel copies the new mask before it looks at `how`: EFAULT if it
-// cannot, EINVAL if only `how` is wrong, and nothing is changed either way. Abseil's AddressIsReadable asks the same;
-// no seccomp filter can do without this call.
+// cannot, EINVAL if only `how` is wrong, and nothing is changed either way. Abseil's AddressIsReadable asks the same.
 inline bool word_is_readable(std::uint64_t address)
 {
     constexpr std::uint64_t no_such_how = ~std::uint64_t{0}, mask_bytes = 8;
-    return raw_syscall(SYS_rt_sigprocmask, no_such_how, address & ~(mask_bytes - 1), 0, mask_bytes) == -EINVAL;
+    return own_syscall(SYS_rt_sigprocmask, no_such_how, address & ~(mask_bytes - 1), 0, mask_bytes) == -EINVAL;
 }
 
 constexpr std::uint64_t page_bytes = 4096;  // x86-64's smallest

@@ -78,7 +78,7 @@ struct lw_ring {
     lw_u32 pid;           /* in its own PID namespace */
     lw_u32 lanes_refused; /* loops for which there was no lane */
     lw_u32 canary;        /* enum lw_canary; stored after magic */
-    lw_u32 reserved_first;
+    lw_u32 sandboxed; /* 1: it has a seccomp filter of its own, and the shim makes no system call any more */
     lw_u64 reserved[12];
     struct lw_lane lanes[LW_LANES];
     struct lw_lane_body bodies[LW_LANES];

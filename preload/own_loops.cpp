@@ -101,11 +101,10 @@ void end_iteration(lw_lane& lane)
 // A thread that is not known to run a loop waits, and is measured from its first wait for events on.
 Wait enter_unknown_wait(const Place& place, bool first)
 {
-    if (place.object >= many && thread.lane == nullptr && !poller.unmeasured) {
+    if (place.object >= many && thread.lane == nullptr && !poller.unmeasured)
         poller.unmeasured = !claim_lane(nullptr, true);
-        if (thread.lane != nullptr) thread.slot = &body_of(*thread.lane).own;
-    }
     lw_lane* const lane = thread.lane;
+    if (place.object >= many && lane != nullptr && !thread.unmeasured) thread.slot = &body_of(*lane).own;
     if (lane == nullptr || thread.slot == nullptr || thread.measured_seq != 0) return Wait::nobodys;
     if (place.object >= many || (place.object == parked && standalone != Standalone::off)) {
         begin_early_wait(*lane, place);

@@ -3,6 +3,7 @@
 // A system call without libc: libc's syscall() is out of reach before relocation, and sets errno.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 namespace loopwatch::preload {
@@ -20,6 +21,17 @@ inline long raw_syscall(long number, std::uint64_t a = 0, std::uint64_t b = 0, s
                  : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                  : "rcx", "r11", "memory");
     return result;
+}
+
+// The program has asked the kernel to answer for it which system calls are made, maybe with its end: from then on the
+// shim makes none of its own.
+inline constinit bool sandboxed = false;
+
+// A system call of the shim's own; -EPERM if it may make none.
+inline long own_syscall(long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0, std::uint64_t d = 0,
+                        std::uint64_t e = 0, std::uint64_t f = 0)
+{
+    return __atomic_load_n(&sandboxed, __ATOMIC_RELAXED) ? -EPERM : raw_syscall(number, a, b, c, d, e, f);
 }
 
 }  // namespace loopwatch::preload

@@ -24,6 +24,7 @@ struct Row {
 #define GLIBC_2_15 "GLIBC_2.15"
 const Row rows[] = {
 #define LW_CALL(kind, call, returns, symbol, parameters, arguments, version, syscall, ...) {#symbol, version, syscall},
+#define LW_NOTE LW_CALL
 #include "intercepts.def"
 };
 #undef ANY

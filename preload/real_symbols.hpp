@@ -12,6 +12,7 @@ namespace loopwatch::preload {
 
 enum class Symbol : unsigned {
 #define LW_CALL(kind, call, returns, symbol, ...) symbol##_,
+#define LW_NOTE LW_CALL
 #include "intercepts.def"
     count
 };

@@ -78,7 +78,7 @@ void name_descriptor(char (&to)[104], int fd)
     Text text(path);
     text.add("/proc/self/fd/", sizeof path);
     text.add(static_cast<std::uint64_t>(fd), 10);
-    const long bytes = raw_syscall(SYS_readlink, word(path), word(to), sizeof to);
+    const long bytes = own_syscall(SYS_readlink, word(path), word(to), sizeof to);
     if (bytes < 0 || bytes == sizeof to) to[0] = '\0';  // cut short it would be another file's
 }
 
@@ -125,8 +125,8 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
     const auto* const caller = reinterpret_cast<const void*>(detail.caller);
     if (!is_long && add_to_its_like(lane, caller, call, times.end_ns - times.start_ns)) return;
     thread.call_seq = slot.seq;
-    const bool with_stack =
-        standalone == Standalone::off && thread.head - __atomic_load_n(&lane.tail, __ATOMIC_RELAXED) < half_full;
+    const bool with_stack = standalone == Standalone::off && !sandboxed &&
+                            thread.head - __atomic_load_n(&lane.tail, __ATOMIC_RELAXED) < half_full;
     std::uint64_t head;
     unsigned char* const to =
         reserve(lane, static_cast<std::uint32_t>(sizeof(lw_call) + (with_stack ? LW_STACK_BYTES : 0)), head);
@@ -138,7 +138,7 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
     record.caller = detail.caller;
     record.arg = detail.arg;
     record.fd = detail.fd;
-    copy_text(record.call, sizeof record.call, call);
+    std::memcpy(record.call, call, std::strlen(call));  // a name of the table, held against this size in begin_ongoing()
     std::memcpy(record.text, detail.text, sizeof record.text);
     name_descriptor(record.target, detail.fd);
     view_task(record.task, slot.task);

@@ -23,13 +23,13 @@ constexpr unsigned max_candidates = 8;  // threads at a time: a loop that is kno
 bool is_free(const lw_lane& lane)
 {
     const auto tid = __atomic_load_n(&lane.tid, __ATOMIC_RELAXED);
-    return tid == 0 || raw_syscall(SYS_tgkill, ring->pid, tid, 0) == -ESRCH;
+    return tid == 0 || own_syscall(SYS_tgkill, ring->pid, tid, 0) == -ESRCH;
 }
 
 // A child of vfork has its parent's memory, and must not write into its ring.
 bool is_ours()
 {
-    return in_own_process() && raw_syscall(SYS_getpid) == ring_owner;
+    return in_own_process() && (sandboxed || own_syscall(SYS_getpid) == ring_owner);
 }
 
 bool too_many_candidates()
@@ -38,6 +38,28 @@ bool too_many_candidates()
     for (const lw_lane& lane : ring->lanes)
         if (__atomic_load_n(&lane.candidate, __ATOMIC_RELAXED) != 0 && !is_free(lane)) ++candidates;
     return candidates >= max_candidates;
+}
+
+// It is the calling thread's.
+void begin_lane(lw_lane& lane, const lw_loop_slot* slot, bool candidate)
+{
+    lw_lane_body& body = body_of(lane);
+    body.ongoing.seq = 0;
+    body.own = {};
+    body.own.magic = LW_SLOT_MAGIC;
+    body.own.abi = LW_ABI;
+    body.own.size = sizeof body.own;
+    body.own.clock = LW_CLOCK_MONOTONIC;
+    body.own.tid = lane.tid;
+    body.own.loop_id = lane.tid;
+    body.own.floor_ns = 0;
+    lane.slot = word(slot);
+    lane.held = 0;
+    for (lw_u64& place : lane.idle) __atomic_store_n(&place, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&lane.candidate, candidate ? 1 : 0, __ATOMIC_RELEASE);
+    if (!candidate) __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
+    thread.lane = &lane;
+    forget_calls(lane);
 }
 
 }  // namespace
@@ -90,35 +112,26 @@ void forget_calls(lw_lane& lane)
 bool populate(const void* at, std::size_t bytes)
 {
     const auto first = word(at) & ~(page_bytes - 1), end = (word(at) + bytes + page_bytes - 1) & ~(page_bytes - 1);
-    return raw_syscall(SYS_madvise, first, end - first, MADV_POPULATE_WRITE) == 0;
+    return own_syscall(SYS_madvise, first, end - first, MADV_POPULATE_WRITE) == 0;
 }
 
 bool claim_lane(const lw_loop_slot* slot, bool candidate)
 {
+    if (thread.lane != nullptr && sandboxed) {
+        begin_lane(*thread.lane, slot, candidate);
+        return true;
+    }
     release_lane();
     if (ring == nullptr || (candidate && too_many_candidates())) return false;
-    const auto tid = static_cast<lw_u32>(raw_syscall(SYS_gettid));
+    const auto tid = static_cast<lw_u32>(own_syscall(SYS_gettid));
     for (lw_lane& lane : ring->lanes) {
         lw_u32 owner = __atomic_load_n(&lane.tid, __ATOMIC_RELAXED);
         lw_lane_body& body = body_of(lane);
         if (!is_free(lane) || !(standalone != Standalone::off || populate(&body, sizeof body))) continue;
-        if (!__atomic_compare_exchange_n(&lane.tid, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
-        body.ongoing.seq = 0;
-        body.own = {};
-        body.own.magic = LW_SLOT_MAGIC;
-        body.own.abi = LW_ABI;
-        body.own.size = sizeof body.own;
-        body.own.clock = LW_CLOCK_MONOTONIC;
-        body.own.tid = tid;
-        body.own.loop_id = tid;
-        body.own.floor_ns = 0;
-        lane.slot = word(slot);
-        lane.held = 0;
-        for (lw_u64& place : lane.idle) __atomic_store_n(&place, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&lane.candidate, candidate ? 1 : 0, __ATOMIC_RELEASE);
-        if (!candidate) __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
-        thread.lane = &lane;
-        forget_calls(lane);
+        if (sandboxed ||
+            !__atomic_compare_exchange_n(&lane.tid, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            continue;
+        begin_lane(lane, slot, candidate);
         return true;
     }
     if (!candidate) __atomic_fetch_add(&ring->lanes_refused, 1, __ATOMIC_RELAXED);
@@ -128,6 +141,7 @@ bool claim_lane(const lw_loop_slot* slot, bool candidate)
 void release_lane()
 {
     if (thread.lane == nullptr) return;
+    if (sandboxed) return begin_lane(*thread.lane, nullptr, true);  // there is no way to another one
     __atomic_store_n(&thread.lane->tid, 0, __ATOMIC_RELEASE);
     thread.lane = nullptr;
 }
@@ -137,7 +151,7 @@ void release_lane()
 void leave_ring()
 {
     if (ring != nullptr)
-        raw_syscall(SYS_mmap, word(ring), sizeof(lw_ring), PROT_READ | PROT_WRITE,
+        own_syscall(SYS_mmap, word(ring), sizeof(lw_ring), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, ~std::uint64_t{0}, 0);
     ring = nullptr;
     thread.lane = nullptr;

@@ -45,7 +45,7 @@ constinit LogFile log_file;
 bool same_log_file()
 {
     struct stat info = {};
-    if (raw_syscall(SYS_fstat, static_cast<std::uint64_t>(log_file.fd), word(&info)) != 0) return false;
+    if (own_syscall(SYS_fstat, static_cast<std::uint64_t>(log_file.fd), word(&info)) != 0) return false;
     if (!log_file.known) log_file = {log_file.fd, true, info.st_dev, info.st_ino};
     return log_file.device == info.st_dev && log_file.inode == info.st_ino;
 }
@@ -71,7 +71,7 @@ void say(char (&line)[n], const Text& text)
         before = byte;
     }
     line[bytes == n - 1 ? bytes - 1 : bytes++] = '\n';
-    if (same_log_file()) raw_syscall(SYS_write, static_cast<std::uint64_t>(log_file.fd), word(line), bytes);
+    if (same_log_file()) own_syscall(SYS_write, static_cast<std::uint64_t>(log_file.fd), word(line), bytes);
 }
 
 // "50ms", "1.5s" is not taken: whole numbers with a unit.
@@ -109,7 +109,7 @@ void add_loop(Text& text, const lw_loop_slot& slot)
     char name[17] = {};
     if (slot.name != nullptr)
         text.add(slot.name, 64);
-    else if (raw_syscall(SYS_prctl, PR_GET_NAME, word(name)) == 0)
+    else if (own_syscall(SYS_prctl, PR_GET_NAME, word(name)) == 0)
         text.add(name, sizeof name);
 }
 
@@ -147,13 +147,13 @@ bool add_module(Text& text, const char* line, std::uint64_t address)
 
 void add_place(Text& text, std::uint64_t address)
 {
-    const long maps = raw_syscall(SYS_open, word("/proc/self/maps"), O_RDONLY | O_CLOEXEC);
+    const long maps = own_syscall(SYS_open, word("/proc/self/maps"), O_RDONLY | O_CLOEXEC);
     char buffer[2048];
     std::size_t kept = 0;
     bool found = false;
     while (maps >= 0 && !found) {
         const long got =
-            raw_syscall(SYS_read, static_cast<std::uint64_t>(maps), word(buffer + kept), sizeof buffer - 1 - kept);
+            own_syscall(SYS_read, static_cast<std::uint64_t>(maps), word(buffer + kept), sizeof buffer - 1 - kept);
         if (got <= 0) break;
         kept += static_cast<std::size_t>(got);
         buffer[kept] = '\0';
@@ -167,7 +167,7 @@ void add_place(Text& text, std::uint64_t address)
         if (kept == sizeof buffer - 1) break;  // a line that is longer than any path
         std::memmove(buffer, line, kept);
     }
-    if (maps >= 0) raw_syscall(SYS_close, static_cast<std::uint64_t>(maps));
+    if (maps >= 0) own_syscall(SYS_close, static_cast<std::uint64_t>(maps));
     if (found) return;
     text.add("0x", 3);
     text.add(address, 16);
@@ -207,7 +207,7 @@ bool read_standalone_wish()
     if (std::strcmp(wish, "strict") == 0) standalone = Standalone::strict;
     if (const char* const log = std::getenv("LOOPWATCH_LOG"); log != nullptr && *log != '\0') {
         const long file =
-            raw_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+            own_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
         if (file >= 0) log_file.fd = static_cast<int>(file);
     }
     (void)same_log_file();  // which it is
@@ -239,6 +239,18 @@ void say_armed(bool seen)
             "program linked with a sanitizer or RTLD_DEEPBIND? Name libloopwatch_preload.so first.",
             256);
     }
+    say(line, text);
+}
+
+void say_sandboxed()
+{
+    char line[160];
+    Text text(line);
+    text.add(
+        "loopwatch: the program restricts its system calls (seccomp), write() may be none of those it allows: nothing "
+        "is said "
+        "from here on",
+        159);
     say(line, text);
 }
 
@@ -283,7 +295,7 @@ void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
     if (slow && !called) text.add(", in no blocking libc call", 27);
     say(line, text);
     longest.call = nullptr;
-    if (standalone == Standalone::strict) raw_syscall(SYS_exit_group, failed);
+    if (standalone == Standalone::strict) own_syscall(SYS_exit_group, failed);
 }
 
 }  // namespace loopwatch::preload

@@ -15,6 +15,8 @@ inline constinit Standalone standalone = Standalone::off;
 // LOOPWATCH, LOOPWATCH_THRESHOLD (100ms), LOOPWATCH_BLOCK_THRESHOLD (10ms), LOOPWATCH_LOG. False: nothing is asked for.
 bool read_standalone_wish();
 void say_armed(bool seen);
+// Nothing will be said any more.
+void say_sandboxed();
 // The longest call of a dispatch is named with it.
 void note_call(const lw_loop_slot& slot, const char* call, CallTimes times, const lw_call_detail& detail);
 // Of another loop, which counts its dispatches anew.

@@ -33,6 +33,7 @@
 #include "real_symbols.hpp"
 #include "report.hpp"
 #include "ring.hpp"
+#include "sandbox.hpp"
 #include "shim_state.hpp"
 
 // Called by the unwinder for each frame of a measuring wrapper that an exception or a cancellation passes (Itanium C++
@@ -131,7 +132,18 @@ template <std::size_t n, class Call, class Describe>
         return result;                                                                                            \
     }                                                                                                             \
     LW_ENTRY(returns, symbol, parameters, arguments, syscall,                                                     \
+             if constexpr (Symbol::symbol##_ == Symbol::syscall_) note_sandbox arguments;                         \
              if (may_idle(slot)) [[unlikely]] return waited_##symbol arguments;)
+#define LW_NOTE(kind, call, returns, symbol, parameters, arguments, version, syscall, note)   \
+    extern "C" [[gnu::visibility("default")]] returns lw_##symbol parameters asm(#symbol);    \
+    returns lw_##symbol parameters                                                            \
+    {                                                                                         \
+        auto* const function = real<returns parameters, syscall>(Symbol::symbol##_, nullptr); \
+        if (function == nullptr) [[unlikely]]                                                 \
+            return call_early<Symbol::symbol##_, returns> arguments;                          \
+        note;                                                                                 \
+        return function arguments;                                                            \
+    }
 #include "intercepts.def"
 
 }  // namespace loopwatch::preload

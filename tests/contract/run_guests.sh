@@ -170,6 +170,53 @@ check_equal "with a ring of its own" "parent 1 child 1" "$(grep -E '^(parent|chi
 ran refused_alone -- ./forks_refused
 check_equal "or none" "parent 1 child 0" "$(grep -E '^(parent|child)' refused_alone.said | xargs)"
 
+# A server that allows itself the system calls that it makes, and dies of any other. By prctl or by seccomp, before its loop or in it.
+cat >restricts.c <<'C'
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+static const int allowed[] = {SYS_read, SYS_write, SYS_close, SYS_clock_nanosleep, SYS_epoll_wait, SYS_epoll_create1, SYS_epoll_ctl,
+    SYS_timerfd_create, SYS_timerfd_settime, SYS_exit_group};
+enum { calls = sizeof allowed / sizeof *allowed };
+static void restrict_calls(int by_prctl)
+{
+    struct sock_filter filter[calls + 3] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    for (int i = 0; i < calls; i++)
+        filter[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], (unsigned char)(calls - i), 0);
+    filter[calls + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    filter[calls + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    const struct sock_fprog program = {calls + 3, filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) exit(2);
+    if (by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) exit(3);
+}
+static int in_loop, by_prctl;
+static void callback(int round)
+{
+    if (in_loop && round == 10) restrict_calls(by_prctl);
+    if (round == 20) usleep(150000);
+}
+int main(int argc, char **argv)
+{
+    in_loop = argc > 1 && strchr(argv[1], 'l') != NULL;
+    by_prctl = argc > 1 && strchr(argv[1], 'p') != NULL;
+    if (!in_loop) restrict_calls(by_prctl);
+    run_loop(40, callback);
+    _exit(write(1, "served\n", 7) != 7);
+}
+C
+compiled restricts
+for way in p s pl sl; do
+    ran restricts -- ./restricts $way
+    check_equal "a program with a strict seccomp filter ($way) serves on, and its call is told" "0 1 1 usleep" \
+        "$status $(told_of restricts) $(records restricts "of('blocking_call')[0]['call']")"
+    check "that less is seen of it is said ($way)" has_record restricts "any('seccomp' in x['text'] for x in of('warning')) or any('seccomp' in w for x in of('target_start') for w in x['warnings'])"
+    alone warn ./restricts $way
+    check_equal "and without a collector ($way), which says that it says no more" "0 served 1" "$status $(cat alone.out) $(grep -c seccomp alone.err)"
+done
+
 # The library's calls go to libc first: they are not seen, and nothing breaks.
 cat >deep.c <<'C'
 void deep(void) { usleep(20000); }

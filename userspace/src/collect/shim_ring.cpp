@@ -191,6 +191,12 @@ std::uint32_t ShimRing::canary() const
     return canary;
 }
 
+bool ShimRing::sandboxed() const
+{
+    lw_u32 sandboxed = 0;
+    return read(sandboxed, offsetof(lw_ring, sandboxed)) && sandboxed != 0;
+}
+
 ShimRing::Counts ShimRing::counts() const
 {
     Counts sum;

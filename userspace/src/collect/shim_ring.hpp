@@ -61,6 +61,8 @@ public:
     std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
     // What the shim found out about itself: enum lw_canary.
     std::uint32_t canary() const;
+    // Has the process a seccomp filter of its own?
+    bool sandboxed() const;
     Counts counts() const;
 
 private:

@@ -124,6 +124,10 @@ std::vector<LoopView> ShimTarget::look()
         warn(
             "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
             "RTLD_DEEPBIND");
+    if (ring_.sandboxed() && !std::exchange(sandboxed_, true))
+        warn(
+            "it restricts its system calls (seccomp), and the shim makes none since: calls are reported without stacks "
+            "and texts, and a loop that another thread starts is not seen");
     std::vector<std::size_t> gone;
     for (const auto& [lane, taken] : taken_)
         if (!now.contains(lane)) gone.push_back(lane);

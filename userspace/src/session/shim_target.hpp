@@ -80,7 +80,7 @@ private:
     std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
     std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls
     std::uint64_t modules_hash_ = 0, strange_ = 0;
-    bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false;
+    bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false, sandboxed_ = false;
     std::set<std::string> probes_;
 };
 
