@@ -126,18 +126,35 @@ Result<void> Attachment::refresh()
     for (const auto& module : *modules) code_starts_.push_back(module.start);
     if (unreadable)
         warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
-    for (const auto& module : *modules)
-        if (auto attached = attach_module(module); !attached) return attached;
+    if (auto attached = attach_modules(*modules); !attached) return attached;
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;
     if (auto attached = attach_throws(); !attached) return attached;
     return worker_.map_process(pid(), std::move(*modules), std::move(perf_map.file));
 }
 
-Result<void> Attachment::attach_module(const ModuleMapping& module)
+// Those that are new. What was unloaded is forgotten, since its inode may be another file's by now; not while probes
+// are attached to it, which hold the inode. One that is loaded again has its registry elsewhere.
+Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
 {
-    struct stat info = {};
-    if (::fstat(module.file.raw(), &info) != 0 || !scanned_.emplace(info.st_dev, info.st_ino).second) return {};
+    std::set<FileName> mapped;
+    registries_.clear();
+    for (const auto& module : modules) {
+        struct stat info = {};
+        if (::fstat(module.file.raw(), &info) != 0) continue;
+        const auto name = *mapped.emplace(info.st_dev, info.st_ino).first;
+        const auto [known, fresh] = scanned_.try_emplace(name);
+        auto& scanned = known->second;
+        if (auto attached = fresh ? attach_module(module, scanned) : Result<void>(); !attached) return attached;
+        if (scanned.registry && scanned.file_offset == module.file_offset)
+            registries_.push_back(module.start + *scanned.registry);
+    }
+    std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
+    return {};
+}
+
+Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
+{
     const auto scan = worker_.scan(module.file.raw(), {options_.wants(Frequent::coroutines)});
     if (!scan) {
         warn(fmt::format("{}: {}", module.path, scan.error().what));
@@ -151,7 +168,9 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
     const bool is_shim = base_name(module.path) == shim_name;
     shim_ |= is_shim;
     if (scan->is_go) go_modules_.insert(module.path);
-    if (scan->registry_vaddr != 0) registries_.push_back(registry_address(*scan, module));
+    scanned.file_offset = module.file_offset;
+    scanned.attached = !scan->coroutines.empty() || scan->throws != 0;
+    if (scan->registry_vaddr != 0) scanned.registry = registry_address(*scan, module) - module.start;
 
     if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
     if (options_.wants(Frequent::throws) && scan->throws != 0)
@@ -168,6 +187,7 @@ Result<void> Attachment::attach_module(const ModuleMapping& module)
           std::tuple(ProbeGate::trace, std::cref(trace), std::ref(links_of(Frequent::trace)))}) {
         auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
         if (!attached) return attached.error();
+        scanned.attached |= !attached->empty();
         take(std::move(*attached), links);
     }
     return {};

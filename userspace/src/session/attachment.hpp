@@ -75,9 +75,16 @@ private:
         std::string path;
         std::vector<CoroutineBody> list;
     };
+    using FileName = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
+    struct Scanned {
+        bool attached = false;
+        std::uint64_t file_offset = 0;          // of the mapping by which it was scanned
+        std::optional<std::uint64_t> registry;  // from where that begins
+    };
     std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
-    Result<void> attach_module(const ModuleMapping& module);
+    Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
+    Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
     Result<void> attach_throws();
@@ -100,9 +107,9 @@ private:
     bool perf_map_ = false;                               // the worker has one
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
-    std::set<std::pair<std::uint64_t, std::uint64_t>> scanned_;  // device, inode
-    std::vector<std::uint64_t> registries_;                      // addresses
-    std::set<std::uint32_t> gone_;                               // threads of loops, at the last scan
+    std::map<FileName, Scanned> scanned_;
+    std::vector<std::uint64_t> registries_;  // addresses
+    std::set<std::uint32_t> gone_;           // threads of loops, at the last scan
     std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;
     std::vector<Link> links_;
     std::array<std::vector<Link>, frequent_kinds> frequent_links_;
