@@ -65,7 +65,7 @@ tell stays quit
 # A reader that takes nothing: 12 stalls are more than the pipe holds.
 start_fixture unread "$fixtures/stall" --dir "$work" sleep 12 120
 mkfifo unread.fifo
-exec {unread}<>unread.fifo
+exec 9<>unread.fifo
 start_background unread-report bash -c 'exec "$@" >unread.fifo' - "$loopwatch" -p "$target" --format ndjson
 session=$started
 is_watched() { ! is_untouched "$target"; }
