@@ -273,12 +273,14 @@ struct lw_waker_stack {
 
 /* A system call that may be where a loop idles, about to be made or slept in. From the shim, which knows the place in
  * the code that called libc, `args` are the fields of its struct Place, and `syscall` is one that waits so. */
+#define LW_POLLED_BYTES 128
 struct lw_wait {
     struct lw_event event;
     __lw_s32 syscall;
-    __lw_u32 reserved;
+    __lw_u32 polled_bytes; /* of `polled`; 0: it does not poll or select, or that could not be read */
     __lw_u64 args[6];
-    struct lw_stack stack; /* followed by stack.bytes bytes */
+    __lw_u8 polled[LW_POLLED_BYTES]; /* the first of its struct pollfd; for select, its set of those to be read */
+    struct lw_stack stack;           /* followed by stack.bytes bytes */
 };
 
 /* An exception that nobody looked at; `event` is of the thread that let go of it. */
@@ -329,7 +331,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                 "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_thrown) == 56 + sizeof(struct lw_stack), "layout of lw_thrown");
-LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + sizeof(struct lw_stack), "layout of lw_wait");
+LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + LW_POLLED_BYTES + sizeof(struct lw_stack), "layout of lw_wait");
 LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_misuse), "layout of lw_step");
 
 #endif

@@ -85,6 +85,16 @@ __weak __noinline int send_question(void)
     return 0;
 }
 
+static __always_inline void read_polled(struct lw_wait *wait, const struct pt_regs *regs)
+{
+    const bool selects = regs->orig_ax == NR_select || regs->orig_ax == NR_pselect6;
+    if (!selects && regs->orig_ax != NR_poll && regs->orig_ax != NR_ppoll) return;
+    __u64 bytes = selects ? (regs->di + 7) / 8 : regs->si * 8; /* sizeof(struct pollfd) */
+    if (bytes > LW_POLLED_BYTES) bytes = LW_POLLED_BYTES;
+    if (bpf_probe_read_user(wait->polled, bytes, (void *)(selects ? regs->si : regs->di)) == 0)
+        wait->polled_bytes = bytes;
+}
+
 static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid, __u64 now)
 {
     const __u32 cpu = bpf_get_smp_processor_id();
@@ -103,6 +113,7 @@ static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid
     wait->args[3] = regs->r10;
     wait->args[4] = regs->r8;
     wait->args[5] = regs->r9;
+    read_polled(wait, regs);
     read_registers(&wait->stack.registers, regs);
     send_question();
 }

@@ -122,7 +122,7 @@ judged=()
 stalls pool "sleep two_callers many_small_sleeps fsync lock cpu pipe read_pipe network dns process system nested_wait file_lock page_fault mixed" \
     "$fixtures/any_loop" --threads 2 --dir "$work" asio
 # The rest of the kinds differ in nothing that a loop could change.
-for loop in epoll wandering poll ppoll select pselect uring aio uv event boost; do
+for loop in epoll wandering poll ppoll ppoll_epoll lone_ppoll_epoll select pselect uring aio uv event boost; do
     stalls "$loop" "${by_loop[*]}" "$fixtures/any_loop" --dir "$work" "$loop"
 done
 stalls followers "sleep lock" "$fixtures/any_loop" --threads 3 --dir "$work" followers
@@ -137,10 +137,10 @@ stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads
 
 for threads in 1 2 4; do healthy_programs[clean-asio-$threads]="--threads $threads asio"; done
 healthy_programs[clean-followers-3]="--threads 3 followers" healthy_programs[clean-boost-2]="--threads 2 boost"
-for loop in epoll poll uring uv event; do healthy_programs[clean-$loop]=$loop; done
+for loop in epoll poll ppoll_epoll uring uv event; do healthy_programs[clean-$loop]=$loop; done
 healthy clean-asio-1 clean-asio-2 clean-asio-4
 healthy clean-followers-3 clean-boost-2 clean-epoll
-healthy clean-poll clean-uring
+healthy clean-poll clean-ppoll_epoll clean-uring
 healthy clean-uv clean-event
 
 judge table "$rows" "$build/truth-any-program.json"

@@ -63,6 +63,35 @@ TEST_CASE("the first wait for events of a thread is its loop's own")
     CHECK_FALSE(sites.is_loop(1));
 }
 
+TEST_CASE("a poll for the epoll whose events the loop then fetches is its own, whichever is seen first, and alone too")
+{
+    const bool fetch_first = GENERATE(false, true), alone = GENERATE(false, true);
+    const auto idle = at(poll, 0x8e00, alone ? lone_poll : 0), fetch = at(epoll_wait, 0x8000, 5);
+    WaitSites sites;
+    const auto judge_poll = [&] {
+        sites.judge(idle, stack({{"idle", 0x51, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}}), 0x1234,
+                    alone ? std::vector<std::uint64_t>{5} : std::vector<std::uint64_t>{9, 5});
+    };
+    const auto judge_fetch = [&] {
+        return sites.judge(fetch, stack({{"fetch_events", 0x11, 0x9000},
+                                         {"fetch", 0x21, 0x9800},
+                                         {"run", 0x32, 0x9900},
+                                         {"main", 0x41, 0x9f00}}));
+    };
+    if (!fetch_first) judge_poll();
+    const auto verdicts = judge_fetch();
+    if (fetch_first) judge_poll();
+    CHECK(sites.idles_at(idle));
+    CHECK(sites.idles_at(fetch));
+    const bool revised =
+        std::ranges::any_of(verdicts, [&](const SiteVerdict& verdict) { return verdict.site == idle && verdict.idle; });
+    CHECK(revised == (alone && !fetch_first));
+    // What a callback polls for is its own.
+    const auto callback =
+        stack({{"ask", 0x71, 0x9500}, {"callback", 0x61, 0x9700}, {"run", 0x33, 0x9900}, {"main", 0x41, 0x9f00}});
+    CHECK_FALSE(sites.judge(at(poll, 0x7000), callback, 0x1234, {7, 8}).front().idle);
+}
+
 TEST_CASE("what a callback waits in is not the loop's own, by whichever call and however deep")
 {
     const bool stripped = GENERATE(false, true);

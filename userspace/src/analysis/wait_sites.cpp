@@ -255,10 +255,11 @@ WaitSite wait_site(std::uint32_t tid, std::uint32_t syscall, std::uint64_t ip, s
 }
 
 std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vector<Frame>& stack,
-                                          std::uint64_t first_argument)
+                                          std::uint64_t first_argument, std::vector<std::uint64_t> polled)
 {
     if (const auto known = sites_.find(site); known != sites_.end()) return {{site, known->second.idle}};
-    Known known{real_calls(stack), inlined_functions(stack), first_argument, waits_for_one_thing(stack), false};
+    Known known{real_calls(stack), inlined_functions(stack),   first_argument,
+                std::move(polled), waits_for_one_thing(stack), false};
     if (known.calls.empty()) return {};
     std::vector<SiteVerdict> verdicts;
     known.idle = waits_for_events(site.syscall) ? judge_poll(site, known, verdicts) : judge_park(site, known);
@@ -341,7 +342,9 @@ bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector
     for (auto other = sites_.lower_bound({site.tid}); idle && other != sites_.end() && other->first.tid == site.tid;
          ++other) {
         if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
-        const auto relation = relation_of(site, known.calls, other->first, other->second.calls);
+        const auto relation = polls_for(site, known, other->first, other->second)
+                                  ? Relation::beside
+                                  : relation_of(site, known.calls, other->first, other->second.calls);
         if (relation == Relation::inside) idle = false;
         like_others |= relation == Relation::beside;
         if (relation != Relation::around) continue;
@@ -351,7 +354,27 @@ bool WaitSites::judge_poll(const WaitSite& site, const Known& known, std::vector
     // One descriptor alone is a reader's wait, unless the thread polls here for several at other times.
     if (lone && idle && !like_others) idle = std::ranges::any_of(known.calls, is_a_known_loop);
     if (!lone && idle) accept_lone_poll(site, revised);
+    if (idle) accept_polls_for(site, known, revised);
     return idle;
+}
+
+bool WaitSites::polls_for(const WaitSite& site, const Known& known, const WaitSite& other, const Known& known_other)
+{
+    const auto polled = [](const Known& one, const WaitSite& object) {
+        return !polls(object.syscall) && std::ranges::find(one.polled, object.object) != one.polled.end();
+    };
+    return polled(known, other) || polled(known_other, site);
+}
+
+// A poll for one descriptor alone may have been taken for a reader's before it was known what that descriptor is.
+void WaitSites::accept_polls_for(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised)
+{
+    for (auto other = sites_.lower_bound({site.tid}); other != sites_.end() && other->first.tid == site.tid; ++other) {
+        if (other->second.idle || other->second.one_thing || !polls_for(site, known, other->first, other->second))
+            continue;
+        other->second.idle = true;
+        revised.push_back({other->first, true});
+    }
 }
 
 void WaitSites::accept_lone_poll(WaitSite site, std::vector<SiteVerdict>& revised)

@@ -49,10 +49,10 @@ public:
     static constexpr std::size_t max_sites = 16'384;
 
     // `stack` as the thread stood there, `first_argument` of the call: a park's lock, which the threads of one pool
-    // share. What is known by now of that site and, if it says so, of others: the first wait that was seen may have
-    // been a callback's. Empty: the stack tells nothing, ask again.
+    // share; `polled`: the descriptors of a poll or select. What is known by now of that site and, if it says so, of
+    // others: the first wait that was seen may have been a callback's. Empty: the stack tells nothing, ask again.
     std::vector<SiteVerdict> judge(const WaitSite& site, const std::vector<Frame>& stack,
-                                   std::uint64_t first_argument = 0);
+                                   std::uint64_t first_argument = 0, std::vector<std::uint64_t> polled = {});
     bool knows(const WaitSite& site) const { return sites_.contains(site); }
     bool idles_at(const WaitSite& site) const;
     std::vector<WaitSite> idle_sites(std::uint32_t tid) const;
@@ -79,6 +79,7 @@ private:
         std::vector<Frame> calls;       // real ones, from the code that called libc outwards
         std::set<std::string> inlined;  // functions that are part of those
         std::uint64_t lock = 0;
+        std::vector<std::uint64_t> polled;
         bool one_thing = false;  // below getaddrinfo, system and the like
         bool idle = false;
     };
@@ -86,6 +87,10 @@ private:
     void judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteVerdict>& revised);
     bool judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
 
+    // Is one of the two a poll for the very epoll, ring or aio context that the other waits for? A loop may poll for it
+    // beside other descriptors, and then fetch its events.
+    static bool polls_for(const WaitSite& site, const Known& known, const WaitSite& other, const Known& known_other);
+    void accept_polls_for(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
     void accept_lone_poll(WaitSite site, std::vector<SiteVerdict>& revised);
 
     // What a thread that only parks is compared with: chains of waits of other threads' loops, the locks of their

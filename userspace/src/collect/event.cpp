@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/event.hpp"
 
+#include <poll.h>
+#include <sys/syscall.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
@@ -130,7 +133,31 @@ std::size_t decode_steps(const lw_event& head, std::span<const std::uint8_t> byt
     return bytes.empty() ? steps : 0;
 }
 
+// Of struct pollfd one that is negative is left out of the poll.
+std::vector<std::uint64_t> polled_by_poll(std::span<const std::uint8_t> bytes)
+{
+    std::vector<std::uint64_t> descriptors;
+    for (pollfd polled; copy(bytes, polled); bytes = bytes.subspan(sizeof polled))
+        if (polled.fd >= 0) descriptors.push_back(static_cast<std::uint64_t>(polled.fd));
+    return descriptors;
+}
+
+std::vector<std::uint64_t> polled_by_select(std::span<const std::uint8_t> bytes)
+{
+    std::vector<std::uint64_t> descriptors;
+    for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit)
+        if (bytes[bit / 8] >> bit % 8 & 1) descriptors.push_back(bit);
+    return descriptors;
+}
+
 }  // namespace
+
+std::vector<std::uint64_t> polled_descriptors(const lw_wait& wait)
+{
+    const auto bytes = std::span(wait.polled).first(std::min<std::size_t>(wait.polled_bytes, LW_POLLED_BYTES));
+    const bool selects = wait.syscall == SYS_select || wait.syscall == SYS_pselect6;
+    return selects ? polled_by_select(bytes) : polled_by_poll(bytes);
+}
 
 std::size_t decode(std::span<const std::uint8_t> bytes, const std::function<void(const Event&)>& handle)
 {

@@ -66,6 +66,9 @@ using Event =
     std::variant<lw_loop_started, LoopStoppedEvent, lw_dispatch, lw_iteration, SourceEvent, SampleEvent, CallEvent,
                  StepEvent, WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent, ExecEvent>;
 
+// The descriptors that a poll or select waits for, as far as they were read.
+std::vector<std::uint64_t> polled_descriptors(const lw_wait& wait);
+
 // Hands over the record's events, in most cases one; returns how many. 0: it is none of ours, or what it says about its
 // size is not so.
 std::size_t decode(std::span<const std::uint8_t> bytes, const std::function<void(const Event&)>& handle);

@@ -43,6 +43,16 @@ lw_site raw(const WaitSite& site)
     return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0};
 }
 
+// As the kernel side does of a thread that begins to wait.
+void read_polled(lw_wait& wait, const Memory& memory)
+{
+    const auto selects = wait.syscall == SYS_select || wait.syscall == SYS_pselect6;
+    if (!selects && wait.syscall != SYS_poll && wait.syscall != SYS_ppoll) return;
+    const auto most = std::min<std::uint64_t>(wait.args[selects ? 0 : 1], LW_POLLED_BYTES * 8);
+    const auto bytes = std::min<std::uint64_t>(selects ? (most + 7) / 8 : most * 8, LW_POLLED_BYTES);
+    if (memory.read(wait.args[selects ? 1 : 0], wait.polled, bytes)) wait.polled_bytes = static_cast<lw_u32>(bytes);
+}
+
 bool may_be_a_loops(const lw_sleeper& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
@@ -119,6 +129,7 @@ void LoopFinder::ask(const lw_sleeper& sleeper)
     lw_wait wait = {};
     wait.syscall = sleeper.syscall;
     std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
+    read_polled(wait, Memory(process_.pid()));
     auto bytes = stack_of(sleeper, wait.stack);
     if (!bytes) {
         went_on_.insert(sleeper.tid);
@@ -220,7 +231,7 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
     if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
     ++asking_;
     worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, argument = wait.args[0], asleep = std::move(asleep),
+                   [this, site, argument = wait.args[0], polled = polled_descriptors(wait), asleep = std::move(asleep),
                     alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -230,7 +241,7 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
                            loops_.ask_again(site.tid, raw(site));
                            return ask_next();
                        }
-                       answer(site, argument, frames);
+                       answer(site, argument, polled, frames);
                        if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames))
                            enter_hanging(site.tid, frames);
                        // At the start only: later a wait in a callback is nothing special.
@@ -262,9 +273,18 @@ bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& fr
 }
 
 // A worker that died over somebody's file answers with a single frame.
-void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames)
+void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
+                        const std::vector<Frame>& frames)
 {
-    const auto verdicts = frames.size() > 1 ? sites_->judge(site, frames, first_argument) : std::vector<SiteVerdict>();
+    const auto verdicts =
+        frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
+    if (getenv("LWDBG")) {
+        fprintf(stderr, "ANSWER tid %u syscall %u ip %lx sp %lx object %lx arg %lx:", site.tid, site.syscall, site.ip, site.sp, site.object, first_argument);
+        for (auto& f : frames) fprintf(stderr, " %s@%lx/%lx%s%s", f.function.c_str(), f.offset, f.cfa, f.inlined ? "i" : "", f.truncated ? "T" : "");
+        fprintf(stderr, " =>");
+        for (auto& v : verdicts) fprintf(stderr, " [%u %u %lx %d]", v.site.tid, v.site.syscall, v.site.sp, v.idle);
+        fprintf(stderr, "\n");
+    } //LWDBG
     if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
     apply(verdicts);
 }

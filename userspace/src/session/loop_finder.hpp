@@ -79,7 +79,8 @@ private:
     void ask_next();
     bool is_scheduled(const WaitSite& site, const std::vector<Frame>& frames);
     bool lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames);
-    void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<Frame>& frames);
+    void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
+                const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);
     void enter(const WaitSite& site);
 

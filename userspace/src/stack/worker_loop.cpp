@@ -22,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int idle_ms = 30'000;
-constexpr std::size_t max_resting = 64;  // files; a server has 5 to 60
+constexpr std::size_t max_resting_images = 64;  // files; a server has 5 to 60
 constexpr std::uint64_t innocent_after = 64;  // answers
 
 std::uint32_t id_of(const json& body, const char* key)
@@ -137,7 +137,7 @@ void WorkerLoop::keep_images_of(std::uint32_t pid)
         std::erase(resting_, module.image);
         if (module.image) resting_.push_back(module.image);
     }
-    while (resting_.size() > max_resting) resting_.pop_front();
+    while (resting_.size() > max_resting_images) resting_.pop_front();
 }
 
 std::vector<Frame> WorkerLoop::unwind(Message& message)
