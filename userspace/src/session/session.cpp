@@ -214,7 +214,8 @@ void Session::on(const lw_loop_started& event)
     if (auto* target = find(event.event.pid)) {
         target->add_loop(event);
         note_loops(*target);
-        statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
+        if (target->find_loop(event.event.tid, event.event.loop_id))
+            statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
     }
 }
 
