@@ -48,6 +48,21 @@ began=$SECONDS
 beside lease
 check "lease: no open waits for it ($((SECONDS - began)) s in all)" test $((SECONDS - began)) -lt 20
 
+# Files that take long to look at: stalls of the others are reported while they go on.
+start_fixture honest-slow "$fixtures/stall" --dir "$work" sleep 3 1000
+honest=$target
+start_told slow "$fixtures/hostile" slow
+liar=$started
+wait_output slow 10 '^ready' || fail "slow: not ready"
+watch slow-report "$liar,$honest"
+wait_output slow 10 '^lied' || fail "slow: it has not lied"
+ask honest-slow go '^done' 20 || fail "slow: the honest target is not done"
+end_session
+check "slow: each stall of a second is reported within 0.6 s: $(records slow-report "[(x['dispatch_seq'], x['duration_ns'] // 1000000) for x in of('stall')]")" has_record slow-report \
+    "len({x['dispatch_seq'] for x in of('stall') if x['pid'] == $honest and x['duration_ns'] < 600e6}) == 3"
+stop "$liar" KILL
+tell honest-slow quit
+
 # A target that ends while names are awaited: its session does not wait with it.
 start_fixture stays "$fixtures/stall" --dir "$work" sleep 1 120
 stays=$target

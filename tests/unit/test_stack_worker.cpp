@@ -15,6 +15,7 @@
 #include <random>
 #include <thread>
 
+#include "../fixtures/common/slow_elf.hpp"
 #include "captured.hpp"
 #include "stack/answers.hpp"
 #include "stack/channel.hpp"
@@ -71,51 +72,6 @@ struct Session {
 bool whole(const std::vector<Frame>& frames)
 {
     return frames.size() > 5 && frames.front().function.find("nanosleep") != std::string::npos;
-}
-
-// An ELF file with 200,000 probes, none of which is one: each costs a look at its byte, all of them some 100 ms.
-void write_slow_file(const std::filesystem::path& path)
-{
-    std::string notes;
-    const auto put = [](std::string& to, const auto& value) {
-        to.append(reinterpret_cast<const char*>(&value), sizeof value);
-    };
-    for (int i = 0; i < 200'000; ++i) {
-        std::string body;
-        for (const std::uint64_t word : {0x1000ull, 0ull, 0ull}) put(body, word);
-        body += std::string("loopwatch\0", 10) + "p" + std::to_string(i) + std::string("\0", 1) +
-                std::string("8@%rdi\0", 7);
-        const Elf64_Nhdr header = {8, static_cast<Elf64_Word>(body.size()), 3};
-        put(notes, header);
-        notes += std::string("stapsdt\0", 8) + body;
-        notes.resize((notes.size() + 3) / 4 * 4);
-    }
-    Elf64_Ehdr file = {};
-    std::memcpy(file.e_ident, ELFMAG "\2\1\1", 7);
-    file.e_type = ET_DYN;
-    file.e_machine = EM_X86_64;
-    file.e_version = 1;
-    file.e_ehsize = sizeof file;
-    file.e_phoff = sizeof file;
-    file.e_phentsize = sizeof(Elf64_Phdr);
-    file.e_phnum = 1;
-    file.e_shentsize = sizeof(Elf64_Shdr);
-    file.e_shnum = 3;
-    file.e_shstrndx = 2;
-    const std::string names("\0.note.stapsdt\0.shstrtab\0", 25);
-    const std::uint64_t at = sizeof file + sizeof(Elf64_Phdr);
-    file.e_shoff = at + notes.size() + names.size();
-    const Elf64_Phdr load = {PT_LOAD, PF_R | PF_X, 0, 0, 0, 0x2000, 0x2000, 0x1000};
-    const Elf64_Shdr sections[] = {{},
-                                   {1, SHT_NOTE, 0, 0, at, notes.size(), 0, 0, 4, 0},
-                                   {15, SHT_STRTAB, 0, 0, at + notes.size(), names.size(), 0, 0, 1, 0}};
-    std::ofstream out(path, std::ios::binary);
-    std::string bytes;
-    put(bytes, file);
-    put(bytes, load);
-    bytes += notes + names;
-    put(bytes, sections);
-    out << bytes;
 }
 
 std::pair<Fd, Fd> sockets()
@@ -175,7 +131,7 @@ TEST_CASE("a file over which the worker died twice is not shown to it again")
 {
     Session session;
     const auto path = std::filesystem::temp_directory_path() / ("loopwatch_slow_" + std::to_string(::getpid()));
-    write_slow_file(path);
+    std::ofstream(path, std::ios::binary) << fixture::slow_elf();
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     std::filesystem::remove(path);
     for (int death = 0; death < 2; ++death) {

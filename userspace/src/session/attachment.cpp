@@ -27,6 +27,9 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
 constexpr std::size_t max_first_waits = 4096;
+// Files that a target maps later are looked at on the thread that watches all: for so long at each refresh, and in all
+// if it took longer. One alone may take 5 s, if it is made for that.
+constexpr std::uint64_t scanning_at_once_ns = 200'000'000, max_scanning_ns = 10'000'000'000;
 constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
@@ -137,12 +140,14 @@ Result<void> Attachment::refresh()
 // are attached to it, which hold the inode. One that is loaded again has its registry elsewhere.
 Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
 {
+    const auto began_ns = monotonic_ns();
     std::set<FileName> mapped;
     registries_.clear();
     for (const auto& module : modules) {
         struct stat info = {};
         if (::fstat(module.file.raw(), &info) != 0) continue;
         const auto name = *mapped.emplace(info.st_dev, info.st_ino).first;
+        if (!scanned_.contains(name) && !may_scan(began_ns)) continue;
         const auto [known, fresh] = scanned_.try_emplace(name);
         auto& scanned = known->second;
         if (auto attached = fresh ? attach_module(module, scanned) : Result<void>(); !attached) return attached;
@@ -150,7 +155,21 @@ Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& module
             registries_.push_back(module.start + *scanned.registry);
     }
     std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
+    const auto took_ns = monotonic_ns() - began_ns;
+    if (start_reported() && took_ns > scanning_at_once_ns) scanning_ns_ += took_ns;
     return {};
+}
+
+bool Attachment::may_scan(std::uint64_t began_ns)
+{
+    if (!start_reported()) return true;
+    if (scanning_ns_ > max_scanning_ns)
+        warn("its files take too long to look at: probes in those that it loads from now on are not found");
+    else if (monotonic_ns() - began_ns > scanning_at_once_ns)
+        modules_hash_ = 0;  // the next refresh goes on
+    else
+        return true;
+    return false;
 }
 
 Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)

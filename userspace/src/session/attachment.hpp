@@ -85,6 +85,7 @@ private:
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
     Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
+    bool may_scan(std::uint64_t began_ns);
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
     Result<void> attach_throws();
@@ -108,6 +109,7 @@ private:
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::map<FileName, Scanned> scanned_;
+    std::uint64_t scanning_ns_ = 0;          // that refreshes took which took long
     std::vector<std::uint64_t> registries_;  // addresses
     std::set<std::uint32_t> gone_;           // threads of loops, at the last scan
     std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;
