@@ -278,13 +278,6 @@ void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, cons
 {
     const auto verdicts =
         frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
-    if (getenv("LWDBG")) {
-        fprintf(stderr, "ANSWER tid %u syscall %u ip %lx sp %lx object %lx arg %lx:", site.tid, site.syscall, site.ip, site.sp, site.object, first_argument);
-        for (auto& f : frames) fprintf(stderr, " %s@%lx/%lx%s%s", f.function.c_str(), f.offset, f.cfa, f.inlined ? "i" : "", f.truncated ? "T" : "");
-        fprintf(stderr, " =>");
-        for (auto& v : verdicts) fprintf(stderr, " [%u %u %lx %d]", v.site.tid, v.site.syscall, v.site.sp, v.idle);
-        fprintf(stderr, "\n");
-    } //LWDBG
     if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
     apply(verdicts);
 }
