@@ -159,12 +159,19 @@ struct lw_file {
              [LW_PATH_PART_BYTES]; /* innermost first; the way to the root of its mount, cut at LW_PATH_PARTS */
 };
 
-/* Who had the CPU before a loop thread that had waited for it. */
-struct lw_rival {
-    __lw_u32 pid, tid; /* tid 0: not seen */
+/* A process that had the CPU while a loop thread waited for it. */
+struct lw_preemptor {
+    __lw_u32 pid, tid;
     char comm[LW_COMM_BYTES];
-    __lw_u64 waited_ns;  /* for it, less for others */
-    __lw_u64 longest_ns; /* of all waits */
+    __lw_u64 had_ns;
+};
+
+/* A thread's waits for a CPU. */
+#define LW_PREEMPTORS 4
+struct lw_contention {
+    __lw_u32 used, reserved;                       /* of `preemptors` */
+    __lw_u64 longest_ns;                           /* of all waits */
+    struct lw_preemptor preemptors[LW_PREEMPTORS]; /* those that had it longest, more or less */
 };
 
 /* One entry into a coroutine's body, of a program that knows nothing of us. Its stack pointer tells its activation: a
@@ -204,8 +211,8 @@ struct lw_dispatch {
     __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
-    struct lw_rival rival;        /* who had the CPU meanwhile */
-    struct lw_resume coroutine;   /* whose resume this part of an iteration began with */
+    struct lw_contention contention;
+    struct lw_resume coroutine; /* whose resume this part of an iteration began with */
     struct lw_park parks[LW_UNSURE];
     struct lw_task_view task;
 };
@@ -323,7 +330,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES + LW_LABEL_BYTES,
                 "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 240 + LW_UNSURE * sizeof(struct lw_park) + sizeof(struct lw_task_view),
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 344 + LW_UNSURE * sizeof(struct lw_park) + sizeof(struct lw_task_view),
                 "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +

@@ -136,7 +136,7 @@ struct lw_loop {
 
     __lw_u64 throttled_before_ns; /* throttled time of its cgroups when it lost the CPU */
     struct lw_waker waker;
-    struct lw_rival rival;
+    struct lw_contention contention;
 
     __lw_u64 runq_before_ns; /* how long its thread had waited for a CPU, ever, before it came on this one */
     __lw_u64 held_from_ns, held_until_ns; /* the last time that it waited for one who waited for a CPU */

@@ -26,7 +26,7 @@ static __always_inline void begin_dispatch(struct lw_loop *loop, __u64 seq)
     loop->seq = seq;
     loop->blocked_ns = loop->runq_ns = loop->throttled_ns = loop->stopped_ns = loop->other_blocked_ns = 0;
     loop->blocks = loop->preemptions = loop->places = loop->long_blocks = 0;
-    loop->rival.tid = loop->rival.waited_ns = loop->rival.longest_ns = 0;
+    loop->contention.used = loop->contention.longest_ns = 0;
 }
 
 /* A place is a syscall, the code that made it, how deep, and who called: the same wrapper called from two lines is two
@@ -119,8 +119,8 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     }
     /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */
     if (!chosen) {
-        lose(LW_LOSS_sources_overflow);
         if (!shortest) return LW_NO_PLACE;
+        count_overflow(shortest->source.total_ns);
         loop->other_blocked_ns += shortest->source.total_ns;
         chosen = shortest;
     }
@@ -143,6 +143,37 @@ static __always_inline __u64 throttled_time(struct task_struct *task)
     return sum;
 }
 
+/* Who had the CPU last before a thread that waited for it is credited with the time that it had it, no more: a kernel
+ * thread often runs for a moment before the end, and was named for waits of 3 s in all. One that had it longer takes
+ * the place of the one that had it least. */
+static __always_inline void credit_preemptor(struct lw_contention *contention, struct task_struct *before, __u64 waited)
+{
+    const __u32 pid = before->tgid;
+    __u64 had = before->se.sum_exec_runtime - before->se.prev_sum_exec_runtime;
+    if (had > waited) had = waited;
+    if (!pid) return; /* the idle task */
+    __u32 least = 0;
+    for (__u32 i = 0; i < LW_PREEMPTORS; i++) {
+        if (i >= contention->used) {
+            contention->used = i + 1;
+            contention->preemptors[i].had_ns = 0;
+            least = i;
+            break;
+        }
+        if (contention->preemptors[i].pid == pid) {
+            contention->preemptors[i].had_ns += had;
+            return;
+        }
+        if (contention->preemptors[i].had_ns < contention->preemptors[least & (LW_PREEMPTORS - 1)].had_ns) least = i;
+    }
+    struct lw_preemptor *preemptor = &contention->preemptors[least & (LW_PREEMPTORS - 1)];
+    if (preemptor->had_ns >= had) return;
+    preemptor->had_ns = had;
+    preemptor->pid = pid;
+    preemptor->tid = before->pid;
+    BPF_CORE_READ_STR_INTO(&preemptor->comm, before, comm);
+}
+
 /* A thread that waits for a CPU may wait for its quota: what part of it, the cgroup knows once it is over. */
 static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_struct *task, struct task_struct *before,
                                            __u64 waited)
@@ -152,21 +183,8 @@ static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_str
     waited -= throttled;
     loop->throttled_ns += throttled;
     loop->runq_ns += waited;
-    struct lw_rival *rival = &loop->rival;
-    if (waited > rival->longest_ns) rival->longest_ns = waited;
-    /* The process that had it for more than half of the time, if one had (Boyer and Moore's vote, by time): of the
-     * longest wait alone, a kernel thread that ran for a moment before the end was told in 19 of 29. */
-    const __u32 pid = BPF_CORE_READ(before, tgid);
-    if (rival->tid && rival->pid == pid) {
-        rival->waited_ns += waited;
-    } else if (rival->tid && rival->waited_ns >= waited) {
-        rival->waited_ns -= waited;
-    } else {
-        rival->waited_ns = waited - rival->waited_ns;
-        rival->pid = pid;
-        rival->tid = before->pid;
-        BPF_CORE_READ_STR_INTO(&rival->comm, before, comm);
-    }
+    if (waited > loop->contention.longest_ns) loop->contention.longest_ns = waited;
+    credit_preemptor(&loop->contention, before, waited);
 }
 
 /* A loop without a slot: does it idle from here on? */

@@ -146,6 +146,21 @@ TEST_CASE("a dispatch is split into blocked, on CPU and waiting for a CPU")
     CHECK(slow.seen_by == Names{"usdt", "sched"});
 }
 
+TEST_CASE("who had the CPU longest is named, with its share of what was seen")
+{
+    auto facts = dispatch();
+    facts.runq_ns = 200 * ms;
+    facts.preemptor = Waker{77, 78, "ffmpeg", {}};
+    facts.preemptor_ns = 60 * ms;
+    facts.preemptors_ns = 100 * ms;
+    const auto slow = explain(facts, thresholds).slow;
+    REQUIRE(slow);
+    CHECK(slow->sources[0].args == std::vector<std::pair<std::string, std::string>>{{"preempted_by", "ffmpeg"},
+                                                                                    {"preempted_by_pid", "77"},
+                                                                                    {"preempted_percent", "60"}});
+    CHECK(slow->verdict.find("preempted by ffmpeg (pid 77) for 60 % of it") != std::string::npos);
+}
+
 TEST_CASE("a dispatch that goes on is a stall, and nothing else yet")
 {
     auto facts = dispatch();

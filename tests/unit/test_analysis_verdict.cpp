@@ -123,6 +123,9 @@ TEST_CASE("each kind has its words")
         {source(Kind::run_queue, 60 * ms), "waiting for a CPU"},
         {source(Kind::run_queue, 60 * ms, "", {{"preempted_by", "ffmpeg"}, {"preempted_by_pid", "77"}}),
          "waiting for a CPU, preempted by ffmpeg (pid 77)"},
+        {source(Kind::run_queue, 60 * ms, "",
+                {{"preempted_by", "ffmpeg"}, {"preempted_by_pid", "77"}, {"preempted_percent", "61"}}),
+         "waiting for a CPU, preempted by ffmpeg (pid 77) for 61 % of it"},
         {source(Kind::cpu_throttle, 60 * ms), "throttled by its CPU quota"},
         {source(Kind::stopped, 60 * ms), "stopped"},
     }));

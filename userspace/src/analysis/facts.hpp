@@ -87,7 +87,9 @@ struct DispatchFacts {
     std::vector<TaskShare> tasks;       // and whose they were
     std::optional<ResumeFacts> resume;  // what a part of one began with; no iteration if that was its doing
     std::uint64_t blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
-    std::optional<Waker> rival;          // who had the CPU while it waited for one
+    std::optional<Waker> preemptor;      // who had the CPU longest while it waited for one,
+    std::uint64_t preemptor_ns = 0;      // how long at least,
+    std::uint64_t preemptors_ns = 0;     // and all that were seen to have it
     std::uint64_t longest_runq_ns = 0;   // longest of these waits
     std::uint64_t unseen_ns = 0;         // before the session could see it: on the CPU or asleep, nobody knows
     std::uint64_t other_blocked_ns = 0;  // part of blocked_ns for which no place was kept

@@ -132,8 +132,12 @@ Source run_queue_source(std::uint64_t duration_ns, const DispatchFacts& facts)
     auto source = plain_source(Kind::run_queue, duration_ns);
     source.count = facts.preemptions;
     if (facts.longest_runq_ns) source.longest_ns = std::min(facts.longest_runq_ns, duration_ns);
-    if (facts.rival) source.args.emplace_back("preempted_by", facts.rival->comm);
-    if (facts.rival) source.args.emplace_back("preempted_by_pid", std::to_string(facts.rival->pid));
+    if (facts.preemptor && facts.preemptors_ns != 0) {
+        source.args.emplace_back("preempted_by", facts.preemptor->comm);
+        source.args.emplace_back("preempted_by_pid", std::to_string(facts.preemptor->pid));
+        const auto percent = facts.preemptor_ns * 100 / facts.preemptors_ns;  // of what was seen of it
+        source.args.emplace_back("preempted_percent", std::to_string(percent));
+    }
     return source;
 }
 

@@ -14,6 +14,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t most_clauses = 4;
+constexpr std::uint64_t nearly_all_percent = 90;
 constexpr std::uint64_t most_percent = 50;  // of the samples: from here on "mostly" is true
 
 const std::string* argument(const Source& source, std::string_view name)
@@ -103,7 +104,11 @@ std::string preempted_by(const Source& source)
 {
     const auto* comm = argument(source, "preempted_by");
     const auto* pid = argument(source, "preempted_by_pid");
-    return comm && pid ? fmt::format(", preempted by {} (pid {})", *comm, *pid) : "";
+    if (!comm || !pid) return {};
+    const auto* percent = argument(source, "preempted_percent");
+    const bool nearly_all = !percent || number(percent) >= nearly_all_percent;
+    return fmt::format(", preempted by {} (pid {}){}", *comm, *pid,
+                       nearly_all ? "" : fmt::format(" for {} % of it", *percent));
 }
 
 std::string doing(const Source& source, std::uint32_t own_pid)

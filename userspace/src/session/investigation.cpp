@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "analysis/calls.hpp"
 #include "analysis/resume.hpp"
@@ -168,6 +169,18 @@ std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
     return shares;
 }
 
+void add_contention(DispatchFacts& facts, const lw_contention& contention)
+{
+    facts.longest_runq_ns = contention.longest_ns;
+    for (const auto& one :
+         std::span(contention.preemptors).first(std::min<std::uint32_t>(contention.used, LW_PREEMPTORS))) {
+        facts.preemptors_ns += one.had_ns;
+        if (one.had_ns <= facts.preemptor_ns) continue;
+        facts.preemptor = Waker{one.pid, one.tid, one.comm, {}};
+        facts.preemptor_ns = one.had_ns;
+    }
+}
+
 void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
 {
     facts.start_ns = closing.start_ns;
@@ -175,8 +188,7 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.blocked_ns = closing.blocked_ns;
     facts.runq_ns = closing.runq_ns;
     facts.throttled_ns = closing.throttled_ns;
-    facts.longest_runq_ns = closing.rival.longest_ns;
-    if (closing.rival.tid) facts.rival = Waker{closing.rival.pid, closing.rival.tid, closing.rival.comm, {}};
+    add_contention(facts, closing.contention);
     facts.stopped_ns = closing.stopped_ns;
     facts.other_blocked_ns = closing.other_blocked_ns;
     facts.blocks = closing.blocks;

@@ -40,7 +40,7 @@ void add_scheduling(lw_dispatch& closing, OngoingDispatch& ongoing, std::uint64_
     closing.blocked_ns = loop.blocked_ns;
     closing.runq_ns = loop.runq_ns;
     closing.throttled_ns = loop.throttled_ns;
-    closing.rival = loop.rival;
+    closing.contention = loop.contention;
     closing.stopped_ns = loop.stopped_ns;
     closing.other_blocked_ns = loop.other_blocked_ns;
     closing.blocks = loop.blocks;
