@@ -190,6 +190,7 @@ check_equal "what is named fails" 3 "$status"
 check_equal "what a rule allows is not told" 0 "$(records gate 'len([x for x in of("slow_callback", "blocking_call", "stall") if "Catalog" in x["verdict"]])')"
 check "each rule says how often it decided" sh -c \
     'grep -q "rules:1: decided on [1-9]" "$1" && grep -q "rules:2: has expired" "$1" && grep -q "rules:4: decided on [1-9]" "$1" && grep -q "rules:6: was never needed" "$1"' - gate-server.err
+check "and what failed, on stderr" grep -qE '^loopwatch: --fail-on: (blocking_call|slow_callback)( ×[0-9]+)?: .* loop .*' gate-server.err
 check_equal "JUnit has the one failure" "1 slow_callback:file_io" "$(/usr/bin/python3 -c '
 import xml.etree.ElementTree as tree
 cases = tree.parse("gate.xml").getroot().findall(".//failure")

@@ -142,6 +142,9 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--treshold", "1ms"}, "--treshold", "--help"},
         {{"-p", "1", "--threshold", "1ms", "--threshold", "2ms"}, "--threshold", "--help"},
         {{"-p", "1", "frobnicate"}, "frobnicate", "--help"},
+        {{"frobnicate"}, "\"frobnicate\" is no command", "doctor, schema, ps, tree, where, run"},
+        {{"-p", "1", "-o", ""}, "--output: is empty", "file"},
+        {{"run", "-o", "", "--", "x"}, "--output: is empty", "file"},
         {{"watch", "doctor"}, "", ""},
     };
     for (const Case& c : cases) {
@@ -157,6 +160,15 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         CHECK(parsed.error().what.find('\n') == std::string::npos);
         CHECK_FALSE(parsed.error().hint.empty());
     }
+}
+
+TEST_CASE("what run writes among the program's own messages is for people")
+{
+    CHECK(options({"run", "--", "x"}).output == "/dev/stderr");
+    CHECK(options({"run", "--", "x"}).format == Format::text);
+    CHECK(options({"run", "--format", "ndjson", "--", "x"}).format == Format::ndjson);
+    CHECK(options({"run", "-o", "file", "--", "x"}).format == Format::automatic);
+    CHECK(options({"-p", "1"}).format == Format::automatic);
 }
 
 TEST_CASE("help and version need nothing else and hide what is not for people")

@@ -101,7 +101,7 @@ TEST_CASE("a repeat that lasted twice as long is told in full")
     report.write(slow(3, second, 199 * ms, "a"));
     CHECK(report.take().empty());
     report.write(slow(5, second, 200 * ms, "a"));
-    CHECK(report.take().find("#1 ") == 0);
+    CHECK(has(report.take(), "#2 00:00:01.000  slow 5 (like #1)\n"));
     report.write(slow(7, second, 399 * ms, "a"));
     CHECK(report.take().empty());
 }
@@ -123,6 +123,29 @@ TEST_CASE("the first of a kind is shown in full, later ones as a count once a se
     CHECK(report.take() == "×1 more like #1, longest 130 ms\n");
     report.write(tick(14 * second));
     CHECK(report.take() == "");
+}
+
+TEST_CASE("one incident has one number, from its first report to its last")
+{
+    Report report;
+    const auto stalled = [](std::uint64_t seq, std::uint64_t duration_ns) {
+        Stall stall;
+        static_cast<SlowCallback&>(stall) = slow(seq, second + duration_ns, duration_ns, "stalled");
+        return stall;
+    };
+    report.write(stalled(1, 100 * ms));
+    CHECK(has(report.take(), "#1 00:00:01.100  slow 1\n"));
+    report.write(stalled(1, 200 * ms));
+    CHECK(report.take() == "#1 00:00:01.200  slow 1\n");
+    report.write(slow(1, second + 250 * ms, 250 * ms, "slow"));
+    CHECK(has(report.take(), "#1 00:00:01.250  slow 1\n"));
+    report.write(slow(3, second + 300 * ms, 100 * ms, "other"));
+    CHECK(has(report.take(), "#2 "));
+    // Another one of the kind.
+    report.write(stalled(5, 100 * ms));
+    CHECK(report.take() == "#3 00:00:01.100  slow 5 (like #1)\n");
+    report.write(stalled(5, 200 * ms));
+    CHECK(report.take() == "#3 00:00:01.200  slow 5 (like #1)\n");
 }
 
 TEST_CASE("repeats that were not told yet are told at the end, and kinds are counted apart")

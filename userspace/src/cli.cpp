@@ -250,7 +250,7 @@ Result<Options> parse_values(const Raw& raw, Command command)
                  "");
     for (const auto& [option, file] :
          {std::pair("--suppressions", &raw.suppressions), std::pair("--baseline", &raw.baseline),
-          std::pair("--write-baseline", &raw.write_baseline)})
+          std::pair("--write-baseline", &raw.write_baseline), std::pair("--output", &raw.output)})
         values.check(*file != "", option, "is empty", "the name of a file");
     values.check(!raw.inside || command == Command::run, "--inside", "only run starts a program", "");
     values.check(!raw.inside || !(raw.trace || raw.debug || raw.coroutines || raw.kernel_stacks), "run",
@@ -306,6 +306,8 @@ Result<Options> parse_values(const Raw& raw, Command command)
     options.baseline = raw.baseline.value_or("");
     options.write_baseline = raw.write_baseline.value_or("");
     options.output = raw.output.value_or(command == Command::run ? "/dev/stderr" : options.output);
+    // As strace and perf stat do: what stands among the program's own messages is for people.
+    if (command == Command::run && !raw.output && options.format == Format::automatic) options.format = Format::text;
     options.trace = raw.trace;
     options.debug = raw.debug;
     options.coroutines = raw.coroutines;
@@ -323,6 +325,20 @@ std::string help_text()
     Raw raw;
     add_options(app, raw);
     return app.help();
+}
+
+// Neither an option nor a number.
+bool is_word(const std::string& text)
+{
+    return !text.empty() && std::isalpha(static_cast<unsigned char>(text[0]));
+}
+
+std::string command_names(const CLI::App& app)
+{
+    std::string names;
+    for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names += (names.empty() ? "" : ", ") + command->get_name();
+    return names;
 }
 
 Error usage_error(const CLI::ParseError& error, bool lacks_dashes)
@@ -353,6 +369,9 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
         return CommandLine{{}, std::string(version.what()) + "\n"};
     } catch (const CLI::ExtrasError& error) {
         const auto extras = app.remaining(true);
+        if (app.get_subcommands().empty() && !extras.empty() && is_word(extras[0]))
+            return Error{ExitCode::usage, fmt::format("\"{}\" is no command", extras[0]),
+                         fmt::format("the commands are {}; loopwatch --help shows examples", command_names(app))};
         const bool is_number =
             !extras.empty() && !extras[0].empty() && extras[0].find_first_not_of("0123456789") == std::string::npos;
         auto failure = usage_error(error, app.got_subcommand("run") && end == argv + argc);

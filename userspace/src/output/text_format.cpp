@@ -50,12 +50,12 @@ std::string location_text(const Location& location)
     return location.function.empty() ? line : fmt::format("{} ({})", escape_terminal(location.function), line);
 }
 
-std::string headline(std::uint64_t number, std::uint64_t time_ns, const std::string& verdict,
-                     const TextContext& context)
+std::string headline(Number number, std::uint64_t time_ns, const std::string& verdict, const TextContext& context)
 {
-    return fmt::format("{} {}  {}\n", context.style.alarm(fmt::format("#{}", number)),
+    return fmt::format("{} {}  {}{}\n", context.style.alarm(fmt::format("#{}", number.own)),
                        context.style.faint(context.anchor.time_of_day(time_ns)),
-                       context.style.strong(escape_terminal(verdict)));
+                       context.style.strong(escape_terminal(verdict)),
+                       number.like == number.own ? "" : fmt::format(" (like #{})", number.like));
 }
 
 void add_breakdown(Sections& out, const Breakdown& breakdown)
@@ -227,12 +227,12 @@ std::vector<std::string> parts_of(const TaskEvent& event)
 
 }  // namespace
 
-std::string headline_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
+std::string headline_of(const SlowCallback& slow, Number number, const TextContext& context)
 {
     return headline(number, slow.end_ns, slow.verdict, context);
 }
 
-std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context)
+std::string text_of(const SlowCallback& slow, Number number, const TextContext& context)
 {
     Sections out(context.style);
     add_breakdown(out, slow.breakdown);
@@ -251,7 +251,7 @@ std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextCo
     return headline(number, slow.end_ns, slow.verdict, context) + out.take() + "\n";
 }
 
-std::string text_of(const BlockingCall& call, std::uint64_t number, const TextContext& context)
+std::string text_of(const BlockingCall& call, Number number, const TextContext& context)
 {
     return headline(number, call.end_ns, call.verdict, context);
 }

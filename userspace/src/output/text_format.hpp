@@ -18,12 +18,17 @@ struct TextContext {
     ClockAnchor anchor;
 };
 
-// `number`: by which later lines refer to it.
-std::string text_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context);
+// What later lines refer to it by.
+struct Number {
+    std::uint64_t own = 0;
+    std::uint64_t like = 0;  // of the first that had the same fingerprint, its own if that is it
+};
+
+std::string text_of(const SlowCallback& slow, Number number, const TextContext& context);
 // Its first line alone.
-std::string headline_of(const SlowCallback& slow, std::uint64_t number, const TextContext& context);
+std::string headline_of(const SlowCallback& slow, Number number, const TextContext& context);
 // One line: the verdict names the call and the place.
-std::string text_of(const BlockingCall& call, std::uint64_t number, const TextContext& context);
+std::string text_of(const BlockingCall& call, Number number, const TextContext& context);
 std::string text_of(const TaskEvent& event, const TextContext& context);
 
 }  // namespace loopwatch

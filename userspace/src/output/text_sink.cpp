@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint64_t period_ns = 1'000'000'000;
 constexpr std::size_t most_fingerprints = 10'000;
 constexpr std::size_t most_held = 1'024;
-constexpr std::size_t most_slow = 64;
+constexpr std::size_t most_slow = 64, most_stalled = 64;
 
 template <class Finding>
 auto key_of(const Finding& finding)
@@ -73,14 +73,24 @@ void TextSink::add(const SlowCallback& slow)
 // The first of a kind in full, all others in a line: when it ends, the slow callback has the rest.
 void TextSink::add(const Stall& stall)
 {
+    const auto number = number_of(key_of(stall));
+    if (std::ranges::find(stalled_, number, &std::pair<DispatchKey, std::uint64_t>::second) == stalled_.end())
+        stalled_.emplace_back(key_of(stall), number);
+    if (stalled_.size() > most_stalled) stalled_.pop_front();
     const auto known = folds_.find(stall.fingerprint);
     if (known != folds_.end() && !stall.fingerprint.empty()) {
-        pending_ += headline_of(stall, known->second.number, context_);
+        pending_ += headline_of(stall, {number, known->second.number}, context_);
         return;
     }
     if (folds_.size() >= most_fingerprints) forget_folds();
-    folds_[stall.fingerprint] = {++findings_, 0, 0, stall.duration_ns};
-    pending_ += text_of(stall, findings_, context_);
+    folds_[stall.fingerprint] = {number, 0, 0, stall.duration_ns};
+    pending_ += text_of(stall, {number, number}, context_);
+}
+
+std::uint64_t TextSink::number_of(const DispatchKey& dispatch)
+{
+    const auto known = std::ranges::find(stalled_, dispatch, &std::pair<DispatchKey, std::uint64_t>::first);
+    return known == stalled_.end() ? ++findings_ : known->second;
 }
 
 void TextSink::add(const BlockingCall& call)
@@ -100,20 +110,23 @@ void TextSink::add(const SessionEnd& end)
 template <class Finding>
 void TextSink::fold(const Finding& finding, std::uint64_t duration_ns)
 {
+    const auto number = [&] {
+        return std::is_same_v<Finding, BlockingCall> ? ++findings_ : number_of(key_of(finding));
+    };
     const auto known = folds_.find(finding.fingerprint);
     if (known == folds_.end()) {
         if (folds_.size() >= most_fingerprints) forget_folds();
-        ++findings_;
+        const auto own = number();
         // Nothing is known to be like a finding without a fingerprint.
-        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {findings_, 0, 0, duration_ns};
-        pending_ += text_of(finding, findings_, context_);
+        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {own, 0, 0, duration_ns};
+        pending_ += text_of(finding, {own, own}, context_);
         return;
     }
     Fold& fold = known->second;
     // One that lasted twice as long as any before has a story of its own.
     if (duration_ns >= 2 * fold.shown_ns) {
         fold.shown_ns = duration_ns;
-        pending_ += text_of(finding, fold.number, context_);
+        pending_ += text_of(finding, {number(), fold.number}, context_);
         return;
     }
     if (fold.repeats++ == 0) repeated_.push_back(finding.fingerprint);

@@ -36,7 +36,7 @@ protected:
 
 private:
     struct Fold {
-        std::uint64_t number = 0;
+        std::uint64_t number = 0;   // of the first one
         std::uint64_t repeats = 0;  // not shown yet
         std::uint64_t longest_ns = 0;
         std::uint64_t shown_ns = 0;  // the longest that was shown in full
@@ -62,6 +62,8 @@ private:
     void add(const ListedTask&) {}
     void add(const TaskListEnd&) {}
 
+    // A dispatch that is reported while it runs, and when it has ended, has one number.
+    std::uint64_t number_of(const DispatchKey& dispatch);
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);
     void tell(const std::string& lines);
@@ -76,9 +78,10 @@ private:
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
     std::unordered_map<std::string, Fold> folds_;
-    std::deque<std::string> repeated_;  // fingerprints with repeats, in order of the first one
-    std::deque<Held> held_;             // calls whose slow callback may still come
-    std::deque<DispatchKey> slow_;      // dispatches whose blocking calls may still come
+    std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
+    std::deque<Held> held_;                                      // calls whose slow callback may still come
+    std::deque<DispatchKey> slow_;                               // dispatches whose blocking calls may still come
+    std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // with their numbers
     LoopTotals loops_;
 };
 

@@ -155,7 +155,7 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
                             format_duration(end.dispatch_ns.max));
     text += "\n";
     text += fmt::format("  report: {}\n", report_text(end));
-    text += fmt::format("  lost: {}\n  suppressed: {}\n", counts_text(end.lost), counts_text(end.suppressed));
+    text += fmt::format("  lost: {}\n  over the rate limit: {}\n", counts_text(end.lost), counts_text(end.suppressed));
     text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
                         format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),
                         cost.bpf_ns_estimated ? ", estimated" : "", format_duration(cost.collector_cpu_ns),

@@ -6,14 +6,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <optional>
+#include <span>
 
 #include "output/output.hpp"
 #include "util/fd.hpp"
 #include "util/log.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 
@@ -81,6 +84,18 @@ void tell(const std::string& file, const std::vector<Suppressions::Rule>& rules)
     }
 }
 
+// Why the exit code is what it is: what else was printed may be megabytes away, or in a file. What is no finding is an
+// error, which main prints.
+void print_failures(std::vector<Failure> failures)
+{
+    constexpr std::size_t most = 5;
+    std::erase_if(failures, [](const Failure& failure) { return failure.type == "no_loop_watched"; });
+    for (const auto& failure : std::span(failures).first(std::min(failures.size(), most)))
+        fmt::print(stderr, "loopwatch: --fail-on: {}{}: {}\n", failure.type,
+                   failure.count > 1 ? fmt::format(" ×{}", failure.count) : "", escape_terminal(failure.verdict));
+    if (failures.size() > most) fmt::print(stderr, "loopwatch: --fail-on: and {} more\n", failures.size() - most);
+}
+
 }  // namespace
 
 Result<Gate> open_gate(const GateOptions& options)
@@ -116,6 +131,7 @@ Result<Gate> open_gate(const GateOptions& options)
 Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name)
 {
     if (!options.suppressions.empty()) tell(options.suppressions, gate.suppressions.rules());
+    print_failures(gate.failures());
     if (!options.write_baseline.empty())
         if (auto written = write_file(options.write_baseline, gate.seen().text()); !written) return written;
     char* const directory = ::get_current_dir_name();
