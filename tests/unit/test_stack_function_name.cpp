@@ -9,6 +9,37 @@ using loopwatch::demangle;
 using loopwatch::demangle_type;
 using loopwatch::tidy_function;
 
+TEST_CASE("Rust's names are those that people wrote")
+{
+    // By rustc 1.95 -O, without and with the legacy mangling; the text is that of binutils' c++filt, without hashes.
+    CHECK(demangle("_RNvCs1QrRpgGZmAm_1a6handle") == "a::handle");
+    CHECK(demangle("_RNCNvCs1QrRpgGZmAm_1a6handle0B3_") == "a::handle::{closure#0}");
+    CHECK(demangle("_RNCNCNCNvNtCsjrHSEGnQ3l9_3std2rt19lang_start_internal00s_0B9_") ==
+          "std::rt::lang_start_internal::{closure#0}::{closure#0}::{closure#1}");
+    CHECK(demangle("_RINvMNtCsgEmfK2I1SDS_4core3stre18trim_start_matchesReECsgY6Mt91CT9J_14rustc_demangle") ==
+          "<str>::trim_start_matches::<&str>");
+    CHECK(demangle("_RINvNtCsgEmfK2I1SDS_4core3ptr13drop_in_placeINtNtCslNYArtu3iFV_5alloc5boxed3BoxSNtNtBL_6string6St"
+                   "ringEECsjrHSEGnQ3l9_3std") ==
+          "core::ptr::drop_in_place::<alloc::boxed::Box<[alloc::string::String]>>");
+    CHECK(demangle("_RNvXs_NtC1a5storeINtB4_5StorejENtB4_5Flush5flush.llvm.123") ==
+          "<a::store::Store<usize> as a::store::Flush>::flush");
+    CHECK(demangle("_ZN1a5serve17ha0a2039f3be7f71cE") == "a::serve");
+    CHECK(demangle("_ZN1a5store14Store$LT$T$GT$4size17ha2efbcaf285933a6E") == "a::store::Store<T>::size");
+    CHECK(demangle("_ZN83_$LT$alloc..boxed..Box$LT$F$GT$$u20$as$u20$core..ops..function..FnOnce$LT$A$GT$$GT$9call_once"
+                   "17h0123456789abcdefE") == "<alloc::boxed::Box<F> as core::ops::function::FnOnce<A>>::call_once");
+    CHECK(demangle("_ZN1a6handle28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE") == "a::handle::{{closure}}");
+}
+
+TEST_CASE("what only looks like a name of Rust's stays as it is")
+{
+    for (const char* name : {"_R", "_Reset", "_RNvC", "_RNvCs1_1a99handle", "_RNvB5_6handle", "_RIC1aTTTTT"})
+        CHECK(demangle(name) == name);
+    std::string deep = "_R";
+    for (int i = 0; i < 10'000; ++i) deep += "Nv";
+    CHECK(demangle(deep.c_str()) == deep);
+    CHECK(demangle("_ZN1a5serve3habE") == "a::serve::hab");
+}
+
 TEST_CASE("a coroutine's body carries its coroutine's name")
 {
     CHECK(demangle("_Z5plainPZL5plainvE16_ZL5plainv.Frame.actor") == "plain()");

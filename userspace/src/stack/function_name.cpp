@@ -6,6 +6,9 @@
 #include <array>
 #include <cstdlib>
 #include <memory>
+#include <utility>
+
+#include "stack/rust_name.hpp"
 
 namespace loopwatch {
 namespace {
@@ -144,6 +147,7 @@ std::string tidy_function(std::string_view raw)
 
 std::string demangle(const char* symbol)
 {
+    if (auto rust = demangle_rust(symbol)) return std::move(*rust);
     // __cxa_demangle takes bare types too: "i" would become "int".
     return symbol[0] == '_' && symbol[1] == 'Z' ? demangle_type(symbol) : tidy_function(symbol);
 }
@@ -152,7 +156,7 @@ std::string demangle_type(const char* name)
 {
     const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, nullptr),
                                                            std::free);
-    return tidy_function(text ? text.get() : name);
+    return tidy_function(text ? tidy_rust(text.get()) : name);
 }
 
 }  // namespace loopwatch
