@@ -127,6 +127,9 @@ fi
 start_fixture asyncio /usr/bin/python3 "$root/tests/truth/servers/asyncio_server.py"
 healthy asyncio-load sleep "$healthy_seconds"
 for kind in python_sleep python_burn python_run python_wait python_lock; do told asyncio "$kind"; done
+hints() { records "$1" "[w for x in of('target_start', 'warning') for w in x.get('warnings', [x.get('text')]) if 'have no names' in w]"; }
+check "asyncio: why its Python functions have no names" grep -q 'Python functions have no names' <(hints asyncio-python_sleep-report)
+check "asyncio: doctor says it too" grep -q 'Python functions have no names' <("$loopwatch" doctor -p "$target")
 tell asyncio quit
 
 if command -v node >/dev/null; then
@@ -134,6 +137,7 @@ if command -v node >/dev/null; then
     start_fixture node env --chdir="$work" node --no-logfile-per-isolate --logfile="$work/v8.log" --perf-basic-prof --interpreted-frames-native-stack "$root/tests/truth/servers/node_server.js"
     healthy node-load sleep "$healthy_seconds"
     for kind in node_burn node_exec node_atomics; do told node "$kind"; done
+    check_equal "node: with a perf map there is nothing to say" '[]' "$(hints node-node_burn-report)"
     tell node quit
     rm -f "/tmp/perf-$target.map"
 else

@@ -6,6 +6,7 @@
 #include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
+#include "analysis/interpreters.hpp"
 #include "analysis/kind.hpp"
 
 using namespace loopwatch;
@@ -92,6 +93,16 @@ TEST_CASE("frames belong to libc, the runtime, a library or the user")
     CHECK(owner_of(frame("loopwatch::Task<void> shop::save<int>(int)")) == Owner::user);
     CHECK(owner_of(frame("handle(asio::ip::tcp::socket)")) == Owner::user);
     CHECK(owner_of(frame("", "/srv/app")) == Owner::user);
+    // Rust.
+    CHECK(owner_of(frame("core::ops::function::FnOnce::call_once")) == Owner::library);
+    CHECK(owner_of(frame("<alloc::boxed::Box<F> as core::ops::function::FnOnce<A>>::call_once")) == Owner::library);
+    CHECK(owner_of(frame("tokio::runtime::task::raw::poll")) == Owner::runtime);
+    CHECK(owner_of(frame("lang_start", "/srv/app", "/rustc/9fc6b431/library/std/src/rt.rs", 205)) == Owner::library);
+    CHECK(owner_of(frame("parse", "/srv/app", "/root/.cargo/registry/src/x-1.0/src/lib.rs", 7)) == Owner::library);
+    CHECK(owner_of(frame("server::handle")) == Owner::user);
+    CHECK(owner_of(frame("core::Server::run()")) == Owner::user);
+    CHECK(is_start(frame("server::main")));
+    CHECK_FALSE(is_start(frame("Game::main()")));
 }
 
 TEST_CASE("the culprit is the innermost own frame, with a line if one has it")
@@ -173,8 +184,26 @@ TEST_CASE("below a script lies its runtime: the script is the culprit")
     CHECK(culprit_frame(std::vector{poll, internal})->function == "uv__io_poll");
 }
 
+TEST_CASE("an interpreter's functions have names if it is started so")
+{
+    CHECK(missing_names("/usr/bin/node").find("--perf-basic-prof") != std::string::npos);
+    CHECK(missing_names("/usr/lib/x86_64-linux-gnu/libnode.so.108").find("--perf-basic-prof") != std::string::npos);
+    CHECK(missing_names("/usr/bin/python3.11").find("Python 3.11 cannot") != std::string::npos);
+    CHECK(missing_names("/opt/lib/libpython3.9.so.1.0").find("Python 3.9 cannot") != std::string::npos);
+    CHECK(missing_names("/usr/bin/python3.13").ends_with("python3 -X perf"));
+    CHECK(missing_names("/usr/lib/jvm/lib/server/libjvm.so").find("jcmd") != std::string::npos);
+    for (const char* other : {"/usr/bin/node_exporter", "/usr/bin/python3-config", "/srv/app", ""})
+        CHECK(missing_names(other).empty());
+}
+
 TEST_CASE("a place is said with what is known of it")
 {
+    const auto closure = frame("server::handle::{closure#3}");
+    CHECK(place_text(&closure) == "in server::handle");
+    const auto flush = frame("<shop::Store<[u8; 4]> as shop::store::Flush>::flush");
+    CHECK(place_text(&flush) == "in shop::Store<[u8; 4]>::flush");
+    const auto size = frame("<shop::Store<u8>>::size");
+    CHECK(place_text(&size) == "in shop::Store<u8>::size");
     auto f = frame("Store::flush(int)", "/srv/app", "/home/me/src/store.cpp", 42);
     CHECK(place_text(&f) == "at store.cpp:42 (Store::flush)");
     f.file.clear();
@@ -183,6 +212,8 @@ TEST_CASE("a place is said with what is known of it")
     f.offset = 0x1234;
     CHECK(place_text(&f) == "at app+0x1234");
     CHECK(place_text(nullptr).empty());
+    f.module.clear();
+    CHECK(place_text(&f) == "in code generated at run time, which has no name");
 }
 
 TEST_CASE("the user's part of a stack ends at the loop's dispatch")

@@ -27,6 +27,9 @@ constexpr std::string_view library_names[] = {
     "std::",    "__gnu_cxx::", "__cxxabiv1::", "boost::",    "fmt::",
     "spdlog::", "nlohmann::",  "rapidjson::",  "simdjson::", "absl::",
 };
+// Rust's, whose names have no parameters: a C++ program may have a namespace `core` of its own.
+constexpr std::string_view rust_runtime_names[] = {"tokio::", "<tokio::", "mio::", "<mio::", "async_io::"};
+constexpr std::string_view rust_library_names[] = {"core::", "<core::", "alloc::", "<alloc::", "<std::", "__rust"};
 
 template <std::size_t N>
 bool starts_with_any(std::string_view text, const std::string_view (&prefixes)[N])
@@ -73,6 +76,11 @@ FrameOwner owner_of_code(const Frame& frame)
     if (starts_with_any(name, runtime_names)) return FrameOwner::runtime;
     if (starts_with_any(name, library_names) || starts_with_any(module, library_modules)) return FrameOwner::library;
     if (starts_with_any(frame.file, installed_headers)) return FrameOwner::library;
+    if (frame.function.find('(') == std::string::npos) {
+        if (starts_with_any(name, rust_runtime_names)) return FrameOwner::runtime;
+        if (starts_with_any(name, rust_library_names)) return FrameOwner::library;
+    }
+    if (frame.file.find(cargo_packages) != std::string::npos) return FrameOwner::library;
     if (module.find(".so") != module.npos && starts_with_any(frame.module, installed)) return FrameOwner::library;
     return FrameOwner::user;
 }
@@ -101,7 +109,9 @@ FrameOwner owner_of(const Frame& frame)
 
 bool is_start(const Frame& frame)
 {
-    return frame.function == "_start" || plain_name(frame.function) == "main";
+    const auto name = plain_name(frame.function);
+    const bool rust = name.ends_with("::main") && frame.function.find('(') == std::string::npos;
+    return name == "_start" || name == "main" || rust;
 }
 
 const Frame* culprit_frame(std::span<const Frame> stack)
@@ -129,6 +139,7 @@ std::string place_text(const Frame* frame)
         return name.empty() ? at : fmt::format("{} ({})", at, name);
     }
     if (!name.empty()) return "in " + name;
+    if (frame->module.empty()) return "in code generated at run time, which has no name";
     return fmt::format("at {}+{:#x}", base_name(frame->module), frame->offset);
 }
 

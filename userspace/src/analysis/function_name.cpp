@@ -80,7 +80,10 @@ std::string find_plain_name(std::string_view function)
             i += length;
         } else if (c == '{' || c == '<') {
             const auto end = behind_bracket(function, i);
-            name += rest.starts_with("{lambda") ? std::string_view("{lambda}") : rest.substr(0, end - i);
+            // The numbers of lambdas and closures change with the code before them.
+            name += rest.starts_with("{lambda")                                      ? std::string_view("{lambda}")
+                    : rest.starts_with("{closure#") || rest.starts_with("{{closure") ? std::string_view("{closure}")
+                                                                                     : rest.substr(0, end - i);
             i = end;
         } else if (c == '(') {
             i = scope_behind_parameters(function, i);
@@ -117,12 +120,27 @@ std::string plain_name(std::string_view function)
     return known[std::string(function)] = find_plain_name(function);
 }
 
+namespace {
+
+// Rust's "<shop::Store<u8> as shop::Flush>::flush" → "shop::Store<u8>::flush".
+std::string without_trait(std::string name)
+{
+    if (!name.starts_with('<')) return name;
+    const auto end = behind_bracket(name, 0);
+    auto type = std::string_view(name).substr(1, end - 2);
+    for (std::size_t i = 0; i < type.size(); i = type[i] == '<' ? behind_bracket(type, i) : i + 1)
+        if (type.substr(i).starts_with(" as ")) type = type.substr(0, i);
+    return std::string(type) + name.substr(end);
+}
+
+}  // namespace
+
 std::string spoken_name(std::string_view function)
 {
-    auto name = plain_name(function);
+    auto name = without_trait(plain_name(function));
     // A person looks for the function, the line leads to the lambda.
-    constexpr std::string_view lambda = "::{lambda}";
-    while (name.ends_with(lambda)) name.resize(name.size() - lambda.size());
+    for (const std::string_view nameless : {"::{lambda}", "::{closure}"})
+        while (name.ends_with(nameless)) name.resize(name.size() - nameless.size());
     std::string spoken;
     for (std::size_t i = 0; i < name.size();) {
         if (begins_operator(name, i)) {

@@ -14,7 +14,6 @@
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "stack/segments.hpp"
-#include "target/perf_map_file.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
@@ -33,7 +32,6 @@ constexpr std::uint64_t scanning_at_once_ns = 200'000'000, max_scanning_ns = 10'
 constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
-constexpr std::uint64_t max_perf_map_bytes = 64u << 20;                  // PerfMap::max_bytes, of the worker
 
 void take(std::vector<Link> from, std::vector<Link>& to)
 {
@@ -110,17 +108,11 @@ Result<void> Attachment::refresh()
     forget_subjects();
     if (finder_) finder_->tidy();
     const auto hash = modules_hash(process_.pid());
-    auto perf_map = open_perf_map(process_);
-    if (!perf_map.refused.empty()) warn(perf_map.refused);
-    if (perf_map.bytes > max_perf_map_bytes)
-        warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
-                         max_perf_map_bytes >> 20));
-    const bool new_perf_map = perf_map.file && !perf_map_;
-    if (hash == modules_hash_ && !new_perf_map) {
+    auto names = generated_names();
+    if (hash == modules_hash_ && !names.fresh) {
         scan_registries();
         return {};
     }
-    perf_map_ = static_cast<bool>(perf_map.file);
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
     if (!modules) return modules.error();
@@ -133,7 +125,8 @@ Result<void> Attachment::refresh()
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;
     if (auto attached = attach_throws(); !attached) return attached;
-    return worker_.map_process(pid(), std::move(*modules), std::move(perf_map.file));
+    set_interpreter(*modules);
+    return worker_.map_process(pid(), std::move(*modules), std::move(names.file));
 }
 
 // Those that are new. What was unloaded is forgotten, since its inode may be another file's by now; not while probes

@@ -105,7 +105,6 @@ private:
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool late_ = false;                                   // it was said that one was recognised late
-    bool perf_map_ = false;                               // the worker has one
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::map<FileName, Scanned> scanned_;

@@ -150,6 +150,7 @@ ExitCode examine_process(pid_t pid)
     std::string tiers;
     for (const int tier : target.tiers()) tiers += fmt::format("{}{}", tiers.empty() ? "" : ", ", tier);
     print({"tiers", Verdict::ok, tiers, ""});
+    target.check_names();
     for (const auto& warning : target.warnings()) print({"note", Verdict::degraded, warning, ""});
     return ExitCode::done;
 }

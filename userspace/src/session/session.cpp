@@ -109,7 +109,10 @@ bool Session::retiring() const
 void Session::publish_start()
 {
     std::vector<WatchedProcess*> all;
-    for (const auto& [pid, target] : targets_) all.push_back(target.get());
+    for (const auto& [pid, target] : targets_) {
+        if (!target->known_loops().empty()) target->check_names();
+        all.push_back(target.get());
+    }
     reporter_.publish(session_start(options_, warnings_, all));
     for (const auto& [pid, target] : targets_) reporter_.publish(target_start(*target));
 }
@@ -419,6 +422,7 @@ void Session::interval(std::uint64_t now_ns)
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);
+        if (!target->known_loops().empty()) target->check_names();
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
         for (const auto& [tid, id] : target->take_ended()) {
             end_loop(*target, tid, id);

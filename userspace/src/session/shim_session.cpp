@@ -340,6 +340,7 @@ void ShimSession::interval(std::uint64_t now_ns)
     next_interval_ns_ = now_ns + options_.interval_ns;
     for (auto& [pid, target] : targets_) {
         target->refresh();
+        if (!target->known_loops().empty()) target->check_names();
         reporter_.warn(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }

@@ -59,14 +59,16 @@ void ShimTarget::refresh()
 {
     forget_subjects();
     const auto hash = modules_hash(process_.pid());
-    if (hash == modules_hash_ || !process_.alive()) return;
+    auto names = generated_names();
+    if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return;
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
     if (!modules || modules->empty()) return;
     modules_hash_ = hash;
     if (build_id_.empty())
         if (auto scan = worker_.scan(modules->front().file.raw())) build_id_ = scan->build_id;
-    (void)worker_.map_process(pid(), std::move(*modules));
+    set_interpreter(*modules);
+    (void)worker_.map_process(pid(), std::move(*modules), std::move(names.file));
 }
 
 std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/watched_process.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
+
+#include "analysis/interpreters.hpp"
+#include "target/perf_map_file.hpp"
 
 namespace loopwatch {
 
@@ -9,6 +15,7 @@ namespace {
 
 constexpr std::size_t max_warnings = 32;
 constexpr std::size_t max_subjects = 4096;
+constexpr std::uint64_t max_perf_map_bytes = 64u << 20;  // PerfMap::max_bytes, of the worker
 
 }  // namespace
 
@@ -39,6 +46,29 @@ std::vector<std::string> WatchedProcess::take_new_warnings()
     const auto first =
         warnings_.begin() + static_cast<std::ptrdiff_t>(std::exchange(warnings_taken_, warnings_.size()));
     return {first, warnings_.end()};
+}
+
+WatchedProcess::GeneratedNames WatchedProcess::generated_names()
+{
+    auto perf_map = open_perf_map(process_);
+    if (!perf_map.refused.empty()) warn(perf_map.refused);
+    if (perf_map.bytes > max_perf_map_bytes)
+        warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
+                         max_perf_map_bytes >> 20));
+    const bool had_one = std::exchange(perf_map_, static_cast<bool>(perf_map.file));
+    return {std::move(perf_map.file), perf_map_ && !had_one};
+}
+
+void WatchedProcess::set_interpreter(const std::vector<ModuleMapping>& modules)
+{
+    missing_names_.clear();
+    for (const auto& module : modules)
+        if (missing_names_.empty()) missing_names_ = missing_names(module.path);
+}
+
+void WatchedProcess::check_names()
+{
+    if (!perf_map_ && !missing_names_.empty()) warn(missing_names_);
 }
 
 void WatchedProcess::warn(std::string warning)

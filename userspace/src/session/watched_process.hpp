@@ -13,6 +13,7 @@
 
 #include "analysis/finding.hpp"
 #include "target/loops.hpp"
+#include "target/module_mapping.hpp"
 #include "target/process.hpp"
 
 namespace loopwatch {
@@ -40,6 +41,9 @@ public:
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
     // Those since the last call. The first one is of target_start, which has all until then.
     std::vector<std::string> take_new_warnings();
+    // Warns of an interpreter that writes no names of the functions it runs. Some do from their start on, but not at
+    // once: to be asked when the process has run for a while.
+    void check_names();
     bool start_reported() const noexcept { return start_reported_; }
     Subject whole() const { return {pid(), 0, ns_pid_, 0, comm_}; }
     std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(process_.pid()); }
@@ -51,6 +55,13 @@ public:
 protected:
     void forget_subjects() { subjects_.clear(); }
     void warn(std::string warning);
+    // Names of code that was generated at run time. `fresh`: there were none the last time.
+    struct GeneratedNames {
+        Fd file;
+        bool fresh = false;
+    };
+    GeneratedNames generated_names();
+    void set_interpreter(const std::vector<ModuleMapping>& modules);
 
     Process process_;
     Loops loops_;
@@ -63,6 +74,8 @@ private:
     std::unordered_map<std::uint32_t, Subject> subjects_;
     std::vector<std::string> warnings_;
     std::size_t warnings_taken_ = 0;
+    bool perf_map_ = false;      // it has one
+    std::string missing_names_;  // what to say if it has none
     bool start_reported_ = false;
 };
 
