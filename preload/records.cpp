@@ -138,7 +138,8 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
     record.caller = detail.caller;
     record.arg = detail.arg;
     record.fd = detail.fd;
-    std::memcpy(record.call, call, std::strlen(call));  // a name of the table, held against this size in begin_ongoing()
+    std::memcpy(record.call, call,
+                std::strlen(call));  // a name of the table, held against this size in begin_ongoing()
     std::memcpy(record.text, detail.text, sizeof record.text);
     name_descriptor(record.target, detail.fd);
     view_task(record.task, slot.task);

@@ -20,10 +20,11 @@ TEST_CASE("texts of a record end where their fields do, whatever is in them")
         const auto& typed = std::get<lw_dispatch>(event);
         seen += std::memchr(typed.task.name, 0, sizeof typed.task.name) != nullptr;
         seen += std::memchr(typed.task.labels, 0, sizeof typed.task.labels) != nullptr;
-        seen += std::memchr(typed.rival.comm, 0, sizeof typed.rival.comm) != nullptr;
+        for (const auto& preemptor : typed.contention.preemptors)
+            seen += std::memchr(preemptor.comm, 0, sizeof preemptor.comm) != nullptr;
     });
     CHECK(handled == 1);
-    CHECK(seen == 3);
+    CHECK(seen == 2 + LW_PREEMPTORS);
 }
 
 TEST_CASE("a moment on a counter that has begun anew is long ago, not in the future")

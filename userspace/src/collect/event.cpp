@@ -72,7 +72,7 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
             auto event = plain<lw_dispatch>(bytes);
             if (event) {
                 terminate(std::get<lw_dispatch>(*event).task);
-                terminate(std::get<lw_dispatch>(*event).rival.comm);
+                for (auto& preemptor : std::get<lw_dispatch>(*event).contention.preemptors) terminate(preemptor.comm);
             }
             return event;
         }
