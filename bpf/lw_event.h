@@ -211,6 +211,7 @@ struct lw_dispatch {
     __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
+    __lw_u64 unclear; /* may be several iterations: it passed a place for which there was no room */
     struct lw_contention contention;
     struct lw_resume coroutine; /* whose resume this part of an iteration began with */
     struct lw_park parks[LW_UNSURE];
@@ -330,7 +331,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_event) == 40, "layout of lw_event");
 LW_EVENT_ASSERT(sizeof(struct lw_task_view) == 40 + 16 * LW_CHAIN + LW_NAME_BYTES + LW_LABEL_BYTES,
                 "layout of lw_task_view");
 LW_EVENT_ASSERT(sizeof(struct lw_stack) == 152, "layout of lw_stack");
-LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 344 + LW_UNSURE * sizeof(struct lw_park) + sizeof(struct lw_task_view),
+LW_EVENT_ASSERT(sizeof(struct lw_dispatch) == 352 + LW_UNSURE * sizeof(struct lw_park) + sizeof(struct lw_task_view),
                 "layout of lw_dispatch");
 LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + sizeof(struct lw_file) + 8 +
                                                 8 * LW_KERNEL_DEPTH + sizeof(struct lw_task_view) +

@@ -43,6 +43,7 @@ struct lw_site {
     __lw_u32 syscall;
     __lw_u32 verdict; /* enum lw_verdict, stored by the collector */
     __lw_u64 ends;    /* iterations that have ended here */
+    __lw_u64 came_ns; /* when the thread last came here */
 };
 enum lw_verdict {
     LW_VERDICT_NONE = 0, /* not yet */
@@ -67,7 +68,7 @@ struct lw_unprobed {
     __lw_u32 site_count;
     __lw_u32 unsure_count; /* of `unsure`, in the order in which this iteration passed them */
     struct lw_unsure unsure[LW_UNSURE];
-    __lw_u64 next_given_up;  /* of `sites`, when there is no room */
+    __lw_u64 unclear_seq;    /* of the part of an iteration that passed a place for which there was no room */
     __lw_u64 began_unsure;   /* at the first of `unsure`: it is an iteration only if a verdict says so */
     __lw_u64 woke_ns;        /* from its last sleep in a place of its own */
     __lw_u64 awake_ns;       /* longest time without one; the collector sets it back */

@@ -135,12 +135,55 @@ static __always_inline __u32 known_site(const struct lw_unprobed *own, const str
     return i;
 }
 
-/* Index of the place; a new one is asked about. When there is no room, what a callback waited in gives way. */
+/* Is a verdict on this place needed for what the iteration has done so far? */
+static __always_inline bool is_unsure(const struct lw_unprobed *own, __u32 site)
+{
+    bool unsure = false;
+    for (__u32 i = 0; i < LW_UNSURE; i++)
+        if (i < own->unsure_count && own->unsure[i].site == site) unsure = true;
+    return unsure;
+}
+
+/* Which place gives way to a new one, LW_SITES: none. Of those that are judged, the one where the thread came least
+ * recently: what a callback waited in, else one where the loop idled: a thread that runs one short loop after the other
+ * is at each of them for a while and never again. */
+__weak __noinline int least_recent_site(struct lw_unprobed *own)
+{
+    __u64 busy_ns = ~0ull, idle_ns = ~0ull;
+    __u32 busy = LW_SITES, idle = LW_SITES;
+
+    if (!own) return LW_SITES;
+    for (__u32 i = 0; i < LW_SITES; i++) {
+        const struct lw_site *site = &own->sites[i];
+        const __u64 came_ns = site->came_ns;
+        const __u32 verdict = site->verdict;
+        if (is_unsure(own, i)) continue;
+        if (verdict == LW_VERDICT_BUSY && came_ns < busy_ns) {
+            busy_ns = came_ns;
+            busy = i;
+        } else if (verdict == LW_VERDICT_IDLE && came_ns < idle_ns) {
+            idle_ns = came_ns;
+            idle = i;
+        }
+    }
+    return busy < LW_SITES ? busy : idle;
+}
+
+/* The loop may idle where it is, and nothing will ever say so: what is timed until it idles elsewhere may be several
+ * iterations. */
+static __always_inline void lose_site(struct lw_unprobed *own)
+{
+    lose(LW_LOSS_sites_overflow);
+    own->unclear_seq = own->slot.seq;
+}
+
+/* Index of the place; a new one is asked about. */
 static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unprobed *own, __u32 tid,
                                      const struct pt_regs *regs, __u64 now)
 {
     __u32 i = known_site(own, regs);
     if (i < LW_SITES && i < own->site_count) {
+        own->sites[i].came_ns = now;
         if (own->sites[i].verdict == LW_VERDICT_ASK) {
             own->sites[i].verdict = LW_VERDICT_NONE;
             ask(regs, loop->pid, tid, now);
@@ -149,11 +192,12 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
     }
     if (regs->orig_ax == NR_restart_syscall) return LW_NO_SITE;
     if (i >= LW_SITES) {
-        i = own->next_given_up++ & (LW_SITES - 1);
-        if (own->sites[i].verdict != LW_VERDICT_BUSY) {
-            lose(LW_LOSS_sites_overflow);
+        i = least_recent_site(own);
+        if (i >= LW_SITES) {
+            lose_site(own);
             return LW_NO_SITE;
         }
+        if (own->polled_site == i) own->polled_ns = 0;
     } else {
         own->site_count = i + 1;
     }
@@ -164,6 +208,7 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
     site->syscall = regs->orig_ax;
     site->verdict = LW_VERDICT_NONE;
     site->ends = 0;
+    site->came_ns = now;
     ask(regs, loop->pid, tid, now);
     return i;
 }
@@ -222,6 +267,7 @@ __weak __noinline int send_iteration(struct lw_loop *loop, struct lw_unprobed *o
     if (!loop || !own) return 0;
     struct lw_dispatch *record = close_dispatch(loop, tid, own->slot.seq, own->certain_ns, end, now);
     if (!record) return 0;
+    record->unclear = own->unclear_seq == own->slot.seq;
     if (own->resumed_seq == own->slot.seq) record->coroutine = own->resume;
     tell_parks(record, own);
     record->slow = own->slow;
@@ -296,7 +342,7 @@ static __always_inline void leaves_unsure(struct lw_unprobed *own, __u32 site, _
     }
     if (own->unsure_count >= LW_UNSURE) make_room(own);
     const __u32 at = own->unsure_count;
-    if (at >= LW_UNSURE) return lose(LW_LOSS_sites_overflow);
+    if (at >= LW_UNSURE) return lose_site(own);
     own->unsure[at].site = site;
     own->unsure[at].since = since;
     own->unsure[at].left_ns = now;

@@ -137,10 +137,10 @@ stalls stripped "sleep lock nested_wait" "$fixtures/stripped/any_loop" --threads
 
 for threads in 1 2 4; do healthy_programs[clean-asio-$threads]="--threads $threads asio"; done
 healthy_programs[clean-followers-3]="--threads 3 followers" healthy_programs[clean-boost-2]="--threads 2 boost"
-for loop in epoll poll ppoll_epoll uring uv event; do healthy_programs[clean-$loop]=$loop; done
+for loop in epoll poll ppoll_epoll hopping uring uv event; do healthy_programs[clean-$loop]=$loop; done
 healthy clean-asio-1 clean-asio-2 clean-asio-4
 healthy clean-followers-3 clean-boost-2 clean-epoll
 healthy clean-poll clean-ppoll_epoll clean-uring
-healthy clean-uv clean-event
+healthy clean-uv clean-event clean-hopping
 
 judge table "$rows" "$build/truth-any-program.json"

@@ -219,7 +219,7 @@ bool UnprobedLoops::undecided(std::uint32_t tid) const
     lw_loop loop = {};
     if (!own || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0) return false;
     const auto open = [&](lw_u32 verdict) { return verdict == LW_VERDICT_NONE || verdict == LW_VERDICT_ASK; };
-    return loop.site < LW_SITES && open(own->sites[loop.site].verdict);
+    return (loop.site < LW_SITES && open(own->sites[loop.site].verdict)) || own->unclear_seq == own->slot.seq;
 }
 
 std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const

@@ -61,7 +61,7 @@ public:
     void ask_again(std::uint32_t tid, const lw_site& site);
     // And those that were lost on the way; one that is being answered is put twice, no more.
     void ask_unanswered(std::uint32_t tid);
-    // Does the thread sleep in a place that nobody has judged?
+    // Does the thread sleep in a place that nobody has judged, or has it passed one for which there was no room?
     bool undecided(std::uint32_t tid) const;
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.

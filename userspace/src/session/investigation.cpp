@@ -194,6 +194,7 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.blocks = closing.blocks;
     facts.preemptions = closing.preemptions;
     facts.slow = closing.slow != 0;
+    facts.unclear = closing.unclear != 0;
     for (const auto& park : closing.parks)
         if (park.since_ns >= closing.start_ns && park.left_ns >= park.since_ns && park.left_ns <= closing.end_ns)
             facts.parks.push_back({park.since_ns, park.left_ns, park.ip, park.sp, park.object, park.syscall});

@@ -60,6 +60,7 @@ Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::u
 {
     const auto& sites = finder.sites();
     const auto tid = facts.subject.tid;
+    if (facts.unclear) return Iteration::unclear;
     for (auto& block : facts.blocks_by_place) {
         // Of a stall whose start is the end of one of the loop's own waits: the sums go further back.
         if (block.count != 0 && block.last_end_ns <= facts.start_ns) take_out(block, facts);

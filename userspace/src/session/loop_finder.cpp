@@ -40,7 +40,7 @@ static_assert(lone_poll == LW_LONE_POLL);
 
 lw_site raw(const WaitSite& site)
 {
-    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0};
+    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0, 0};
 }
 
 // As the kernel side does of a thread that begins to wait.
