@@ -68,6 +68,7 @@ struct lw_unprobed {
     __lw_u32 site_count;
     __lw_u32 unsure_count; /* of `unsure`, in the order in which this iteration passed them */
     struct lw_unsure unsure[LW_UNSURE];
+    __lw_u64 gives_way;      /* of `sites`, to a place for which there is no room */
     __lw_u64 unclear_seq;    /* of the part of an iteration that passed a place for which there was no room */
     __lw_u64 began_unsure;   /* at the first of `unsure`: it is an iteration only if a verdict says so */
     __lw_u64 woke_ns;        /* from its last sleep in a place of its own */

@@ -135,38 +135,29 @@ static __always_inline __u32 known_site(const struct lw_unprobed *own, const str
     return i;
 }
 
-/* Is a verdict on this place needed for what the iteration has done so far? */
-static __always_inline bool is_unsure(const struct lw_unprobed *own, __u32 site)
+/* Which place gives way to a new one, into own->gives_way; LW_SITES: none. Of those that are judged, and whose verdict
+ * the iteration needs no more, the one where the thread came least recently: what a callback waited in, else one where
+ * the loop idled. A thread that runs one short loop after the other is at each of them for a while and never again. The
+ * index stands where the verifier does not follow it: else a session starts 0.9 s later. */
+__weak __noinline int find_least_recent(struct lw_unprobed *own)
 {
-    bool unsure = false;
+    __u64 least = ~0ull;
+    __u32 needed = 0;
+
+    if (!own) return 0;
+    own->gives_way = LW_SITES;
     for (__u32 i = 0; i < LW_UNSURE; i++)
-        if (i < own->unsure_count && own->unsure[i].site == site) unsure = true;
-    return unsure;
-}
-
-/* Which place gives way to a new one, LW_SITES: none. Of those that are judged, the one where the thread came least
- * recently: what a callback waited in, else one where the loop idled: a thread that runs one short loop after the other
- * is at each of them for a while and never again. */
-__weak __noinline int least_recent_site(struct lw_unprobed *own)
-{
-    __u64 busy_ns = ~0ull, idle_ns = ~0ull;
-    __u32 busy = LW_SITES, idle = LW_SITES;
-
-    if (!own) return LW_SITES;
+        if (i < own->unsure_count) needed |= 1u << (own->unsure[i].site & (LW_SITES - 1));
     for (__u32 i = 0; i < LW_SITES; i++) {
-        const struct lw_site *site = &own->sites[i];
-        const __u64 came_ns = site->came_ns;
-        const __u32 verdict = site->verdict;
-        if (is_unsure(own, i)) continue;
-        if (verdict == LW_VERDICT_BUSY && came_ns < busy_ns) {
-            busy_ns = came_ns;
-            busy = i;
-        } else if (verdict == LW_VERDICT_IDLE && came_ns < idle_ns) {
-            idle_ns = came_ns;
-            idle = i;
-        }
+        const __u32 verdict = own->sites[i].verdict;
+        __u64 came_ns = own->sites[i].came_ns;
+        if ((verdict != LW_VERDICT_BUSY && verdict != LW_VERDICT_IDLE) || needed >> i & 1) continue;
+        if (verdict == LW_VERDICT_IDLE) came_ns |= 1ull << 63;
+        if (came_ns >= least) continue;
+        least = came_ns;
+        own->gives_way = i;
     }
-    return busy < LW_SITES ? busy : idle;
+    return 0;
 }
 
 /* The loop may idle where it is, and nothing will ever say so: what is timed until it idles elsewhere may be several
@@ -192,7 +183,8 @@ static __always_inline __u32 site_of(const struct lw_loop *loop, struct lw_unpro
     }
     if (regs->orig_ax == NR_restart_syscall) return LW_NO_SITE;
     if (i >= LW_SITES) {
-        i = least_recent_site(own);
+        find_least_recent(own);
+        i = own->gives_way;
         if (i >= LW_SITES) {
             lose_site(own);
             return LW_NO_SITE;
