@@ -143,4 +143,11 @@ healthy clean-followers-3 clean-boost-2 clean-epoll
 healthy clean-poll clean-ppoll_epoll clean-uring
 healthy clean-uv clean-event clean-hopping
 
+# A loop that is on a thread which only parks is not seen: that is said.
+start_fixture notified "$fixtures/any_loop" --dir "$work" notified
+watch notified-report "$target"
+check "a thread that parks while another polls for it: a warning says that it is not seen" \
+    wait_until 8 has_lines_ notified-report '"type":"warning".*only parks' 1
+end_session
+
 judge table "$rows" "$build/truth-any-program.json"

@@ -107,6 +107,7 @@ Result<void> Attachment::refresh()
 {
     forget_subjects();
     if (finder_) finder_->tidy();
+    if (finder_) warn_of_handover();
     const auto hash = modules_hash(process_.pid());
     auto names = generated_names();
     if (hash == modules_hash_ && !names.fresh) {
@@ -406,6 +407,21 @@ void Attachment::found_scheduler(std::string_view runtime)
         "{}'s scheduler moves its tasks between threads and preempts them: those threads are not event loops, "
         "and nothing is reported of them",
         runtime));
+}
+
+void Attachment::warn_of_handover()
+{
+    std::set<std::uint32_t> loops;
+    for (const auto& loop : known_loops_) loops.insert(loop.tid);
+    const auto worker = handover_.look(process_, loops);
+    if (!worker) return;
+    const auto name = [&](std::uint32_t tid) {
+        return fmt::format("{} ({})", process_.comm(static_cast<pid_t>(tid)), tid);
+    };
+    warn(
+        fmt::format("thread {} only parks, and does the work that thread {} polls for: if it runs the event loop, what "
+                    "holds it up is not seen; a thread that polls itself is watched",
+                    name(*worker), name(*loops.begin())));
 }
 
 bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const

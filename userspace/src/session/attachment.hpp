@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collect/kernel.hpp"
+#include "session/handover_watch.hpp"
 #include "session/loop_finder.hpp"
 #include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
@@ -96,6 +97,7 @@ private:
     void keep_loop(LoopView loop);
     void found_loop(std::uint32_t tid);
     void found_scheduler(std::string_view runtime);
+    void warn_of_handover();
 
     Kernel& kernel_;
     SymbolWorker& worker_;
@@ -120,6 +122,7 @@ private:
     std::set<std::string> probes_;                      // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
+    HandoverWatch handover_;
     bool shim_ = false;
     bool left_ = false;
 };

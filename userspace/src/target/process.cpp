@@ -240,6 +240,17 @@ std::uint64_t Process::voluntary_switches(pid_t tid) const
     return at == status.npos ? 0 : std::strtoull(status.c_str() + at + field.size(), nullptr, 10);
 }
 
+ThreadRuns Process::runs(pid_t tid) const
+{
+    ThreadRuns runs;
+    const auto text = read_proc(pid_, fmt::format("task/{}/schedstat", tid), 256).value_or("");
+    char* rest = nullptr;
+    runs.ran_ns = std::strtoull(text.c_str(), &rest, 10);
+    (void)std::strtoull(rest, &rest, 10);  // how long it has waited for a CPU
+    runs.count = std::strtoull(rest, nullptr, 10);
+    return runs;
+}
+
 std::vector<pid_t> Process::threads() const
 {
     std::vector<pid_t> threads;

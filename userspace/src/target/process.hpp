@@ -21,6 +21,11 @@
 
 namespace loopwatch {
 
+// How long a thread has run, and how many times it came on a CPU.
+struct ThreadRuns {
+    std::uint64_t ran_ns = 0, count = 0;
+};
+
 class Process {
 public:
     // Fails with no_such_target (no process, a thread id, a kernel thread, a zombie, gone meanwhile) or not_permitted
@@ -45,6 +50,8 @@ public:
     bool has_thread(pid_t tid) const;
     // Context switches a thread made of its own accord; 0: gone.
     std::uint64_t voluntary_switches(pid_t tid) const;
+    // Zeros: gone.
+    ThreadRuns runs(pid_t tid) const;
     // The same id as the innermost PID namespace of the target sees it.
     std::uint32_t ns_id(pid_t tid) const;
     // Executable file mappings, each with its file open. Files that cannot be opened are left out and counted in
