@@ -40,9 +40,9 @@ Iteration parted_by(const BlockFacts& block, DispatchFacts& facts, std::uint64_t
 
 }  // namespace
 
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder& finder, std::uint64_t threshold_ns)
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, std::uint64_t threshold_ns)
 {
-    const auto waits = own_waits(facts, finder.sites());
+    const auto waits = own_waits(facts, sites);
     if (!waits.empty()) return pieces_between(facts, waits, threshold_ns);
     std::vector<DispatchFacts> whole;
     whole.push_back(std::move(facts));
@@ -56,9 +56,8 @@ void mark_loop(DispatchFacts& facts, const WaitSites& sites)
     for (auto& sample : facts.samples) sites.mark_loop(facts.subject.tid, sample.stack);
 }
 
-Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns)
+Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uint64_t threshold_ns)
 {
-    const auto& sites = finder.sites();
     const auto tid = facts.subject.tid;
     if (facts.unclear) return Iteration::unclear;
     for (auto& block : facts.blocks_by_place) {

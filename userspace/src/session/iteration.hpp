@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "analysis/facts.hpp"
-#include "session/loop_finder.hpp"
+#include "analysis/wait_sites.hpp"
 
 namespace loopwatch {
 
@@ -19,11 +19,11 @@ enum class Iteration {
 };
 
 // The iterations that one turns out to be, as far as they are to be told: itself alone, most often.
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const LoopFinder& finder, std::uint64_t threshold_ns);
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, std::uint64_t threshold_ns);
 
 // In each stack of it.
 void mark_loop(DispatchFacts& facts, const WaitSites& sites);
 
-Iteration judge_iteration(DispatchFacts& facts, const LoopFinder& finder, std::uint64_t threshold_ns);
+Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uint64_t threshold_ns);
 
 }  // namespace loopwatch

@@ -83,7 +83,7 @@ Result<void> LoopFinder::start()
     if (auto watched = loops_.watch(process_.pid()); !watched) return watched;
     auto sleepers = loops_.sleepers(process_.pid());
     // Those that poll first: a thread that only parks is a worker if its like polls too.
-    std::ranges::stable_partition(sleepers, [](const lw_sleeper& sleeper) {
+    std::stable_partition(sleepers.begin(), sleepers.end(), [](const lw_sleeper& sleeper) {
         return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
     });
     std::size_t elsewhere = 0;

@@ -370,9 +370,9 @@ std::vector<DispatchFacts> Session::iterations_of(DispatchFacts facts)
     const auto* finder = target && facts.iteration ? target->finder() : nullptr;
     if (!finder) return {std::move(facts)};
     mark_loop(facts, finder->sites());
-    auto iterations = part_iteration(std::move(facts), *finder, options_.threshold_ns);
+    auto iterations = part_iteration(std::move(facts), finder->sites(), options_.threshold_ns);
     std::erase_if(iterations, [&](DispatchFacts& one) {
-        const auto iteration = judge_iteration(one, *finder, options_.threshold_ns);
+        const auto iteration = judge_iteration(one, finder->sites(), options_.threshold_ns);
         if (iteration == Iteration::unclear) ++unclear_iterations_;
         return iteration != Iteration::real;
     });

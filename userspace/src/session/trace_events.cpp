@@ -81,7 +81,7 @@ const char* outcome_name(std::uint64_t outcome)
 }
 
 void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const StepEvent& event,
-         Attachment& attachment)
+         WatchedProcess& target)
 {
     switch (argument.meaning) {
         case Meaning::none: break;
@@ -90,12 +90,10 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
             break;
         case Meaning::loop: record.loop_id = std::to_string(value); break;
         case Meaning::location:
-            record.locations.emplace_back(argument.field, location_info(value, attachment.loops()));
+            record.locations.emplace_back(argument.field, location_info(value, target.loops()));
             break;
         case Meaning::text: record.fields.emplace_back(argument.field, event.step.text); break;
-        case Meaning::name:
-            record.fields.emplace_back(argument.field, attachment.loops().memory().text(value, 256));
-            break;
+        case Meaning::name: record.fields.emplace_back(argument.field, target.loops().memory().text(value, 256)); break;
         case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(value)); break;
         case Meaning::state:
             record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value)));
@@ -145,28 +143,27 @@ void set_stack(TaskEvent& record, std::vector<Frame> stack)
 
 }  // namespace
 
-std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment)
+std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& target)
 {
     const auto* probe = find_probe(event.step.probe);
     if (!probe) return std::nullopt;
     for (const auto& row : rows) {
         if (row.probe != probe->name) continue;
         const auto& misuse = event.step.misuse;
-        if (misuse.location != 0)
-            attachment.loops().remember(misuse.location, misuse.function, misuse.file, misuse.line);
+        if (misuse.location != 0) target.loops().remember(misuse.location, misuse.function, misuse.file, misuse.line);
         TaskEvent record;
         record.type = row.type;
         record.at_ns = event.event.time_ns;
-        record.subject = attachment.subject(event.event.tid);
+        record.subject = target.subject(event.event.tid);
         for (std::size_t i = 0; i < std::size(row.arguments); ++i)
-            add(record, row.arguments[i], event.step.args[i], event, attachment);
+            add(record, row.arguments[i], event.step.args[i], event, target);
         if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
         // Steps come by the hundred thousand, and by their dispatch.
         if (record.loop_id.empty() && probe->gate != ProbeGate::trace)
-            for (const auto& loop : attachment.known_loops())
+            for (const auto& loop : target.known_loops())
                 if (loop.tid == event.event.tid) record.loop_id = std::to_string(loop.id);
-        add_task(record, misuse.task, attachment.loops());
+        add_task(record, misuse.task, target.loops());
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
     }

@@ -8,13 +8,13 @@
 
 #include "analysis/finding.hpp"
 #include "collect/event.hpp"
-#include "session/attachment.hpp"
+#include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
 
 // nullopt for a probe that is not one of these.
-std::optional<TaskEvent> task_event(const StepEvent& event, Attachment& attachment);
+std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& target);
 
 // Hands the misuse to `done` once its exception's type has its name, and the stack that came with it, if one did, has
 // too. `thrown`: what its thread told last, null: nothing.
