@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <unordered_set>
 
 #include "analysis/task_tree.hpp"
+#include "invariant.hpp"
 #include "output/task_text.hpp"
 #include "target/loops.hpp"
 #include "target/process.hpp"
@@ -32,13 +31,6 @@ constexpr std::size_t max_name = 128, max_labels = 512, max_text = 1024, max_ind
 constexpr std::size_t drawn = 40;  // enough to go deeper than a line may
 
 std::uint64_t reads = 0;
-
-void hold(bool holds, const char* what)
-{
-    if (holds) return;
-    std::fprintf(stderr, "broken: %s\n", what);
-    std::abort();
-}
 
 // Counted here, not followed by the reader: what a list that does not change must yield.
 bool is_whole(const Memory& memory, std::uint64_t slot, std::size_t tasks)

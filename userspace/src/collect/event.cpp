@@ -9,6 +9,8 @@
 #include <cstring>
 #include <optional>
 
+#include "target/loops.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -46,7 +48,7 @@ std::optional<Event> stopped(std::span<const std::uint8_t> bytes)
     LoopStoppedEvent event{};
     lw_loop_slot slot;
     if (!copy(bytes, event.head)) return std::nullopt;
-    if (copy(bytes.subspan(sizeof event.head), slot)) event.slot = slot;
+    if (copy(bytes.subspan(sizeof event.head), slot) && is_loop_slot(slot)) event.slot = slot;
     return event;
 }
 

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "target/loops.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -160,6 +162,7 @@ std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
         if (!read(slot, at) || !read(seq, at)) return std::nullopt;
         if (seq == slot.seq) break;
     }
+    if (!is_loop_slot(slot)) return std::nullopt;
     return slot;
 }
 

@@ -44,7 +44,7 @@ bool Loops::read(std::uint64_t address, lw_loop_slot& slot) const
         const auto again = memory_.object<std::uint64_t>(address);
         if (again && *again == slot.seq) break;
     }
-    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.clock_shift < 64;
+    return is_loop_slot(slot);
 }
 
 LoopView Loops::view(std::uint64_t address, const lw_loop_slot& slot, std::uint32_t tid) const

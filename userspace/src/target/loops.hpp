@@ -56,6 +56,13 @@ private:
     std::unordered_map<std::uint64_t, TargetLocation> locations_;
 };
 
+// Is it one of ours, in a version we know? What a target has in its slot may be anything: a shift of 128 and more is no
+// shift.
+inline bool is_loop_slot(const lw_loop_slot& slot)
+{
+    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.clock_shift < 64;
+}
+
 // Ticks of a slot's clock → nanoseconds (a length), and → CLOCK_MONOTONIC (a moment).
 std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks);
 std::uint64_t moment_ns(const lw_loop_slot& slot, std::uint64_t ticks);
