@@ -12,7 +12,7 @@ if is_root && setpriv --reuid=$nobody --regid=$nobody --clear-groups test -x "$l
     user=(setpriv "--reuid=$nobody" "--regid=$nobody" --clear-groups)
     chown $nobody:$nobody "$work"
 fi
-cd "$work"
+cd "$work" || exit
 
 # ran NAME OPTIONS… -- PROGRAM…: to its end; the report in NAME.out, what the program and we print in NAME.said, the exit status in $status.
 ran() {

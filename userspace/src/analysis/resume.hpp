@@ -11,8 +11,8 @@ namespace loopwatch {
 
 // Makes it a dispatch of that coroutine, unless the stacks say that most of its time passed elsewhere.
 void attribute_to_resume(DispatchFacts& facts);
-// A dispatch of Asio's is named after its operation: puts the function that co_awaited it before that, if a stack has it,
-// "quote/async_receive".
+// A dispatch of Asio's is named after its operation: puts the function that co_awaited it before that, if a stack has
+// it, "quote/async_receive".
 void name_awaiting_coroutine(DispatchFacts& facts);
 
 }  // namespace loopwatch

@@ -37,7 +37,8 @@ constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
 constexpr std::size_t max_files = 65'536;
-constexpr std::size_t max_resting_files = 256;    // files that no process maps, by whose number the worker still knows them
+constexpr std::size_t max_resting_files =
+    256;                                    // files that no process maps, by whose number the worker still knows them
 constexpr std::size_t assured_files = 512;  // of each process, whatever the others map
 constexpr std::size_t max_crashed = 4096;   // files that are remembered to have killed the worker
 constexpr unsigned crashes_to_quarantine = 2;

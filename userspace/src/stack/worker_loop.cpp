@@ -23,7 +23,7 @@ using nlohmann::json;
 
 constexpr int idle_ms = 30'000;
 constexpr std::size_t max_resting_images = 64;  // files; a server has 5 to 60
-constexpr std::uint64_t innocent_after = 64;  // answers
+constexpr std::uint64_t innocent_after = 64;    // answers
 
 std::uint32_t id_of(const json& body, const char* key)
 {
