@@ -173,8 +173,9 @@ inline lw_dispatch RecordScript::dispatch()
     if (which & 64) dispatch.seen_ns = dispatch.entered_ns = time_ns();
     if (which & 128) dispatch.impact_tasks = dispatch.impact_total_ns = byte();
     const auto more = byte();
-    if (more & 1) dispatch.rival = {1, 1, {}, length_ns(), length_ns()};
-    if (more & 1) text(dispatch.rival.comm, {"rival", "sixteen_letters_", "\xff\xfe"});
+    auto& contention = dispatch.contention;
+    if (more & 1) contention = {1, 0, length_ns(), {{1, 1, {}, length_ns()}}};
+    if (more & 1) text(contention.preemptors[0].comm, {"preemptor", "sixteen_letters_", "\xff\xfe"});
     if (more & 2) dispatch.coroutine = {0x2000, 0x1000, 0x7000u + byte() * 8u, 0};
     if (more & 4)
         for (auto& park : dispatch.parks) {
@@ -259,7 +260,8 @@ inline lw_loop RecordScript::ongoing()
     loop.other_blocked_ns = which & 8 ? length_ns() : 0;
     loop.blocks = which;
     overwrite(loop);
-    loop.rival.comm[sizeof loop.rival.comm - 1] = '\0';  // the kernel side's own, not read from a record
+    for (auto& preemptor : loop.contention.preemptors)
+        preemptor.comm[sizeof preemptor.comm - 1] = '\0';  // the kernel side's own, not read from a record
     return loop;
 }
 
