@@ -14,7 +14,7 @@ static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
     loop->off = off;
 }
 
-/* Time in a place that is not kept. Less than a hundredth of the threshold is not told of, and no loss: under strace a
+/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under strace a
  * callback is stopped in each of its system calls. */
 static __always_inline void count_overflow(__u64 lasted)
 {

@@ -345,8 +345,7 @@ void Session::explain_bundle(DispatchBundle bundle)
 // A program that says which loops it runs has proven it.
 bool Session::proven(const Subject& thread)
 {
-    const auto* target = find_ended(thread.pid);
-    if (!target) target = find(thread.pid);
+    const auto* target = find_judge(thread.pid);
     return target && (!target->finder() || target->finder()->proven(thread.tid));
 }
 
@@ -365,8 +364,7 @@ void Session::report_proven()
 // None: what was timed was not one. A dispatch that is seen as such is what it is.
 std::vector<DispatchFacts> Session::iterations_of(DispatchFacts facts)
 {
-    const auto* target = find_ended(facts.subject.pid);
-    if (!target) target = find(facts.subject.pid);
+    const auto* target = find_judge(facts.subject.pid);
     const auto* finder = target && facts.iteration ? target->finder() : nullptr;
     if (!finder) return {std::move(facts)};
     mark_loop(facts, finder->sites());
@@ -526,6 +524,7 @@ void Session::finish()
         for (auto& stats : statistics_.look(*target, now)) reporter_.publish(stats);
     while (!targets_.empty()) end_target(targets_.begin()->first, "detached");
     await_ended();
+    unproven_.forget([](const Subject&) { return true; });  // answers that came after their target's end
     if (calibrating_) kernel_->finish_calibration();
     reporter_.judge_unfinished();
     auto end = session_end(reporter_, statistics_, losses(), started_ns_, saw_loop_);
@@ -552,6 +551,13 @@ Attachment* Session::find_ended(std::uint32_t pid)
 {
     const auto found = std::ranges::find_if(ending_, [&](const Ending& ending) { return ending.target->pid() == pid; });
     return found == ending_.end() ? nullptr : found->target.get();
+}
+
+// What is known of the image that a finding is from, which may have ended.
+Attachment* Session::find_judge(std::uint32_t pid)
+{
+    auto* const ended = find_ended(pid);
+    return ended ? ended : find(pid);
 }
 
 Counts Session::losses() const

@@ -110,6 +110,7 @@ private:
     bool wanted(std::uint32_t tid) const { return options_.tids.empty() || options_.tids.contains(tid); }
     Attachment* find(std::uint32_t pid);
     Attachment* find_ended(std::uint32_t pid);
+    Attachment* find_judge(std::uint32_t pid);
     Counts losses() const;
     Overhead overhead() const;
 
