@@ -110,8 +110,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     reads = 0;
     arena.begin(data, size);
     Loops loops(*process);
-    bool newer = false;
-    const auto slots = loops.list(arena.registry(), newer);
+    std::string other_version;
+    const auto slots = loops.list(arena.registry(), other_version);
     std::vector<TaskView> tasks;
     std::unordered_set<std::uint64_t> addresses;
     for (const auto& [address, slot] : slots) {

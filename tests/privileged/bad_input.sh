@@ -158,6 +158,7 @@ end_session
 check_equal "probes of a newer ABI: the session ends with 0" 0 "$stopped_status"
 check "a warning says so, and what mends it" has_record later-session \
     'any("newer" in w and "ABI" in w and "update" in w for w in of("session_start")[0]["warnings"])'
+check "ps says so too" grep -q "newer version of the probes' ABI" <("$loopwatch" ps -p "$target" 2>&1)
 check_equal "nothing is claimed of what cannot be read" 0 "$(records later-session 'len(of("slow_callback", "blocking_call", "stall"))')"
 check "and nothing stays" is_untouched "$target"
 tell later quit

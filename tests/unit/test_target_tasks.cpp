@@ -206,12 +206,40 @@ TEST_CASE("loops that go round are listed once each")
     for (auto& slot : slots) {
         slot.magic = LW_SLOT_MAGIC;
         slot.abi = LW_ABI;
+        slot.size = sizeof slot;
     }
     slots[0].next = &slots[1];
     slots[1].next = &slots[0];
     const lw_registry registry = {LW_SLOT_MAGIC, LW_ABI, 0, slots};
     const auto process = Process::open(::getpid());
     REQUIRE(process);
-    bool newer = false;
-    CHECK(Loops(*process).list(reinterpret_cast<std::uint64_t>(&registry), newer).size() == 2);
+    std::string other_version;
+    CHECK(Loops(*process).list(reinterpret_cast<std::uint64_t>(&registry), other_version).size() == 2);
+    CHECK(other_version.empty());
+}
+
+TEST_CASE("loops of another version are not read, and it says which")
+{
+    lw_loop_slot slot = {};
+    slot.magic = LW_SLOT_MAGIC;
+    slot.abi = LW_ABI;
+    slot.size = sizeof slot;
+    lw_registry registry = {LW_SLOT_MAGIC, LW_ABI, 0, &slot};
+    const auto process = Process::open(::getpid());
+    REQUIRE(process);
+    const auto not_listed = [&] {
+        std::string other_version;
+        CHECK(Loops(*process).list(reinterpret_cast<std::uint64_t>(&registry), other_version).empty());
+        return other_version;
+    };
+    registry.abi = LW_ABI + 1;
+    CHECK(not_listed().find("a newer version") == 0);
+    registry.abi = LW_ABI - 1;
+    CHECK(not_listed().find("an older version") == 0);
+    registry.abi = LW_ABI;
+    slot.abi = LW_ABI + 1;
+    CHECK(not_listed().find("a newer version") == 0);
+    slot.abi = LW_ABI;
+    slot.size = sizeof slot - 8;
+    CHECK(not_listed().find("rebuild the program") != std::string::npos);
 }

@@ -26,7 +26,7 @@ typedef int32_t lw_s32;
 extern "C" {
 #endif
 
-#define LW_ABI 1u
+#define LW_ABI 2u
 #define LW_SLOT_MAGIC 0x31746f6c73776cull /* "lwslot1", little endian */
 #define LW_HISTOGRAM_BUCKETS 160
 #define LW_STACK_DEPTH 31

@@ -8,7 +8,7 @@ import struct
 import sys
 
 PT_LOAD, PT_NOTE = 1, 4
-ABI = 1
+ABI = 2
 LOOP_ID, NAME, NEXT = 40, 80, 88  # offsets in struct lw_loop_slot: asserted by its header, cache lines 0 and 1
 
 

@@ -297,8 +297,9 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
 void Attachment::scan_registries()
 {
     std::vector<std::pair<std::uint64_t, lw_loop_slot>> listed;
-    bool newer = false;
-    for (const auto registry : registries_) std::ranges::move(loops_.list(registry, newer), std::back_inserter(listed));
+    std::string other_version;
+    for (const auto registry : registries_)
+        std::ranges::move(loops_.list(registry, other_version), std::back_inserter(listed));
     const auto shows = [](const LoopView& known) {
         return [&](const auto& entry) {
             return known.slot == entry.first && known.id == entry.second.loop_id && known.ns_tid == entry.second.tid;
@@ -317,10 +318,7 @@ void Attachment::scan_registries()
         keep_loop(loops_.view(address, slot, tid));
     }
     note_ended_threads();
-    if (newer)
-        warn(
-            "the program speaks a newer version of the probes' ABI: its loops and tasks cannot be read; update "
-            "loopwatch");
+    if (!other_version.empty()) warn("its loops and tasks cannot be read, for they speak " + other_version);
 }
 
 // Threads that are gone at two scans: what the kernel side reported at the end of one has been handled by then.

@@ -123,12 +123,13 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
         return Error{ExitCode::not_permitted, fmt::format("process {} publishes no tasks: it has no probes", pid),
                      fmt::format("what blocks its loops can be told all the same: sudo loopwatch -p {}", pid)};
     listing->at_ns_ = monotonic_ns();
-    bool readable = false, newer = false;
+    bool readable = false;
+    std::string other_version;
     std::size_t tasks = 0, bytes = 0;
     NamespaceThreads threads(listing->process_);
     for (const auto registry : *registries) {
         readable |= listing->names_.memory().object<std::uint64_t>(registry).has_value();
-        for (const auto& [address, slot] : listing->names_.list(registry, newer)) {
+        for (const auto& [address, slot] : listing->names_.list(registry, other_version)) {
             LoopTasks of{listing->names_.view(address, slot, threads.tid(slot.tid)), slot, {}};
             if (tasks >= TaskReader::max_tasks) {  // a list that a thousand loops share is read a thousand times
                 listing->warnings_.push_back(
@@ -156,7 +157,7 @@ Result<std::unique_ptr<Listing>> Listing::read(pid_t pid)
     if (!readable)
         return Error{ExitCode::not_permitted, fmt::format("the memory of process {} cannot be read", pid),
                      "it is another user's, or kernel.yama.ptrace_scope forbids it: sudo loopwatch ps …"};
-    if (newer) listing->warnings_.push_back("some of its loops speak a newer version of the ABI: not listed");
+    if (!other_version.empty()) listing->warnings_.push_back("loops are not listed, for they speak " + other_version);
     listing->keep("");
     return listing;
 }

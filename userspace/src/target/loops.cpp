@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "target/loops.hpp"
 
+#include <fmt/format.h>
 #include <loopwatch/function_name.hpp>
 
 #include <algorithm>
@@ -17,20 +18,38 @@ constexpr std::size_t max_loops = 1024;
 constexpr std::size_t max_locations = 65536;
 constexpr int torn_retries = 4;
 
+std::string version_text(std::uint32_t abi, std::uint32_t slot_bytes)
+{
+    if (abi > LW_ABI)
+        return fmt::format("a newer version of the probes' ABI ({}, loopwatch has {}): update loopwatch", abi, LW_ABI);
+    if (abi < LW_ABI)
+        return fmt::format("an older version of the probes' ABI ({}, loopwatch has {}): rebuild the program", abi,
+                           LW_ABI);
+    return fmt::format("ABI {} with loops of {} bytes, which has {}: rebuild the program", abi, slot_bytes,
+                       sizeof(lw_loop_slot));
+}
+
 }  // namespace
 
-std::vector<std::pair<std::uint64_t, lw_loop_slot>> Loops::list(std::uint64_t registry, bool& newer_abi) const
+std::vector<std::pair<std::uint64_t, lw_loop_slot>> Loops::list(std::uint64_t registry,
+                                                                std::string& other_version) const
 {
     std::vector<std::pair<std::uint64_t, lw_loop_slot>> loops;
     const auto head = memory_.object<lw_registry>(registry);
     if (!head || head->magic != LW_SLOT_MAGIC) return loops;
-    newer_abi = head->abi != LW_ABI;
-    if (newer_abi) return loops;
+    if (head->abi != LW_ABI) {
+        other_version = version_text(head->abi, 0);
+        return loops;
+    }
     std::uint64_t next = address_of(head->loops);
     std::unordered_set<std::uint64_t> seen;  // each costs a list of tasks: not once more if the registry goes round
     while (next != 0 && loops.size() < max_loops && seen.insert(next).second) {
-        lw_loop_slot slot;
-        if (!read(next, slot)) break;
+        lw_loop_slot slot = {};
+        if (!read(next, slot)) {
+            if (slot.magic == LW_SLOT_MAGIC && (slot.abi != LW_ABI || slot.size < sizeof slot))
+                other_version = version_text(slot.abi, slot.size);
+            break;
+        }
         loops.emplace_back(next, slot);
         next = address_of(slot.next);
     }

@@ -37,9 +37,9 @@ class Loops {
 public:
     explicit Loops(const Process& process) : process_(process), memory_(process.pid()) {}
 
-    // All loops of a registry (address of struct lw_registry), by the addresses of their slots. `newer_abi` is set if
-    // it speaks a version we do not know.
-    std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, bool& newer_abi) const;
+    // All loops of a registry (address of struct lw_registry), by the addresses of their slots. Those of another
+    // version of loop_state.h cannot be read: `other_version` says which one, and what to do about it.
+    std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, std::string& other_version) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
     bool read(std::uint64_t slot, lw_loop_slot& to) const;
     // `tid`: of the loop's thread in our PID namespace; 0: not known.
@@ -60,7 +60,7 @@ private:
 // shift.
 inline bool is_loop_slot(const lw_loop_slot& slot)
 {
-    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.clock_shift < 64;
+    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.size >= sizeof slot && slot.clock_shift < 64;
 }
 
 // Ticks of a slot's clock → nanoseconds (a length), and → CLOCK_MONOTONIC (a moment).
