@@ -54,11 +54,12 @@ enum lw_event_kind {
     LW_EVENT_EXIT = 9,      /* a loop's thread ended without loop_stop */
     LW_EVENT_WAIT = 10,     /* a wait at a place that nobody has judged yet: struct lw_wait */
     LW_EVENT_WAKER = 11,    /* the stack of who ended a long block, before the SOURCE record that names it */
-    LW_EVENT_CHILD = 12,    /* a watched process has forked, with cfg_follow, or one of cfg_name: pid is the child, tid its parent's pid */
+    LW_EVENT_CHILD = 12, /* a watched process has forked, with cfg_follow, or one of cfg_name: pid is the child, tid its
+                            parent's pid */
     LW_EVENT_ITERATION = 13, /* of many dispatches, none of them slow: struct lw_iteration */
     LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
-    LW_EVENT_EXEC =
-        15, /* a watched process, or one of cfg_name, runs another image: execve; tid: of the thread that called it, until then */
+    LW_EVENT_EXEC = 15, /* a watched process, or one of cfg_name, runs another image: execve; tid: of the thread that
+                           called it, until then */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -211,7 +212,7 @@ struct lw_dispatch {
     __lw_u64 other_blocked_ns; /* part of blocked_ns in places beyond LW_SOURCES */
     __lw_u64 impact_tasks, impact_max_ns, impact_total_ns;
     __lw_u64 entered_ns, seen_ns; /* as in struct lw_loop */
-    __lw_u64 unclear; /* may be several iterations: it passed a place for which there was no room */
+    __lw_u64 unclear;             /* may be several iterations: it passed a place for which there was no room */
     struct lw_contention contention;
     struct lw_resume coroutine; /* whose resume this part of an iteration began with */
     struct lw_park parks[LW_UNSURE];
@@ -307,7 +308,8 @@ struct lw_misuse {
     __lw_u32 reserved;
     char file[80];
     char function[80];
-    __lw_u64 call_count; /* resource_leak: the calls that opened it, as struct lw_backtrace has them */
+    __lw_u64 call_count; /* of those that opened it (resource_leak) or called it (coroutine_never_awaited), as struct
+                            lw_backtrace has them */
     __lw_u64 calls[LW_CALLS];
     struct lw_task_view task; /* whom it concerns, if the probe names its record; else in whose dispatch it happened */
 };

@@ -202,6 +202,16 @@ static __always_inline void send_thrown(struct pt_regs *ctx, __u64 pid_tid, __u6
     emit_with_stack(room, &room->thrown.event, &room->thrown.stack, sizeof(room->thrown), true, now);
 }
 
+/* Address of the struct lw_backtrace that a misuse brings; 0: none. The barrier keeps two loads of ctx from becoming
+ * one at an offset that the verifier does not know. */
+static __always_inline __u64 calls_of(struct pt_regs *ctx, __u64 probe)
+{
+    __u64 of_coroutine = ARG3(ctx);
+    barrier_var(of_coroutine);
+    if (probe == PROBE_resource_leak) return ARG5(ctx);
+    return probe == PROBE_coroutine_never_awaited ? of_coroutine : 0;
+}
+
 /* Rare: more than LW_MISUSES at once would write into each other's record. */
 static __noinline int misuse(struct pt_regs *ctx, __u64 probe)
 {
@@ -216,8 +226,8 @@ static __noinline int misuse(struct pt_regs *ctx, __u64 probe)
     fill_step(&record->step, ctx, probe, now);
     record->step.size = sizeof(record->step);
     read_misuse(&record->step.misuse, record->step.args, probe, id);
-    if (probe == PROBE_resource_leak &&
-        bpf_probe_read_user(&record->step.misuse.call_count, sizeof(struct lw_backtrace), (void *)ARG5(ctx)))
+    const __u64 calls = calls_of(ctx, probe);
+    if (calls && bpf_probe_read_user(&record->step.misuse.call_count, sizeof(struct lw_backtrace), (void *)calls))
         record->step.misuse.call_count = 0;
     record->event.kind = LW_EVENT_STEPS;
     record->event.size = sizeof(*record);

@@ -71,9 +71,9 @@ void tell_destroyed_pending(const lw_task& task) noexcept
             [&] { return "Task was destroyed but it is pending! " + of_task(task); });
 }
 
-void tell_never_awaited(const lw_frame& frame) noexcept
+void tell_never_awaited(const lw_frame& frame, const lw_backtrace* called_from) noexcept
 {
-    probe::coroutine_never_awaited(frame.created_at, frame.created_at->function);
+    probe::coroutine_never_awaited(frame.created_at, frame.created_at->function, called_from);
     deliver("coroutine_never_awaited", 0, [&] {
         return "coroutine '" + std::string(short_function(frame.created_at->function)) + "' (" +
                place(frame.created_at) + ") was never awaited";

@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 
-# The probe table's published rows: (name, gate, argument count) by id. Others script against these; rows are only ever appended.
+# The probe table's published rows: (name, gate, argument count) by id. Others script against these: rows are only ever appended, arguments added
+# at the end of one with a new LW_ABI.
 CONTRACT = """
 loop_start watch 3     loop_stop watch 1      slow_dispatch watch 5   blocking_call watch 4    task_destroyed_pending watch 4
-coroutine_never_awaited watch 2               exception_unretrieved watch 5                    task_cancelled watch 4
+coroutine_never_awaited watch 3               exception_unretrieved watch 5                    task_cancelled watch 4
 deadlock watch 3       thread_violation debug 3                       resource_leak debug 5    slow_poll debug 4
 poll_begin trace 2     poll_end trace 2       dispatch_begin trace 3  dispatch_end trace 2     task_create trace 4
 task_start trace 1     task_suspend trace 3   task_resume trace 1     task_finish trace 2      task_destroy trace 2

@@ -50,6 +50,9 @@ for row in "coroutine_never_awaited created_at" "task_destroyed_pending created_
 done
 check "in which task" has_record sinner-session "all(int(x['in_task']) > 0 for x in of('coroutine_never_awaited', 'deadlock', 'task_cancelled')) and not any(x['in_task'] for x in of('task_destroyed_pending', 'thread_violation', 'resource_leak', 'slow_poll'))"
 check "which coroutine" has_record sinner-session "all('greet' in x['created_at']['function'] for x in of('coroutine_never_awaited'))"
+check_equal "called where" "['sins.cpp:$(line_of 'Task<> greeting = greet();')']" "$(records sinner-session \
+    "sorted({x['called_at']['file'].split('/')[-1] + ':' + str(x['called_at']['line']) for x in of('coroutine_never_awaited') if 'never_awaited' in x['called_at']['function']})")"
+check "by which calls" has_record sinner-session "all(any(frame['function'].startswith('loopwatch::Loop::run') for frame in x['called_stack']) for x in of('coroutine_never_awaited'))"
 check "where it stood" has_record sinner-session "all(x['suspended_at']['line'] == $(line_of 'co_await closing.wait();') for x in of('task_destroyed_pending') if x['name'] == 'orders')"
 # chain SIN FUNCTION[:TEXT OF ITS LINE]…: innermost first.
 chain() {

@@ -26,7 +26,9 @@ constexpr TaskField destroyed_pending[] = {
     in_task,
 };
 constexpr TaskField never_awaited[] = {
-    {"created_at", "the coroutine and where it was called", location},
+    {"created_at", "the coroutine's function", location},
+    {"called_at", "the innermost own line of called_stack", location},
+    {"called_stack", "who called it, with --debug, innermost first; empty: not known", stack},
     chain_of_in_task,
     in_task,
 };

@@ -120,21 +120,32 @@ void add_task(TaskEvent& record, const lw_task_view& view, Loops& loops)
     record.labels = std::move(task.labels);
 }
 
-// Where the exception that it tells of was thrown, or what it tells of opened.
+// The field that says where the stack of a record comes from.
+const char* place_of_stack(std::string_view type)
+{
+    if (type == "exception_unretrieved") return "thrown_at";
+    return type == "coroutine_never_awaited" ? "called_at" : "opened_at";
+}
+
+// Where the exception was thrown, the resource opened, or the coroutine called that the record is about.
 void set_stack(TaskEvent& record, std::vector<Frame> stack)
 {
+    const std::string field = place_of_stack(record.type);
+    const bool thrown = field == "thrown_at";
+    Location called;  // the coroutine itself, which makes its promise there
+    for (const auto& [name, at] : record.locations)
+        if (field == "called_at" && name == "created_at") called = at;
     // How it came to be told: the C++ runtime throws, ours takes down who opens.
-    const auto own = std::ranges::find_if_not(stack, [](const Frame& frame) {
-        return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::");
+    const auto own = std::ranges::find_if_not(stack, [&](const Frame& frame) {
+        return frame.function == "__cxa_throw" || frame.function.starts_with("loopwatch::detail::") ||
+               (called.known() && frame.line == called.line && frame.file == called.file);
     });
     stack.erase(stack.begin(), own);
-    const bool thrown = record.type == "exception_unretrieved";
     // g++ may give the cold part of a function that throws no line.
     const auto thrower = std::ranges::find_if(
         stack, [](const Frame& frame) { return owner_of(frame) == FrameOwner::user && !frame.function.empty(); });
     const auto* const culprit = thrown && thrower != stack.end() ? &*thrower : culprit_frame(stack);
     if (culprit != nullptr && (thrown || culprit->line != 0)) {
-        const char* const field = thrown ? "thrown_at" : "opened_at";
         std::erase_if(record.locations, [&](const auto& at) { return at.first == field; });
         record.locations.emplace_back(field, Location{culprit->function, culprit->file, culprit->line});
     }

@@ -58,7 +58,7 @@ public:
     void report_if_never_awaited() const noexcept
     {
         if (!attached_ && created_at != nullptr && detail::followed())
-            probe::coroutine_never_awaited(created_at, created_at->function);
+            probe::coroutine_never_awaited(created_at, created_at->function, 0);
     }
 
     // Null: not attached.

@@ -7,6 +7,7 @@
 #include <concepts>
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -54,7 +55,11 @@ private:
 
 class PromiseBase : public SizedFrame {
 public:
-    PromiseBase() noexcept { frame_.bytes = frame_bytes(); }
+    PromiseBase() noexcept
+    {
+        frame_.bytes = frame_bytes();
+        if (debugged()) called_from_ = capture_backtrace();
+    }
     PromiseBase(const PromiseBase&) = delete;
     PromiseBase& operator=(const PromiseBase&) = delete;
 
@@ -75,7 +80,8 @@ public:
     }
     void report_if_never_awaited() const noexcept
     {
-        if (task_ == nullptr && watched() && frame_.created_at != nullptr) tell_never_awaited(frame_);
+        if (task_ == nullptr && watched() && frame_.created_at != nullptr)
+            tell_never_awaited(frame_, called_from_.get());
     }
 
 protected:
@@ -105,6 +111,7 @@ private:
     lw_frame frame_{};
     TaskControl* task_ = nullptr;
     std::coroutine_handle<> continuation_;
+    std::unique_ptr<const lw_backtrace> called_from_;  // in debug mode: it may never be awaited
 };
 
 template <class T>

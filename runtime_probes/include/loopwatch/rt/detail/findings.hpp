@@ -26,7 +26,8 @@ inline bool debugged() noexcept
 }
 
 void tell_destroyed_pending(const lw_task& task) noexcept;
-void tell_never_awaited(const lw_frame& frame) noexcept;
+// `called_from` null: not known.
+void tell_never_awaited(const lw_frame& frame, const lw_backtrace* called_from) noexcept;
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept;
 void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept;
 void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) noexcept;
