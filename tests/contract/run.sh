@@ -135,6 +135,8 @@ ran pipe -- sh -c 'yes | head -n 1'
 check_equal "a closed pipe ends what writes to it" "0 y" "$status $(grep -x y pipe.said)"
 check_status "a program's end is its own" 7 "${user[@]}" "$loopwatch" run --inside --format text -- sh -c 'exit 7'
 check "people are told how it ended" grep -q 'exited, status 7$' stderr
+check "and what was watched, as far as it was seen before it ended" \
+    grep -qE '^watching [^:]* \(pid [0-9]+\)(: [^ ]+)?, loops: none yet; no probes: whole loop passes are timed, the shim$' stderr
 cat >listens.py <<'PY'
 import signal, sys, time
 got = []

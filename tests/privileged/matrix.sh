@@ -54,7 +54,8 @@ cell() { # MODE TARGET
     esac
     check "$target_, $mode: $count stalls are $count findings, in ${functions[$target_]}, or a warning says why not" \
         eval "found $report ${functions[$target_]} || late $report ${functions[$target_]} || { what_was_found $report; false; }"
-    check "$target_, $mode: of tier ${tier[$target_]}" has_record "$report" "any(${tier[$target_]} in x['tiers'] and (${tier[$target_]} == 3 or 3 not in x['tiers']) for x in of('target_start')) or '$mode' in ('inside', 'user')"
+    case $mode in inside | user) tier_=1 ;; *) tier_=${tier[$target_]} ;; esac
+    check "$target_, $mode: of tier ${tier[$target_]}" has_record "$report" "all($tier_ in x['tiers'] and (3 in x['tiers']) == (${tier[$target_]} == 3) for x in of('session_start') + [of('target_start')[-1]])"
 }
 for target_ in none asio probes; do
     for mode in attached attached-shim run inside user; do

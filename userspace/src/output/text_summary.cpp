@@ -103,15 +103,23 @@ bool LoopTotals::any_probed() const
     return loops_.empty() || std::ranges::any_of(loops_, [](const auto& loop) { return loop.second.probed; });
 }
 
+// "no probes: whole loop passes are timed", "its own probes, the shim". 0 to 3 as in the records' `tiers`.
+std::string tiers_text(const std::vector<int>& tiers)
+{
+    const auto has = [&](int tier) { return std::ranges::find(tiers, tier) != tiers.end(); };
+    const std::string probes = has(3) ? "its own probes" : "no probes: whole loop passes are timed";
+    return probes + (has(1) ? ", the shim" : "");
+}
+
 std::string text_of(const SessionStart& start, const TextContext& context)
 {
     // Those of a target are told with it.
     auto own = start.warnings;
     std::erase_if(own, [](const std::string& warning) { return warning.starts_with("pid "); });
-    return fmt::format("loopwatch {} on Linux {}, {}: slow callbacks from {}, blocking calls from {}; tiers {}\n",
+    return fmt::format("loopwatch {} on Linux {}, {}: slow callbacks from {}, blocking calls from {}\n",
                        escape_terminal(start.version), escape_terminal(start.kernel),
                        context.anchor.rfc3339(start.at_ns), format_duration(start.threshold_ns),
-                       format_duration(start.block_threshold_ns), fmt::join(start.tiers, ", ")) +
+                       format_duration(start.block_threshold_ns)) +
            warning_lines(own, context);
 }
 
@@ -119,9 +127,10 @@ std::string text_of(const TargetStart& start, const TextContext& context)
 {
     std::vector<std::string> loops;
     for (const LoopInfo& loop : start.loops) loops.push_back(loop_name(loop));
-    return fmt::format("watching {}: {}, loops: {}; tiers {}\n", process(start.subject), escape_terminal(start.exe),
+    const auto exe = start.exe.empty() ? "" : ": " + escape_terminal(start.exe);  // empty: it has ended
+    return fmt::format("watching {}{}, loops: {}; {}\n", process(start.subject), exe,
                        loops.empty() ? "none yet" : fmt::format("{}", fmt::join(loops, ", ")),
-                       fmt::join(start.tiers, ", ")) +
+                       tiers_text(start.tiers)) +
            warning_lines(start.warnings, context) + "\n";
 }
 

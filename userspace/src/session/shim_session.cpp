@@ -2,6 +2,7 @@
 #include "session/shim_session.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/inotify.h>
@@ -82,6 +83,9 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     session->started_ns_ = monotonic_ns();
     auto start = session_start(wish, {}, {});
     start.tiers = {1};
+    if (const Fd file(::open(program->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); file)
+        if (const auto scan = session->worker_->scan(file.raw()); scan && brings_runtime(*scan))
+            start.tiers.push_back(3);
     session->reporter_.publish(start);
     session->reporter_.flush();
     if (session->reporter_.failure()) return *session->reporter_.failure();

@@ -66,7 +66,10 @@ void ShimTarget::refresh()
     if (!modules || modules->empty()) return;
     modules_hash_ = hash;
     if (build_id_.empty())
-        if (auto scan = worker_.scan(modules->front().file.raw())) build_id_ = scan->build_id;
+        if (auto scan = worker_.scan(modules->front().file.raw())) {
+            build_id_ = scan->build_id;
+            carries_runtime_ |= brings_runtime(*scan);
+        }
     set_interpreter(*modules);
     (void)worker_.map_process(pid(), std::move(*modules), std::move(names.file));
 }

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -45,6 +46,12 @@ struct ModuleScan {
     bool is_static = false;  // no interpreter: the shim cannot be loaded
     bool is_go = false;      // Go's linker made it
 };
+
+// Does it publish dispatches, as a runtime with the probes does?
+inline bool brings_runtime(const ModuleScan& scan)
+{
+    return std::ranges::any_of(scan.sites, [](const ProbeSite& site) { return site.name == "slow_dispatch"; });
+}
 
 // Of a module that has one, in the process that has mapped it so.
 inline std::uint64_t registry_address(const ModuleScan& scan, const ModuleMapping& module)
