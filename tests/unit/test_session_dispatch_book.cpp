@@ -38,6 +38,14 @@ std::size_t stacks_of(const DispatchBundle& bundle)
     return stacks;
 }
 
+std::size_t memory_of(const DispatchBundle& bundle)
+{
+    std::size_t bytes = 0;
+    for (const auto& place : bundle.places) bytes += place.stack.capacity();
+    for (const auto& block : bundle.long_blocks) bytes += block.waker_stack ? block.waker_stack->stack.capacity() : 0;
+    return bytes;
+}
+
 }  // namespace
 
 TEST_CASE("dispatches that never end hold a bounded number of bytes, and leave some to other processes")
@@ -61,4 +69,14 @@ TEST_CASE("dispatches that never end hold a bounded number of bytes, and leave s
     CHECK(book.abandon_process(2).size() == 1);
     CHECK(book.abandon_process(3).size() == 1);
     CHECK(book.abandon_process(3).empty());
+}
+
+TEST_CASE("a stack that is left out takes no memory")
+{
+    DispatchBook book;
+    for (std::uint32_t tid = 1; tid <= 48; ++tid)
+        for (std::uint64_t block = 0; block < 100; ++block) add_block(book, 1, tid, block);
+    std::size_t bytes = 0;
+    for (const auto& bundle : book.abandon_process(1)) bytes += memory_of(bundle);
+    CHECK(bytes == DispatchBook::max_stack_bytes);
 }

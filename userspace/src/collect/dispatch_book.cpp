@@ -14,6 +14,12 @@ bool worth_reporting(const DispatchBundle& bundle)
     return !bundle.long_blocks.empty() || !bundle.calls.empty();
 }
 
+// `stack = {}` would assign an empty list, and keep the memory.
+void free_stack(std::vector<std::uint8_t>& stack)
+{
+    stack = std::vector<std::uint8_t>();
+}
+
 }  // namespace
 
 // A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended. Either they were
@@ -49,7 +55,7 @@ void DispatchBook::hold(DispatchBundle& bundle, std::vector<std::uint8_t>& stack
     if (stack.empty()) return;
     auto& of_process = stack_bytes_[bundle.pid];
     if (all_stack_bytes_ + stack.size() > max_stack_bytes && of_process + stack.size() > assured_stack_bytes) {
-        stack = {};
+        free_stack(stack);
         ++overflow_;
         return;
     }
@@ -63,7 +69,7 @@ void DispatchBook::drop(DispatchBundle& bundle, std::vector<std::uint8_t>& stack
     bundle.stack_bytes -= stack.size();
     stack_bytes_[bundle.pid] -= stack.size();
     all_stack_bytes_ -= stack.size();
-    stack = {};
+    free_stack(stack);
 }
 
 DispatchBundle DispatchBook::take(std::map<Key, DispatchBundle>::iterator open)
