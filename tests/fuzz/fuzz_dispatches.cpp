@@ -86,7 +86,7 @@ private:
     void on(const WakerEvent& event) { book_.add(event); }
     void on(const WaitEvent& event);
     void on(const StepEvent& event);
-    void on(const ThrownEvent& event) { thrown_[event.head.event.tid] = event; }
+    void on(const ThrownEvent& event) { book_.add(event); }
     void on(const ExitEvent& event) { explain_all(book_.abandon(event.head.tid)); }
     void on(const ExecEvent& event) { explain_all(book_.abandon_process(event.head.pid)); }
     void on(const WakeEvent&) {}
@@ -110,7 +110,6 @@ private:
     Strangers strangers_;
     DispatchBook book_;
     WaitSites sites_;
-    std::map<std::uint32_t, ThrownEvent> thrown_;
     std::size_t investigated_ = 0, answered_ = 0;
 
     static KernelSymbols& shared_kernel_symbols()  // they take 65 ms to read
@@ -169,9 +168,9 @@ void FuzzedSession::on(const StepEvent& event)
 {
     auto record = task_event(event, target_);
     if (!record) return;
-    const auto thrown = thrown_.extract(event.event.tid);
+    const auto thrown = book_.take_thrown(event.event.tid);
     ++investigated_;
-    complete(std::move(*record), event, thrown ? &thrown.mapped() : nullptr, worker_, [this](const TaskEvent& misuse) {
+    complete(std::move(*record), event, thrown ? &*thrown : nullptr, worker_, [this](const TaskEvent& misuse) {
         ++answered_;
         rules_.check(misuse);
     });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "collect/dispatch_book.hpp"
@@ -8,41 +9,70 @@ using namespace loopwatch;
 namespace {
 
 constexpr std::size_t stack_bytes = LW_STACK_BYTES;
+constexpr std::size_t max_bytes =
+    DispatchBook::max_stack_bytes + DispatchBook::max_head_bytes + DispatchBook::max_last_bytes;
 
-// A block of 12 ms, ended by a thread with a deep stack.
-void add_block(DispatchBook& book, std::uint32_t pid, std::uint32_t tid, std::uint64_t number)
+lw_event event_of(std::uint32_t pid, std::uint32_t tid, std::uint64_t time_ns)
 {
     lw_event event = {};
     event.pid = pid;
     event.tid = tid;
     event.seq = 1;
-    event.time_ns = 12'000'000 * (number + 1);
-    WakerEvent waker = {};
-    waker.head.event = event;
+    event.time_ns = time_ns;
+    return event;
+}
+
+// What a thread with a deep stack did.
+template <class Event>
+Event with_stack(const lw_event& event)
+{
+    Event one = {};
+    one.head.event = event;
+    one.stack.resize(stack_bytes);
+    return one;
+}
+
+// One block after the other, 12 ms of which each but `longer_ns`, ended by a thread with a deep stack.
+void add_block(DispatchBook& book, std::uint32_t pid, std::uint32_t tid, std::uint64_t number,
+               std::uint64_t longer_ns = 0)
+{
+    const auto start_ns = 12'000'000 * (number + 1);
+    auto waker = with_stack<WakerEvent>(event_of(pid, tid, start_ns + 12'000'000 + longer_ns));
     waker.head.waker_tid = 99;
-    waker.stack.resize(stack_bytes);
     book.add(std::move(waker));
-    SourceEvent block = {};
-    block.head.event = event;
+    auto block = with_stack<SourceEvent>(event_of(pid, tid, start_ns + 12'000'000 + longer_ns));
     block.head.waker.tid = 99;
     block.head.single = 1;
-    block.stack.resize(number == 0 ? stack_bytes : 0);
+    block.head.block_start_ns = start_ns;
+    block.head.block_end_ns = block.head.event.time_ns;
+    if (number != 0) block.stack.clear();
     book.add(std::move(block));
 }
 
-std::size_t stacks_of(const DispatchBundle& bundle)
+bool has_waker(const LongBlock& block)
 {
-    std::size_t stacks = 0;
-    for (const auto& place : bundle.places) stacks += !place.stack.empty();
-    for (const auto& block : bundle.long_blocks) stacks += block.waker_stack && !block.waker_stack->stack.empty();
-    return stacks;
+    return block.waker_stack && !block.waker_stack->stack.empty();
+}
+
+std::size_t wakers_of(const DispatchBundle& bundle)
+{
+    return static_cast<std::size_t>(std::ranges::count_if(bundle.long_blocks, has_waker));
 }
 
 std::size_t memory_of(const DispatchBundle& bundle)
 {
-    std::size_t bytes = 0;
+    std::size_t bytes = bundle.long_blocks.capacity() * sizeof(LongBlock);
+    bytes += bundle.samples.capacity() * sizeof(SampleEvent);
     for (const auto& place : bundle.places) bytes += place.stack.capacity();
+    for (const auto& sample : bundle.samples) bytes += sample.stack.capacity();
     for (const auto& block : bundle.long_blocks) bytes += block.waker_stack ? block.waker_stack->stack.capacity() : 0;
+    return bytes;
+}
+
+std::size_t memory_of(const std::vector<DispatchBundle>& bundles)
+{
+    std::size_t bytes = 0;
+    for (const auto& bundle : bundles) bytes += memory_of(bundle);
     return bytes;
 }
 
@@ -51,32 +81,129 @@ std::size_t memory_of(const DispatchBundle& bundle)
 TEST_CASE("dispatches that never end hold a bounded number of bytes, and leave some to other processes")
 {
     DispatchBook book;
-    std::size_t stacks = 0;
-    for (std::uint32_t tid = 1; tid <= 48; ++tid)
-        for (std::uint64_t block = 0; block < 100; ++block) add_block(book, 1, tid, block);
-    for (std::uint32_t tid = 1; tid <= 48; ++tid) stacks += stacks_of(book.so_far(tid, 1));
-    CHECK(stacks * stack_bytes == DispatchBook::max_stack_bytes);
+    for (std::uint64_t block = 0; block < 100; ++block)
+        for (std::uint32_t tid = 1; tid <= 48; ++tid) add_block(book, 1, tid, block);
+    CHECK(book.bytes() <= max_bytes);
+    CHECK(book.bytes() > DispatchBook::max_stack_bytes);
+    CHECK(book.overflow() > 1000);
     CHECK(book.so_far(48, 1).long_blocks.size() == 100);
-    CHECK(book.overflow() == 48 * 101 - stacks);
+    // The waker of the longest block is not left out while there is that of another.
+    add_block(book, 1, 1, 100, 1'000'000);
+    CHECK(has_waker(book.so_far(1, 1).long_blocks.at(100)));
 
     for (std::uint64_t block = 0; block < 100; ++block) add_block(book, 2, 200, block);
-    CHECK(stacks_of(book.so_far(200, 1)) * stack_bytes == DispatchBook::assured_stack_bytes);
+    CHECK(memory_of(book.abandon(200)) > DispatchBook::assured_stack_bytes);
 
-    // What has ended makes room.
-    (void)book.abandon_process(1);
-    for (std::uint64_t block = 0; block < 10; ++block) add_block(book, 3, 300, block);
-    CHECK(stacks_of(book.so_far(300, 1)) == 11);
-    CHECK(book.abandon_process(2).size() == 1);
-    CHECK(book.abandon_process(3).size() == 1);
+    // What is left out takes no memory, and what has ended makes room.
+    const auto ended = book.abandon_process(1);
+    CHECK(ended.size() == 48);
+    CHECK(memory_of(ended) <= max_bytes);
+    CHECK(book.bytes() == 0);
+    const auto overflow = book.overflow();
+    for (std::uint64_t block = 0; block < 50; ++block) add_block(book, 3, 300, block);
+    CHECK(book.overflow() == overflow);
+    REQUIRE(book.abandon_process(3).size() == 1);
     CHECK(book.abandon_process(3).empty());
+    CHECK(book.bytes() == 0);
 }
 
-TEST_CASE("a stack that is left out takes no memory")
+TEST_CASE("records without stacks take a bounded number of bytes, too")
 {
     DispatchBook book;
-    for (std::uint32_t tid = 1; tid <= 48; ++tid)
-        for (std::uint64_t block = 0; block < 100; ++block) add_block(book, 1, tid, block);
+    for (std::uint32_t tid = 1; tid <= DispatchBook::max_open; ++tid)
+        for (std::uint64_t number = 0; number < DispatchBook::max_long_blocks; ++number) {
+            SourceEvent block = {};
+            block.head.event = event_of(1, tid, number);
+            block.head.single = 1;
+            book.add(std::move(block));
+        }
+    CHECK(memory_of(book.abandon_process(1)) <= DispatchBook::max_head_bytes);
+    CHECK(book.overflow() > 0);
+    CHECK(book.bytes() == 0);
+}
+
+TEST_CASE("samples of dispatches that have ended are part of what is held")
+{
+    DispatchBook book;
+    for (std::uint64_t seq = 1; seq <= DispatchBook::max_samples; ++seq)
+        for (std::uint32_t tid = 1; tid <= 64; ++tid) {
+            auto sample = with_stack<SampleEvent>(event_of(1, tid, seq));
+            sample.head.event.seq = seq;
+            book.add(std::move(sample));
+        }
+    CHECK(book.bytes() <= max_bytes);
     std::size_t bytes = 0;
-    for (const auto& bundle : book.abandon_process(1)) bytes += memory_of(bundle);
-    CHECK(bytes == DispatchBook::max_stack_bytes);
+    for (std::uint32_t tid = 1; tid <= 64; ++tid) {
+        lw_iteration iteration = {};
+        iteration.event = event_of(1, tid, 0);
+        iteration.event.seq = iteration.end_ns = DispatchBook::max_samples + 1;
+        bytes += memory_of(book.close(iteration));
+    }
+    CHECK(bytes > DispatchBook::max_recent * stack_bytes);
+    CHECK(bytes <= max_bytes);
+    CHECK(book.bytes() == 0);
+}
+
+TEST_CASE("of many wakers of one place those that ended the longest blocks are told")
+{
+    constexpr auto most = DispatchBook::max_waker_stacks;
+    DispatchBook book;
+    for (std::uint64_t block = 0; block < 3 * most; ++block)
+        add_block(book, 1, 1, block, block % 3 == 1 ? 1'000'000 : 0);
+    auto ended = book.abandon(1);
+    REQUIRE(ended.size() == 1);
+    const auto& blocks = ended[0].long_blocks;
+    REQUIRE(blocks.size() == 3 * most);
+    CHECK(wakers_of(ended[0]) == most);
+    CHECK(std::ranges::count_if(blocks, [](const LongBlock& block) {
+              return has_waker(block) && block.end_ns - block.start_ns == 13'000'000;
+          }) == most);
+    CHECK(std::ranges::all_of(blocks, [](const LongBlock& block) { return block.waker.tid == 99; }));
+    CHECK(book.overflow() == 2 * most);
+}
+
+TEST_CASE("of a dispatch that goes on the waker of its longest block is told, and who ended the others")
+{
+    DispatchBook book;
+    for (std::uint64_t block = 0; block < 50; ++block) add_block(book, 1, 1, block, block == 20 ? 1'000'000 : 0);
+    const auto so_far = book.so_far(1, 1);
+    REQUIRE(so_far.long_blocks.size() == 50);
+    CHECK(wakers_of(so_far) == 1);
+    CHECK(has_waker(so_far.long_blocks[20]));
+    CHECK(std::ranges::all_of(so_far.long_blocks, [](const LongBlock& block) { return block.waker.tid == 99; }));
+    CHECK(so_far.places.size() == 1);
+    CHECK(wakers_of(book.abandon(1).at(0)) == 50);
+}
+
+TEST_CASE("a waker of which the registers alone are known is told with these")
+{
+    DispatchBook book;
+    WakerEvent waker = {};
+    waker.head.event = event_of(1, 1, 10);
+    waker.head.waker_tid = 99;
+    book.add(std::move(waker));
+    SourceEvent block = {};
+    block.head.event = event_of(1, 1, 10);
+    block.head.waker.tid = 99;
+    block.head.single = 1;
+    book.add(std::move(block));
+    CHECK(book.abandon(1).at(0).long_blocks.at(0).waker_stack);
+}
+
+TEST_CASE("stacks of exceptions wait for the next step of their thread, in bounded number")
+{
+    DispatchBook book;
+    for (std::uint32_t tid = 1; tid <= 10'000; ++tid) book.add(with_stack<ThrownEvent>(event_of(1, tid, tid)));
+    CHECK(book.bytes() <= max_bytes);
+    CHECK(book.overflow() == 10'000 - DispatchBook::max_open);
+    book.add(with_stack<ThrownEvent>(event_of(1, 7, 8)));
+    const auto thrown = book.take_thrown(7);
+    REQUIRE(thrown);
+    CHECK(thrown->head.event.time_ns == 8);
+    CHECK_FALSE(book.take_thrown(7));
+    // What is not told of ends with its thread, or its process.
+    (void)book.abandon(8);
+    CHECK_FALSE(book.take_thrown(8));
+    (void)book.abandon_process(1);
+    CHECK(book.bytes() == 0);
 }

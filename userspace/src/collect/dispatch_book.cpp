@@ -2,6 +2,7 @@
 #include "collect/dispatch_book.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <utility>
 
@@ -12,6 +13,15 @@ namespace {
 bool worth_reporting(const DispatchBundle& bundle)
 {
     return !bundle.long_blocks.empty() || !bundle.calls.empty();
+}
+
+// In a vector, which may have grown to twice what it needs.
+template <class T>
+constexpr std::size_t head_bytes = 2 * sizeof(T);
+
+std::uint64_t duration_of(const LongBlock& block)
+{
+    return block.end_ns - std::min(block.start_ns, block.end_ns);
 }
 
 // `stack = {}` would assign an empty list, and keep the memory.
@@ -40,6 +50,8 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
         (void)take(oldest);
         ++overflow_;
     }
+    // Its thread's number was another process's before.
+    if (const auto known = open_.find(key); known != open_.end() && known->second.pid != event.pid) (void)take(known);
     auto& bundle = open_[key];
     bundle.pid = event.pid;
     bundle.tid = event.tid;
@@ -49,26 +61,32 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
     return bundle;
 }
 
-// The stack goes into the bundle, if it fits.
-void DispatchBook::hold(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
+// False: it does not fit, and is a loss.
+bool DispatchBook::hold_head(DispatchBundle& bundle, std::size_t bytes)
 {
-    if (stack.empty()) return;
-    auto& of_process = stack_bytes_[bundle.pid];
-    if (all_stack_bytes_ + stack.size() > max_stack_bytes && of_process + stack.size() > assured_stack_bytes) {
-        free_stack(stack);
+    if (!heads_.take(bundle.pid, bytes)) {
         ++overflow_;
-        return;
+        return false;
     }
-    bundle.stack_bytes += stack.size();
-    of_process += stack.size();
-    all_stack_bytes_ += stack.size();
+    bundle.head_bytes += bytes;
+    return true;
 }
 
-void DispatchBook::drop(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
+// What does not fit is freed.
+void DispatchBook::hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
+{
+    if (stacks_.take(bundle.pid, stack.size())) {
+        bundle.stack_bytes += stack.size();
+        return;
+    }
+    ++overflow_;
+    free_stack(stack);
+}
+
+void DispatchBook::drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack)
 {
     bundle.stack_bytes -= stack.size();
-    stack_bytes_[bundle.pid] -= stack.size();
-    all_stack_bytes_ -= stack.size();
+    stacks_.give_back(bundle.pid, stack.size());
     free_stack(stack);
 }
 
@@ -76,11 +94,36 @@ DispatchBundle DispatchBook::take(std::map<Key, DispatchBundle>::iterator open)
 {
     auto bundle = std::move(open->second);
     open_.erase(open);
-    all_stack_bytes_ -= bundle.stack_bytes;
-    const auto of_process = stack_bytes_.find(bundle.pid);
-    if (of_process != stack_bytes_.end() && (of_process->second -= bundle.stack_bytes) == 0)
-        stack_bytes_.erase(of_process);
+    stacks_.give_back(bundle.pid, std::exchange(bundle.stack_bytes, 0));
+    heads_.give_back(bundle.pid, std::exchange(bundle.head_bytes, 0));
     return bundle;
+}
+
+template <class T>
+void DispatchBook::put(Last<T>& last, T event)
+{
+    const auto& head = event.head.event;
+    (void)take(last, head.tid);
+    if (last.size() < max_open && last_.take(head.pid, event.stack.size()))
+        last.emplace(head.tid, std::move(event));
+    else
+        ++overflow_;
+}
+
+template <class T>
+std::optional<T> DispatchBook::take(Last<T>& last, std::uint32_t tid)
+{
+    auto taken = last.extract(tid);
+    if (taken.empty()) return std::nullopt;
+    last_.give_back(taken.mapped().head.event.pid, taken.mapped().stack.size());
+    return std::move(taken.mapped());
+}
+
+template <class T>
+void DispatchBook::forget(Last<T>& last, std::uint32_t pid)
+{
+    for (auto at = last.begin(); at != last.end();)
+        if (const auto current = at++; current->second.head.event.pid == pid) (void)take(last, current->first);
 }
 
 void DispatchBook::add(SourceEvent event)
@@ -88,13 +131,15 @@ void DispatchBook::add(SourceEvent event)
     auto& bundle = open(event.head.event);
     const auto& head = event.head;
     if (head.index >= LW_SOURCES) return;
-    if (head.single && bundle.long_blocks.size() < max_long_blocks) {
+    if (head.single) {
         auto waker = take_waker(head);
-        if (waker) hold(bundle, waker->stack);
-        bundle.long_blocks.push_back(
-            {head.index, head.block_start_ns, head.block_end_ns, head.waker, std::move(waker)});
-    } else if (head.single) {
-        ++overflow_;
+        if (bundle.long_blocks.size() >= max_long_blocks) {
+            ++overflow_;
+        } else if (hold_head(bundle, head_bytes<LongBlock>)) {
+            LongBlock block{head.index, head.block_start_ns, head.block_end_ns, head.waker, {}};
+            hold_waker(bundle, block, std::move(waker));
+            bundle.long_blocks.push_back(std::move(block));
+        }
     }
     if (bundle.places.size() <= head.index) bundle.places.resize(head.index + 1);
     auto& place = bundle.places[head.index];
@@ -103,32 +148,62 @@ void DispatchBook::add(SourceEvent event)
         place.head = head;
         place.head.stack = stack;
     } else {
-        drop(bundle, place.stack);
-        hold(bundle, event.stack);
+        drop_stack(bundle, place.stack);
+        hold_stack(bundle, event.stack);
         place = std::move(event);
     }
 }
 
+// Where there is no room, one of a longer block takes that of the shortest.
+void DispatchBook::hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker)
+{
+    if (!waker) return;
+    LongBlock* shortest = nullptr;
+    std::size_t stacks = 0;
+    for (auto& other : bundle.long_blocks) {
+        if (other.place != block.place || !other.waker_stack) continue;
+        ++stacks;
+        if (!shortest || duration_of(other) < duration_of(*shortest)) shortest = &other;
+    }
+    if (shortest && (stacks >= max_waker_stacks || !stacks_.has_room(bundle.pid, waker->stack.size()))) {
+        ++overflow_;
+        if (duration_of(block) < duration_of(*shortest)) return;
+        drop_stack(bundle, shortest->waker_stack->stack);
+        shortest->waker_stack.reset();
+    }
+    const bool read = !waker->stack.empty();  // else its registers are all that is known
+    hold_stack(bundle, waker->stack);
+    if (!read || !waker->stack.empty()) block.waker_stack = std::move(waker);
+}
+
 void DispatchBook::add(WakerEvent event)
 {
-    const auto tid = event.head.event.tid;
-    if (wakers_.size() < max_open || wakers_.contains(tid)) wakers_.insert_or_assign(tid, std::move(event));
+    put(wakers_, std::move(event));
 }
 
 std::optional<WakerEvent> DispatchBook::take_waker(const lw_source& source)
 {
-    auto waker = wakers_.extract(source.event.tid);
-    const bool same = !waker.empty() && waker.mapped().head.waker_tid == source.waker.tid &&
-                      waker.mapped().head.event.time_ns >= source.block_start_ns;
-    if (!same) return std::nullopt;
-    return std::move(waker.mapped());
+    auto waker = take(wakers_, source.event.tid);
+    const bool same =
+        waker && waker->head.waker_tid == source.waker.tid && waker->head.event.time_ns >= source.block_start_ns;
+    return same ? std::move(waker) : std::nullopt;
+}
+
+void DispatchBook::add(ThrownEvent event)
+{
+    put(thrown_, std::move(event));
+}
+
+std::optional<ThrownEvent> DispatchBook::take_thrown(std::uint32_t tid)
+{
+    return take(thrown_, tid);
 }
 
 void DispatchBook::add(SampleEvent event)
 {
     auto& bundle = open(event.head.event);
-    if (bundle.samples.size() >= max_samples) return;
-    hold(bundle, event.stack);
+    if (bundle.samples.size() >= max_samples || !hold_head(bundle, head_bytes<SampleEvent>)) return;
+    hold_stack(bundle, event.stack);
     bundle.samples.push_back(std::move(event));
 }
 
@@ -139,7 +214,8 @@ void DispatchBook::add(CallEvent event)
         ++overflow_;
         return;
     }
-    hold(bundle, event.stack);
+    if (!hold_head(bundle, head_bytes<CallEvent>)) return;
+    hold_stack(bundle, event.stack);
     bundle.calls.push_back(std::move(event));
 }
 
@@ -153,22 +229,47 @@ void DispatchBook::keep(DispatchBundle& ended)
 {
     if (ended.samples.empty()) return;
     auto& samples = recent_of(ended.tid).samples;
-    for (auto& sample : ended.samples) samples.push_back(std::move(sample));
+    for (auto& sample : ended.samples) put(samples, std::move(sample));
     ended.samples.clear();
-    while (samples.size() > max_samples) samples.pop_front();
 }
 
 DispatchBook::Recent& DispatchBook::recent_of(std::uint32_t tid)
 {
-    if (recent_.size() >= max_recent && !recent_.contains(tid)) recent_.erase(recent_.begin());
+    if (recent_.size() >= max_recent && !recent_.contains(tid)) (void)take_recent(recent_.begin()->first);
     return recent_[tid];
+}
+
+template <class T>
+void DispatchBook::put(std::deque<T>& recent, T event)
+{
+    if (recent.size() >= max_samples) drop_first(recent);
+    if (!stacks_.take(event.head.event.pid, event.stack.size())) {
+        ++overflow_;
+        free_stack(event.stack);
+    }
+    recent.push_back(std::move(event));
+}
+
+template <class T>
+void DispatchBook::drop_first(std::deque<T>& recent)
+{
+    stacks_.give_back(recent.front().head.event.pid, recent.front().stack.size());
+    recent.pop_front();
+}
+
+DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
+{
+    auto taken = recent_.extract(tid);
+    if (taken.empty()) return {};
+    const auto give_back = [&](const auto& event) { stacks_.give_back(event.head.event.pid, event.stack.size()); };
+    std::ranges::for_each(taken.mapped().samples, give_back);
+    std::ranges::for_each(taken.mapped().blocked, give_back);
+    return std::move(taken.mapped());
 }
 
 void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
 {
-    auto& blocked = recent_of(tid).blocked;
-    blocked.push_back(std::move(place));
-    if (blocked.size() > max_samples) blocked.pop_front();
+    put(recent_of(tid).blocked, std::move(place));
 }
 
 std::size_t DispatchBook::samples_since(std::uint32_t tid, std::uint64_t time_ns) const
@@ -195,8 +296,7 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
     bundle.dispatches = closing.dispatches;
     auto last = take(open_.find({tid, closing.event.seq}));
     keep(last);
-    auto recent = std::exchange(recent_[tid], {});
-    recent_.erase(tid);
+    auto recent = take_recent(tid);
     const auto within = [&](std::uint64_t time_ns) { return time_ns >= closing.start_ns && time_ns <= closing.end_ns; };
     for (auto& sample : recent.samples)
         if (within(sample.head.event.time_ns)) bundle.samples.push_back(std::move(sample));
@@ -222,8 +322,9 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
 
 std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
 {
-    recent_.erase(tid);
-    wakers_.erase(tid);
+    (void)take_recent(tid);
+    (void)take(wakers_, tid);
+    (void)take(thrown_, tid);
     std::vector<DispatchBundle> abandoned;
     for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid;
          open = open_.lower_bound({tid, 0}))
@@ -238,6 +339,8 @@ std::vector<DispatchBundle> DispatchBook::abandon_process(std::uint32_t pid)
         if (bundle.pid == pid && (threads.empty() || threads.back() != key.first)) threads.push_back(key.first);
     std::vector<DispatchBundle> abandoned;
     for (const auto tid : threads) std::ranges::move(abandon(tid), std::back_inserter(abandoned));
+    forget(wakers_, pid);
+    forget(thrown_, pid);
     return abandoned;
 }
 
@@ -248,11 +351,29 @@ std::vector<DispatchBundle> DispatchBook::take_superseded()
 
 DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
 {
-    const auto found = open_.find({tid, seq});
-    if (found != open_.end()) return found->second;
     DispatchBundle bundle;
     bundle.tid = tid;
     bundle.seq = seq;
+    const auto found = open_.find({tid, seq});
+    if (found == open_.end()) return bundle;
+    const auto& known = found->second;
+    bundle.pid = known.pid;
+    bundle.loop_id = known.loop_id;
+    bundle.last_ns = known.last_ns;
+    bundle.places = known.places;
+    bundle.calls = known.calls;
+    bundle.samples = known.samples;
+    bundle.long_blocks.reserve(known.long_blocks.size());
+    std::array<const LongBlock*, LW_SOURCES> longest = {};
+    for (const auto& block : known.long_blocks) {
+        bundle.long_blocks.push_back({block.place, block.start_ns, block.end_ns, block.waker, {}});
+        auto& so_far = longest[block.place];
+        if (!so_far || duration_of(block) >= duration_of(*so_far)) so_far = &block;
+    }
+    for (const auto* block : longest)
+        if (block)
+            bundle.long_blocks[static_cast<std::size_t>(block - known.long_blocks.data())].waker_stack =
+                block->waker_stack;
     return bundle;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collect/event.hpp"
+#include "util/byte_budget.hpp"
 
 namespace loopwatch {
 
@@ -20,7 +21,7 @@ struct LongBlock {
     std::uint32_t place = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
     lw_waker waker = {};
-    std::optional<WakerEvent> waker_stack;
+    std::optional<WakerEvent> waker_stack;  // none: not seen, or left out
 };
 
 struct DispatchBundle {
@@ -34,22 +35,31 @@ struct DispatchBundle {
     std::vector<CallEvent> calls;
     std::vector<SampleEvent> samples;
     std::uint64_t dispatches = 0;  // of an iteration: how many it ran; `places` are where it was found blocked
-    std::size_t stack_bytes = 0;   // of all its stacks
+    std::size_t stack_bytes = 0, head_bytes = 0;  // that it holds of the book's
 };
 
 class DispatchBook {
 public:
     static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
     static constexpr std::size_t max_recent = 16;  // threads, with up to 128 stacks each
-    // Of the stacks of what has not ended. Beyond, what comes is kept without: a dispatch that blocks for hours would
+    // Of one place: of its longest blocks. As many as are reported of one place in a second (output/limiter.hpp).
+    static constexpr std::size_t max_waker_stacks = 100;
+    // Of all that is kept here. Beyond, what comes is kept without its stack: a dispatch that blocks for hours would
     // collect 42 MiB. So much is assured of each process, whatever the others hold.
     static constexpr std::size_t max_stack_bytes = 64u << 20, assured_stack_bytes = 1u << 20;
+    // Of blocks, samples and calls without their stacks; beyond, they are left out.
+    static constexpr std::size_t max_head_bytes = 32u << 20, assured_head_bytes = 1u << 20;
+    // Of stacks that wait for the record that they belong to: apart, so that those of a longer block come in.
+    static constexpr std::size_t max_last_bytes = 8u << 20, assured_last_bytes = 256u << 10;
 
     void add(SourceEvent event);
     // Belongs to the long block of its thread that comes next.
     void add(WakerEvent event);
     void add(SampleEvent event);
     void add(CallEvent event);
+    // The next step of its thread tells of it.
+    void add(ThrownEvent event);
+    std::optional<ThrownEvent> take_thrown(std::uint32_t tid);
     DispatchBundle close(const lw_dispatch& closing);
     // An iteration that is old stands in a dispatch that is not: where it does.
     void found_blocked(std::uint32_t tid, SourceEvent place);
@@ -62,21 +72,35 @@ public:
     std::vector<DispatchBundle> abandon(std::uint32_t tid);
     // And of a process.
     std::vector<DispatchBundle> abandon_process(std::uint32_t pid);
-    // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is.
+    // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is. With the
+    // stack of one waker a place, that of its longest block: a stall tells no other.
     DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
     std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;
     // Dispatches, blocks, calls or stacks beyond the caps.
     std::uint64_t overflow() const noexcept { return overflow_; }
+    std::size_t bytes() const noexcept { return stacks_.held() + heads_.held() + last_.held(); }
 
 private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;
     DispatchBundle& open(const lw_event& event);
-    void hold(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
-    void drop(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
+    bool hold_head(DispatchBundle& bundle, std::size_t bytes);
+    void hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
+    void drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     DispatchBundle take(std::map<Key, DispatchBundle>::iterator open);
+    void hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker);
     std::optional<WakerEvent> take_waker(const lw_source& source);
+    // The last of each thread, by tid.
+    template <class T>
+    using Last = std::map<std::uint32_t, T>;
+    template <class T>
+    void put(Last<T>& last, T event);
+    template <class T>
+    std::optional<T> take(Last<T>& last, std::uint32_t tid);
+    template <class T>
+    void forget(Last<T>& last, std::uint32_t pid);
     std::map<Key, DispatchBundle> open_;
-    std::map<std::uint32_t, WakerEvent> wakers_;  // by tid
+    Last<WakerEvent> wakers_;
+    Last<ThrownEvent> thrown_;
     // What was seen of dispatches that have ended without being slow: their iteration may be.
     struct Recent {
         std::deque<SampleEvent> samples;
@@ -84,10 +108,16 @@ private:
     };
     void keep(DispatchBundle& ended);
     Recent& recent_of(std::uint32_t tid);
+    template <class T>
+    void put(std::deque<T>& recent, T event);
+    template <class T>
+    void drop_first(std::deque<T>& recent);
+    Recent take_recent(std::uint32_t tid);
     std::map<std::uint32_t, Recent> recent_;  // by tid
     std::vector<DispatchBundle> superseded_;
-    std::map<std::uint32_t, std::size_t> stack_bytes_;  // of open_, by pid
-    std::size_t all_stack_bytes_ = 0;
+    ByteBudget stacks_{max_stack_bytes, assured_stack_bytes};
+    ByteBudget heads_{max_head_bytes, assured_head_bytes};
+    ByteBudget last_{max_last_bytes, assured_last_bytes};
     std::uint64_t overflow_ = 0;
 };
 

@@ -278,14 +278,14 @@ void Session::on(const StepEvent& event)
     // Told from the floor on; what a session wants to know of is its own affair.
     if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
     if (find_probe(event.step.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
-    const auto thrown = thrown_.extract(event.event.tid);
-    complete(*record, event, thrown ? &thrown.mapped() : nullptr, *worker_,
+    const auto thrown = book_.take_thrown(event.event.tid);
+    complete(*record, event, thrown ? &*thrown : nullptr, *worker_,
              [this](const TaskEvent& misuse) { reporter_.publish(misuse); });
 }
 
 void Session::on(const ThrownEvent& event)
 {
-    thrown_[event.head.event.tid] = event;
+    book_.add(event);
 }
 
 void Session::on(const WakerEvent& event)

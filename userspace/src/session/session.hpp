@@ -136,7 +136,6 @@ private:
 
     KernelSymbols kernel_symbols_;
     Strangers strangers_;
-    std::map<std::uint32_t, ThrownEvent> thrown_;  // by thread: its next step tells of it
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     std::optional<PollWatch> poll_watch_;
