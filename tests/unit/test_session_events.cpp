@@ -27,6 +27,27 @@ TEST_CASE("texts of a record end where their fields do, whatever is in them")
     CHECK(seen == 2 + LW_PREEMPTORS);
 }
 
+TEST_CASE("what ends before it begins takes no time")
+{
+    lw_dispatch dispatch = {};
+    dispatch.event.kind = LW_EVENT_DISPATCH;
+    lw_iteration iteration = {};
+    iteration.event.kind = LW_EVENT_ITERATION;
+    const auto length_ns = [](auto record) {
+        record.event.size = sizeof record;
+        record.start_ns = 2'000;
+        record.end_ns = 1'000;
+        std::uint64_t length_ns = 1;
+        decode({reinterpret_cast<const std::uint8_t*>(&record), sizeof record}, [&](const Event& event) {
+            const auto& typed = std::get<decltype(record)>(event);
+            length_ns = typed.end_ns - typed.start_ns;
+        });
+        return length_ns;
+    };
+    CHECK(length_ns(dispatch) == 0);
+    CHECK(length_ns(iteration) == 0);
+}
+
 TEST_CASE("a moment on a counter that has begun anew is long ago, not in the future")
 {
     lw_loop_slot slot = {};

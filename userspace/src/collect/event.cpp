@@ -52,6 +52,16 @@ std::optional<Event> stopped(std::span<const std::uint8_t> bytes)
     return event;
 }
 
+// Both times may be the target's word.
+template <class T>
+std::optional<T> timed(std::span<const std::uint8_t> bytes)
+{
+    T event;
+    if (!copy(bytes, event)) return std::nullopt;
+    event.start_ns = std::min(event.start_ns, event.end_ns);
+    return event;
+}
+
 // A record with a stack behind it.
 template <class T>
 std::optional<Event> with_stack(std::span<const std::uint8_t> bytes)
@@ -71,14 +81,14 @@ std::optional<Event> decode_one(const lw_event& head, std::span<const std::uint8
         case LW_EVENT_LOOP_START: return plain<lw_loop_started>(bytes);
         case LW_EVENT_LOOP_STOP: return stopped(bytes);
         case LW_EVENT_DISPATCH: {
-            auto event = plain<lw_dispatch>(bytes);
+            auto event = timed<lw_dispatch>(bytes);
             if (event) {
-                terminate(std::get<lw_dispatch>(*event).task);
-                for (auto& preemptor : std::get<lw_dispatch>(*event).contention.preemptors) terminate(preemptor.comm);
+                terminate(event->task);
+                for (auto& preemptor : event->contention.preemptors) terminate(preemptor.comm);
             }
             return event;
         }
-        case LW_EVENT_ITERATION: return plain<lw_iteration>(bytes);
+        case LW_EVENT_ITERATION: return timed<lw_iteration>(bytes);
         case LW_EVENT_SOURCE: {
             auto event = with_stack<SourceEvent>(bytes);
             if (event) terminate(std::get<SourceEvent>(*event).head.waker.comm);
