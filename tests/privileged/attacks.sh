@@ -11,7 +11,7 @@ need_program "$loopwatch" "$fixtures/hostile" "$fixtures/stall"
 cd "$work"
 count=5
 
-# beside LIE: a session that watches both; the honest one stalls while the other lies, and afterwards.
+# beside LIE: a session that watches both; the honest one stalls while the other lies, and afterwards. Its peak in MiB is in $peak.
 beside() {
     local lie=$1 honest liar
     start_fixture "honest-$lie" "$fixtures/stall" --dir "$work" sleep $count 150
@@ -23,6 +23,7 @@ beside() {
     ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
     wait_output "$lie" 30 '^lied' || fail "$lie: it has not lied"
     ask "honest-$lie" go '^done' 30 || fail "$lie: the honest target is not done"
+    peak=$(awk '/^VmHWM/ { print int($2 / 1024) }' "/proc/$session/status")
     stop "$session" TERM 5
     check_equal "$lie: the session ends with its summary when it is asked to" "0 session_end" "$stopped_status $(records "$lie-report" 'r[-1]["type"]')"
     check_equal "$lie: the honest target's $((2 * count)) stalls are reported" $((2 * count)) \
@@ -43,6 +44,12 @@ check "flood: the session goes on all the while" has_record flood-report \
 check_equal "flood: and leave room for the statistics of others" 0 "$(records flood-report 'r[-1]["lost"]["statistics"]')"
 beside slots
 check "slots: loops beyond its share are counted" has_record slots-report '8 < r[-1]["lost"]["loops_untracked"] < 30'
+
+beside endless
+check "endless: the session takes less than 160 MiB: $peak" test "$peak" -lt 160
+check "endless: what is left out is counted" has_record endless-report 'r[-1]["lost"]["dispatch_book"] > 1000'
+check "endless: each loop's stalls are told" has_record endless-report \
+    'len({x["tid"] for x in of("stall") if x["loop"]["name"] == "endless"}) == 48'
 
 began=$SECONDS
 beside lease
