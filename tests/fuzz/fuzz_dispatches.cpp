@@ -107,7 +107,7 @@ private:
     Target target_;
     LateWorker worker_;
     KernelSymbols& kernel_symbols_ = shared_kernel_symbols();
-    Strangers strangers_;
+    Investigations investigations_;
     DispatchBook book_;
     WaitSites sites_;
     std::size_t investigated_ = 0, answered_ = 0;
@@ -145,7 +145,7 @@ void FuzzedSession::ask(DispatchBundle bundle)
 {
     check(bundle);
     ++investigated_;
-    investigate(std::move(bundle), target_, worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
+    investigate(std::move(bundle), target_, worker_, kernel_symbols_, investigations_, [this](DispatchFacts facts) {
         ++answered_;
         facts.scheduler_seen = !inside_;
         report(std::move(facts));

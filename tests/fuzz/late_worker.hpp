@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <span>
 #include <utility>
 
 #include "stack/symbol_worker.hpp"

@@ -61,3 +61,27 @@ TEST_CASE("a thread, and all of them, have room for so many; the rest is lost")
     CHECK(unproven.lost() == 1 + UnprovenIterations::most_of_a_thread);
     CHECK(unproven.take_proven(everything).size() == UnprovenIterations::most);
 }
+
+TEST_CASE("held iterations take a bounded number of bytes, and leave some to other processes")
+{
+    UnprovenIterations unproven;
+    const auto deep = [](std::uint32_t pid, std::uint32_t tid) {
+        auto facts = iteration(pid, tid, 1);
+        facts.samples.resize(10);
+        for (auto& sample : facts.samples) sample.stack.resize(1'000);
+        return facts;
+    };
+    for (std::uint32_t tid = 1; tid <= 100; ++tid) unproven.hold(deep(1, tid));
+    unproven.hold(deep(2, 200));
+    const auto taken = unproven.take_proven(everything);
+    CHECK(taken.back().subject.pid == 2);
+    std::size_t bytes = 0;
+    for (const auto& facts : taken) bytes += bytes_of(facts);
+    CHECK(bytes <= UnprovenIterations::max_bytes + UnprovenIterations::assured_bytes);
+    CHECK(unproven.lost() == 101 - taken.size());
+
+    unproven.hold(deep(1, 1));
+    CHECK(unproven.forget(everything) == 1);
+    for (int i = 0; i < 8; ++i) unproven.hold(deep(1, 2));
+    CHECK(unproven.take_proven(everything).size() == 8);
+}

@@ -120,6 +120,10 @@ struct DispatchFacts {
     }
 };
 
+// About what they take on the heap, and a dispatch's facts in all.
+std::size_t bytes_of(const std::vector<Frame>& frames);
+std::size_t bytes_of(const DispatchFacts& facts);
+
 struct Thresholds {
     std::uint64_t slow_ns = 100'000'000;
     std::uint64_t block_ns = 10'000'000;

@@ -219,7 +219,7 @@ void add_span(DispatchFacts& facts)
 }  // namespace
 
 void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& worker, KernelSymbols& kernel_symbols,
-                 Strangers& strangers, std::function<void(DispatchFacts)> done)
+                 Investigations& all, std::function<void(DispatchFacts)> done)
 {
     auto facts = std::make_shared<DispatchFacts>();
     facts->subject = target.subject(bundle.tid);
@@ -253,8 +253,19 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
 
     // Answers come in order, but a full queue answers at once: the count starts with one that is ours.
     auto outstanding = std::make_shared<std::size_t>(1);
-    auto finish = [facts, outstanding, done = std::move(done)] {
+    auto held = std::make_shared<std::size_t>(0);
+    const auto hold = [&waiting = all.waiting, &unnamed = all.unnamed, held, pid = bundle.pid](std::size_t bytes) {
+        if (!waiting.take(pid, bytes)) {
+            ++unnamed;
+            return false;
+        }
+        *held += bytes;
+        return true;
+    };
+    const bool named = hold(bytes_of(*facts));
+    auto finish = [facts, outstanding, &waiting = all.waiting, held, pid = bundle.pid, done = std::move(done)] {
         if (--*outstanding != 0) return;
+        waiting.give_back(pid, *held);
         for (const auto& single : facts->long_blocks) {
             auto* const place = facts->place_of(single);
             if (!place) continue;
@@ -264,36 +275,30 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         name_awaiting_coroutine(*facts);
         done(std::move(*facts));
     };
-    const auto ask = [&](const auto& event, std::vector<Frame>& to) {
-        if (event.stack.empty()) return;
+    const auto answer_into = [&](std::vector<Frame>& to) {
         ++*outstanding;
-        worker.unwind(captured_stack(event.head.event.pid, event.head.stack, event.stack),
-                      [&to, finish](std::vector<Frame> frames) {
-                          to = std::move(frames);
-                          finish();
-                      });
+        return [&to, hold, finish](std::vector<Frame> frames) {
+            if (hold(bytes_of(frames))) to = std::move(frames);
+            finish();
+        };
     };
-    if (facts->resume) {
-        ++*outstanding;
-        worker.symbolize(target.pid(), {bundle.closing->coroutine.function},
-                         [facts, finish](std::vector<Frame> frames) {
-                             facts->resume->body = std::move(frames);
-                             finish();
-                         });
-    }
-    for (std::size_t i = 0; i < bundle.places.size(); ++i) ask(bundle.places[i], facts->blocks_by_place[i].stack);
-    for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask(bundle.calls[i], facts->calls[i].stack);
-    for (std::size_t i = 0; i < bundle.samples.size(); ++i) ask(bundle.samples[i], facts->samples[i].stack);
+    const auto ask = [&](std::uint32_t pid, auto& event, std::vector<Frame>& to) {
+        if (named) worker.unwind(captured_stack(pid, event.head.stack, std::move(event.stack)), answer_into(to));
+    };
+    const auto ask_of_target = [&](auto& event, std::vector<Frame>& to) {
+        if (!event.stack.empty()) ask(event.head.event.pid, event, to);
+    };
+    if (facts->resume && named)
+        worker.symbolize(target.pid(), {bundle.closing->coroutine.function}, answer_into(facts->resume->body));
+    for (std::size_t i = 0; i < bundle.places.size(); ++i)
+        ask_of_target(bundle.places[i], facts->blocks_by_place[i].stack);
+    for (std::size_t i = 0; i < bundle.calls.size(); ++i) ask_of_target(bundle.calls[i], facts->calls[i].stack);
+    for (std::size_t i = 0; i < bundle.samples.size(); ++i) ask_of_target(bundle.samples[i], facts->samples[i].stack);
     for (std::size_t i = 0; i < bundle.long_blocks.size(); ++i) {
-        const auto& from = bundle.long_blocks[i].waker_stack;
+        auto& from = bundle.long_blocks[i].waker_stack;
         auto& waker = facts->long_blocks[i].waker;
-        if (!from || !waker || !strangers.known(waker->pid, target.pid(), worker)) continue;
-        ++*outstanding;
-        worker.unwind(captured_stack(waker->pid, from->head.stack, from->stack),
-                      [&to = waker->stack, finish](std::vector<Frame> frames) {
-                          to = std::move(frames);
-                          finish();
-                      });
+        if (from && waker && all.strangers.known(waker->pid, target.pid(), worker))
+            ask(waker->pid, *from, waker->stack);
     }
     finish();
 }

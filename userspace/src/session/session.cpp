@@ -336,7 +336,7 @@ void Session::explain_bundle(DispatchBundle bundle)
 {
     auto* target = find(bundle.pid);
     if (!target) return;
-    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, strangers_, [this](DispatchFacts facts) {
+    investigate(std::move(bundle), *target, *worker_, kernel_symbols_, investigations_, [this](DispatchFacts facts) {
         const bool held = facts.iteration && !proven(facts.subject);
         held ? unproven_.hold(std::move(facts)) : report_iterations(std::move(facts));
     });
@@ -563,7 +563,7 @@ Attachment* Session::find_judge(std::uint32_t pid)
 Counts Session::losses() const
 {
     Counts lost = kernel_->losses();
-    lost["symbol_worker"] = worker_->failures();
+    lost["symbol_worker"] = worker_->failures() + investigations_.unnamed;
     lost["dispatch_book"] = book_.overflow();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     if (options_.follow_children) lost["children_missed"] = children_.missed();

@@ -22,6 +22,7 @@
 #include "session/attachment.hpp"
 #include "session/children.hpp"
 #include "session/ending_signals.hpp"
+#include "session/investigation.hpp"
 #include "session/new_images.hpp"
 #include "session/overhead_limit.hpp"
 #include "session/poll_watch.hpp"
@@ -29,7 +30,6 @@
 #include "session/session_options.hpp"
 #include "session/session_records.hpp"
 #include "session/statistics.hpp"
-#include "session/strangers.hpp"
 #include "session/unproven_iterations.hpp"
 #include "session/watchdog.hpp"
 #include "stack/symbol_worker.hpp"
@@ -135,7 +135,7 @@ private:
     std::set<pid_t> left_out_;  // cannot be watched
 
     KernelSymbols kernel_symbols_;
-    Strangers strangers_;
+    Investigations investigations_;
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     std::optional<PollWatch> poll_watch_;

@@ -276,7 +276,7 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     };
-    investigate(std::move(bundle), *target->second, *worker_, kernel_symbols_, strangers_, finish);
+    investigate(std::move(bundle), *target->second, *worker_, kernel_symbols_, investigations_, finish);
 }
 
 void ShimSession::tick(std::uint64_t now_ns)
@@ -433,7 +433,7 @@ Counts ShimSession::losses() const
     lost["record_undecodable"] = rings.corrupt;
     lost["iteration_unproven"] = unproven_.held;
     lost["processes_missed"] = missed_;
-    lost["symbol_worker"] = worker_->failures();
+    lost["symbol_worker"] = worker_->failures() + investigations_.unnamed;
     lost["dispatch_book"] = book_.overflow();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     return lost;

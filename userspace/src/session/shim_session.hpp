@@ -15,11 +15,11 @@
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/ending_signals.hpp"
+#include "session/investigation.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
 #include "session/shim_target.hpp"
 #include "session/statistics.hpp"
-#include "session/strangers.hpp"
 #include "stack/symbol_worker.hpp"
 #include "target/launch.hpp"
 
@@ -79,7 +79,7 @@ private:
     bool children_unwatched_ = false;
 
     KernelSymbols kernel_symbols_;
-    Strangers strangers_;
+    Investigations investigations_;
     DispatchBook book_;
     Statistics statistics_;
     std::map<std::uint32_t, Seen> seen_;  // by tid

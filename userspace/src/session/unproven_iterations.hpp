@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/facts.hpp"
+#include "util/byte_budget.hpp"
 
 namespace loopwatch {
 
@@ -17,6 +18,7 @@ public:
     using Which = std::function<bool(const Subject& thread)>;
     static constexpr std::size_t most_of_a_thread = 8;
     static constexpr std::size_t most = 128;
+    static constexpr std::size_t max_bytes = 64u << 20, assured_bytes = 4u << 20;
 
     // One that has no room is lost at once.
     void hold(DispatchFacts facts);
@@ -28,7 +30,10 @@ public:
     std::uint64_t lost() const noexcept { return lost_; }
 
 private:
+    void give_back(const DispatchFacts& facts) { budget_.give_back(facts.subject.pid, bytes_of(facts)); }
+
     std::vector<DispatchFacts> held_;
+    ByteBudget budget_{max_bytes, assured_bytes};
     std::uint64_t lost_ = 0;
 };
 
