@@ -88,7 +88,7 @@ struct Kernel::Parts {
     // What drain() works for.
     const std::function<void(const Event&)>* handle = nullptr;
     std::size_t budget = 0;
-    std::uint64_t undecodable = 0;
+    std::uint64_t undecodable = 0, drained_bytes = 0;
 
     ~Parts()
     {
@@ -104,6 +104,7 @@ struct Kernel::Parts {
         auto& parts = *static_cast<Parts*>(context);
         const auto events = decode({static_cast<const std::uint8_t*>(data), size}, *parts.handle);
         if (events == 0) ++parts.undecodable;
+        parts.drained_bytes += size;
         parts.budget -= std::min(parts.budget, std::max<std::size_t>(1, events));
         return parts.budget == 0 ? -EAGAIN : 0;
     }
@@ -292,6 +293,16 @@ bool Kernel::drain(std::size_t budget, const std::function<void(const Event&)>& 
     parts_->handle = &handle;
     parts_->budget = budget;
     return ring_buffer__consume(parts_->ring) == -EAGAIN;
+}
+
+std::uint64_t Kernel::drained_bytes() const
+{
+    return parts_->drained_bytes;
+}
+
+std::uint64_t Kernel::ring_bytes() const
+{
+    return bpf_map__max_entries(parts_->skeleton->maps.events);
 }
 
 void Kernel::drain_batches(const std::function<void(const Event&)>& handle)

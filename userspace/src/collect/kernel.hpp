@@ -98,6 +98,9 @@ public:
     int ring_descriptor() const;
     // Hands over at most `budget` records; true if more may wait.
     bool drain(std::size_t budget, const std::function<void(const Event&)>& handle);
+    // Of all records so far, and as much as can wait at a time.
+    std::uint64_t drained_bytes() const;
+    std::uint64_t ring_bytes() const;
     // What traced steps are still on their way to the ring: to be called once the trace probes are detached.
     void drain_batches(const std::function<void(const Event&)>& handle);
     void set_watchdog_asleep(bool asleep);

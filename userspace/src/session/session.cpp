@@ -190,8 +190,7 @@ void Session::wait()
     }
     for (std::size_t i = 3; i < waits.size(); ++i) {
         if (!waits[i].revents) continue;
-        while (drain()) {
-        }
+        drain_present();
         const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) {
             return entry.second->process().pidfd() == waits[i].fd;
         });
@@ -446,11 +445,18 @@ void Session::limit(std::uint64_t now_ns)
     }
 }
 
-// Once nothing more comes.
+// What waits when this is called. A target may write as fast as we read: of what comes meanwhile there is no end.
+void Session::drain_present()
+{
+    const auto until_bytes = kernel_->drained_bytes() + kernel_->ring_bytes();
+    while (drain() && kernel_->drained_bytes() < until_bytes) {
+    }
+}
+
+// Once nothing more comes of what has been detached.
 void Session::drain_all()
 {
-    while (drain()) {
-    }
+    drain_present();
     kernel_->drain_batches([this](const Event& event) { on_event(event); });
 }
 

@@ -69,6 +69,7 @@ private:
     // One round of the event loop.
     void wait();
     bool drain();
+    void drain_present();
     void drain_all();
     void wait_for_worker(int timeout_ms);
     void on_event(const Event& event);
