@@ -18,6 +18,7 @@
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
 #include "ring.hpp"
+#include "sandbox.hpp"
 #include "shim_state.hpp"
 #include "standalone.hpp"
 #include "text.hpp"
@@ -207,6 +208,10 @@ void wait_until_watched()
 
 [[gnu::constructor]] void arm()
 {
+    if (const unsigned filters = meet_filters(); filters != 0) {
+        if (asks_for_standalone()) say_unarmed(filters);
+        return;
+    }
     wait_until_watched();
     if (!join_run() && read_standalone_wish()) ring = make_private_ring();
     if (ring == nullptr) return;

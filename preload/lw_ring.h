@@ -21,6 +21,11 @@
  * there is one to read or the other end is closed. So that it is watched from its first instruction on. */
 #define LW_HOLD_VARIABLE "LOOPWATCH_HOLD"
 
+/* How many seccomp filters are known to only refuse what they do not allow: set by `loopwatch run` to the number under
+ * which it runs itself, once it has tried the shim's system calls, or by hand. Of a process with more the shim does not
+ * know what they would do to it, and makes no system call. */
+#define LW_FILTERS_VARIABLE "LOOPWATCH_FILTERS"
+
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
 #define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */

@@ -3,6 +3,10 @@
 // Programs that restrict their own system calls with seccomp, often so that any other one ends them. Their filter knows
 // nothing of us: once it is asked for, the shim makes no system call of its own. Measured is what can be without: the
 // calls of loops that have a lane, with their times and who made them.
+//
+// A filter that was there before the program (systemd's SystemCallFilter=, a container's) may end it just so, or only
+// refuse calls; the kernel does not tell which. So the shim makes no call of its own from the start on, unless it is
+// known to refuse: LOOPWATCH_FILTERS says so, or it is that of a container which docker or podman has made.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +14,12 @@
 #include <sys/syscall.h>
 
 namespace loopwatch::preload {
+
+constexpr unsigned unknown_filters = ~0u;
+
+// At the start, before any other system call of ours: how many filters are there of which nobody knows that they only
+// refuse; 0: none, else `sandboxed` is set.
+unsigned meet_filters();
 
 void enter_sandbox();
 

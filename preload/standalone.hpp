@@ -12,9 +12,13 @@ namespace loopwatch::preload {
 enum class Standalone : char { off, warn, strict };
 inline constinit Standalone standalone = Standalone::off;
 
+// LOOPWATCH is set, and not to off.
+bool asks_for_standalone();
 // LOOPWATCH, LOOPWATCH_THRESHOLD (100ms), LOOPWATCH_BLOCK_THRESHOLD (10ms), LOOPWATCH_LOG. False: nothing is asked for.
 bool read_standalone_wish();
 void say_armed(bool seen);
+// So many seccomp filters were there before the program: nothing will be said.
+void say_unarmed(unsigned filters);
 // Nothing will be said any more.
 void say_sandboxed();
 // The longest call of a dispatch is named with it.

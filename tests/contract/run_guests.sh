@@ -217,6 +217,100 @@ for way in p s pl sl; do
     check_equal "and without a collector ($way), which says that it says no more" "0 served 1" "$status $(cat alone.out) $(grep -c seccomp alone.err)"
 done
 
+# A filter that was there before the program, as systemd's SystemCallFilter= and containers set one: filtered KIND VARIABLE=VALUE… PROGRAM…
+cat >filtered.c <<'C'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+/* What the start of any program needs, and what serves.c does. */
+static const int its_own[] = {SYS_execve, SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_access, SYS_openat, SYS_newfstatat, SYS_fstat, SYS_read,
+    SYS_pread64, SYS_close, SYS_arch_prctl, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64, SYS_getrandom, SYS_exit_group,
+    SYS_write, SYS_clock_nanosleep, SYS_epoll_wait, SYS_epoll_create1, SYS_epoll_ctl, SYS_timerfd_create, SYS_timerfd_settime};
+static const int shims[] = {SYS_link, SYS_tgkill};
+static const int nobodys[] = {SYS_keyctl};
+static void restrict_to(const int *calls, size_t count, unsigned listed, unsigned other)
+{
+    struct sock_filter filter[64] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    for (size_t i = 0; i < count; i++)
+        filter[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], (unsigned char)(count - i), 0);
+    filter[count + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, other);
+    filter[count + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, listed);
+    const struct sock_fprog program = {(unsigned short)(count + 3), filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) exit(2);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) exit(3);
+}
+#define LIST(list) list, sizeof list / sizeof *list
+int main(int argc, char **argv)
+{
+    const char *kind = argv[1];
+    for (argv += 2; argc > 2 && strchr(*argv, '=') != NULL; argv++) putenv(*argv);
+    if (strcmp(kind, "kills_others") == 0) restrict_to(LIST(its_own), SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS);
+    if (strcmp(kind, "kills_shims") == 0) restrict_to(LIST(shims), SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW);
+    if (strcmp(kind, "refuses") == 0) restrict_to(LIST(nobodys), SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
+    execvp(*argv, argv);
+    return 4;
+}
+C
+gcc -g -O1 -o filtered filtered.c || fail "filtered does not compile"
+cat >serves.c <<'C'
+static void callback(int round) { if (round == 20) usleep(150000); }
+int main(void)
+{
+    run_loop(40, callback);
+    _exit(write(1, "served\n", 7) != 7);
+}
+C
+compiled serves
+# filtered NAME KIND VARIABLE=VALUE… PROGRAM…: what it prints in NAME.out and NAME.err.
+filtered() {
+    local name=$1
+    shift
+    status=0
+    timeout 60 "${user[@]}" ./filtered "$@" >"$name.out" 2>"$name.err" || status=$?
+}
+filtered bare kills_others ./serves
+check_equal "a program runs under a filter that allows no more than it needs" "0 served" "$status $(cat bare.out)"
+filtered asked kills_others LOOPWATCH=warn LD_PRELOAD="$shim" ./serves
+check_equal "and with the shim in it, which says that it does nothing, and why" "0 served 1 1" \
+    "$status $(cat asked.out) $(wc -l <asked.err) $(grep -c 'not armed: .*seccomp filter.*LOOPWATCH_FILTERS=1' asked.err)"
+filtered unasked kills_others LD_PRELOAD="$shim" ./serves
+check_equal "where nobody asks, it says nothing" "0 served 0" "$status $(cat unasked.out) $(wc -l <unasked.err)"
+mkdir -m 700 rings
+test -z "${user[*]}" || chown $nobody:$nobody rings
+filtered ringed kills_others LOOPWATCH_RUN="0:100000000:10000000:$work/rings" LD_PRELOAD="$shim" ./serves
+check_equal "it makes no ring there either" "0 served 0" "$status $(cat ringed.out) $(find rings -type f | wc -l)"
+filtered trusted refuses LOOPWATCH=warn LOOPWATCH_FILTERS=1 LD_PRELOAD="$shim" ./serves
+check_equal "under a filter that is said to refuse no more than calls, it is armed" "0 served 1 1" \
+    "$status $(cat trusted.out) $(grep -c '^loopwatch: armed' trusted.err) $(grep -c 'held loop serves' trusted.err)"
+filtered within refuses "$loopwatch" run --inside --format ndjson -o within.ndjson ./serves
+mv within.ndjson within.out
+check_equal "loopwatch tries out the filter that it runs under itself: this one refuses" "0 1 1" "$status $(told_of within)"
+filtered killing kills_shims "$loopwatch" run --inside --format ndjson -o killing.ndjson ./serves
+check_equal "this one kills, and nothing is started" "4 0 1" "$status $(grep -c served killing.out killing.err | grep -vc ':0$' || true) $(grep -c 'seccomp filter' killing.err)"
+ran becomes -- ./filtered kills_others ./serves
+check_equal "a program that restricts itself and becomes another one, which serves on" "0 1" "$status $(grep -c served becomes.said)"
+check "that it is not watched any more is said" has_record becomes \
+    "any('seccomp' in x['text'] and 'becomes by exec' in x['text'] for x in of('warning')) or any('seccomp' in w and 'becomes by exec' in w for x in of('target_start') for w in x['warnings'])"
+# The filter of a whole container, of a kind of which it is known that it refuses.
+filtered_container() {
+    unshare -m --propagation private sh -c 'mount -t tmpfs none /run && touch /run/.containerenv && exec "$@"' - \
+        ./filtered refuses unshare --pid --fork --mount-proc env LOOPWATCH=warn LD_PRELOAD="$shim" ./serves >container.out 2>container.err
+}
+if is_root && unshare -m --pid --fork --mount-proc true; then
+    filtered_container
+    check_equal "a container's own filter refuses, by the marks of docker and podman" "served 1 1" \
+        "$(cat container.out) $(grep -c '^loopwatch: armed' container.err) $(grep -c 'held loop serves' container.err)"
+else
+    skip_check "a container's own filter refuses, by the marks of docker and podman" "needs root"
+fi
+
 # The library's calls go to libc first: they are not seen, and nothing breaks.
 cat >deep.c <<'C'
 void deep(void) { usleep(20000); }

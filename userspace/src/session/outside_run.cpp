@@ -11,6 +11,7 @@
 #include "session/gate_files.hpp"
 #include "session/session.hpp"
 #include "target/launch.hpp"
+#include "target/seccomp.hpp"
 #include "util/log.hpp"
 #include "util/wall_clock.hpp"
 
@@ -59,7 +60,8 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (!program) return program.error();
     auto shim = find_shim();
     if (!shim) return shim.error();
-    const auto why = why_no_shim(*program);
+    auto why = why_no_shim(*program);
+    if (why.empty()) why = why_shim_is_mute();
     if (!why.empty()) print_warning(fmt::format("{}: no libc names and arguments: {}", *program, why));
     auto launch =
         why.empty() ? Launch::start_held(*program, command, *shim)

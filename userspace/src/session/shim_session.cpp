@@ -23,6 +23,7 @@
 #include "session/iteration.hpp"
 #include "session/session_records.hpp"
 #include "session/task_view.hpp"
+#include "target/seccomp.hpp"
 #include "util/log.hpp"
 #include "util/wall_clock.hpp"
 
@@ -69,7 +70,9 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     if (!shim) return shim.error();
     auto program = find_program(command.front());
     if (!program) return program.error();
-    if (auto why = why_no_shim(*program); !why.empty())
+    auto why = why_no_shim(*program);
+    if (why.empty()) why = why_shim_is_mute();
+    if (!why.empty())
         return Error{ExitCode::not_permitted, fmt::format("{} cannot be watched from inside: {}", *program, why),
                      "start it, and watch it from outside: sudo loopwatch -p PID"};
     auto signals = EndingSignals::open_all();

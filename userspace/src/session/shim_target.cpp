@@ -132,7 +132,7 @@ std::vector<LoopView> ShimTarget::look()
     if (ring_.sandboxed() && !std::exchange(sandboxed_, true))
         warn(
             "it restricts its system calls (seccomp), and the shim makes none since: calls are reported without stacks "
-            "and texts, and a loop that another thread starts is not seen");
+            "and texts; a loop that another thread starts is not seen, nor what it becomes by exec");
     std::vector<std::size_t> gone;
     for (const auto& [lane, taken] : taken_)
         if (!now.contains(lane)) gone.push_back(lane);

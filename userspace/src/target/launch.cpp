@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "target/seccomp.hpp"
 #include "util/descriptor_limit.hpp"
 
 namespace loopwatch {
@@ -189,6 +190,7 @@ Result<Launch> Launch::start(const std::string& program, const std::vector<std::
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error(ExitCode::failed, "pipe");
     Fd failed(ends[0]), failure(ends[1]);
+    const auto filters = std::to_string(harmless_seccomp_filters());
     Launch launch;
     launch.hold_ = std::move(hold);
     launch.pid_ = ::fork();
@@ -198,6 +200,7 @@ Result<Launch> Launch::start(const std::string& program, const std::vector<std::
         // gcc's AddressSanitizer ends a program in which another library comes before it, for fear of being called
         // late; the shim calls on to it.
         put_first("ASAN_OPTIONS", "verify_asan_link_order=0");
+        ::setenv(LW_FILTERS_VARIABLE, filters.c_str(), 1);
         if (held) name_hold(held);
         for (const auto& [name, value] : environment(::getpid())) ::setenv(name.c_str(), value.c_str(), 1);
         become(program, arguments, failure.raw());
