@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_command bpftool readelf mkfifo
+need_command bpftool readelf mkfifo g++
 need_program "$loopwatch" "$fixtures/stall" "$fixtures/clean_loop" "$fixtures/forker"
 
 # watched NAME PID [OPTION…]: a session whose BPF ids stand in $work/NAME.ids. The test sees nothing if they are none.
@@ -72,6 +72,49 @@ nothing_stays forks-session "$target"
 check "a child that outlives the session goes on" ask forks end '^end 7'
 check_not "and has ended" test -e "/proc/$child"
 tell forks quit
+
+# --- the target allows itself no system calls but its own, and dies of any other ---
+cat >"$work/restricts.cpp" <<'CPP'
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <loopwatch/join.hpp>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int, char** argv)
+{
+    loopwatch::LoopProbes probes("restricts");
+    probes.start();
+    constexpr unsigned allowed[] = {SYS_openat, SYS_write, SYS_exit_group, SYS_futex};
+    constexpr unsigned calls = sizeof allowed / sizeof *allowed;
+    sock_filter filter[calls + 3] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+    for (unsigned i = 0; i < calls; ++i) filter[i + 1] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], static_cast<unsigned char>(calls - i), 0);
+    filter[calls + 1] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    filter[calls + 2] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    const sock_fprog program = {calls + 3, filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) std::exit(2);
+    probes.begin(nullptr);
+    open(argv[1], O_RDONLY);  // a FIFO
+    probes.end();
+    _exit(write(1, "served\n", 7) != 7);
+}
+CPP
+g++ -std=c++20 -O1 -g -I "$root/runtime_probes/include" -o "$work/restricts" "$work/restricts.cpp" -pthread -ldl || fail "restricts does not compile"
+mkfifo "$work/opened"
+start_background restricts "$loopwatch" run --format ndjson -o "$work/restricts.ndjson" -- "$work/restricts" "$work/opened"
+runs=$started
+began_() { grep -qs "/opened" "/proc/$(pgrep -P "$runs" -x restricts)/cmdline" && grep -q '^Seccomp:[[:space:]]*2' "/proc/$(pgrep -P "$runs" -x restricts)/status"; }
+wait_until 10 began_ || fail "restricts did not begin"
+sleep 0.2  # how long its open is to block
+: >"$work/opened"
+ended_with "$runs" || fail "the session does not end"
+check_equal "a target under a strict seccomp filter serves on with the shim in it" "0 served" "$ended_status $(cat "$work/restricts.out")"
+mv "$work/restricts.ndjson" "$work/restricts.out"
+check "and what blocked it is named" has_record restricts '[x["call"] for x in of("blocking_call")] == ["open"]'
 
 # --- loopwatch is killed ---
 start_fixture survivor "$fixtures/clean_loop" 2
