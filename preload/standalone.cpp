@@ -4,11 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "log_file.hpp"
 #include "proc_lines.hpp"
 #include "raw_syscall.hpp"
 #include "real_symbols.hpp"
@@ -34,24 +33,6 @@ struct Longest {
 };
 [[gnu::tls_model("initial-exec")]] constinit thread_local Longest longest = {};
 
-// A daemon closes descriptors that it does not know, and opens its own files under their numbers: a line goes only
-// where the first one would have gone.
-struct LogFile {
-    int fd = 2;
-    bool known = false;
-    dev_t device = 0;
-    ino_t inode = 0;
-};
-constinit LogFile log_file;
-
-bool same_log_file()
-{
-    struct stat info = {};
-    if (own_syscall(SYS_fstat, static_cast<std::uint64_t>(log_file.fd), word(&info)) != 0) return false;
-    if (!log_file.known) log_file = {log_file.fd, true, info.st_dev, info.st_ino};
-    return log_file.device == info.st_dev && log_file.inode == info.st_ino;
-}
-
 // C0, DEL and C1; the latter as one byte, or in UTF-8 as 0xc2 and that byte. Behind other bytes of UTF-8 it is part of
 // a character.
 bool is_control(unsigned char before, unsigned char byte)
@@ -73,7 +54,7 @@ void say(char (&line)[n], const Text& text)
         before = byte;
     }
     line[bytes == n - 1 ? bytes - 1 : bytes++] = '\n';
-    if (same_log_file()) own_syscall(SYS_write, static_cast<std::uint64_t>(log_file.fd), word(line), bytes);
+    write_log(line, bytes);
 }
 
 // "50ms", "1.5s" is not taken: whole numbers with a unit.
@@ -194,12 +175,8 @@ bool read_standalone_wish()
     text.add("loopwatch: ", 12);
     if (std::strcmp(wish, "warn") == 0) standalone = Standalone::warn;
     if (std::strcmp(wish, "strict") == 0) standalone = Standalone::strict;
-    if (const char* const log = std::getenv("LOOPWATCH_LOG"); log != nullptr && *log != '\0') {
-        const long file =
-            own_syscall(SYS_open, word(log), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-        if (file >= 0) log_file.fd = static_cast<int>(file);
-    }
-    (void)same_log_file();  // which it is
+    if (const char* const log = std::getenv("LOOPWATCH_LOG"); log != nullptr && *log != '\0') open_log(log);
+    note_log();
     const bool good = take_duration("LOOPWATCH_THRESHOLD", 100 * NS_PER_MS, threshold_ns) &
                       take_duration("LOOPWATCH_BLOCK_THRESHOLD", 10 * NS_PER_MS, block_threshold_ns);
     if (good && standalone != Standalone::off) return true;

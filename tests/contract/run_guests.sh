@@ -378,7 +378,7 @@ C
 compiled reuses
 alone warn env LOOPWATCH_LOG=log.txt ./reuses
 check_equal "no line goes into a file that has got the log's number" "0 datadatadatadatadatadatadatadata" "$status $(cat database.bin)"
-check "those before are in the log" grep -q '^loopwatch: armed' log.txt
+check_equal "they are in the log, all of them" "1 1" "$(grep -c '^loopwatch: armed' log.txt) $(grep -c 'held loop reuses' log.txt)"
 
 # A handler that forks amidst a measured call: the child has no loop, and no ring to which its parent's lane belongs.
 cat >forks_inside.c <<'C'
