@@ -82,3 +82,38 @@ end_session
 check_equal "once" 1 "$(records stopped-report 'len(of("slow_callback"))')"
 check "and all parts sum up" sums_up stopped-report
 tell stopped quit
+
+# --- traced: a debugger or a tracer that stops it again and again ---
+cat >"$work/tracer.py" <<'PY'
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+CONT, SEIZE, INTERRUPT, WALL = 7, 0x4206, 0x4207, 0x40000000
+tid = int(sys.argv[1])
+if libc.ptrace(SEIZE, tid, None, None) != 0: sys.exit("cannot trace")
+print("traces", flush=True)
+until = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until:
+    time.sleep(0.02)
+    libc.ptrace(INTERRUPT, tid, None, None)
+    os.waitpid(tid, WALL)
+    time.sleep(0.005)
+    libc.ptrace(CONT, tid, None, None)
+PY
+start_fixture traced "$fixtures/any_loop" --dir "$work" epoll
+ask traced rest '^done'
+watch traced-report "$target"
+loops_=$(grep -lx looper "/proc/$target/task"/*/comm)
+start_background tracer /usr/bin/python3 "$work/tracer.py" "$(basename "$(dirname "$loops_")")" 2.5
+tracer=$started
+wait_output tracer 5 '^traces' || fail "tracer: $(cat "$work/tracer.err")"
+ask traced "go cpu 3 300" '^done' 60
+ask traced "go sleep 3 150" '^done' 60
+ended_with "$tracer" || fail "the tracer does not end"
+end_session
+check_equal "stopped by a tracer again and again: 6 findings" 6 "$(records traced-report 'len(of("slow_callback"))')"
+check "those that were busy say so: $(records traced-report '[x["breakdown"]["stopped_ns"] // 1000000 for x in of("slow_callback")]') ms" has_record traced-report \
+    'all(any(s["kind"] == "stopped" for s in x["sources"]) and x["breakdown"]["stopped_ns"] > 25e6 for x in of("slow_callback")[:3])'
+check_equal "and no place is lost: each stop is none of its own" 0 "$(records traced-report 'r[-1]["lost"]["sources_overflow"]')"
+check "and all parts sum up" sums_up traced-report
+tell traced quit
