@@ -44,9 +44,10 @@ volatile __u32 reserved_loops __weak = 0;
 __u32 loops_entered __weak = 0;
 __u32 loops_by_pid[LW_CROWD] __weak = {};
 
-/* Over all loops, and by pid with this remainder. Racy on purpose: a few stacks too many are no harm. */
-struct lw_stack_window stack_window __weak = {};
-struct lw_stack_window stacks_by_pid[LW_CROWD] __weak = {};
+/* Over all loops, and by pid with this remainder. Racy on purpose: a few too many are no harm. */
+struct lw_window stack_window __weak = {};
+struct lw_window stacks_by_pid[LW_CROWD] __weak = {};
+struct lw_window bytes_by_pid[LW_CROWD] __weak = {};
 
 /* How many exceptions were thrown, and misuses told, since the load: who is the next to take a room of `thrown` or
  * `misuses`. */

@@ -86,21 +86,36 @@ static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
     bpf_map_push_elem(&free_buffers, &buffer, 0);
 }
 
-static __always_inline void emit(void *record, __u64 size, __u64 flags)
+/* `now` may be a little before what another CPU has begun with. */
+static __always_inline void pass_window(struct lw_window *window, __u64 now)
 {
-    if (bpf_ringbuf_output(&events, record, size, flags)) lose(LW_LOSS_ring_full);
-}
-
-static __always_inline void pass_window(struct lw_stack_window *window, __u64 now)
-{
-    if (now - window->start_ns <= 1000000000ull) return;
+    if ((__s64)(now - window->start_ns) <= 1000000000ll) return;
     window->start_ns = now;
     window->used = 0;
 }
 
+/* Where several processes are watched, half of the ring is for those that have written little in this second: one that
+ * writes without a pause takes no room from the others. */
+static __always_inline bool has_room(const struct lw_event *event, __u64 size)
+{
+    if (!reserved_loops) return true;
+    struct lw_window *own = &bytes_by_pid[event->pid % LW_CROWD];
+    pass_window(own, event->time_ns);
+    if (own->used >= LW_ASSURED_BYTES &&
+        bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2)
+        return false;
+    own->used += size;
+    return true;
+}
+
+static __always_inline void emit(void *record, __u64 size, __u64 flags)
+{
+    if (!has_room(record, size) || bpf_ringbuf_output(&events, record, size, flags)) lose(LW_LOSS_ring_full);
+}
+
 static __always_inline bool stack_affordable(__u32 pid, __u64 now)
 {
-    struct lw_stack_window *own = &stacks_by_pid[pid % LW_CROWD];
+    struct lw_window *own = &stacks_by_pid[pid % LW_CROWD];
     pass_window(&stack_window, now);
     pass_window(own, now);
     if (stack_window.used >= cfg_stacks_per_second && own->used >= LW_ASSURED_STACKS) {
@@ -153,7 +168,8 @@ static __always_inline void send_batch(struct lw_batch *batch)
     count_runs(LW_RUN_trace_probe, batch->event.seq);
     const __u32 size = sizeof(batch->event) + used;
     batch->event.size = size;
-    if (bpf_ringbuf_output(&events, batch, size, BPF_RB_NO_WAKEUP)) lose_many(LW_LOSS_ring_full, batch->event.seq);
+    if (!has_room(&batch->event, size) || bpf_ringbuf_output(&events, batch, size, BPF_RB_NO_WAKEUP))
+        lose_many(LW_LOSS_ring_full, batch->event.seq);
 }
 
 #endif

@@ -13,12 +13,13 @@
 #define LW_NO_PLACE 0xffffffffu
 #define LW_NO_SITE 0xffffffffu
 
-/* Stacks sent in the running second. */
-struct lw_stack_window {
+/* Stacks, or bytes of records, sent in the running second. */
+struct lw_window {
     __lw_u64 start_ns;
     __lw_u32 used, reserved;
 };
-#define LW_ASSURED_STACKS 64 /* of each process, whatever the others take */
+#define LW_ASSURED_STACKS 64            /* of each process, whatever the others take */
+#define LW_ASSURED_BYTES (1024u * 1024) /* 30 records with a stack; the ring has 8 MiB */
 
 /* May a process enter another loop? */
 #define LW_ASSURED_LOOPS 4

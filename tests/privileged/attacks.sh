@@ -86,21 +86,27 @@ check "and meanwhile the session goes on: statistics came $(records ends-report 
 tell stays quit
 
 # A target that fills the ring as fast as it is read: neither the end of another one nor the session's own waits until there is nothing more.
+start_fixture honest-torrent "$fixtures/stall" --dir "$work" sleep $count 150
+honest=$target
 start_fixture leaves "$fixtures/stall" --dir "$work" sleep 1 120
 leaves=$target
 start_told torrent "$fixtures/hostile" torrent
 liar=$started
 wait_output torrent 10 '^ready' || fail "torrent: not ready"
-watch torrent-report "$liar,$leaves"
+watch torrent-report "$liar,$honest,$leaves"
 flows() { has_record torrent-report 'len(of("slow_callback")) > 100'; }
 wait_until 10 flows || fail "torrent: nothing comes"
 tell leaves quit
 check "torrent: a target that ends meanwhile is reported" wait_until 3 has_record torrent-report "[x['pid'] for x in of('target_end')] == [$leaves]"
+ask honest-torrent go '^done' 30 || fail "torrent: the honest target is not done"
 check_not "torrent: while the other goes on" grep -q '^lied' torrent.out
 stop "$session" TERM 2
 check_equal "torrent: the session ends when it is asked to" "0 session_end" "$stopped_status $(records torrent-report 'r[-1]["type"]')"
+check_equal "torrent: it takes no room of others: the honest target's $count stalls are reported" $count \
+    "$(records torrent-report "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
 check "torrent: what was too much is counted" has_record torrent-report 'r[-1]["lost"]["ring_full"] > 0'
 stop "$liar" KILL
+tell honest-torrent quit
 
 # A reader that takes nothing: 12 stalls are more than the pipe holds.
 start_fixture unread "$fixtures/stall" --dir "$work" sleep 12 120
