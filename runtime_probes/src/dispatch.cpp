@@ -272,7 +272,7 @@ void Loop::slow_path(const Dispatch& dispatch)
     const lw_u32 own_end = ready_length();
     detail::debugged() ? run_ready_timed() : run_ready();
     receive();
-    measure_impact(start_ns, end_ns, behind, own_end);
+    measure_impact(dispatch.task, start_ns, end_ns, behind, own_end);
     const lw_task* const task = dispatch.task;
     probe::slow_dispatch(slot_.loop_id, task != nullptr ? task->id : 0, dispatch.resume, start_ns, end_ns);
     if (listener_ != nullptr) listener_->slow_dispatch(&slot_, task, dispatch.resume, start_ns, end_ns);
@@ -288,8 +288,8 @@ lw_u32 Loop::ready_length() const noexcept
 // Who waited. What was queued when the dispatch began (the first `behind` entries) waited all of it. What the dispatch
 // queued itself (entries up to `own_end`), such as whoever joins the task that it finished, waited for none of it that
 // could be told. What arrived meanwhile waited from the dispatch's start on, an upper bound; of timers the moment is
-// known.
-void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept
+// known. The task itself, whose operation may have ended by then, waited for nobody.
+void Loop::measure_impact(const lw_task* own, lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept
 {
     lw_u64 tasks = 0, longest_ns = 0, total_ns = 0;
     const auto count = [&](lw_u64 since_ns, lw_u64 entries) {
@@ -300,7 +300,7 @@ void Loop::measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 
     const detail::ReadyNode* node = ready_.front();
     lw_u32 entry = 0;
     for (; node != nullptr && entry < impact_entries; ++entry, node = node->next) {
-        if (entry >= behind && entry < own_end) continue;
+        if ((entry >= behind && entry < own_end) || (own != nullptr && node->task == own)) continue;
         const lw_u64 since_ns = std::max(start_ns, node->due_ns);
         if (since_ns < end_ns) count(since_ns, 1);
     }

@@ -108,6 +108,23 @@ TEST_CASE("who is woken by the dispatch itself did not wait for it")
     CHECK(loop.slot().impact_tasks == 0);
 }
 
+TEST_CASE("a task whose operation has ended by the end of its dispatch did not wait for itself")
+{
+    Session session;
+    Loop loop("test");
+    loop.set_floor(10ms);
+    spawn(
+        loop,
+        [](Loop& on) -> Task<> {
+            std::this_thread::sleep_for(20ms);
+            co_await asio::post(on.context(), use_task);
+        }(loop),
+        "blocker");
+    loop.run();
+    CHECK(loop.slot().impact_seq != 0);
+    CHECK(loop.slot().impact_tasks == 0);
+}
+
 TEST_CASE("neither idling nor many short dispatches are a slow one")
 {
     Session session;

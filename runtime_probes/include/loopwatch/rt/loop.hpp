@@ -140,7 +140,7 @@ private:
     void slow_path(const Dispatch& dispatch);
     void count_lag(lw_u64 start, lw_u64 due_ns) noexcept;
     lw_u32 ready_length() const noexcept;
-    void measure_impact(lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept;
+    void measure_impact(const lw_task* own, lw_u64 start_ns, lw_u64 end_ns, lw_u32 behind, lw_u32 own_end) noexcept;
 
     static thread_local constinit Loop* current_;
 
