@@ -49,7 +49,7 @@ end_session
 check "the collector stopped: the ring overflows" test "$(lost_ deaf ring_full)" -gt 0
 check_equal "arrived and lost are the 100,003 fired" 100003 $(($(counted_ deaf coroutine_never_awaited) + $(lost_ deaf ring_full)))
 check "the report says that findings may be missing, and why" has_record deaf \
-    "r[-1]['completeness'] == 'findings_missing' and '$(lost_ deaf ring_full) records that came faster' in r[-1]['completeness_reason']"
+    "r[-1]['completeness'] == 'findings_missing' and 'records that came faster than they were read: $(lost_ deaf ring_full) ' in r[-1]['completeness_reason']"
 check_equal "written and suppressed are the arrived" "$(counted_ deaf coroutine_never_awaited)" \
     $(($(written_ deaf coroutine_never_awaited) + $(suppressed_ deaf coroutine_never_awaited)))
 tell flood quit

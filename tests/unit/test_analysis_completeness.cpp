@@ -19,7 +19,7 @@ TEST_CASE("what may be missing is said, whole findings first")
     const auto lost = completeness({{"symbol_worker", 2}, {"ring_full", 3}}, {}, 0, true);
     CHECK(lost.level == "findings_missing");
     CHECK(lost.reason ==
-          "3 records that came faster than they were read (ring_full); 2 stacks without names (symbol_worker)");
+          "records that came faster than they were read: 3 (ring_full); stacks without names: 2 (symbol_worker)");
 
     const auto details = completeness({{"symbol_worker", 2}}, {}, 0, true);
     CHECK(details.level == "limited");

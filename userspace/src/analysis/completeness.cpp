@@ -22,7 +22,7 @@ constexpr Loss losses[] = {
     {"iteration_unclear", findings, "iterations that could not be told from idle waits"},
     {"iteration_unproven", findings, "slow iterations of threads that may run no event loop"},
     {"loops_untracked", findings, "event loops beyond --max-loops"},
-    {"processes_missed", findings, "processes that ended before they could be watched"},
+    {"processes_missed", findings, "processes that ended before they or their event loops could be watched"},
     {"program_missed", findings, "probes that fired while another one ran"},
     {"record_undecodable", findings, "records that made no sense"},
     {"ring_full", findings, "records that came faster than they were read"},
@@ -35,7 +35,7 @@ constexpr Loss losses[] = {
     {"stack_unreadable", details, "stacks that were not resident"},
     {"statistics", details, "loops without loop_stats"},
     {"switch_unseen", details,
-     "context switches that the kernel did not report: times on and off the CPU are less exact"},
+     "context switches that the kernel did not report (times on and off the CPU are less exact)"},
     {"symbol_worker", details, "stacks without names"},
     {"task_unreadable", details, "tasks in memory that was not resident"},
     {"time_wild", details, "probe arguments with a time in the future"},
@@ -76,7 +76,7 @@ Completeness completeness(const Counts& lost, const Counts& suppressed, std::uin
         // What a report lacks most comes first.
         const auto at = loss.of_findings ? of_findings++ : reasons.size();
         reasons.insert(reasons.begin() + static_cast<std::ptrdiff_t>(at),
-                       fmt::format("{} {} ({})", count, loss.what, name));
+                       fmt::format("{}: {} ({})", loss.what, count, name));
     }
     std::uint64_t held_back = 0;
     for (const auto& [type, count] : suppressed) held_back += count;

@@ -47,7 +47,7 @@ std::string counts_text(const Counts& counts)
     return shown.empty() ? "nothing" : fmt::format("{}", fmt::join(shown, ", "));
 }
 
-// "complete", "findings missing: 3 records that came faster than they were read (ring_full)".
+// "complete", "findings missing: records that came faster than they were read: 3 (ring_full)".
 std::string report_text(const SessionEnd& end)
 {
     auto text = end.completeness;
@@ -89,9 +89,13 @@ std::string LoopTotals::text() const
     std::string text;
     for (const auto& [key, total] : loops_) {
         const bool probed = total.probed;
+        const auto same = std::ranges::count_if(loops_, [&](const auto& other) {
+            return other.second.name == total.name && other.second.comm == total.comm;
+        });
         const auto ended = probed ? total.dispatches : total.iterations;
-        text += fmt::format("  loop {} of {}: {}, {:.1f} % busy{}{}\n", total.name, total.comm,
-                            ended_text(ended, probed), percent(total.busy_ns, total.interval_ns),
+        text += fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
+                            same > 1 ? " #" + escape_terminal(key.second) : "", total.comm, ended_text(ended, probed),
+                            percent(total.busy_ns, total.interval_ns),
                             ended ? ", longest " + format_duration(total.longest_ns) : "",
                             total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
