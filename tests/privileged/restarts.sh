@@ -52,6 +52,17 @@ check "the first life: its stall, or a warning that its loop was recognised late
     "[x['pid'] for x in of('slow_callback')].count(${pids[0]}) == 1 or any('recognised as an event loop' in x['text'] for x in of('warning'))"
 check_equal "all others: a stall of each" "${pids[*]:1}" "$(records waiting "' '.join(str(x['pid']) for x in of('slow_callback') if x['pid'] != ${pids[0]})")"
 
+# --- one that ends before it can be known ---
+named brief --wait
+start_fixture brief-life "$work/$name" --dir "$work" epoll
+wait_until 5 has_record brief 'of("target_start")' || fail "not watched"
+tell brief-life quit
+wait_until 5 is_gone_ "$target"
+wait_until 5 has_record brief 'of("target_end")' || fail "no end"
+end_session
+check "a process of that name that ended before its loop was recognised is a loss, or its loop is in the report" has_record brief \
+    "r[-1]['lost'].get('processes_missed') == 1 and (r[-1]['completeness'] in ('findings_missing', 'nothing_watched')) or of('loop_stats')"
+
 # --- workers that are forked, and what they execute ---
 cp /bin/bash "$work/lw-forks-$$"
 name=lw-forks-$$

@@ -53,6 +53,10 @@ for case in "7 sh -c 'sleep 0.6; exit 7'" "137 sh -c 'sleep 0.6; kill -9 \$\$'" 
     eval "ran end -- ${case#* }"
     check_equal "${case#* } ends with ${case%% *}" "${case%% *}" "$status"
 done
+ran status --follow-children -- sh -c 'sleep 0.6; exit 7'
+check_equal "its end is in the report" "[7]" "$(records status "[x['exit_status'] >> 8 for x in of('target_end') if x['exit_status'] is not None]")"
+ran children -- sh -c 'sleep 0.6; :'
+check "children that are not watched are warned of" has_record children "any('started other programs' in x['text'] and x['hint'] == '--follow-children' for x in of('warning'))"
 ran nothing --fail-on slow_callback --report junit:nothing.xml -- sleep 0.3
 check_equal "a gate that watched no loop does not pass" 4 "$status"
 check "which is said" grep -q 'no event loop of sleep was ever watched' nothing.said

@@ -132,7 +132,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     auto& paths = parts.skeleton->rodata->cfg_path_argument;
     for (std::size_t syscall = 0; options.path_argument && syscall < std::size(paths); ++syscall)
         paths[syscall] = options.path_argument(syscall);
-    parts.skeleton->rodata->cfg_follow = options.follow_children;
+    parts.skeleton->rodata->cfg_follow = options.follow_children || options.report_children;
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& name = parts.skeleton->rodata->cfg_name;
     options.name.copy(name, std::size(name) - 1);
@@ -147,7 +147,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     if (!options.debug) bpf_map__set_max_entries(maps.thrown, 1);
     auto& programs = parts.skeleton->progs;
     bpf_program__set_autoload(programs.on_throw, options.debug);
-    const bool forks = options.follow_children || !options.name.empty();
+    const bool forks = options.follow_children || options.report_children || !options.name.empty();
     bpf_program__set_autoload(programs.on_sched_process_fork, forks);
     bpf_program__set_autoload(programs.on_resume, options.coroutines);
     for (auto* program : {programs.on_probe, programs.on_trace_probe, programs.on_resume, programs.on_throw})

@@ -36,6 +36,7 @@ struct KernelOptions {
     bool kernel_stacks = false;
     // Of a system call: 1 + which of its first two arguments is a path, 0: none.
     std::function<std::uint8_t(std::size_t syscall)> path_argument;
+    bool report_children = false;  // though they are not to be watched
     bool follow_children = false;
     std::string name;    // processes of it are reported when they begin; empty: none
     bool trace = false;  // 8 KiB more a loop

@@ -334,6 +334,7 @@ void Attachment::note_ended_threads()
 
 void Attachment::keep_loop(LoopView loop)
 {
+    had_loops_ = true;
     if (known_loops_.size() < max_loops)
         known_loops_.push_back(std::move(loop));
     else

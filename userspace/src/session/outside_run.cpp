@@ -76,6 +76,10 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     if (const auto status = launch->status()) return unseen(*status);
     options.pids = {launch->pid()};
     options.hand_on = [&](int number) { launch->signal(number); };
+    options.wait_status = [&](std::uint32_t pid) {
+        const bool ended = pid == static_cast<std::uint32_t>(launch->pid()) && launch->status();
+        return ended ? launch->wait_status() : std::nullopt;
+    };
     auto session = Session::open(std::move(options), sink);
     if (!session) {
         if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));

@@ -52,7 +52,9 @@ void Session::watch_process(pid_t pid, std::uint64_t now_ns)
     auto attachment = Attachment::attach(pid, *kernel_, *worker_, attachment_options_);
     if (!attachment) {
         kernel_->dismiss(pid);
-        if (attachment.error().code != ExitCode::no_such_target)
+        if (attachment.error().code == ExitCode::no_such_target)
+            processes_missed_ += follows_name();
+        else
             warn(fmt::format("process {} is not watched: {}", pid, attachment.error().what));
         return;
     }
@@ -328,6 +330,11 @@ void Session::on(const ExecEvent& event)
 
 void Session::on(const ChildEvent& event)
 {
+    if (!options_.follow_children && !follows_name()) {
+        if (!std::exchange(has_children_, true))
+            reporter_.warn(std::nullopt, "it started other programs, which are not watched", "--follow-children");
+        return;
+    }
     children_.born(static_cast<pid_t>(event.head.pid), event.head.time_ns);
 }
 
@@ -486,6 +493,8 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     auto& target = *ended.mapped();
     for (const auto& loop : target.known_loops()) watchdog_->forget(loop.tid);
     note_loops(target);
+    // Others of its name run loops: this one may have been held up before it could be known.
+    processes_missed_ += follows_name() && !target.had_loops();
     statistics_.forget(target);
     retire(target.leave());
     ending_.push_back({std::move(ended.mapped()), reason, worker_->asked(), monotonic_ns() + farewell_ns});
@@ -500,7 +509,8 @@ void Session::report_ended(std::uint64_t now_ns)
         report_proven();
         give_up_unproven(*ending.target);
         reporter_.warn(*ending.target);
-        reporter_.publish(TargetEnd{ending.target->whole(), now_ns, ending.reason, std::nullopt});
+        reporter_.publish(
+            TargetEnd{ending.target->whole(), now_ns, ending.reason, options_.wait_status(ending.target->pid())});
         return true;
     });
 }
@@ -573,6 +583,7 @@ Counts Session::losses() const
     lost["dispatch_book"] = book_.overflow();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
     if (options_.follow_children) lost["children_missed"] = children_.missed();
+    if (follows_name()) lost["processes_missed"] = processes_missed_;
     lost["iteration_unclear"] = unclear_iterations_;
     lost["iteration_unproven"] = unproven_.lost();
     lost["statistics"] = statistics_.overflow();

@@ -144,7 +144,8 @@ private:
     Statistics statistics_;
 
     EndingSignals signals_;
-    std::uint64_t unclear_iterations_ = 0;
+    std::uint64_t unclear_iterations_ = 0, processes_missed_ = 0;
+    bool has_children_ = false;  // that are not to be watched
     UnprovenIterations unproven_;
     std::optional<EndingSignals::Signal> ended_by_;
     std::string watched_;  // its first target's name

@@ -39,6 +39,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
         return static_cast<std::uint8_t>(path_argument(static_cast<std::int64_t>(syscall)) + 1);
     };
     options_of_kernel.follow_children = wish.follow_children;
+    options_of_kernel.report_children = static_cast<bool>(wish.hand_on);  // `run` says that they are not watched
     options_of_kernel.name = wish.name;
     options_of_kernel.trace = wish.trace;
     options_of_kernel.debug = wish.debug;

@@ -35,7 +35,9 @@ struct SessionOptions {
     bool coroutines = false;
     bool follow_children = false;      // those that live by now too
     std::function<void(int)> hand_on;  // signals that end nothing; empty: they are left alone
-    bool from_start = false;           // targets have not begun to run: that they have no loop yet says nothing
+    // As of wait(2), of a program that we have started; nothing: it is another one, or has not ended.
+    std::function<std::optional<int>(std::uint32_t)> wait_status = [](std::uint32_t) { return std::optional<int>(); };
+    bool from_start = false;  // targets have not begun to run: that they have no loop yet says nothing
     bool kernel_stacks = false;
     double max_overhead_percent = 2;
     std::uint32_t max_loops = 64;

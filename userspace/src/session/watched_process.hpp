@@ -36,6 +36,7 @@ public:
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
     const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
+    bool had_loops() const noexcept { return had_loops_ || !known_loops_.empty(); }
     const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
     const std::string& build_id() const noexcept { return build_id_; }
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
@@ -66,6 +67,7 @@ protected:
     Process process_;
     Loops loops_;
     std::vector<LoopView> known_loops_;
+    bool had_loops_ = false;
     std::string build_id_;
 
 private:
