@@ -143,15 +143,32 @@ static __always_inline __u64 throttled_time(struct task_struct *task)
     return sum;
 }
 
+/* For how long the current thread has had this CPU. The scheduler counts that of all classes from when it came; what a
+ * class counts itself only the fair one counts from there: a thread that moves others between CPUs (migration/1) seemed
+ * to have had it for as long as it ever ran. */
+static __always_inline __u64 had_cpu(struct task_struct *task)
+{
+    const struct cfs_rq *group = task->se.cfs_rq;
+    if (bpf_core_field_exists(task->sched_info.last_arrival) && bpf_core_field_exists(group->rq)) {
+        const __u64 now = BPF_CORE_READ(group, rq, clock), since = task->sched_info.last_arrival;
+        return now > since ? now - since : 0;
+    }
+    const __u32 policy = task->policy;
+    if (policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE) return 0;
+    return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
+}
+
 /* Who had the CPU last before a thread that waited for it is credited with the time that it had it, no more: a kernel
  * thread often runs for a moment before the end, and was named for waits of 3 s in all. One that had it longer takes
- * the place of the one that had it least. */
-static __always_inline void credit_preemptor(struct lw_contention *contention, struct task_struct *before, __u64 waited)
+ * the place of the one that had it least. Processes are told apart, of its own its threads. */
+static __always_inline void credit_preemptor(struct lw_contention *contention, struct task_struct *task,
+                                             struct task_struct *before, __u64 waited)
 {
-    const __u32 pid = before->tgid;
-    __u64 had = before->se.sum_exec_runtime - before->se.prev_sum_exec_runtime;
-    if (had > waited) had = waited;
+    const __u32 pid = before->tgid, tid = before->pid;
+    const bool own = pid == task->tgid;
     if (!pid) return; /* the idle task */
+    __u64 had = had_cpu(before);
+    if (had > waited) had = waited;
     __u32 least = 0;
     for (__u32 i = 0; i < LW_PREEMPTORS; i++) {
         if (i >= contention->used) {
@@ -160,7 +177,7 @@ static __always_inline void credit_preemptor(struct lw_contention *contention, s
             least = i;
             break;
         }
-        if (contention->preemptors[i].pid == pid) {
+        if (contention->preemptors[i].pid == pid && (!own || contention->preemptors[i].tid == tid)) {
             contention->preemptors[i].had_ns += had;
             return;
         }
@@ -170,7 +187,7 @@ static __always_inline void credit_preemptor(struct lw_contention *contention, s
     if (preemptor->had_ns >= had) return;
     preemptor->had_ns = had;
     preemptor->pid = pid;
-    preemptor->tid = before->pid;
+    preemptor->tid = tid;
     BPF_CORE_READ_STR_INTO(&preemptor->comm, before, comm);
 }
 
@@ -184,7 +201,7 @@ static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_str
     loop->throttled_ns += throttled;
     loop->runq_ns += waited;
     if (waited > loop->contention.longest_ns) loop->contention.longest_ns = waited;
-    credit_preemptor(&loop->contention, before, waited);
+    credit_preemptor(&loop->contention, task, before, waited);
 }
 
 /* A loop without a slot: does it idle from here on? */

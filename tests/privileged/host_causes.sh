@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_program "$loopwatch" "$fixtures/any_loop"
+need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/stall"
 
 sums_up() { has_record "$1" 'all(sum(x["breakdown"].values()) == x["duration_ns"] for x in of("slow_callback"))'; }
 part() { records "$1" "sum(x['breakdown']['$2'] for x in of('slow_callback'))"; }
@@ -68,6 +68,44 @@ check "each says who had it, and for most of the time" has_record crowded-report
 check "the wait for a CPU is most of it" test "$(part crowded-report runq_ns)" -gt "$(part crowded-report cpu_ns)"
 check "and all parts sum up" sums_up crowded-report
 tell crowded quit
+
+# --- another program that is moved away, by a thread of the kernel which has the CPU for a moment ---
+other_cpu=$(/usr/bin/python3 -c "import os; print(*sorted(os.sched_getaffinity(0) - {$cpu})[:1])")
+if [ -n "$other_cpu" ]; then
+    start_fixture moved taskset -c "$cpu" "$fixtures/any_loop" --dir "$work" epoll
+    ask moved rest '^done'
+    start_background mover /usr/bin/python3 -c "
+import os, time
+if os.fork() == 0:
+    os.nice(-15)
+    while os.getppid() != 1: pass
+    os._exit(0)
+hog = int(open('/proc/thread-self/children').read())
+while os.getppid() != 1:
+    for cpu in $cpu, $other_cpu:
+        os.sched_setaffinity(hog, {cpu})
+        time.sleep(0.02)"
+    mover=$started
+    watch moved-report "$target"
+    ask moved "go cpu 3 400" '^done' 60
+    end_session
+    stop "$mover"
+    check_equal "beside a program that is moved to and fro: 3 findings" 3 "$(records moved-report 'len(of("slow_callback"))')"
+    check "who moves it is not named: $(records moved-report '[x["verdict"] for x in of("slow_callback")]')" \
+        has_record moved-report 'not any("migration" in x["verdict"] for x in of("slow_callback"))'
+    tell moved quit
+else
+    skip_check "beside a program that is moved to and fro" "there is one CPU only"
+fi
+
+# --- another thread of its own ---
+start_fixture own taskset -c "$cpu" "$fixtures/stall" --loops 2 --dir "$work" cpu 1 400
+watch own-report "$target"
+ask own go '^done' 60
+end_session
+check "two loops on one CPU preempt each other, by thread" has_record own-report \
+    'all("preempted by its own thread" in x["verdict"] for x in of("slow_callback"))'
+tell own quit
 
 # --- stopped ---
 start_fixture stopped "$fixtures/any_loop" --dir "$work" epoll

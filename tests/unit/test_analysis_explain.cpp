@@ -161,6 +161,32 @@ TEST_CASE("who had the CPU longest is named, with its share of what was seen")
     CHECK(slow->verdict.find("preempted by ffmpeg (pid 77) for 60 % of it") != std::string::npos);
 }
 
+TEST_CASE("a thread of the target that had the CPU is named as its own")
+{
+    auto facts = dispatch();
+    facts.runq_ns = 200 * ms;
+    facts.preemptor = Waker{4711, 4720, "worker", {}};
+    facts.preemptor_ns = facts.preemptors_ns = 100 * ms;
+    const auto slow = explain(facts, thresholds).slow;
+    REQUIRE(slow);
+    CHECK(slow->sources[0].args == std::vector<std::pair<std::string, std::string>>{{"preempted_by", "worker"},
+                                                                                    {"preempted_by_pid", "4711"},
+                                                                                    {"preempted_by_tid", "4720"},
+                                                                                    {"preempted_percent", "100"}});
+    CHECK(slow->verdict.find("preempted by its own thread worker (tid 4720)") != std::string::npos);
+}
+
+TEST_CASE("who had the CPU for a moment of a long wait is not named for it")
+{
+    auto facts = dispatch();
+    facts.runq_ns = 200 * ms;
+    facts.preemptor = Waker{21, 21, "migration/1", {}};
+    facts.preemptor_ns = facts.preemptors_ns = 9 * ms;
+    const auto slow = explain(facts, thresholds).slow;
+    REQUIRE(slow);
+    CHECK(slow->sources[0].args.empty());
+}
+
 TEST_CASE("a dispatch that goes on is a stall, and nothing else yet")
 {
     auto facts = dispatch();
@@ -319,6 +345,23 @@ TEST_CASE("a shim call without a wait in it burned CPU, and is told from the blo
     CHECK(found.slow->sources[1].call == "getaddrinfo");
     CHECK(found.slow->sources[1].duration_ns == 50 * ms);
     CHECK(found.slow->breakdown.cpu_ns == 200 * ms);
+}
+
+TEST_CASE("how often it waited for a CPU covers all that it waited, or is not told")
+{
+    auto facts = dispatch();
+    facts.runq_ns = 200 * ms;
+    facts.preemptions = 2;
+    facts.blocks = 30;  // each ended with a wait for a CPU
+    facts.longest_runq_ns = 20 * ms;
+    auto source = explain(facts, thresholds).slow->sources[0];
+    CHECK(source.kind == Kind::run_queue);
+    CHECK(source.count == 32);
+    CHECK(source.longest_ns == 20 * ms);
+    facts.blocks = 3;
+    source = explain(facts, thresholds).slow->sources[0];
+    CHECK(source.count == 0);
+    CHECK(source.longest_ns == 0);
 }
 
 TEST_CASE("a call with more waiting places than were kept is given what could not be placed")

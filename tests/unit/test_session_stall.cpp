@@ -68,6 +68,20 @@ TEST_CASE("from its waking on a stalled thread waits for a CPU")
     CHECK(bundle.closing->runq_ns == 100 * ms);
 }
 
+TEST_CASE("the wait for a CPU that a stall is in is one of its waits, and may be the longest")
+{
+    const DispatchBook book;
+    auto waiting = ongoing(LW_OFF_PREEMPTED, now - 40 * ms);
+    waiting.loop.runq_ns = 25 * ms;
+    waiting.loop.preemptions = 2;
+    waiting.loop.contention.longest_ns = 20 * ms;
+    const auto bundle = stall_bundle(overdue(), waiting, book);
+    REQUIRE(bundle.closing);
+    CHECK(bundle.closing->runq_ns == 65 * ms);
+    CHECK(bundle.closing->preemptions == 3);
+    CHECK(bundle.closing->contention.longest_ns == 40 * ms);
+}
+
 TEST_CASE("a stalled thread may be preempted, or stopped")
 {
     const DispatchBook book;

@@ -126,15 +126,20 @@ Source plain_source(Kind kind, std::uint64_t duration_ns)
     return source;
 }
 
-// Who had the CPU meanwhile stands where a lock's holder would.
+// Who had the CPU meanwhile stands where a lock's holder would, if it had it for as much as is told of at all: who ran
+// for a moment before the thread's turn came is only the last of many. A block ends with a wait for a CPU too.
 Source run_queue_source(std::uint64_t duration_ns, const DispatchFacts& facts)
 {
     auto source = plain_source(Kind::run_queue, duration_ns);
-    source.count = facts.preemptions;
-    if (facts.longest_runq_ns) source.longest_ns = std::min(facts.longest_runq_ns, duration_ns);
-    if (facts.preemptor && facts.preemptors_ns != 0) {
+    source.count = facts.preemptions + facts.blocks;
+    source.longest_ns = std::min(facts.longest_runq_ns, duration_ns);
+    const bool all = source.longest_ns != 0 && source.count >= (duration_ns - 1) / source.longest_ns + 1;
+    if (!all) source.count = source.longest_ns = 0;
+    if (facts.preemptor && worth_telling(facts.preemptor_ns, duration_ns)) {
         source.args.emplace_back("preempted_by", facts.preemptor->comm);
         source.args.emplace_back("preempted_by_pid", std::to_string(facts.preemptor->pid));
+        if (facts.preemptor->pid == facts.subject.pid)
+            source.args.emplace_back("preempted_by_tid", std::to_string(facts.preemptor->tid));
         const auto percent = facts.preemptor_ns * 100 / facts.preemptors_ns;  // of what was seen of it
         source.args.emplace_back("preempted_percent", std::to_string(percent));
     }

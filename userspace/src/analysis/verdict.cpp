@@ -107,7 +107,9 @@ std::string preempted_by(const Source& source)
     if (!comm || !pid) return {};
     const auto* percent = argument(source, "preempted_percent");
     const bool nearly_all = !percent || number(percent) >= nearly_all_percent;
-    return fmt::format(", preempted by {} (pid {}){}", *comm, *pid,
+    const auto* own_tid = argument(source, "preempted_by_tid");
+    return fmt::format(", preempted by {}{} ({} {}){}", own_tid ? "its own thread " : "", *comm,
+                       own_tid ? "tid" : "pid", own_tid ? *own_tid : *pid,
                        nearly_all ? "" : fmt::format(" for {} % of it", *percent));
 }
 

@@ -13,6 +13,12 @@ namespace loopwatch {
 
 namespace {
 
+void wait_for_cpu(lw_dispatch& closing, std::uint64_t waited_ns)
+{
+    closing.runq_ns += waited_ns;
+    closing.contention.longest_ns = std::max<std::uint64_t>(closing.contention.longest_ns, waited_ns);
+}
+
 // The block that the thread is in, as if it ended now.
 void end_block(OngoingDispatch& ongoing, lw_dispatch& closing, std::uint64_t now_ns)
 {
@@ -20,7 +26,7 @@ void end_block(OngoingDispatch& ongoing, lw_dispatch& closing, std::uint64_t now
     const auto off_ns = std::min(loop.off_ns, now_ns);
     const auto woken_ns = loop.wake_ns ? std::clamp(loop.wake_ns, off_ns, now_ns) : now_ns;
     closing.blocked_ns += woken_ns - off_ns;
-    closing.runq_ns += now_ns - woken_ns;
+    wait_for_cpu(closing, now_ns - woken_ns);
     ++closing.blocks;
     if (loop.place >= ongoing.places.size()) {
         closing.other_blocked_ns += woken_ns - off_ns;
@@ -48,7 +54,10 @@ void add_scheduling(lw_dispatch& closing, OngoingDispatch& ongoing, std::uint64_
     const auto off_for_ns = now_ns - std::min(loop.off_ns, now_ns);
     switch (loop.off) {
         case LW_OFF_BLOCKED: end_block(ongoing, closing, now_ns); break;
-        case LW_OFF_PREEMPTED: closing.runq_ns += off_for_ns; break;
+        case LW_OFF_PREEMPTED:
+            wait_for_cpu(closing, off_for_ns);
+            ++closing.preemptions;
+            break;
         case LW_OFF_STOPPED: closing.stopped_ns += off_for_ns; break;
         default: break;
     }
