@@ -8,7 +8,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
 need_command curl gcc
-need_program "$loopwatch" "$build/bin/order_server"
+need_program "$loopwatch" "$build/bin/order_server" "$fixtures/stall"
 cd "$work"
 
 # ran NAME OPTIONS… -- PROGRAM…: to its end; its exit status in $status.
@@ -42,6 +42,26 @@ check "one finding has what both saw" has_record both \
 coverage="{k: v for k, v in r[-1]['coverage'].items() if k.startswith('calls_') and k != 'calls_measured'}"
 check "all that blocked was seen by both, and nothing by one only: $(records both "$coverage")" has_record both \
     "r[-1]['coverage']['calls_both'] >= 4 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
+
+known() { has_record "$1" "any(l['name'] == 'main' for x in of('target_start', 'loop_stats') for l in x.get('loops', [x.get('loop')]))"; }
+# With the shim and without, of a loop whose calls it times: the same findings.
+kinds="sleep lock pipe network file_lock dns"
+stall() { for kind in $kinds; do ask "$1-target" "go $kind 1 150" '^done' 60 || fail "$1: not done"; done; }
+findings() { records "$1" 'sorted((x["type"], x["task"]["name"], x["fingerprint"], x["fingerprint_exact"]) for x in of("slow_callback", "blocking_call"))'; }
+start_fixture without-target "$fixtures/stall" --dir "$work" sleep 1 150
+watch without "$target"
+stall without
+end_session
+tell without-target quit
+start_told with-target "$loopwatch" run --format ndjson -o with.out -- "$fixtures/stall" --dir "$work" sleep 1 150
+session=$started
+wait_output with-target 15 '^ready' || fail "it did not start"
+wait_until 10 known with || fail "it is not watched"
+stall with
+tell with-target quit
+ended_with "$session" 20 || fail "it does not end"
+check_equal "six stalls are twelve findings" 12 "$(records without 'len(of("slow_callback", "blocking_call"))')"
+check_equal "which are the same under the shim, to the instruction" "$(findings without)" "$(findings with)"
 
 served exec "sleep" -- env A=1 sh -c "sleep 0.7; exec '$build/bin/order_server'"
 check "what became another program is watched on" wait_until 5 has_record exec "any(s['task']['name'] == 'GET /sleep' for s in slow)"

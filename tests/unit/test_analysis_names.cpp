@@ -361,6 +361,29 @@ TEST_CASE("a system call's arguments are named")
     CHECK(fd_argument(-1) == -1);
 }
 
+TEST_CASE("the shim does not show in a stack, and the call is named as without it")
+{
+    const std::string shim = "/opt/lw/libloopwatch_preload.so";
+    auto inner = frame("", libc);
+    auto timed = frame("lw_timed_fsync", shim);
+    timed.called = "fsync";
+    std::vector<Frame> stack = {inner, frame("timed_fsync()::operator()", shim),
+                                frame("loopwatch::preload::measure<>()", shim), timed, frame("Store::flush()")};
+    leave_out_shim(stack);
+    REQUIRE(stack.size() == 2);
+    CHECK(stack[0].function == "fsync");
+    CHECK(libc_entry(stack)->call == "fsync");
+    CHECK(stack[1].function == "Store::flush()");
+    inner = frame("__open64", libc);
+    inner.called = "open64";
+    stack = {inner, timed, frame("Store::flush()")};
+    leave_out_shim(stack);
+    CHECK(stack[0].called == "open64");  // the shim's own
+    stack = {timed};
+    leave_out_shim(stack);
+    CHECK(stack.empty());
+}
+
 TEST_CASE("the shim's arguments are named after its calls")
 {
     CallFacts call;

@@ -54,7 +54,7 @@ struct CallFacts {
     std::string text;  // path, host, command
     std::string fd_target;
     std::string peer;
-    std::vector<Frame> stack;  // from the call inwards: its first frames may be the shim's own
+    std::vector<Frame> stack;  // of who called
 };
 
 struct SampleFacts {
@@ -76,6 +76,7 @@ struct ParkFacts {
     std::uint32_t syscall = 0;
 };
 
+// No stack has frames of our shim.
 struct DispatchFacts {
     Subject subject;
     LoopInfo loop;
@@ -106,7 +107,7 @@ struct DispatchFacts {
     std::vector<SingleBlock> long_blocks;
     std::vector<CallFacts> calls;
     std::vector<SampleFacts> samples;  // each as heavy as any other
-    std::optional<Impact> impact;
+    std::optional<Impact> impact;      // null: not known
 
     // Where it was; null if that is not known. Places and blocks are joined by a sequence number in the target's
     // memory, so that the one list may be of another dispatch than the other.

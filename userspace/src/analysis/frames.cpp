@@ -107,6 +107,23 @@ FrameOwner owner_of(const Frame& frame)
     return frame.of_loop && owner != FrameOwner::libc ? FrameOwner::runtime : owner;
 }
 
+void leave_out_shim(std::vector<Frame>& stack)
+{
+    const auto of_shim = [](const Frame& frame) { return base_name(frame.module).starts_with(shim_module); };
+    Frame* inside = nullptr;  // the last that is not the shim's
+    for (auto& frame : stack) {
+        if (!of_shim(frame)) {
+            inside = &frame;
+            continue;
+        }
+        // It calls by a pointer, so by no name.
+        if (!inside || frame.called.empty() || !inside->called.empty()) continue;
+        inside->called = frame.called;
+        if (inside->function.empty()) inside->function = frame.called;
+    }
+    std::erase_if(stack, of_shim);
+}
+
 bool is_start(const Frame& frame)
 {
     const auto name = plain_name(frame.function);

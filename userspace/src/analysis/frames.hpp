@@ -22,6 +22,10 @@ enum class FrameOwner {
 
 FrameOwner owner_of(const Frame& frame);
 
+// Takes our shim's frames out: it stands between the code and the function that the code calls, which is left to be as
+// if it had been called by it.
+void leave_out_shim(std::vector<Frame>& stack);
+
 // Where every program or thread begins, whatever it does: main and _start.
 bool is_start(const Frame& frame);
 

@@ -79,10 +79,7 @@ Source source_of(const CallFacts& call)
     source.duration_ns = lasted_ns + call.more_ns;
     source.longest_ns = std::max(lasted_ns, call.more_longest_ns);
     source.count = 1 + call.more;
-    // What the shim does to tell of it is nobody's.
-    const auto own = [](const Frame& frame) { return frame.module.ends_with("/libloopwatch_preload.so"); };
-    const auto first = std::ranges::find_if_not(call.stack, own);
-    source.stack.assign(first == call.stack.end() ? call.stack.begin() : first, call.stack.end());
+    source.stack = call.stack;
     return source;
 }
 

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "analysis/calls.hpp"
+#include "analysis/frames.hpp"
 #include "analysis/resume.hpp"
 #include "session/captured_stack.hpp"
 #include "session/task_view.hpp"
@@ -278,6 +279,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
     const auto answer_into = [&](std::vector<Frame>& to) {
         ++*outstanding;
         return [&to, hold, finish](std::vector<Frame> frames) {
+            leave_out_shim(frames);
             if (hold(bytes_of(frames))) to = std::move(frames);
             finish();
         };
