@@ -249,6 +249,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         add_closing(*facts, *bundle.closing);
     else
         add_span(*facts);
+    all.descriptors.complete(*facts);
     if (bundle.closing && bundle.closing->coroutine.frame)
         facts->resume = ResumeFacts{bundle.closing->coroutine.frame, bundle.closing->coroutine.sp, {}};
 

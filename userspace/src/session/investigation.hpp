@@ -10,6 +10,7 @@
 #include "analysis/facts.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel_symbols.hpp"
+#include "session/earlier_descriptors.hpp"
 #include "session/strangers.hpp"
 #include "session/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
@@ -22,6 +23,7 @@ struct Investigations {
     static constexpr std::size_t max_bytes = 64u << 20, assured_bytes = 4u << 20;  // of facts that wait for names
 
     Strangers strangers;
+    EarlierDescriptors descriptors;
     ByteBudget waiting{max_bytes, assured_bytes};
     std::uint64_t unnamed = 0;  // stacks, or all those of a finding, that there was no room for
 };
