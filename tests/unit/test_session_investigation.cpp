@@ -191,3 +191,16 @@ TEST_CASE("another file on a descriptor is not taken for the earlier one")
     ::close(events);
     CHECK(facts_of(bundle(false, S_IFSOCK), target, all).blocks_by_place[0].fd_target == "socket:[12345]");
 }
+
+TEST_CASE("who waited is unknown for a loop without probes")
+{
+    Target target;
+    Investigations all;
+    auto bundle = ended(target);
+    bundle.loop_id = 3;
+    target.add_loop({0, 3, bundle.tid, bundle.tid, ""});
+    CHECK_FALSE(facts_of(bundle, target, all).impact);
+    bundle.loop_id = 4;
+    target.add_loop({0x1000, 4, bundle.tid, bundle.tid, ""});
+    CHECK(facts_of(bundle, target, all).impact);
+}

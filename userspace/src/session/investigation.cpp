@@ -203,7 +203,8 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
         const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
         facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
     }
-    facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
+    // Who waits in the ready queue, the loop's probes tell; of an iteration nobody does.
+    if (!facts.iteration) facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
 }
 
 // Of a dispatch that never ended: as much as its blocks tell.
