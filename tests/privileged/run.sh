@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_command curl gcc
+need_command curl gcc taskset renice
 need_program "$loopwatch" "$build/bin/order_server" "$fixtures/stall"
 cd "$work"
 
@@ -43,7 +43,35 @@ coverage="{k: v for k, v in r[-1]['coverage'].items() if k.startswith('calls_') 
 check "all that blocked was seen by both, and nothing by one only: $(records both "$coverage")" has_record both \
     "r[-1]['coverage']['calls_both'] >= 4 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
 
+# A thousand sleeps of 1 ms beside a program that takes the CPU: the shim times some of them as long, and none was.
+cpu=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')
+start_background hog taskset -c "$cpu" /usr/bin/python3 -c 'while True: pass'
+hog=$started
+renice -n -10 -p "$hog" >/dev/null
 known() { has_record "$1" "any(l['name'] == 'main' for x in of('target_start', 'loop_stats') for l in x.get('loops', [x.get('loop')]))"; }
+# busy NAME: the records of a program that does so, under a session that began with it.
+busy() {
+    start_told "$1-target" "$loopwatch" run --format ndjson -o "$1.out" -- taskset -c "$cpu" "$fixtures/stall" --dir "$work" "${@:2}"
+    session=$started
+    wait_output "$1-target" 15 '^ready' || fail "$1 did not start"
+    wait_until 10 known "$1" || fail "$1: not watched"
+    ask "$1-target" go '^done' 60 || fail "$1: not done"
+    tell "$1-target" quit
+    ended_with "$session" 20 || fail "$1: it does not end"
+}
+busy many many_small_sleeps 3 800
+stop "$hog"
+check_equal "on a busy machine 3 findings" 3 "$(records many 'len([s for s in slow if s["duration_ns"] > 800e6])')"
+check "a call that waited for its CPU has not blocked: $(records many '[x["verdict"] for x in of("blocking_call")]')" \
+    has_record many "not of('blocking_call')"
+check "what both saw is one source: $(records many '[[(p["call"], p["count"]) for p in s["sources"]] for s in slow]')" \
+    has_record many "all(len([p for p in s['sources'] if p['kind'] == 'sleep']) == 1 for s in slow)"
+check "and no more than all of it" has_record many "all(sum(p['duration_ns'] for p in s['sources']) <= s['duration_ns'] for s in slow)"
+check "its waits are as many as they have to be" has_record many \
+    "all(p['duration_ns'] <= p['count'] * p['longest_ns'] for s in slow for p in s['sources'] if p['kind'] in ('sleep', 'run_queue'))"
+check "the shim is in no stack" has_record many \
+    "not any('loopwatch_preload' in f['module'] for s in slow for p in s['sources'] for f in p['stack'] + s['stack'])"
+
 # With the shim and without, of a loop whose calls it times: the same findings.
 kinds="sleep lock pipe network file_lock dns"
 stall() { for kind in $kinds; do ask "$1-target" "go $kind 1 150" '^done' 60 || fail "$1: not done"; done; }
@@ -62,6 +90,8 @@ tell with-target quit
 ended_with "$session" 20 || fail "it does not end"
 check_equal "six stalls are twelve findings" 12 "$(records without 'len(of("slow_callback", "blocking_call"))')"
 check_equal "which are the same under the shim, to the instruction" "$(findings without)" "$(findings with)"
+check "of durations that the kernel measured" has_record with \
+    "all(x['origin'] == 'sched' and 149e6 < x['duration_ns'] < 200e6 and x['seen_by'] == ['sched', 'preload'] for x in of('blocking_call'))"
 
 served exec "sleep" -- env A=1 sh -c "sleep 0.7; exec '$build/bin/order_server'"
 check "what became another program is watched on" wait_until 5 has_record exec "any(s['task']['name'] == 'GET /sleep' for s in slow)"

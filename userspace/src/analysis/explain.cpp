@@ -67,20 +67,29 @@ struct SeenInside {
     }
 };
 
-// The shim's word for the duration, unless the scheduler saw more than that.
-BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, const CallFacts& call,
-                           const SeenInside& seen)
+// How much of a call nobody but the shim could see.
+std::uint64_t seen_by_shim_only(const DispatchFacts& facts, const CallFacts& call)
 {
+    const auto until_ns = facts.scheduler_seen ? std::min(call.end_ns, facts.start_ns + facts.unseen_ns) : call.end_ns;
+    return until_ns > call.start_ns ? until_ns - call.start_ns : 0;
+}
+
+// As long as it blocked: the shim's time would have waits for a CPU in it, which are the machine's doing. Its word
+// counts for what the scheduler could not see. nullopt: it was not long.
+std::optional<BlockingCall> blocking_call(const DispatchFacts& facts, const Thresholds& thresholds,
+                                          const CallFacts& call, const SeenInside& seen)
+{
+    const auto shim_ns = seen_by_shim_only(facts, call);
+    const auto duration_ns = std::max(seen.long_blocks_ns, shim_ns);
+    if (duration_ns < thresholds.block_ns && seen.long_blocks_ns == 0) return std::nullopt;
     auto source = source_of(call);
     if (seen.longest) enrich(source, source_of(*seen.longest));
     auto blocking = blocking_call(facts, thresholds, std::move(source), call.end_ns);
-    blocking.origin = "preload";
+    blocking.source.duration_ns = blocking.source.longest_ns = duration_ns;
+    blocking.source.count = 1;
+    blocking.origin = shim_ns > seen.long_blocks_ns ? "preload" : "sched";
     blocking.seen_by = {"preload"};
     if (seen.longest) blocking.seen_by = {"sched", "preload"};
-    if (seen.long_blocks_ns > blocking.source.duration_ns) {
-        blocking.source.duration_ns = blocking.source.longest_ns = seen.long_blocks_ns;
-        blocking.origin = "sched";
-    }
     return blocking;
 }
 
@@ -101,11 +110,9 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
     }
     for (const auto& block : facts.blocks_by_place)
         if (const auto* call = covering_call(facts, block.last_start_ns, block.last_end_ns)) inside[call].add(block);
-    for (const auto& call : facts.calls) {
-        const auto& seen = inside[&call];
-        const bool long_enough = call.end_ns >= call.start_ns && call.end_ns - call.start_ns >= thresholds.block_ns;
-        if (long_enough || seen.long_blocks_ns != 0) found.push_back(blocking_call(facts, thresholds, call, seen));
-    }
+    for (const auto& call : facts.calls)
+        if (auto long_one = blocking_call(facts, thresholds, call, inside[&call]))
+            found.push_back(std::move(*long_one));
     for (auto& call : found) {
         call.verdict = verdict_of(call);
         call.fingerprint = fingerprint("blocking_call", call.source, call.task);

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
+#include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
 
 namespace loopwatch {
@@ -19,14 +21,21 @@ bool worth_telling(std::uint64_t part_ns, std::uint64_t whole_ns)
     return part_ns != 0 && part_ns / least_percent >= whole_ns / 100;
 }
 
-// A source while it is put together.
+// A source while it is put together. `source` is that of its longest call, else of its longest wait.
 struct Part {
     Source source;
-    std::uint64_t calls_ns = 0;   // as the shim timed them
-    std::uint64_t blocks_ns = 0;  // as the scheduler did
-    std::uint64_t longest_block_ns = 0;
-    bool from_kernel = false;
+    std::uint64_t calls = 0, calls_ns = 0, longest_call_ns = 0;   // as the shim timed them
+    std::uint64_t waits = 0, blocks_ns = 0, longest_wait_ns = 0;  // as the scheduler did
+    std::optional<std::size_t> into;                              // where it went, once it has proven to be of another
 };
+
+std::string without_libc(std::span<const Frame> stack)
+{
+    std::string key;
+    for (const auto& frame : stack)
+        if (owner_of(frame) != FrameOwner::libc) key += fmt::format("{}:{}|", frame_identity(frame), frame.line);
+    return key;
+}
 
 // Waits of one call at one place are one source: they differ at most in frames inside of libc.
 std::string merge_key(const Source& source)
@@ -34,9 +43,7 @@ std::string merge_key(const Source& source)
     auto key = fmt::format("{}|{}", static_cast<int>(source.kind), source.call);
     for (const auto& [name, value] : source.args)
         if (name != "bytes") key += '|' + name + '=' + value;
-    for (const auto& frame : source.stack)
-        if (owner_of(frame) != FrameOwner::libc) key += fmt::format("|{}:{}", frame_identity(frame), frame.line);
-    return key;
+    return key + '|' + without_libc(source.stack);
 }
 
 // A place with the waker of its longest known wait: the kernel side tells wakers of single waits.
@@ -53,67 +60,155 @@ BlockFacts with_waker(const DispatchFacts& facts, std::size_t place)
     return block;
 }
 
+void add_call(Part& part, const CallFacts& call)
+{
+    auto source = source_of(call);
+    const auto longest_ns = source.longest_ns;
+    part.calls_ns += source.duration_ns;
+    const auto count = source.count;
+    if (part.calls == 0 || longest_ns > part.longest_call_ns) part.source = std::move(source);
+    part.calls += count;
+    part.longest_call_ns = std::max(part.longest_call_ns, longest_ns);
+}
+
 void add_block(Part& part, const BlockFacts& block)
 {
+    auto source = source_of(block);
+    const bool longest = part.waits == 0 || block.longest_ns > part.longest_wait_ns;
+    if (longest && part.calls != 0)
+        enrich(part.source, source);
+    else if (longest)
+        part.source = std::move(source);
+    part.waits += block.count;
     part.blocks_ns += block.total_ns;
-    if (!part.from_kernel || block.longest_ns > part.longest_block_ns) enrich(part.source, source_of(block));
-    part.longest_block_ns = std::max(part.longest_block_ns, block.longest_ns);
-    if (part.calls_ns == 0) {
-        part.source.count += block.count;
-        part.source.longest_ns = std::max(part.source.longest_ns, block.longest_ns);
-    }
-    part.from_kernel = true;
+    part.longest_wait_ns = std::max(part.longest_wait_ns, block.longest_ns);
 }
 
-using Parts = std::map<std::string, Part>;
-
-// The call that covers any wait of a place which is known singly.
-const CallFacts* call_of_place(const DispatchFacts& facts, std::size_t place)
+// A call knows more of itself than its waits do.
+void absorb(Part& part, Part& other)
 {
-    const auto& block = facts.blocks_by_place[place];
-    if (const auto* call = covering_call(facts, block.last_start_ns, block.last_end_ns)) return call;
-    for (const auto& single : facts.long_blocks)
-        if (single.place == place)
-            if (const auto* call = covering_call(facts, single.start_ns, single.end_ns)) return call;
-    return nullptr;
+    const bool better = other.calls != 0 && (part.calls == 0 || other.longest_call_ns > part.longest_call_ns);
+    if (better) {
+        std::swap(part.source, other.source);
+        if (part.waits != 0) enrich(part.source, other.source);
+    }
+    part.calls += other.calls;
+    part.calls_ns += other.calls_ns;
+    part.longest_call_ns = std::max(part.longest_call_ns, other.longest_call_ns);
+    part.waits += other.waits;
+    part.blocks_ns += other.blocks_ns;
+    part.longest_wait_ns = std::max(part.longest_wait_ns, other.longest_wait_ns);
 }
 
-Parts collect_parts(const DispatchFacts& facts)
+// Frames outwards from the code that called; of one of them less may have been copied.
+bool same_callers(const std::string& one, const std::string& other)
+{
+    return one.starts_with(other) || other.starts_with(one);
+}
+
+// Of a place with many short waits it is not known in which of the calls that the shim timed they were. The same call
+// from the same code is of this place; without one of the stacks, on the same descriptor.
+bool calls_from_here(const Source& call, const Source& place)
+{
+    const auto* const row = find_call(call.call);
+    if (call.call != place.call && (row == nullptr || row != find_call(place.call))) return false;
+    if (!call.stack.empty() && !place.stack.empty())
+        return same_callers(without_libc(call.stack), without_libc(place.stack));
+    const auto same = [&](const auto& arg) { return std::ranges::find(place.args, arg) != place.args.end(); };
+    return std::ranges::any_of(call.args, [&](const auto& arg) { return arg.first == "fd" && same(arg); });
+}
+
+using Parts = std::vector<Part>;
+
+// By the call's place in `facts`, the part it is in.
+Parts parts_of_calls(const DispatchFacts& facts, std::map<const CallFacts*, std::size_t>& part_of)
 {
     Parts parts;
+    std::map<std::string, std::size_t> known;
     for (const auto& call : facts.calls) {
-        auto source = source_of(call);
-        auto& part = parts["call|" + merge_key(source)];
-        part.calls_ns += source.duration_ns;
-        source.count += part.source.count;
-        source.longest_ns = std::max(source.longest_ns, part.source.longest_ns);
-        part.source = std::move(source);
-    }
-    for (std::size_t place = 0; place < facts.blocks_by_place.size(); ++place) {
-        const auto block = with_waker(facts, place);
-        const auto* call = call_of_place(facts, place);
-        auto source = source_of(block);
-        auto& part = call ? parts["call|" + merge_key(source_of(*call))] : parts["block|" + merge_key(source)];
-        if (part.source.count == 0) {
-            source.count = 0;
-            source.longest_ns = 0;
-            part.source = std::move(source);
-        }
-        add_block(part, block);
+        const auto [at, is_new] = known.try_emplace(merge_key(source_of(call)), parts.size());
+        if (is_new) parts.emplace_back();
+        add_call(parts[at->second], call);
+        part_of[&call] = at->second;
     }
     return parts;
 }
 
-// Hands what the scheduler could not place to the calls that lasted longer than their known waits; returns what is
-// left.
-std::uint64_t settle_durations(Parts& parts, std::uint64_t unplaced_ns)
+// The place and all of these are of one part; none: a new one.
+std::size_t joined(Parts& parts, const std::vector<std::size_t>& those)
 {
-    for (auto& [key, part] : parts) {
+    std::optional<std::size_t> one;
+    for (auto part : those) {
+        while (parts[part].into) part = *parts[part].into;
+        if (one == part) continue;
+        if (one) {
+            absorb(parts[*one], parts[part]);
+            parts[part].into = one;
+        }
+        if (!one) one = part;
+    }
+    if (one) return *one;
+    parts.emplace_back();
+    return parts.size() - 1;
+}
+
+// Those that cover any wait of a place which is known singly.
+std::vector<const CallFacts*> calls_around(const DispatchFacts& facts, std::size_t place)
+{
+    std::vector<const CallFacts*> calls;
+    const auto add = [&](std::uint64_t start_ns, std::uint64_t end_ns) {
+        if (const auto* call = covering_call(facts, start_ns, end_ns)) calls.push_back(call);
+    };
+    const auto& block = facts.blocks_by_place[place];
+    if (block.count != 0) add(block.last_start_ns, block.last_end_ns);
+    for (const auto& single : facts.long_blocks)
+        if (single.place == place) add(single.start_ns, single.end_ns);
+    return calls;
+}
+
+Parts collect_parts(const DispatchFacts& facts)
+{
+    std::map<const CallFacts*, std::size_t> part_of;
+    auto parts = parts_of_calls(facts, part_of);
+    const auto calls = parts.size();
+    std::map<std::string, std::size_t> places;
+    for (std::size_t place = 0; place < facts.blocks_by_place.size(); ++place) {
+        const auto block = with_waker(facts, place);
+        const auto source = source_of(block);
+        std::vector<std::size_t> same;
+        for (const auto* call : calls_around(facts, place)) same.push_back(part_of[call]);
+        for (std::size_t part = 0; part < calls; ++part)
+            if (!parts[part].into && calls_from_here(parts[part].source, source)) same.push_back(part);
+        const auto key = merge_key(source);
+        if (const auto known = places.find(key); known != places.end()) same.push_back(known->second);
+        const auto own = joined(parts, same);
+        places[key] = own;
+        add_block(parts[own], block);
+    }
+    std::erase_if(parts, [](const Part& part) { return part.into.has_value(); });
+    return parts;
+}
+
+// What the scheduler saw of a part, and of what it could not place as much as the calls lasted longer than their known
+// waits, is its time. Returns what is left. Without the scheduler it is the calls'.
+std::uint64_t settle_durations(Parts& parts, std::uint64_t unplaced_ns, bool scheduler_seen)
+{
+    for (auto& part : parts) {
+        auto& source = part.source;
+        if (!scheduler_seen) {
+            source.duration_ns = part.calls_ns;
+            source.count = part.calls;
+            source.longest_ns = part.longest_call_ns;
+            continue;
+        }
         const auto excess = part.calls_ns > part.blocks_ns ? part.calls_ns - part.blocks_ns : 0;
         const auto taken = std::min(excess, unplaced_ns);
         unplaced_ns -= taken;
-        part.blocks_ns += taken;
-        part.source.duration_ns = part.from_kernel ? part.blocks_ns : part.calls_ns;
+        source.duration_ns = part.blocks_ns + taken;
+        source.count = taken == 0 ? part.waits : std::max(part.waits, part.calls);
+        source.longest_ns =
+            std::min(taken == 0 ? part.longest_wait_ns : std::max(part.longest_wait_ns, part.longest_call_ns),
+                     source.duration_ns);
     }
     return unplaced_ns;
 }
@@ -196,20 +291,16 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
     auto parts = collect_parts(facts);
     // A short call without a wait is CPU time like any other.
     if (facts.scheduler_seen)
-        std::erase_if(parts, [&](const auto& entry) {
-            return !entry.second.from_kernel && entry.second.calls_ns < thresholds.block_ns;
-        });
+        std::erase_if(parts, [&](const Part& part) { return part.waits == 0 && part.calls_ns < thresholds.block_ns; });
     std::uint64_t placed_ns = 0;
-    for (const auto& [key, part] : parts) placed_ns += part.blocks_ns;
+    for (const auto& part : parts) placed_ns += part.blocks_ns;
     const auto unplaced_ns = breakdown.blocked_ns > placed_ns ? breakdown.blocked_ns - placed_ns : 0;
-    const auto elsewhere_ns = settle_durations(parts, facts.scheduler_seen ? unplaced_ns : 0);
+    const auto elsewhere_ns = settle_durations(parts, facts.scheduler_seen ? unplaced_ns : 0, facts.scheduler_seen);
 
     std::vector<Source> sources;
-    auto cpu_ns = breakdown.cpu_ns;
-    for (auto& [key, part] : parts) {
-        if (!part.from_kernel) cpu_ns -= std::min(cpu_ns, part.calls_ns - part.blocks_ns);
+    const auto cpu_ns = breakdown.cpu_ns;
+    for (auto& part : parts)
         if (part.source.duration_ns != 0) sources.push_back(std::move(part.source));
-    }
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));
     const auto unknown_ns = breakdown.other_ns - std::min(breakdown.other_ns, facts.unseen_ns);
