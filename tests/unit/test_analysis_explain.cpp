@@ -527,6 +527,17 @@ TEST_CASE("a lock is not blamed for what its holder waited for a CPU")
     CHECK(explain(facts, thresholds).blocking.empty());
 }
 
+TEST_CASE("a call that wakes others is not blamed for what they waited for a CPU")
+{
+    auto facts = dispatch();
+    const auto* call = GENERATE("pthread_cond_signal", "pthread_cond_signal@@GLIBC_2.3.2", "__pthread_cond_broadcast");
+    add_block(facts, SYS_futex, 10 * ms, 14 * ms,
+              stack({in_libc("__condvar_quiesce_and_switch_g1"), in_libc(call), flush}));
+    const auto found = explain(facts, thresholds);
+    CHECK(found.blocking.empty());
+    CHECK(found.slow->sources[1].call.starts_with("pthread_cond_"));
+}
+
 TEST_CASE("different calls stay different sources")
 {
     auto facts = dispatch();

@@ -143,6 +143,13 @@ std::string canonical_call(std::string_view symbol)
     return std::string(row == nullptr ? plain : row->name);
 }
 
+bool only_wakes(std::string_view call)
+{
+    constexpr std::string_view names[] = {"pthread_cond_signal", "pthread_cond_broadcast", "cnd_signal",
+                                          "cnd_broadcast"};
+    return std::ranges::find(names, call) != std::end(names);
+}
+
 int fd_argument(std::int64_t syscall)
 {
     return position_of('f', syscall);

@@ -105,7 +105,9 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
             inside[call].add(std::move(block));
             continue;
         }
-        found.push_back(blocking_call(facts, thresholds, source_of(block), single.end_ns));
+        auto source = source_of(block);
+        if (only_wakes(source.call)) continue;
+        found.push_back(blocking_call(facts, thresholds, std::move(source), single.end_ns));
         found.back().seen_by = {"sched"};
     }
     for (const auto& block : facts.blocks_by_place)
