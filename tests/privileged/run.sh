@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_command curl gcc taskset renice
+need_command curl gcc taskset
 need_program "$loopwatch" "$build/bin/order_server" "$fixtures/stall"
 cd "$work"
 
@@ -43,11 +43,16 @@ coverage="{k: v for k, v in r[-1]['coverage'].items() if k.startswith('calls_') 
 check "all that blocked was seen by both, and nothing by one only: $(records both "$coverage")" has_record both \
     "r[-1]['coverage']['calls_both'] >= 4 and not any(k.endswith('_only') for k in r[-1]['coverage'])"
 
-# A thousand sleeps of 1 ms beside a program that takes the CPU: the shim times some of them as long, and none was.
+# Sleeps of 1 ms beside a program that takes the CPU for 15 ms at a time: the shim times some of them as long, and none was.
 cpu=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')
-start_background hog taskset -c "$cpu" /usr/bin/python3 -c 'while True: pass'
+start_background hog taskset -c "$cpu" /usr/bin/python3 -c '
+import os, time
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+while True:
+    until = time.monotonic() + 0.015
+    while time.monotonic() < until: pass
+    time.sleep(0.015)'
 hog=$started
-renice -n -10 -p "$hog" >/dev/null
 known() { has_record "$1" "any(l['name'] == 'main' for x in of('target_start', 'loop_stats') for l in x.get('loops', [x.get('loop')]))"; }
 # busy NAME: the records of a program that does so, under a session that began with it.
 busy() {
