@@ -183,7 +183,7 @@ void begin_early_wait(lw_lane& lane, const Place& place)
     slot.seq = thread.call_seq = candidate_seq;
     if (place.frame > slot.stack_top) slot.stack_top = place.frame;
     end_interval(lane, now);
-    thread.sites = 0;
+    forget_sites();
     std::uint64_t head;
     unsigned char* const to = reserve(lane, sizeof(lw_dispatch), head);
     if (to == nullptr) return stop_measuring_candidate();

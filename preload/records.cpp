@@ -82,24 +82,68 @@ void name_descriptor(char (&to)[104], int fd)
     if (bytes < 0 || bytes == sizeof to) to[0] = '\0';  // cut short it would be another file's
 }
 
-// A short call whose like was written in this dispatch, and is not the reader's yet: a sum. Of what does not fit the
-// table only the sum is told, with the last.
+// False: its record is the reader's already.
+bool add_to(lw_lane& lane, const CallSite& site, std::uint64_t lasted_ns)
+{
+    if (site.at < lane.head) return false;
+    lw_call record;
+    unsigned char* const at = body_of(lane).records + site.at % LW_LANE_BYTES;
+    std::memcpy(&record, at, sizeof record);
+    ++record.more;
+    record.more_ns += lasted_ns;
+    if (lasted_ns > record.more_longest_ns) record.more_longest_ns = lasted_ns;
+    std::memcpy(at, &record, sizeof record);
+    return true;
+}
+
+// A short call whose like was written in this dispatch, and is not the reader's yet: a sum.
 bool add_to_its_like(lw_lane& lane, const void* caller, const char* call, std::uint64_t lasted_ns)
 {
-    for (unsigned i = 0; i < thread.sites; ++i) {
-        const CallSite& site = call_sites[i];
-        const bool same = site.caller == caller && site.call == call;
-        if ((!same && i + 1 < sites_of_a_dispatch) || site.at < lane.head) continue;
-        lw_call record;
-        unsigned char* const at = body_of(lane).records + site.at % LW_LANE_BYTES;
-        std::memcpy(&record, at, sizeof record);
-        ++record.more;
-        record.more_ns += lasted_ns;
-        if (lasted_ns > record.more_longest_ns) record.more_longest_ns = lasted_ns;
-        std::memcpy(at, &record, sizeof record);
-        return true;
-    }
+    for (unsigned i = 0; i < thread.sites; ++i)
+        if (call_sites[i].caller == caller && call_sites[i].call == call) return add_to(lane, call_sites[i], lasted_ns);
     return false;
+}
+
+// Its own, a free one, or one whose record is the reader's already: a dispatch that publishes often would have all of
+// them used up soon, and each call a record. Null: all are in use.
+CallSite* site_for(const lw_lane& lane, const void* caller, const char* call)
+{
+    CallSite* free = nullptr;
+    for (unsigned i = 0; i < thread.sites; ++i) {
+        CallSite& site = call_sites[i];
+        if (site.caller == caller && site.call == call) return &site;
+        if (site.at < lane.head) free = &site;
+    }
+    if (free != nullptr) return free;
+    return thread.sites < sites_of_a_dispatch ? &call_sites[thread.sites++] : nullptr;
+}
+
+// A call without a record of its own or of its place: a record without a name holds the sum of all of them.
+void add_to_rest(lw_lane& lane, const lw_loop_slot& slot, CallTimes times, bool is_long)
+{
+    const std::uint64_t lasted_ns = times.end_ns - times.start_ns;
+    CallSite& rest = call_sites[rest_site];
+    if (!thread.rest || !add_to(lane, rest, lasted_ns)) {
+        std::uint64_t head;
+        unsigned char* const to = reserve(lane, sizeof(lw_call), head);
+        if (to == nullptr) {
+            thread.unrecorded_ns += lasted_ns;
+            return;
+        }
+        lw_call record = {};
+        record.event = event_of(lane, slot, LW_EVENT_CALL, slot.seq);
+        record.event.size = sizeof record;
+        record.start_ns = record.end_ns = times.end_ns;
+        record.fd = -1;
+        record.more = 1;
+        record.more_ns = record.more_longest_ns = lasted_ns;
+        std::memcpy(to, &record, sizeof record);
+        append(lane, head, sizeof record);
+        rest = {nullptr, nullptr, head};
+        thread.rest = true;
+    }
+    // A long one would have been a finding.
+    ++(is_long ? lane.lost : lane.stacks_left_out);
 }
 
 }  // namespace
@@ -120,6 +164,7 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
                                  const lw_call_detail& detail)
 {
     if (standalone != Standalone::off && lane.candidate == 0) return note_call(slot, call, times, detail);
+    if (!is_ours()) return;
     if (thread.call_seq != slot.seq) forget_calls(lane);
     const bool is_long = times.end_ns - times.start_ns >= block_threshold_ns;
     const auto* const caller = reinterpret_cast<const void*>(detail.caller);
@@ -127,9 +172,13 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
     thread.call_seq = slot.seq;
     const bool with_stack = standalone == Standalone::off && !sandboxed &&
                             thread.head - __atomic_load_n(&lane.tail, __ATOMIC_RELAXED) < half_full;
+    const auto bytes = static_cast<std::uint32_t>(sizeof(lw_call) + (with_stack ? LW_STACK_BYTES : 0));
+    const bool has_place = has_room(lane, bytes, spare_bytes);
+    CallSite* const site = has_place ? site_for(lane, caller, call) : nullptr;
+    if (!has_place || (site == nullptr && !is_long)) return add_to_rest(lane, slot, times, is_long);
+    if (site != nullptr) *site = {};
     std::uint64_t head;
-    unsigned char* const to =
-        reserve(lane, static_cast<std::uint32_t>(sizeof(lw_call) + (with_stack ? LW_STACK_BYTES : 0)), head);
+    unsigned char* const to = reserve(lane, bytes, head);
     if (to == nullptr) return;
     lw_call record = {};
     record.event = event_of(lane, slot, LW_EVENT_CALL, slot.seq);
@@ -153,7 +202,7 @@ lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind k
     record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;
     std::memcpy(to, &record, sizeof record);
     append(lane, head, record.event.size);
-    if (thread.sites < sites_of_a_dispatch) call_sites[thread.sites++] = {caller, call, head};
+    if (site != nullptr) *site = {caller, call, head};
     if (lane.candidate != 0) return hold_call(lane, is_long);
     thread.told |= is_long;
     if (is_long) publish(lane);
@@ -189,7 +238,8 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     std::uint64_t head;
     unsigned char* const to = reserve(lane, sizeof(lw_dispatch), head);
     if (to == nullptr) return;
-    const lw_dispatch record = dispatch_record(lane, slot, dispatch, slow);
+    lw_dispatch record = dispatch_record(lane, slot, dispatch, slow);
+    record.other_blocked_ns = thread.unrecorded_ns;
     std::memcpy(to, &record, sizeof record);
     append(lane, head, sizeof record);
     publish(lane);
@@ -203,6 +253,10 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     const bool in_a_dispatch = (slot.seq & 1) != 0 && thread.call_seq == slot.seq;
     if (!in_a_dispatch) forget_calls(lane);
     std::uint64_t head;
+    if (lane.candidate == 0 && !has_room(lane, sizeof(lw_wait) + LW_STACK_BYTES, spare_bytes)) {
+        if (is_ours()) ++lane.lost;
+        return;
+    }
     unsigned char* const to = reserve(lane, sizeof(lw_wait) + LW_STACK_BYTES, head);
     if (to == nullptr) return;
     lw_wait record = {};

@@ -26,12 +26,6 @@ bool is_free(const lw_lane& lane)
     return tid == 0 || own_syscall(SYS_tgkill, ring->pid, tid, 0) == -ESRCH;
 }
 
-// A child of vfork has its parent's memory, and must not write into its ring.
-bool is_ours()
-{
-    return in_own_process() && (sandboxed || own_syscall(SYS_getpid) == ring_owner);
-}
-
 bool too_many_candidates()
 {
     unsigned candidates = 0;
@@ -64,6 +58,19 @@ void begin_lane(lw_lane& lane, const lw_loop_slot* slot, bool candidate)
 
 }  // namespace
 
+bool is_ours()
+{
+    return in_own_process() && (sandboxed || own_syscall(SYS_getpid) == ring_owner);
+}
+
+bool has_room(const lw_lane& lane, std::uint32_t bytes, std::uint32_t spare)
+{
+    const std::uint64_t used = thread.head - __atomic_load_n(&lane.tail, __ATOMIC_ACQUIRE);
+    const auto rest = static_cast<std::uint32_t>(LW_LANE_BYTES - thread.head % LW_LANE_BYTES);
+    const std::uint32_t skipped = bytes > rest ? rest : 0;
+    return used <= LW_LANE_BYTES && skipped + bytes + spare <= LW_LANE_BYTES - used;
+}
+
 unsigned char* reserve(lw_lane& lane, std::uint32_t bytes, std::uint64_t& head)
 {
     if (!is_ours()) return nullptr;
@@ -72,13 +79,12 @@ unsigned char* reserve(lw_lane& lane, std::uint32_t bytes, std::uint64_t& head)
         stop_measuring_candidate();
         return nullptr;
     }
-    const std::uint64_t used = head - __atomic_load_n(&lane.tail, __ATOMIC_ACQUIRE);
-    const auto at = static_cast<std::uint32_t>(head % LW_LANE_BYTES), rest = LW_LANE_BYTES - at;
-    const std::uint32_t skipped = bytes > rest ? rest : 0;
-    if (used > LW_LANE_BYTES || skipped + bytes > LW_LANE_BYTES - used) {
+    if (!has_room(lane, bytes, 0)) {
         ++lane.lost;
         return nullptr;
     }
+    const auto at = static_cast<std::uint32_t>(head % LW_LANE_BYTES), rest = LW_LANE_BYTES - at;
+    const std::uint32_t skipped = bytes > rest ? rest : 0;
     if (skipped >= sizeof(lw_event)) {
         lw_event filler = {};
         filler.size = skipped;
@@ -100,12 +106,19 @@ void publish(lw_lane& lane)
     __atomic_store_n(&lane.head, thread.head, __ATOMIC_RELEASE);
 }
 
+void forget_sites()
+{
+    thread.sites = 0;
+    thread.rest = false;
+}
+
 void forget_calls(lw_lane& lane)
 {
     thread.head = lane.head;
     __atomic_store_n(&lane.draft, lane.head, __ATOMIC_RELEASE);
     thread.call_seq = 0;
-    thread.sites = 0;
+    forget_sites();
+    thread.unrecorded_ns = 0;
     thread.told = false;
 }
 

@@ -20,6 +20,7 @@ struct CallSite {
     std::uint64_t at;
 };
 constexpr unsigned sites_of_a_dispatch = 16;
+constexpr unsigned rest_site = sites_of_a_dispatch;  // of the sum of all calls that have no record of their place
 
 struct Thread {
     const lw_loop_slot* slot = nullptr;  // of the loop that runs here; written by loopwatch_shim_register
@@ -27,12 +28,14 @@ struct Thread {
     // signal handler) passes through. Keyed by the dispatch and not a counter, because siglongjmp out of a call skips
     // every clean-up: such a leftover mutes the rest of its dispatch and no more.
     std::uint64_t measured_seq = 0;
-    lw_lane* lane = nullptr;        // where what this thread does is told, under `loopwatch run` without a kernel side
-    std::uint64_t head = 0;         // of the lane, with what is told only if the dispatch turns out to be slow
-    std::uint64_t call_seq = 0;     // the last dispatch of which a call was written there
-    std::uint32_t sites = 0;        // from how many places
-    bool told = false;              // one of them was long
-    std::uint64_t slow_end_ns = 0;  // of the last slow dispatch
+    lw_lane* lane = nullptr;     // where what this thread does is told, under `loopwatch run` without a kernel side
+    std::uint64_t head = 0;      // of the lane, with what is told only if the dispatch turns out to be slow
+    std::uint64_t call_seq = 0;  // the last dispatch of which a call was written there
+    std::uint32_t sites = 0;     // from how many places
+    bool rest = false;           // call_sites[rest_site] is in use
+    bool told = false;           // one of them was long
+    std::uint64_t unrecorded_ns = 0;      // calls of this dispatch for which there was no room at all
+    std::uint64_t slow_end_ns = 0;        // of the last slow dispatch
     unsigned char* early_wait = nullptr;  // of a candidate's draft (early_waits.hpp): the wait that goes on
     bool waiting = false;                 // the measured call is such a wait, or a park
     bool unmeasured = false;              // its draft was full
@@ -42,7 +45,7 @@ struct Thread {
 // initial-exec: a preloaded library has its place in static TLS, so this is one load from %fs, without a call to ld.so,
 // which may allocate.
 [[gnu::tls_model("initial-exec")]] inline constinit thread_local Thread thread;
-[[gnu::tls_model("initial-exec")]] inline constinit thread_local CallSite call_sites[sites_of_a_dispatch] = {};
+[[gnu::tls_model("initial-exec")]] inline constinit thread_local CallSite call_sites[sites_of_a_dispatch + 1] = {};
 
 // In a page that the kernel empties in each child, however it was made (MADV_WIPEONFORK, Linux 4.14): _Fork and clone
 // run no handler of ours, and the child's copy of `thread` leads into its parent's ring. 1: this process has made the

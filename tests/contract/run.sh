@@ -37,7 +37,7 @@ named dns getaddrinfo shop::resolve_supplier
 named sleep nanosleep shop::wait_for_courier
 named log write shop::AccessLog::append
 check "/cpu is in no call, and said to be" has_record server \
-    "(lambda s: len(s) == 1 and s[0]['breakdown']['blocked_ns'] == 0 and 'no blocking libc call' in s[0]['verdict'])([s for s in slow if s['task']['name'] == 'GET /cpu'])"
+    "(lambda s: len(s) == 1 and s[0]['breakdown']['blocked_ns'] == 0 and 'on CPU or waiting for one (without root' in s[0]['verdict'])([s for s in slow if s['task']['name'] == 'GET /cpu'])"
 check "a blocking call has its line" has_record server \
     "any(f.get('line', 0) > 0 and f.get('file', '').endswith('.cpp') for b in of('blocking_call') if b['call'] == 'nanosleep' for f in b['stack'])"
 check "what never blocked for long is told of nothing" has_record server "not [x for x in of('slow_callback', 'blocking_call', 'stall') if x['task'] and x['task']['name'].startswith('GET /ok')]"
@@ -192,6 +192,7 @@ check_equal "what is named fails" 3 "$status"
 check_equal "what a rule allows is not told" 0 "$(records gate 'len([x for x in of("slow_callback", "blocking_call", "stall") if "Catalog" in x["verdict"]])')"
 check "each rule says how often it decided" sh -c \
     'grep -q "rules:1: decided on [1-9]" "$1" && grep -q "rules:2: has expired" "$1" && grep -q "rules:4: decided on [1-9]" "$1" && grep -q "rules:6: was never needed" "$1"' - gate-server.err
+check "an event once, with its stalls and calls" grep -q 'rules:1: decided on 1 finding:' gate-server.err
 check "and what failed, on stderr" grep -qE '^loopwatch: --fail-on: (blocking_call|slow_callback)( ×[0-9]+)?: .* loop .*' gate-server.err
 check_equal "JUnit has the one failure" "1 slow_callback:file_io" "$(/usr/bin/python3 -c '
 import xml.etree.ElementTree as tree
@@ -204,6 +205,7 @@ place = r["locations"][0]["physicalLocation"]
 print(r["ruleId"], os.path.basename(place["artifactLocation"]["uri"]), place["region"]["startLine"] > 0)')"
 served again "sleep" --fail-on slow_callback,blocking_call --baseline known
 check_equal "what was known does not fail" 0 "$status"
+check "how much that was is said" grep -q '^loopwatch: excused by the baseline: 1$' again-server.err
 served new "lock" --fail-on slow_callback,blocking_call --baseline known --report github
 check_equal "what is new does" 3 "$status"
 check "GitHub is told the line" grep -Eq '^::error file=.*catalog.cpp,line=[0-9]+,title=' new-server.out
@@ -225,6 +227,53 @@ printf 'loopwatch-baseline 2\n' >other
 refused "a baseline of another version is refused" 2 "another version" "$loopwatch" run --baseline other -- true
 refused "one that is not there is" 2 "cannot read" "$loopwatch" run --baseline nowhere -- true
 refused "a kind that is none is" 2 "is no kind" "$loopwatch" run --fail-on slow_callback:lok -- true
+
+# Where a program burns its CPU is not known from inside: a burn in another function is not the one that was known.
+cat >burns.c <<'C'
+static void spin(int ms)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < ms);
+}
+__attribute__((noinline)) static void burn(int ms) { spin(ms); }
+__attribute__((noinline)) static void burn_second(int ms) { spin(ms + 1); }
+static int second, sleeps;
+static void callback(int round)
+{
+    if (round == 20) second ? burn_second(259) : burn(250);
+    if (round == 30 && sleeps) usleep(150000);
+}
+int main(int count, char **words)
+{
+    second = count > 1 && *words[1] == 's';
+    sleeps = count > 2;
+    run_loop(40, callback);
+    return 0;
+}
+C
+compiled burns
+ran burnt --write-baseline burnt.known -- ./burns first sleeps
+check "a burn is in no baseline, which is said" grep -q '^loopwatch: burnt.known: 1 finding is left out, as the place' burnt.said
+check "and with words that are true" has_record burnt "any('all of it on CPU or waiting for one (without root' in s['verdict'] and s['sources'][0]['args']['reason'] == 'on CPU or waiting for one' for s in of('slow_callback'))"
+ran burnt_again --baseline burnt.known --fail-on slow_callback -- ./burns second sleeps
+check_equal "a burn in another function fails, a known call does not" "3 1" "$status $(grep -c '^loopwatch: --fail-on: slow_callback: ' burnt_again.said)"
+check "and what was known is counted" grep -q '^loopwatch: excused by the baseline: 1$' burnt_again.said
+ran twice --fail-on slow_callback,stall,blocking_call -- ./burns first sleeps
+check_equal "what fails is listed once an event" "3 2" "$status $(grep -c '^loopwatch: --fail-on: ' twice.said)"
+
+# The kernel treats it as if it were another user's.
+cp burns unreadable && chown "$nobody" unreadable 2>/dev/null
+chmod 0111 unreadable
+if is_root && [ ${#user[@]} = 0 ]; then
+    skip_check "a program that cannot be read" "root reads it"
+else
+    status=0
+    "${user[@]}" "$loopwatch" run --inside --format text -- ./unreadable >unreadable.said 2>&1 || status=$?
+    check_equal "a program that cannot be read: it runs, why nothing is seen is said, and nothing that is not so" "0 1 0" \
+        "$status $(grep -c 'the file of the program is not readable, so the kernel does not let us look into the process' unreadable.said) $(grep -cE 'another user|not loaded' unreadable.said || true)"
+fi
 
 gate_test=$build/bin/examples/gate_test
 if [ -x "$gate_test" ]; then

@@ -330,6 +330,89 @@ C
 guest binds_deep
 check_equal "beside a library with RTLD_DEEPBIND the program's own call is told" "0 1 1" "$status $(told_of binds_deep)"
 
+# Many short calls, of which some are long: none of them is said to be no call.
+cat >flushes.c <<'C'
+static void callback(int round)
+{
+    if (round != 20) return;
+    for (int i = 0; i < 1600; i++) usleep(i % 40 == 0 ? 11000 : 500);
+}
+int main(void) { run_loop(40, callback); return 0; }
+C
+guest flushes
+check_equal "1,600 calls in a callback are 1,600 calls, and nothing is lost" "0 1 40 1600 True []" \
+    "$status $(told_of flushes) $(records flushes "'%d %s' % ((lambda s: (sum(x['count'] for x in s['sources']), s['sources'][0]['call'] == 'usleep' and sum(x['duration_ns'] for x in s['sources'] if x['call'] == 'usleep') > 0.95 * s['duration_ns']))(of('slow_callback')[0]))") $(records flushes "[k for k, n in r[-1]['lost'].items() if n and k != 'dispatch_book']")"
+check "nor does a stall say so" has_record flushes "len(of('stall')) >= 3 and not any(x['call'] == '' for s in of('stall') for x in s['sources'])"
+
+# From 20 places, of which 16 have records: the rest is a sum.
+cat >places.c <<'C'
+#define NAP usleep(1000);
+#define NAPS NAP NAP NAP NAP NAP NAP NAP NAP NAP NAP
+static void callback(int round)
+{
+    if (round != 20) return;
+    for (int i = 0; i < 10; i++) { NAPS NAPS }
+}
+int main(void) { run_loop(40, callback); return 0; }
+C
+guest places
+check_equal "what has no record of its own is not recorded, and counted" "0 True True" \
+    "$status $(records places "'%s %s' % ((lambda s: (0.12 < sum(x['duration_ns'] for x in s['sources'] if x['args'].get('reason') == 'not recorded') / s['duration_ns'] < 0.28, not any(x['args'].get('reason', '').startswith('on CPU') for x in s['sources'])))(of('slow_callback')[0]))")"
+
+# It keeps its lane full from after the stall until after its end, which leaves no record.
+cat >full.c <<'C'
+#include <lw_ring.h>
+#include <string.h>
+static struct lw_lane *lane;
+static lw_u64 tail;
+static void find_lane(void)
+{
+    char line[512];
+    unsigned long start;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps)) {
+        if (!strstr(line, " rw-s ") || !strstr(line, "/loopwatch-") || sscanf(line, "%lx-", &start) != 1) continue;
+        struct lw_ring *ring = (struct lw_ring *)start;
+        for (int i = 0; i < LW_LANES; i++)
+            if (ring->lanes[i].tid == (lw_u32)getpid()) lane = &ring->lanes[i];
+        break;
+    }
+    fclose(maps);
+}
+static void spin(int ms)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < ms);
+}
+static void callback(int round)
+{
+    if (round == 20) {
+        find_lane();
+        usleep(250000);
+        spin(80); /* until it has been read */
+        tail = lane->tail;
+        lane->tail = lane->head + 8;
+        usleep(100000);
+    }
+    if (round == 21) lane->tail = tail;
+    if (round == 40) usleep(150000);
+}
+int main(void) { run_loop(400, callback); return 0; }
+C
+compiled full -I "$root/preload" -I "$root/bpf" -I "$root/runtime_probes/include"
+ran full --fail-on slow_callback --report junit:full.xml -- ./full
+check_equal "a callback whose end was lost is reported once, with how long it lasted at most" "3 [False, True]" \
+    "$status $(records full "[s['end_known'] for s in of('slow_callback')]")"
+check "as long as it was" has_record full "(lambda s: 430e6 <= s['duration_ns'] < 700e6 and 'held loop full for up to' in s['verdict'])(of('slow_callback')[0])"
+check "what is not known of it is not recorded" has_record full "any(x['args'].get('reason') == 'not recorded' for x in of('slow_callback')[0]['sources'])"
+check "and says that more may be missing" grep -q '^loopwatch: --fail-on: findings may be missing: ' full.said
+status=0
+timeout 60 "${user[@]}" "$loopwatch" run --inside --format text --quiet --fail-on slow_callback:lock -- ./full >quiet.said 2>&1 || status=$?
+check_equal "a gate that passes with findings missing says so, --quiet or not" "0 1 1 1" \
+    "$status $(grep -c '^  report: findings missing' quiet.said) $(grep -c '^  lost: ring_full' quiet.said) $(grep -c '^loopwatch: --fail-on: findings may be missing' quiet.said)"
+
 # --- without a collector ---
 alone warn /usr/bin/python3 loop.py
 check_equal "LOOPWATCH=warn: the program ends as it would" 0 "$status"

@@ -36,7 +36,7 @@ public:
 private:
     // Nothing is written to it: what a sink would write is looked at before.
     struct Text final : loopwatch::TextSink {
-        explicit Text(loopwatch::Output& output) : TextSink(output, {false, false, {1, 1}}) {}
+        explicit Text(loopwatch::Output& output) : TextSink(output, {false, false, false, {1, 1}}) {}
         std::string shown(const loopwatch::Record& record)
         {
             add(record);

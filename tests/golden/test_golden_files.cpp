@@ -26,7 +26,7 @@ std::string text(const std::vector<Record>& records)
     const TemporaryDirectory directory;
     auto output = Output::open(directory / "report");
     REQUIRE(output);
-    TextSink sink(*output, {false, false, samples::context().anchor});
+    TextSink sink(*output, {false, false, false, samples::context().anchor});
     for (const Record& record : records) REQUIRE(sink.write(record));
     REQUIRE(sink.flush());
     return content(directory / "report");

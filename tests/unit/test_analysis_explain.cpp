@@ -590,8 +590,8 @@ TEST_CASE("without the scheduler the calls say what blocked, and the rest is unk
     CHECK(found.slow->breakdown.cpu_ns == 0);
     CHECK(found.slow->seen_by == Names{"preload"});
     CHECK(found.slow->verdict ==
-          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms in no blocking "
-          "libc call.");
+          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms on CPU or "
+          "waiting for one (without root it is not known which).");
     CHECK(found.blocking[0].origin == "preload");
 }
 
@@ -639,4 +639,52 @@ TEST_CASE("the heaviest path is the most common way to the code that burns most"
     CHECK(source.count == 5);
     CHECK(source.args == std::vector<std::pair<std::string, std::string>>{{"share_percent", "80"}});
     CHECK_FALSE(heaviest_path({}));
+}
+
+TEST_CASE("from inside, what is in no call was on CPU or waited for one, and what was lost is not recorded")
+{
+    auto facts = dispatch(100 * ms);
+    facts.scheduler_seen = false;
+    facts.task.reset();
+    CHECK(explain(facts, {}).slow->verdict ==
+          "a callback held loop main for 100 ms: all of it on CPU or waiting for one (without root it is not known "
+          "which).");
+    facts.unrecorded_ns = 40 * ms;
+    const auto slow = *explain(facts, {}).slow;
+    CHECK(slow.verdict ==
+          "a callback held loop main for 100 ms: 60 ms on CPU or waiting for one (without root it is not known which), "
+          "40 ms not recorded.");
+    CHECK(slow.breakdown.blocked_ns == 40 * ms);
+    facts.calls_missing = true;
+    facts.end_known = false;
+    const auto lost = *explain(facts, {}).slow;
+    CHECK(lost.verdict == "a callback held loop main for up to 100 ms: all of it not recorded.");
+    CHECK_FALSE(lost.end_known);
+    CHECK(lost.sources.size() == 1);
+}
+
+TEST_CASE("a finding has a place if functions of the program or a task's location tell it from others")
+{
+    auto facts = dispatch();
+    facts.scheduler_seen = false;
+    CHECK_FALSE(explain(facts, {}).slow->place_known);
+    facts.task->created_at.function = "serve(Socket)";
+    CHECK(explain(facts, {}).slow->place_known);
+    facts.task.reset();
+    CHECK_FALSE(explain(facts, {}).slow->place_known);
+    CallFacts call;
+    call.call = "fsync";
+    call.start_ns = facts.start_ns;
+    call.end_ns = facts.end_ns;
+    facts.calls.push_back(call);
+    CHECK_FALSE(explain(facts, {}).slow->place_known);
+    CHECK_FALSE(explain(facts, {}).blocking.at(0).place_known);
+    facts.calls[0].stack = stack({in_libc("fsync"), flush});
+    CHECK(explain(facts, {}).slow->place_known);
+    CHECK(explain(facts, {}).blocking.at(0).place_known);
+    // That a CPU was missing is the machine's doing, wherever it was.
+    auto starved = dispatch();
+    starved.task.reset();
+    starved.runq_ns = 312 * ms;
+    CHECK(explain(starved, {}).slow->place_known);
 }

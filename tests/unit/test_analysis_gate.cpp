@@ -24,7 +24,7 @@ const std::vector<Frame> stack = {frame("fsync", "/lib/libc.so.6"), frame("Store
 
 FindingView finding(Kind kind = Kind::file_io, std::string_view call = "fsync", std::uint64_t ns = 20 * ms)
 {
-    return {"blocking_call", kind, call, "GET /order#7", ns, &stack, "f1", "blocked"};
+    return {"blocking_call", kind, call, "GET /order#7", ns, &stack, "f1", "blocked", true, {}};
 }
 
 bool allows(std::string_view text, const FindingView& view = finding())
@@ -159,4 +159,51 @@ TEST_CASE("a baseline that is none is refused by line")
     CHECK(!Baseline::parse("loopwatch-baseline 1\nf1 many\n", what));
     CHECK(what == "2: not a fingerprint and nanoseconds");
     CHECK(Baseline::parse("loopwatch-baseline 1\nf1 20\n\nf2 30 a verdict\n", what)->size() == 2);
+}
+
+TEST_CASE("what has the fingerprint of other places, too, is in no baseline, and excused by none")
+{
+    auto placeless = finding();
+    placeless.place_known = false;
+    Baseline old;
+    old.add(finding());
+    Gate gate;
+    gate.fail_on = {{"blocking_call", std::nullopt}};
+    gate.baseline = old;
+    gate.admit(finding());
+    CHECK(!gate.failed());
+    CHECK(gate.excused() == 1);
+    CHECK(gate.placeless() == 0);
+    gate.admit(placeless);
+    CHECK(gate.failed());
+    CHECK(gate.excused() == 1);
+    CHECK(gate.placeless() == 1);
+    CHECK(gate.seen().size() == 1);
+}
+
+TEST_CASE("findings of one dispatch are one incident")
+{
+    std::optional<Suppressions::Problem> problem;
+    auto rules = Suppressions::parse("allow file_io", "2026-11-26", problem);
+    const auto of_dispatch = [](std::string_view type, std::uint64_t seq) {
+        auto one = finding();
+        one.type = type;
+        one.incident = Incident{1, 2, "3", seq};
+        return one;
+    };
+    for (const std::uint64_t seq : {1, 3, 1})
+        for (const auto* const type : {"stall", "stall", "blocking_call", "slow_callback"})
+            CHECK(rules.allows(of_dispatch(type, seq)));
+    CHECK(rules.rules()[0].hits == 2);
+
+    Gate gate;
+    gate.fail_on = {{"stall", std::nullopt}, {"blocking_call", std::nullopt}};
+    for (int times = 0; times < 3; ++times) gate.admit(of_dispatch("stall", 1));
+    for (int times = 0; times < 3; ++times) gate.admit(of_dispatch("blocking_call", 1));
+    gate.admit(of_dispatch("stall", 3));
+    REQUIRE(gate.failures().size() == 2);
+    CHECK(gate.failures()[0].count == 2);
+    CHECK(gate.failures()[1].count == 3);
+    CHECK(gate.failures()[1].incidents.within(gate.failures()[0].incidents));
+    CHECK_FALSE(gate.failures()[0].incidents.within(gate.failures()[1].incidents));
 }

@@ -15,8 +15,9 @@ constexpr std::uint64_t second = 1'000 * ms;
 
 class Report {
 public:
-    explicit Report(bool quiet = false)
-        : output_(std::move(*Output::open(directory_ / "report"))), sink_(output_, {false, quiet, ClockAnchor{0, 0}})
+    explicit Report(bool quiet = false, bool gated = false)
+        : output_(std::move(*Output::open(directory_ / "report"))),
+          sink_(output_, {false, quiet, gated, ClockAnchor{0, 0}})
     {
     }
     void write(const Record& record)
@@ -274,4 +275,21 @@ TEST_CASE("a report that cannot be written is an error")
     const auto written = sink.flush();
     REQUIRE_FALSE(written);
     CHECK_THAT(written.error().what, Catch::Contains("No space left"));
+}
+
+TEST_CASE("a gate with --quiet leaves out nothing that it may lack")
+{
+    SessionEnd all, some;
+    some.completeness = "findings_missing";
+    some.completeness_reason = "2 records that came faster than they were read (ring_full)";
+    some.lost = {{"ring_full", 2}};
+    Report gated(true, true), other(true, true), free(true);
+    gated.write(all);
+    CHECK(gated.take().empty());
+    other.write(some);
+    CHECK(other.take() ==
+          "  report: findings missing: 2 records that came faster than they were read (ring_full)\n"
+          "  lost: ring_full 2\n  over the rate limit: nothing\n");
+    free.write(some);
+    CHECK(free.take().empty());
 }

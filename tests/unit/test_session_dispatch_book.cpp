@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <string_view>
 
 #include "collect/dispatch_book.hpp"
 
@@ -206,4 +207,56 @@ TEST_CASE("stacks of exceptions wait for the next step of their thread, in bound
     CHECK_FALSE(book.take_thrown(8));
     (void)book.abandon_process(1);
     CHECK(book.bytes() == 0);
+}
+
+namespace {
+
+CallEvent call_of(std::uint64_t caller, std::uint64_t start_ns, std::uint64_t lasted_ns)
+{
+    CallEvent call = {};
+    call.head.event = event_of(1, 1, start_ns + lasted_ns);
+    call.head.caller = caller;
+    call.head.start_ns = start_ns;
+    call.head.end_ns = start_ns + lasted_ns;
+    std::string_view("fsync").copy(call.head.call, sizeof call.head.call);
+    return call;
+}
+
+}  // namespace
+
+TEST_CASE("calls beyond the cap are part of the sum of their place, and the longest stay as they are")
+{
+    DispatchBook book;
+    std::uint64_t total_ns = 0;
+    for (std::uint64_t number = 0; number < 2'000; ++number) {
+        const std::uint64_t lasted_ns = 1'000 + number;
+        book.add(call_of(7 + number % 2, number * 10'000, lasted_ns));
+        total_ns += lasted_ns;
+    }
+    // Of a place that has no record: its name is not kept, its time is.
+    book.add(call_of(99, 30'000'000, 500));
+    // What the shim had no room for.
+    CallEvent rest = {};
+    rest.head.event = event_of(1, 1, 40'000'000);
+    rest.head.start_ns = rest.head.end_ns = 40'000'000;
+    rest.head.more = 3;
+    rest.head.more_ns = 700;
+    book.add(std::move(rest));
+
+    CHECK(book.so_far(1, 1).unrecorded_ns == 1'200);
+    const auto ended = book.abandon(1);
+    REQUIRE(ended.size() == 1);
+    CHECK(ended[0].unrecorded_ns == 1'200);
+    CHECK(ended[0].calls.size() == DispatchBook::max_calls);
+    std::uint64_t kept_ns = 0, count = 0, longest_more_ns = 0;
+    for (const auto& call : ended[0].calls) {
+        kept_ns += call.head.end_ns - call.head.start_ns + call.head.more_ns;
+        count += 1 + call.head.more;
+        longest_more_ns = std::max<std::uint64_t>(longest_more_ns, call.head.more_longest_ns);
+        CHECK(call.head.end_ns - call.head.start_ns >= 1'000 + 2'000 - DispatchBook::max_calls);
+    }
+    CHECK(kept_ns == total_ns);
+    CHECK(count == 2'000);
+    CHECK(longest_more_ns == 1'000 + 2'000 - DispatchBook::max_calls - 1);
+    CHECK(book.overflow() == 2'001 - DispatchBook::max_calls);
 }

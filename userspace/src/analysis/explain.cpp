@@ -118,6 +118,7 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
     for (auto& call : found) {
         call.verdict = verdict_of(call);
         call.fingerprint = fingerprint("blocking_call", call.source, call.task);
+        call.place_known = has_place(call.source, call.task);
         call.fingerprint_exact = fingerprint_exact("blocking_call", call.source, call.task);
     }
     std::ranges::stable_sort(found, {}, &BlockingCall::end_ns);
@@ -169,6 +170,9 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
         std::ranges::find_if(slow.sources, [](const Source& source) { return is_the_codes_doing(source.kind); });
     const auto& telling = own == slow.sources.end() ? costliest : *own;
     slow.fingerprint = fingerprint(type, telling, slow.task);
+    // What the machine does has no place.
+    slow.place_known = !is_the_codes_doing(telling.kind) || has_place(telling, slow.task);
+    slow.end_known = facts.end_known;
     slow.fingerprint_exact = fingerprint_exact(type, telling, slow.task);
     if constexpr (std::is_same_v<T, Stall>) slow.start_known = facts.start_known;
     slow.verdict = verdict_of(slow);

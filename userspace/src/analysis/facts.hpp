@@ -98,9 +98,12 @@ struct DispatchFacts {
     bool slow = false;  // the kernel side says: reached the threshold
     bool scheduler_seen =
         true;  // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
-    bool in_progress = false;  // the dispatch goes on: all of this is as of end_ns
-    bool start_known = true;   // false: start_ns is when it was first seen
-    bool unclear = false;      // it may be several: the thread waited where the kernel side had no room for the place
+    bool in_progress = false;         // the dispatch goes on: all of this is as of end_ns
+    bool start_known = true;          // false: start_ns is when it was first seen
+    bool end_known = true;            // false: end_ns is when it was seen to be over
+    std::uint64_t unrecorded_ns = 0;  // calls of which only the sum is known; with the scheduler seen, part of the rest
+    bool calls_missing = false;       // more may have been lost
+    bool unclear = false;  // it may be several: the thread waited where the kernel side had no room for the place
     bool complete = true;  // false: the dispatch never ended (the target died); only its blocking calls are reported
     std::vector<ParkFacts> parks;  // in their order
     std::vector<BlockFacts> blocks_by_place;

@@ -130,6 +130,8 @@ struct SlowCallback {
     std::uint64_t occurrence = 1;  // of this fingerprint in this session
     std::string origin = "usdt";
     std::vector<std::string> seen_by;
+    bool end_known = true;    // false: the record of its end was lost, end_ns is when it was seen to be over
+    bool place_known = true;  // false: its fingerprint is any such finding's; not a field of the record
 };
 
 // A dispatch past the threshold that has not returned: what would be said of it if it ended now.
@@ -151,6 +153,7 @@ struct BlockingCall {
     std::uint64_t occurrence = 1;
     std::string origin = "sched";
     std::vector<std::string> seen_by;
+    bool place_known = true;  // as in SlowCallback
 };
 
 // Lifecycle (--trace) and misuse (§ findings about tasks): `type` is the JSON type.

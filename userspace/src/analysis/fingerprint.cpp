@@ -11,7 +11,7 @@
 namespace loopwatch {
 namespace {
 
-constexpr int own_functions = 5;
+constexpr std::size_t own_functions = 5;
 
 // FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv/): stable across hosts, unlike std::hash.
 class FingerprintHash {
@@ -40,6 +40,18 @@ FingerprintHash begin(std::string_view type, const Source& source)
     return hash;
 }
 
+std::vector<std::string> own_names(const Source& source)
+{
+    std::vector<std::string> names;
+    for (const auto& frame : user_part(source.stack).frames) {
+        if (names.size() == own_functions) break;
+        if (frame.function.empty() || owner_of(frame) != FrameOwner::user || is_start(frame)) continue;
+        auto name = plain_name(frame.function);
+        if (names.empty() || name != names.back()) names.push_back(std::move(name));  // a recursion's depth is chance
+    }
+    return names;
+}
+
 // For own functions, where the stack has none.
 std::string standing_in(const Source& source, const std::optional<TaskInfo>& task)
 {
@@ -56,19 +68,15 @@ std::string standing_in(const Source& source, const std::optional<TaskInfo>& tas
 std::string fingerprint(std::string_view type, const Source& source, const std::optional<TaskInfo>& task)
 {
     auto hash = begin(type, source);
-    int functions = 0;
-    std::string last;
-    for (const auto& frame : user_part(source.stack).frames) {
-        if (functions == own_functions) break;
-        if (frame.function.empty() || owner_of(frame) != FrameOwner::user || is_start(frame)) continue;
-        auto name = plain_name(frame.function);
-        if (name == last) continue;  // a recursion's depth is chance
-        hash << name;
-        last = std::move(name);
-        ++functions;
-    }
-    if (functions == 0) hash << standing_in(source, task);
+    const auto functions = own_names(source);
+    for (const auto& name : functions) hash << name;
+    if (functions.empty()) hash << standing_in(source, task);
     return hash.hex();
+}
+
+bool has_place(const Source& source, const std::optional<TaskInfo>& task)
+{
+    return !own_names(source).empty() || !standing_in(source, task).empty();
 }
 
 std::string fingerprint_exact(std::string_view type, const Source& source, const std::optional<TaskInfo>& task)

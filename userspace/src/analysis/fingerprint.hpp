@@ -17,6 +17,8 @@ namespace loopwatch {
 // functions on the stack the function in which the task was resumed (else created) stands in, so that endpoints do not
 // fold into one; without a task the culprit's.
 std::string fingerprint(std::string_view type, const Source& source, const std::optional<TaskInfo>& task);
+// Does something in it tell one place of the program from another? If not, all such findings have one fingerprint.
+bool has_place(const Source& source, const std::optional<TaskInfo>& task);
 std::string fingerprint_exact(std::string_view type, const Source& source, const std::optional<TaskInfo>& task);
 
 }  // namespace loopwatch

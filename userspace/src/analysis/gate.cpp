@@ -71,6 +71,7 @@ void Baseline::add(const FindingView& finding)
 
 bool Baseline::covers(const FindingView& finding) const
 {
+    if (!finding.place_known) return false;
     const auto known = known_.find(finding.fingerprint);
     return known != known_.end() && finding.duration_ns / 2 <= known->second.longest_ns;
 }
@@ -96,11 +97,18 @@ Failure* Gate::failure(std::string_view type, std::string_view fingerprint)
 bool Gate::admit(const FindingView& finding)
 {
     if (suppressions.allows(finding)) return false;
-    seen_.add(finding);
-    if (!is_wanted(finding.type, finding.kind) || (baseline && baseline->covers(finding))) return true;
+    if (finding.place_known)
+        seen_.add(finding);
+    else if (placeless_incidents_.add(finding.incident))
+        ++placeless_;
+    if (!is_wanted(finding.type, finding.kind)) return true;
+    if (baseline && baseline->covers(finding)) {
+        if (excused_incidents_.add(finding.incident)) ++excused_;
+        return true;
+    }
     auto* const failed = failure(finding.type, finding.fingerprint);
     if (!failed) return true;
-    ++failed->count;
+    if (failed->incidents.add(finding.incident) || finding.type != "stall") ++failed->count;
     if (failed->count > 1 && finding.duration_ns <= failed->longest_ns) return true;
     failed->kind = kind_name(finding.kind);
     failed->call = finding.call;

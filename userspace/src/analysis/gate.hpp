@@ -27,7 +27,7 @@ public:
     static std::optional<Baseline> parse(std::string_view text, std::string& what);
     std::string text() const;
     void add(const FindingView& finding);
-    // Is it there, and was it not less than half as long?
+    // Is it there, and was it not less than half as long? Not if its fingerprint is that of other places, too.
     bool covers(const FindingView& finding) const;
     std::size_t size() const noexcept { return known_.size(); }
 
@@ -44,7 +44,8 @@ struct Failure {
     std::string type, kind, call, verdict, fingerprint;
     std::string function, file;
     std::uint32_t line = 0;
-    std::uint64_t longest_ns = 0, count = 0;
+    std::uint64_t longest_ns = 0, count = 0;  // stalls of one dispatch are counted once
+    Incidents incidents;
 };
 
 class Gate {
@@ -63,6 +64,9 @@ public:
     const std::vector<Failure>& failures() const noexcept { return failures_; }
     // All that was admitted.
     const Baseline& seen() const noexcept { return seen_; }
+    // Incidents: of those that were wanted, how many the baseline knows; of all, how many none can know.
+    std::uint64_t excused() const noexcept { return excused_; }
+    std::uint64_t placeless() const noexcept { return placeless_; }
 
 private:
     static constexpr std::size_t max_failures = 10'000;
@@ -72,6 +76,8 @@ private:
     std::vector<Failure> failures_;
     std::map<std::string, std::size_t, std::less<>> by_fingerprint_;  // type and fingerprint
     Baseline seen_;
+    std::uint64_t excused_ = 0, placeless_ = 0;
+    Incidents excused_incidents_, placeless_incidents_;
 };
 
 }  // namespace loopwatch

@@ -221,6 +221,13 @@ Source plain_source(Kind kind, std::uint64_t duration_ns)
     return source;
 }
 
+Source unplaced(std::uint64_t duration_ns, std::string_view reason)
+{
+    auto source = plain_source(Kind::other, duration_ns);
+    source.args.emplace_back("reason", reason);
+    return source;
+}
+
 // Who had the CPU meanwhile stands where a lock's holder would, if it had it for as much as is told of at all: who ran
 // for a moment before the thread's turn came is only the last of many. A block ends with a wait for a CPU too.
 Source run_queue_source(std::uint64_t duration_ns, const DispatchFacts& facts)
@@ -274,8 +281,10 @@ Breakdown breakdown_of(const DispatchFacts& facts)
         return taken;
     };
     auto blocked_ns = facts.blocked_ns;
-    if (!facts.scheduler_seen)
+    if (!facts.scheduler_seen) {
         for (const auto& call : facts.calls) blocked_ns += source_of(call).duration_ns;
+        blocked_ns += facts.unrecorded_ns;
+    }
     parts.other_ns = take(facts.unseen_ns);
     parts.blocked_ns = take(blocked_ns);
     parts.stopped_ns = take(facts.stopped_ns);
@@ -303,15 +312,15 @@ std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& brea
         if (part.source.duration_ns != 0) sources.push_back(std::move(part.source));
     if (worth_telling(elsewhere_ns, whole_ns)) sources.push_back(plain_source(Kind::other, elsewhere_ns));
     if (cpu_ns >= least_cpu_ns && worth_telling(cpu_ns, whole_ns)) sources.push_back(cpu_source(cpu_ns, facts.samples));
-    const auto unknown_ns = breakdown.other_ns - std::min(breakdown.other_ns, facts.unseen_ns);
-    if (!facts.scheduler_seen && worth_telling(unknown_ns, whole_ns)) {
-        sources.push_back(plain_source(Kind::other, unknown_ns));
-        sources.back().args.emplace_back("reason", "no call of the shim's");
+    if (!facts.scheduler_seen) {
+        const auto rest_ns = breakdown.other_ns - std::min(breakdown.other_ns, facts.unseen_ns);
+        const auto unrecorded_ns =
+            std::min(facts.unrecorded_ns, breakdown.blocked_ns) + (facts.calls_missing ? rest_ns : 0);
+        if (worth_telling(unrecorded_ns, whole_ns)) sources.push_back(unplaced(unrecorded_ns, not_recorded));
+        if (!facts.calls_missing && worth_telling(rest_ns, whole_ns)) sources.push_back(unplaced(rest_ns, cpu_or_wait));
     }
-    if (worth_telling(facts.unseen_ns, whole_ns)) {
-        sources.push_back(plain_source(Kind::other, std::min(facts.unseen_ns, breakdown.other_ns)));
-        sources.back().args.emplace_back("reason", "before the session");
-    }
+    if (worth_telling(facts.unseen_ns, whole_ns))
+        sources.push_back(unplaced(std::min(facts.unseen_ns, breakdown.other_ns), before_session));
     if (worth_telling(breakdown.runq_ns, whole_ns)) sources.push_back(run_queue_source(breakdown.runq_ns, facts));
     if (worth_telling(breakdown.throttled_ns, whole_ns))
         sources.push_back(plain_source(Kind::cpu_throttle, breakdown.throttled_ns));

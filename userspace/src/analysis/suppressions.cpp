@@ -286,17 +286,47 @@ FindingView view(std::string_view type, const SlowCallback& slow)
     finding.duration_ns = slow.duration_ns;
     finding.fingerprint = slow.fingerprint;
     finding.verdict = slow.verdict;
+    finding.place_known = slow.place_known;
+    finding.incident = {slow.subject.pid, slow.subject.tid, slow.loop.id, slow.dispatch_seq};
     return finding;
 }
 
 }  // namespace
+
+bool Incidents::add(const std::optional<Incident>& incident)
+{
+    if (!incident) {
+        forgot_ = true;
+        return true;
+    }
+    if (std::ranges::find(latest_, *incident) != latest_.end()) return false;
+    if (latest_.size() >= most) {
+        latest_.pop_front();
+        forgot_ = true;
+    }
+    latest_.push_back(*incident);
+    return true;
+}
+
+void Incidents::add(const Incidents& others)
+{
+    for (const auto& incident : others.latest_) (void)add(incident);
+}
+
+bool Incidents::within(const Incidents& others) const
+{
+    return !forgot_ && std::ranges::all_of(latest_, [&](const Incident& incident) {
+        return std::ranges::find(others.latest_, incident) != others.latest_.end();
+    });
+}
 
 FindingView view_of(const BlockingCall& call)
 {
     return {"blocking_call",         call.source.kind,
             call.source.call,        call.task ? std::string_view(call.task->name) : std::string_view(),
             call.source.duration_ns, &call.source.stack,
-            call.fingerprint,        call.verdict};
+            call.fingerprint,        call.verdict,
+            call.place_known,        Incident{call.subject.pid, call.subject.tid, call.loop.id, call.dispatch_seq}};
 }
 
 FindingView view_of(const SlowCallback& slow)
@@ -322,7 +352,7 @@ bool Suppressions::allows(const FindingView& finding)
 {
     auto* const rule = deciding(rules_, finding);
     if (!rule) return false;
-    ++rule->hits;
+    if (rule->incidents.add(finding.incident)) ++rule->hits;
     return rule->allows;
 }
 

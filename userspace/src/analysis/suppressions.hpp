@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,29 @@
 
 namespace loopwatch {
 
+// The dispatch in which a finding was made. Its stalls, its end and its calls are one event.
+struct Incident {
+    std::uint32_t pid = 0, tid = 0;
+    std::string loop;
+    std::uint64_t seq = 0;
+    auto operator<=>(const Incident&) const = default;
+};
+
+// Counts each incident once, though its findings come among those of other loops; bounded, by the latest.
+class Incidents {
+public:
+    // False: it was counted.
+    bool add(const std::optional<Incident>& incident);
+    // All that were added are among these, as far as they are remembered.
+    bool within(const Incidents& others) const;
+    void add(const Incidents& others);
+
+private:
+    static constexpr std::size_t most = 256;
+    std::deque<Incident> latest_;
+    bool forgot_ = false;
+};
+
 // What rules look at, of any finding.
 struct FindingView {
     std::string_view type;
@@ -35,6 +59,8 @@ struct FindingView {
     std::uint64_t duration_ns = 0;
     const std::vector<Frame>* stack = nullptr;
     std::string_view fingerprint, verdict;
+    bool place_known = true;           // false: what it does in another place has the same fingerprint
+    std::optional<Incident> incident;  // none: one of its own
 };
 FindingView view_of(const BlockingCall& call);
 // By the costliest source that is the code's doing.
@@ -52,7 +78,8 @@ public:
         std::optional<std::uint64_t> up_to_ns;
         std::string until;  // YYYY-MM-DD; empty: for ever
         bool expired = false;
-        std::uint64_t hits = 0;
+        std::uint64_t hits = 0;  // incidents
+        Incidents incidents;
         std::vector<Rule> inner;
     };
     struct Problem {

@@ -8,6 +8,7 @@
 
 #include "analysis/frames.hpp"
 #include "analysis/kind.hpp"
+#include "analysis/parts.hpp"
 #include "util/duration.hpp"
 
 namespace loopwatch {
@@ -126,8 +127,9 @@ std::string doing(const Source& source, std::uint32_t own_pid)
                                ended_by(source, own_pid));
         case Kind::other:
             if (const auto* reason = argument(source, "reason"))
-                return *reason == "before the session" ? "unknown, before the session could see it"
-                                                       : "in no blocking libc call";
+                return *reason == before_session ? "unknown, before the session could see it"
+                       : *reason == cpu_or_wait  ? *reason + " (without root it is not known which)"
+                                                 : *reason;
             if (source.call.empty()) return "blocked elsewhere";
             [[fallthrough]];
         default: return fmt::format("in {}{}{}", call_text(source), at_place(source), ended_by(source, own_pid));
@@ -220,7 +222,7 @@ std::string verdict_of_dispatch(const SlowCallback& slow, std::string_view held_
 
 std::string verdict_of(const SlowCallback& slow)
 {
-    return verdict_of_dispatch(slow, "held {} for {}");
+    return verdict_of_dispatch(slow, slow.end_known ? "held {} for {}" : "held {} for up to {}");
 }
 
 std::string verdict_of(const Stall& stall)

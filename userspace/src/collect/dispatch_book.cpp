@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 namespace loopwatch {
@@ -24,6 +25,34 @@ std::uint64_t duration_of(const LongBlock& block)
     return block.end_ns - std::min(block.start_ns, block.end_ns);
 }
 
+std::uint64_t duration_of(const CallEvent& call)
+{
+    return call.head.end_ns - std::min(call.head.start_ns, call.head.end_ns);
+}
+
+// Keeps the times of the longer one.
+void add_to(lw_call& sum, const lw_call& more, std::uint64_t sum_ns, std::uint64_t more_ns)
+{
+    sum.more += 1 + more.more;
+    sum.more_ns += more.more_ns + std::min(sum_ns, more_ns);
+    sum.more_longest_ns = std::max({sum.more_longest_ns, more.more_longest_ns, std::min(sum_ns, more_ns)});
+    if (more_ns <= sum_ns) return;
+    sum.start_ns = more.start_ns;
+    sum.end_ns = more.end_ns;
+}
+
+// False: there is none.
+bool add_to_its_like(std::vector<CallEvent>& calls, const CallEvent& event)
+{
+    CallEvent* shortest = nullptr;
+    for (auto& call : calls) {
+        const bool same = call.head.caller == event.head.caller && std::string_view(call.head.call) == event.head.call;
+        if (same && (!shortest || duration_of(call) < duration_of(*shortest))) shortest = &call;
+    }
+    if (shortest) add_to(shortest->head, event.head, duration_of(*shortest), duration_of(event));
+    return shortest != nullptr;
+}
+
 // `stack = {}` would assign an empty list, and keep the memory.
 void free_stack(std::vector<std::uint8_t>& stack)
 {
@@ -31,6 +60,16 @@ void free_stack(std::vector<std::uint8_t>& stack)
 }
 
 }  // namespace
+
+bool is_rest(const CallEvent& event)
+{
+    return event.head.call[0] == '\0' && event.head.caller == 0;
+}
+
+void DispatchBundle::add_rest(const CallEvent& event)
+{
+    unrecorded_ns += duration_of(event) + event.head.more_ns;
+}
 
 // A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended. Either they were
 // neither slow nor held a long block, or the record that closes them was lost or, without probes, never comes.
@@ -210,13 +249,15 @@ void DispatchBook::add(SampleEvent event)
 void DispatchBook::add(CallEvent event)
 {
     auto& bundle = open(event.head.event);
-    if (bundle.calls.size() >= max_calls) {
-        ++overflow_;
+    if (is_rest(event)) return bundle.add_rest(event);
+    const bool has_room = bundle.calls.size() < max_calls;
+    if (has_room && hold_head(bundle, head_bytes<CallEvent>)) {
+        hold_stack(bundle, event.stack);
+        bundle.calls.push_back(std::move(event));
         return;
     }
-    if (!hold_head(bundle, head_bytes<CallEvent>)) return;
-    hold_stack(bundle, event.stack);
-    bundle.calls.push_back(std::move(event));
+    if (!has_room) ++overflow_;
+    if (!add_to_its_like(bundle.calls, event)) bundle.add_rest(event);
 }
 
 DispatchBundle DispatchBook::close(const lw_dispatch& closing)
@@ -362,6 +403,7 @@ DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
     bundle.last_ns = known.last_ns;
     bundle.places = known.places;
     bundle.calls = known.calls;
+    bundle.unrecorded_ns = known.unrecorded_ns;
     bundle.samples = known.samples;
     bundle.long_blocks.reserve(known.long_blocks.size());
     std::array<const LongBlock*, LW_SOURCES> longest = {};

@@ -27,16 +27,24 @@ struct LongBlock {
 struct DispatchBundle {
     bool in_progress = false;  // `closing` tells how things stand, not how they ended
     bool start_known = true;   // false: closing's start is when it was first seen
+    bool end_known = true;     // false: closing's end is when it was seen to be over
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
     std::optional<lw_dispatch> closing;
     std::vector<SourceEvent> places;  // by their index; the latest totals, the first stack
     std::vector<LongBlock> long_blocks;
     std::vector<CallEvent> calls;
+    std::uint64_t unrecorded_ns = 0;  // calls of which only the sum is known
+    bool calls_missing = false;       // more may have been lost
     std::vector<SampleEvent> samples;
     std::uint64_t dispatches = 0;  // of an iteration: how many it ran; `places` are where it was found blocked
     std::size_t stack_bytes = 0, head_bytes = 0;  // that it holds of the book's
+
+    // A sum of calls that have no record, which carries no name.
+    void add_rest(const CallEvent& event);
 };
+
+bool is_rest(const CallEvent& event);
 
 class DispatchBook {
 public:
@@ -56,6 +64,7 @@ public:
     // Belongs to the long block of its thread that comes next.
     void add(WakerEvent event);
     void add(SampleEvent event);
+    // Beyond the cap it is added to one of the same call and caller, and the shortest of these become a sum.
     void add(CallEvent event);
     // The next step of its thread tells of it.
     void add(ThrownEvent event);

@@ -230,7 +230,8 @@ LW_TABLE(TargetStart, "target_start",
     field<T, &SlowCallback::origin>("origin", "who measured the duration", R"({"enum":["usdt","sched","preload","uprobe"]})"), \
     field<T, &SlowCallback::seen_by>("seen_by", "who saw it")
 
-LW_TABLE(SlowCallback, "slow_callback", LW_SLOW_CALLBACK_FIELDS(SlowCallback))
+LW_TABLE(SlowCallback, "slow_callback", LW_SLOW_CALLBACK_FIELDS(SlowCallback),
+    field<SlowCallback, &SlowCallback::end_known>("end_known", "false: the record of its end was lost, it lasted no longer than this"))
 
 LW_TABLE(Stall, "stall", LW_SLOW_CALLBACK_FIELDS(Stall),
     field<Stall, &SlowCallback::duration_ns>("elapsed_ns", "since the dispatch began: what duration_ns says too"),

@@ -104,6 +104,7 @@ void TextSink::add(const SessionEnd& end)
 {
     release_held(UINT64_MAX);
     show_repeats();
+    if (quiet_ && gated_ && end.completeness != "complete") pending_ += completeness_lines(end);
     tell(text_of(end, loops_, context_));
 }
 

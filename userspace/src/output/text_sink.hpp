@@ -18,6 +18,7 @@ namespace loopwatch {
 struct TextOptions {
     bool colours = false;
     bool quiet = false;  // findings only
+    bool gated = false;  // they decide on something: quiet or not, it is said if they are not all
     ClockAnchor anchor = ClockAnchor::now();
 };
 
@@ -25,7 +26,7 @@ struct TextOptions {
 class TextSink : public Sink {
 public:
     TextSink(Output& output, const TextOptions& options)
-        : Sink(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet)
+        : Sink(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet), gated_(options.gated)
     {
     }
 
@@ -72,7 +73,7 @@ private:
     void forget_folds();
 
     TextContext context_;
-    bool quiet_;
+    bool quiet_, gated_;
 
     std::uint64_t now_ns_ = 0;
     std::uint64_t repeats_shown_ns_ = 0;

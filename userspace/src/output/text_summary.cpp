@@ -155,6 +155,12 @@ std::string text_of(const TargetEnd& end, const TextContext&)
     return fmt::format("{}: {}{}\n", process(end.subject), escape_terminal(end.reason), status);
 }
 
+std::string completeness_lines(const SessionEnd& end)
+{
+    return fmt::format("  report: {}\n  lost: {}\n  over the rate limit: {}\n", report_text(end), counts_text(end.lost),
+                       counts_text(end.suppressed));
+}
+
 std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context)
 {
     const Overhead& cost = end.overhead;
@@ -167,8 +173,7 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
                             format_duration(end.dispatch_ns.p90), format_duration(end.dispatch_ns.p99),
                             format_duration(end.dispatch_ns.max));
     text += "\n";
-    text += fmt::format("  report: {}\n", report_text(end));
-    text += fmt::format("  lost: {}\n  over the rate limit: {}\n", counts_text(end.lost), counts_text(end.suppressed));
+    text += completeness_lines(end);
     text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
                         format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),
                         cost.bpf_ns_estimated ? ", estimated" : "", format_duration(cost.collector_cpu_ns),

@@ -33,6 +33,8 @@ std::string text_of(const SessionStart& start, const TextContext& context);
 std::string text_of(const TargetStart& start, const TextContext& context);
 std::string text_of(const TargetEnd& end, const TextContext& context);
 std::string text_of(const Warning& warning, const TextContext& context);
+// What the report lacks: the lines report:, lost: and over the rate limit:.
+std::string completeness_lines(const SessionEnd& end);
 std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context);
 
 }  // namespace loopwatch

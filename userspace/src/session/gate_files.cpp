@@ -84,12 +84,31 @@ void tell(const std::string& file, const std::vector<Suppressions::Rule>& rules)
     }
 }
 
+// What is part of an event that is printed already: the calls and stalls of a slow callback.
+void erase_repeated(std::vector<Failure>& failures)
+{
+    const auto rank = [](const Failure& failure) {
+        return failure.type == "slow_callback"   ? 0
+               : failure.type == "stall"         ? 1
+               : failure.type == "blocking_call" ? 2
+                                                 : 3;
+    };
+    Incidents printed[3];
+    for (const auto& failure : failures)
+        for (int type = rank(failure); type < 2; ++type) printed[type].add(failure.incidents);
+    std::erase_if(failures, [&](const Failure& failure) {
+        const int type = rank(failure);
+        return (type == 1 || type == 2) && failure.incidents.within(printed[type - 1]);
+    });
+}
+
 // Why the exit code is what it is: what else was printed may be megabytes away, or in a file. What is no finding is an
 // error, which main prints.
 void print_failures(std::vector<Failure> failures)
 {
     constexpr std::size_t most = 5;
     std::erase_if(failures, [](const Failure& failure) { return failure.type == "no_loop_watched"; });
+    erase_repeated(failures);
     for (const auto& failure : std::span(failures).first(std::min(failures.size(), most)))
         fmt::print(stderr, "loopwatch: --fail-on: {}{}: {}\n", failure.type,
                    failure.count > 1 ? fmt::format(" ×{}", failure.count) : "", escape_terminal(failure.verdict));
@@ -128,10 +147,19 @@ Result<Gate> open_gate(const GateOptions& options)
     return gate;
 }
 
-Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name)
+Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name,
+                        const Completeness& completeness)
 {
     if (!options.suppressions.empty()) tell(options.suppressions, gate.suppressions.rules());
     print_failures(gate.failures());
+    if (!options.baseline.empty()) fmt::print(stderr, "loopwatch: excused by the baseline: {}\n", gate.excused());
+    if (!options.fail_on.empty() && completeness.level == "findings_missing")
+        fmt::print(stderr, "loopwatch: --fail-on: findings may be missing: {}\n", completeness.reason);
+    if (!options.write_baseline.empty() && gate.placeless() != 0)
+        fmt::print(stderr,
+                   "loopwatch: {}: {} finding{} left out, as the place in the program is not known (no stack with "
+                   "names)\n",
+                   options.write_baseline, gate.placeless(), gate.placeless() == 1 ? " is" : "s are");
     if (!options.write_baseline.empty())
         if (auto written = write_file(options.write_baseline, gate.seen().text()); !written) return written;
     char* const directory = ::get_current_dir_name();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/completeness.hpp"
 #include "analysis/gate.hpp"
 #include "output/gate_report.hpp"
 #include "util/result.hpp"
@@ -20,8 +21,10 @@ struct GateOptions {
 
 // Fails with `usage` and the place of what is wrong: "rules.txt:3:7: …".
 Result<Gate> open_gate(const GateOptions& options);
-// Writes reports and baseline, says on stderr how often each rule was hit and which never. `name`: of what was watched.
-Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name);
+// Writes reports and baseline, says on stderr how often each rule was hit and which never, what failed, and whether
+// findings may be missing. `name`: of what was watched.
+Result<void> close_gate(const GateOptions& options, const Gate& gate, const std::string& name,
+                        const Completeness& completeness);
 
 // Of a session with --fail-on that never watched a loop: it cannot have found anything, so it does not pass.
 Error nothing_watched(const std::string& name);

@@ -17,6 +17,7 @@ DispatchBundle part_of(const DispatchBundle& bundle, std::uint64_t start_ns, std
     part.closing->start_ns = start_ns;
     part.closing->end_ns = end_ns;
     part.closing->slow = end_ns - start_ns >= threshold_ns ? 1 : 0;
+    part.calls_missing |= std::exchange(part.unrecorded_ns, 0) != 0;  // in which part they were is not known
     std::erase_if(part.calls, [&](const CallEvent& call) {
         return is_idle(call.head.caller) || call.head.start_ns < start_ns || call.head.end_ns > end_ns;
     });

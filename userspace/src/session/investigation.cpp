@@ -246,6 +246,9 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
     for (const auto& sample : bundle.samples) facts->samples.push_back({{}, sample.head.event.time_ns});
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
+    facts->end_known = bundle.end_known;
+    facts->unrecorded_ns = bundle.unrecorded_ns;
+    facts->calls_missing = bundle.calls_missing;
     if (bundle.closing)
         add_closing(*facts, *bundle.closing);
     else

@@ -160,7 +160,7 @@ Result<ExitCode> Session::run()
     if (reporter_.failure()) return *reporter_.failure();
     const bool blind = !saw_loop_ && !gate_.failed() && !options_.gate.fail_on.empty();
     if (blind) gate_.fail("no_loop_watched", nothing_watched(watched_).what);
-    if (auto closed = close_gate(options_.gate, gate_, watched_); !closed) return closed.error();
+    if (auto closed = close_gate(options_.gate, gate_, watched_, completeness_); !closed) return closed.error();
     if (blind) return nothing_watched(watched_);
     return gate_.failed() ? ExitCode::fail_on_matched : ExitCode::done;
 }
@@ -547,6 +547,7 @@ void Session::finish()
     end.overhead = overhead();
     end.reason = end_reason_;
     reporter_.publish(end);
+    completeness_ = {end.completeness, end.completeness_reason};
 }
 
 void Session::warn(std::string text)

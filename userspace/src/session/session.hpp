@@ -150,6 +150,7 @@ private:
     std::optional<EndingSignals::Signal> ended_by_;
     std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
+    Completeness completeness_;
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
     std::array<OverheadLimit, frequent_kinds> limits_;
     std::vector<Event> early_;  // came before the session was live

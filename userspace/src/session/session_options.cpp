@@ -68,8 +68,9 @@ std::unique_ptr<Sink> sink_of(const Options& options, Output& output)
     if (options.format == Format::chrome) return std::make_unique<ChromeSink>(output);
     if (options.format == Format::ndjson || (options.format == Format::automatic && !terminal))
         return std::make_unique<NdjsonSink>(output, JsonContext::of_this_machine());
-    return std::make_unique<TextSink>(
-        output, TextOptions{.colours = wants_colours(terminal, options.no_color), .quiet = options.quiet});
+    return std::make_unique<TextSink>(output, TextOptions{.colours = wants_colours(terminal, options.no_color),
+                                                          .quiet = options.quiet,
+                                                          .gated = !options.fail_on.empty()});
 }
 
 }  // namespace loopwatch

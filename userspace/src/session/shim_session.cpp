@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -41,6 +42,15 @@ bool may_be_idle(const CallEvent& call)
 {
     const auto* const row = find_call(call.head.call);
     return row != nullptr && (row->rule == CallRule::lock || row->rule == CallRule::other);
+}
+
+lw_event dispatch_of(const LoopView& loop, std::uint64_t seq)
+{
+    lw_event event = {};
+    event.tid = loop.tid;
+    event.loop_id = loop.id;
+    event.seq = seq;
+    return event;
 }
 
 }  // namespace
@@ -86,7 +96,9 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     session->started_ns_ = monotonic_ns();
     auto start = session_start(wish, {}, {});
     start.tiers = {1};
-    if (const Fd file(::open(program->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); file)
+    const Fd file(::open(program->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    session->unreadable_ = !file && errno == EACCES;
+    if (file)
         if (const auto scan = session->worker_->scan(file.raw()); scan && brings_runtime(*scan))
             start.tiers.push_back(3);
     session->reporter_.publish(start);
@@ -142,7 +154,7 @@ Result<int> ShimSession::run()
     if (reporter_.failure()) return *reporter_.failure();
     const bool blind = ended_.loops == 0 && !gate_.failed() && !options_.gate.fail_on.empty();
     if (blind) gate_.fail("no_loop_watched", nothing_watched(name_).what);
-    if (auto closed = close_gate(options_.gate, gate_, name_); !closed) return closed.error();
+    if (auto closed = close_gate(options_.gate, gate_, name_, completeness_); !closed) return closed.error();
     if (blind) return nothing_watched(name_);
     if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
     const int status = launched_->status().value_or(0);
@@ -210,11 +222,11 @@ void ShimSession::meet(const std::string& path)
     }
     // Before its successor: what is known of a process by its pid ends with it.
     if (targets_.contains(ring->pid())) end_target(ring->pid(), "exec");
+    const auto ring_pid = ring->pid();
     auto target = ShimTarget::open(std::move(*ring), *worker_, options_.threshold_ns);
     if (!target) {
         ++missed_;
-        if (target.error().code != ExitCode::no_such_target)
-            reporter_.warn(std::nullopt, target.error().what, target.error().hint);
+        if (target.error().code != ExitCode::no_such_target) warn_of_closed(ring_pid, target.error());
         return;  // else it lived for less than a moment
     }
     const auto pid = (*target)->pid();
@@ -223,12 +235,25 @@ void ShimSession::meet(const std::string& path)
     targets_[pid] = std::move(*target);
 }
 
+// Without its memory and its modules nothing that its shim tells has a name.
+void ShimSession::warn_of_closed(std::uint32_t pid, const Error& error)
+{
+    const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
+    closed_ |= is_program;
+    if (!is_program || !unreadable_) return reporter_.warn(std::nullopt, error.what, error.hint);
+    reporter_.warn(std::nullopt,
+                   fmt::format("the file of the program is not readable, so the kernel does not let us look into the "
+                               "process ({})",
+                               pid),
+                   "chmod u+r it, or run loopwatch with sudo");
+}
+
 bool ShimSession::drain()
 {
     bool all = true;
     for (auto& [pid, target] : targets_)
         all &= target->drain(max_records, [this](const Event& event) { on_event(event); });
-    for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));
+    explain_ended(book_.take_superseded(), monotonic_ns());
     return all;
 }
 
@@ -241,7 +266,12 @@ void ShimSession::on(const lw_dispatch& event)
 {
     if (!wanted(event.event.tid)) return;
     statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
-    explain_bundle(book_.close(event));
+    explain_lost_ends(lost_ends_.take_before(event.event, monotonic_ns()));
+    auto bundle = book_.close(event);
+    // Of calls for which the ring had no room. The kernel side means another thing by it.
+    bundle.unrecorded_ns += std::exchange(bundle.closing->other_blocked_ns, 0);
+    if (!lost_ends_.came(event.event)) bundle.closing->slow = 0;  // it was reported
+    explain_bundle(std::move(bundle));
 }
 
 void ShimSession::on(const lw_iteration& event)
@@ -289,7 +319,10 @@ void ShimSession::tick(std::uint64_t now_ns)
         meet_loops(*target, now_ns);
         for (const auto& loop : std::vector(target->known_loops())) look(*target, loop, now_ns);
     }
-    if (!drain()) next_tick_ns_ = now_ns;
+    if (!drain())
+        next_tick_ns_ = now_ns;
+    else
+        explain_lost_ends(lost_ends_.take(now_ns));
     std::vector<std::uint32_t> ended;
     for (const auto& [pid, target] : targets_)
         if (!target->process().alive()) ended.push_back(pid);
@@ -308,7 +341,10 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     lw_loop_slot slot = {};
     if (!wanted(loop.tid) || !target.read(loop, slot)) return;
     auto& seen = seen_[loop.tid];
-    if (seen.seq != slot.seq) seen = {slot.seq, now_ns, options_.threshold_ns};
+    if (seen.seq != slot.seq) {
+        lost_ends_.over(dispatch_of(loop, seen.seq), monotonic_ns());
+        seen = {slot.seq, now_ns, options_.threshold_ns, target.counts().lost};
+    }
     if (!(slot.seq & 1)) return;
     const auto start_ns = slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
     const auto age_ns = now_ns > start_ns ? now_ns - start_ns : 0;
@@ -335,11 +371,48 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     closing.slow = 1;
     if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
     bundle.closing = closing;
-    for (auto& call : target.calls_so_far(loop, slot.seq)) bundle.calls.push_back(std::move(call));
+    bundle.calls_missing = target.counts().lost != seen.lost;
+    for (auto& call : target.calls_so_far(loop, slot.seq))
+        if (is_rest(call))
+            bundle.add_rest(call);
+        else
+            bundle.calls.push_back(std::move(call));
     const auto began = [](const CallEvent& call) { return call.head.start_ns; };
     if (ongoing && std::ranges::find(bundle.calls, ongoing->head.start_ns, began) == bundle.calls.end())
         bundle.calls.push_back(*ongoing);
+    closing.event = dispatch_of(loop, slot.seq);
+    closing.event.pid = target.pid();
+    lost_ends_.told(closing, bundle.start_known);
     explain_bundle(std::move(bundle));
+}
+
+// Later records of their threads have come, or none will: what closes them has been lost.
+void ShimSession::explain_ended(std::vector<DispatchBundle> bundles, std::uint64_t now_ns)
+{
+    for (auto& bundle : bundles) {
+        lost_ends_.close(bundle, now_ns);
+        explain_bundle(std::move(bundle));
+    }
+}
+
+void ShimSession::explain_lost_ends(const std::vector<LostEnds::End>& ends)
+{
+    for (const auto& end : ends) {
+        auto bundle = book_.close(end.closing);
+        bundle.start_known = end.start_known;
+        bundle.end_known = false;
+        bundle.calls_missing = true;
+        explain_bundle(std::move(bundle));
+    }
+}
+
+// Of a target that ends: is its last dispatch over?
+void ShimSession::note_end(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
+{
+    lw_loop_slot slot = {};
+    const auto seen = seen_.find(loop.tid);
+    if (seen != seen_.end() && target.read(loop, slot) && slot.seq != seen->second.seq)
+        lost_ends_.over(dispatch_of(loop, seen->second.seq), now_ns);
 }
 
 void ShimSession::interval(std::uint64_t now_ns)
@@ -360,10 +433,13 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
     meet_loops(target, monotonic_ns());
     while (!target.drain(max_records, [this](const Event& event) { on_event(event); })) {
     }
-    for (auto& bundle : book_.take_superseded()) explain_bundle(std::move(bundle));
+    const auto now = monotonic_ns();
+    explain_ended(book_.take_superseded(), now);
+    for (const auto& loop : target.known_loops()) note_end(target, loop, now);
+    explain_lost_ends(lost_ends_.take_of(pid));
+    explain_ended(book_.take_superseded(), now);
     for (const auto& loop : target.known_loops())
         for (auto& bundle : book_.abandon(loop.tid)) explain_bundle(std::move(bundle));
-    const auto now = monotonic_ns();
     for (auto& stats : statistics_.look(target, now)) reporter_.publish(stats);
     while (worker_->pending() && monotonic_ns() < now + drain_timeout_ns) {
         pollfd answer{worker_->descriptor(), POLLIN, 0};
@@ -400,7 +476,7 @@ void ShimSession::finish()
     meet_newcomers();
     while (!targets_.empty())
         end_target(targets_.begin()->first, targets_.begin()->second->process().alive() ? "detached" : "exited");
-    if (!met_)
+    if (!met_ && !closed_)
         reporter_.warn(
             std::nullopt,
             fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
@@ -423,6 +499,7 @@ void ShimSession::finish()
     end.overhead = own_overhead({}, worker_->pid());
     end.reason = end_reason_;
     reporter_.publish(end);
+    completeness_ = {end.completeness, end.completeness_reason};
 }
 
 Counts ShimSession::losses() const

@@ -12,10 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "analysis/completeness.hpp"
 #include "collect/dispatch_book.hpp"
 #include "collect/kernel_symbols.hpp"
 #include "session/ending_signals.hpp"
 #include "session/investigation.hpp"
+#include "session/lost_ends.hpp"
 #include "session/reporter.hpp"
 #include "session/session_options.hpp"
 #include "session/shim_target.hpp"
@@ -37,7 +39,7 @@ public:
 
 private:
     struct Seen {  // of a loop's dispatch
-        std::uint64_t seq = 0, since_ns = 0, told_ns = 0;
+        std::uint64_t seq = 0, since_ns = 0, told_ns = 0, lost = 0;
     };
     ShimSession(SessionOptions options, Sink& sink);
     Result<void> make_directory();
@@ -45,6 +47,7 @@ private:
     void on_signal();
     void meet_newcomers();
     void meet(const std::string& path);
+    void warn_of_closed(std::uint32_t pid, const Error& error);
     bool drain();
     void on_event(const Event& event);
     void on(const lw_dispatch& event);
@@ -60,6 +63,9 @@ private:
     void look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns);
     void interval(std::uint64_t now_ns);
     void explain_bundle(DispatchBundle bundle);
+    void explain_ended(std::vector<DispatchBundle> bundles, std::uint64_t now_ns);
+    void explain_lost_ends(const std::vector<LostEnds::End>& ends);
+    void note_end(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns);
     void end_target(std::uint32_t pid, const char* reason);
     void note_unproven(const ShimTarget& target);
     void finish();
@@ -75,7 +81,9 @@ private:
     Fd newcomers_;  // inotify of the directory
     std::optional<Launch> launched_;
     std::map<std::uint32_t, std::unique_ptr<ShimTarget>> targets_;
-    bool met_ = false;  // the program itself
+    bool met_ = false;         // the program itself
+    bool closed_ = false;      // its shim has come, but the kernel does not let us look into it
+    bool unreadable_ = false;  // the file of the program
     bool children_unwatched_ = false;
 
     KernelSymbols kernel_symbols_;
@@ -83,6 +91,7 @@ private:
     DispatchBook book_;
     Statistics statistics_;
     std::map<std::uint32_t, Seen> seen_;  // by tid
+    LostEnds lost_ends_;
     EndingSignals signals_;
     ShimRing::Counts ended_;  // of targets that are gone
     ShimTarget::Unproven unproven_;
@@ -91,6 +100,7 @@ private:
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0, next_tick_ns_ = 0;
     bool asked_to_end_ = false, over_ = false;
     std::string end_reason_ = "target_end";
+    Completeness completeness_;
 };
 
 }  // namespace loopwatch

@@ -74,12 +74,31 @@ Error gone(pid_t pid)
     return {ExitCode::no_such_target, fmt::format("no process with pid {}", pid), "list processes with: ps -ef"};
 }
 
+// The real one; /proc/PID is root's if the process may not be dumped. None: it is gone.
+std::optional<uid_t> uid_of(pid_t pid)
+{
+    const auto status = read_proc(pid, "status", 4096).value_or("");
+    const auto line = status.find("\nUid:\t");
+    uid_t uid = 0;
+    const auto* const from = status.data() + (line == status.npos ? status.size() : line + 6);
+    if (std::from_chars(from, status.data() + status.size(), uid).ec != std::errc()) return std::nullopt;
+    return uid;
+}
+
 Error not_permitted(pid_t pid)
 {
     if (::geteuid() == 0)
         return {ExitCode::not_permitted, fmt::format("the kernel refuses access to process {}", pid),
                 "it has capabilities or a user namespace beyond loopwatch's own"};
-    return {ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid), "run loopwatch with sudo"};
+    if (uid_of(pid) != ::getuid())
+        return {ExitCode::not_permitted, fmt::format("process {} belongs to another user", pid),
+                "run loopwatch with sudo"};
+    return {
+        ExitCode::not_permitted,
+        fmt::format("the kernel does not let us look into process {}, though it is ours: the file of its program is "
+                    "not readable, or it has made itself undumpable",
+                    pid),
+        "make the file readable, or run loopwatch with sudo"};
 }
 
 std::optional<std::array<std::uint64_t, 3>> image_of(pid_t pid)
