@@ -3,16 +3,24 @@
 
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 
 #include <unistd.h>
+
+#include <asio/steady_timer.hpp>
 
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/detail/resources.hpp>
 #include <loopwatch/rt/registry.hpp>
+#include <loopwatch/rt/sleep.hpp>
 #include <loopwatch/slot.hpp>
 
 namespace loopwatch {
+
+namespace {
+constexpr std::string_view shut_down_reason = "its loop is shut down";
+}
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
@@ -55,8 +63,27 @@ private:
     Loop* first_ = nullptr;
 };
 
+// Goes on in the place of a task's coroutine, which has come to its end and can be destroyed by then.
+struct Loop::EndOfTask {
+    struct promise_type {
+        EndOfTask get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept {}
+    };
+    static EndOfTask of(Loop& loop)
+    {
+        while (true) {
+            std::exchange(loop.ending_, nullptr)->end();
+            co_await std::suspend_always();
+        }
+    }
+    std::coroutine_handle<> handle;
+};
+
 Loop::Loop(std::string name, std::source_location where)
-    : name_(std::move(name)), created_at_(detail::location_of(where))
+    : end_of_task_(EndOfTask::of(*this).handle), name_(std::move(name)), created_at_(detail::location_of(where))
 {
     detail::read_debug_environment();
     identify(slot_, name_.c_str());
@@ -69,9 +96,9 @@ Loop::~Loop()
     Alive::all().remove(*this);
     mailbox_->close();
     reap();
-    for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())
-        if (node->task == nullptr) static_cast<detail::PostedCallback*>(node)->discard();
+    discard_ready();
     while (slot_.tasks != nullptr) end(*static_cast<detail::TaskRecord*>(slot_.tasks)->owner);
+    end_of_task_.destroy();
     detail::tell_leaks(slot_, &context_);
     withdraw(slot_);
 }
@@ -179,6 +206,8 @@ void Loop::adopt(detail::TaskControl& task) noexcept
     ++slot_.tasks_created;
     ++alive_;
     make_ready(task);
+    if (ending_all_) [[unlikely]]
+        task.cancel(shut_down_reason, 0);
 }
 
 void Loop::end(detail::TaskControl& task) noexcept
@@ -187,8 +216,24 @@ void Loop::end(detail::TaskControl& task) noexcept
     (record.prev != nullptr ? record.prev->next : slot_.tasks) = record.next;
     if (record.next != nullptr) record.next->prev = record.prev;
     if (slot_.task == &record) slot_.task = nullptr;
-    task.destroy_root();
+    if (!task.done()) {
+        task.destroy_root();
+        discard_ready();  // whom it woke: they end too, and the queue must not lead to what is gone
+        task.abandon();
+    }
     task.release();
+}
+
+void Loop::discard_ready() noexcept
+{
+    for (detail::ReadyNode* node = ready_.pop(); node != nullptr; node = ready_.pop())
+        if (node->task == nullptr) static_cast<detail::PostedCallback*>(node)->discard();
+}
+
+std::coroutine_handle<> Loop::ends(detail::TaskControl& task) noexcept
+{
+    ending_ = &task;
+    return end_of_task_;
 }
 
 void Loop::finished(detail::TaskControl& task, lw_outcome outcome) noexcept
@@ -207,6 +252,19 @@ void Loop::reap() noexcept
         finished_ = static_cast<detail::TaskControl*>(task.next);
         end(task);
     }
+}
+
+void Loop::shut_down(std::chrono::nanoseconds limit)
+{
+    asio::steady_timer timer(context_, detail::deadline_after(limit));
+    timer.async_wait([this](const std::error_code& error) {
+        if (!error) stop();
+    });
+    ending_all_ = true;
+    for (lw_task* task = slot_.tasks; task != nullptr; task = task->next)
+        static_cast<detail::TaskRecord*>(task)->owner->cancel(shut_down_reason, 0);
+    run();
+    ending_all_ = false;
 }
 
 }  // namespace loopwatch

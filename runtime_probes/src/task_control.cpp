@@ -10,6 +10,7 @@
 #include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/label.hpp>
 #include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/loop_gone.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/slot.hpp>
 
@@ -87,6 +88,7 @@ void TaskControl::arrive(Loop* loop) noexcept
         loop->adopt(*this);
     } else {
         destroy_root();
+        abandon();
         release();
     }
 }
@@ -112,11 +114,15 @@ void TaskControl::cancel_from(std::string_view reason)
         mailbox_->push(*new CancelRequest(*this, reason, running_task_id()));
 }
 
-void TaskControl::cancel(std::string_view reason, lw_u64 by)
+void TaskControl::cancel(std::string_view reason, lw_u64 by) noexcept
 {
     if (done()) return;
     record_.cancel_reason = nullptr;
-    reason_.assign(reason);
+    try {
+        reason_.assign(reason);
+    } catch (...) {  // no memory: a request without its reason is one all the same
+        reason_.clear();
+    }
     record_.cancel_reason = reason_.c_str();
     record_.cancelled_by = by;
     if (published && record_.cancel_requests == 0) record_.cancelled_ns = now_ns();
@@ -128,10 +134,16 @@ void TaskControl::cancel(std::string_view reason, lw_u64 by)
 
 void TaskControl::deliver()
 {
+    throw Cancelled(take_cancellation().reason);
+}
+
+Interruption TaskControl::take_cancellation()
+{
+    Interruption taken{*this, reason_};
     cancel_pending_ = false;
     cancel_delivered_ = true;
     if (traced()) probe::cancel_delivered(record_.id, LW_OUTCOME_CANCELLED);
-    throw Cancelled(reason_);
+    return taken;
 }
 
 void TaskControl::add_joiner(TaskControl& joiner)
@@ -204,19 +216,23 @@ void TaskControl::retrieve()
     if (std::exchange(retrieved_, true)) throw std::logic_error("loopwatch: a task's result can be taken once only");
 }
 
-void TaskControl::finish() noexcept
+std::coroutine_handle<> TaskControl::finish() noexcept
 {
-    if (const std::exception_ptr error = collect()) {
-        try {
-            std::rethrow_exception(error);
-        } catch (const Cancelled&) {
-            outcome_ = LW_OUTCOME_CANCELLED;
-        } catch (...) {
-            outcome_ = LW_OUTCOME_EXCEPTION;
-        }
-    }
+    if (const std::exception_ptr error = collect())
+        outcome_ = failed(error) ? LW_OUTCOME_EXCEPTION : LW_OUTCOME_CANCELLED;
+    finished_ = true;
     publish(LW_TASK_FINISHED);
     report_end();
+    return loop_->ends(*this);
+}
+
+void TaskControl::end() noexcept
+{
+    if constexpr (published) {
+        last_activation_ = *record_.leaf;
+        record_.leaf = &last_activation_;
+    }
+    destroy_root();
     if (joiner_ != nullptr) {
         TaskControl& joiner = *joiner_;
         drop_joiner();
@@ -224,6 +240,26 @@ void TaskControl::finish() noexcept
     }
     done_.store(true, std::memory_order_release);
     loop_->finished(*this, outcome_);
+}
+
+bool failed(const std::exception_ptr& error) noexcept
+{
+    if (error == nullptr) return false;
+    try {
+        std::rethrow_exception(error);
+    } catch (const Cancelled&) {
+        return false;
+    } catch (...) {
+        return true;
+    }
+}
+
+void TaskControl::abandon() noexcept
+{
+    if (done()) return;
+    wait_ = nullptr;
+    set_error(std::make_exception_ptr(LoopGone()));
+    done_.store(true, std::memory_order_release);
 }
 
 void TaskControl::report_end() noexcept
@@ -237,10 +273,32 @@ void TaskControl::report_end() noexcept
 void TaskControl::destroy_root() noexcept
 {
     if (!root_) return;
-    if (!done() && watched()) tell_destroyed_pending(record_);
+    if (!finished_ && watched()) tell_destroyed_pending(record_);
     if (traced()) probe::task_destroy(record_.id, record_.state);
+    if constexpr (published) {
+        if (!finished_) {
+            // From the innermost on: one that destroys the next would need a stack as deep as they are many.
+            const auto* frame = static_cast<const FrameRecord*>(record_.leaf);
+            last_activation_ = {};
+            record_.leaf = &last_activation_;
+            while (frame->owner != nullptr) {
+                const auto* const awaiter = static_cast<const FrameRecord*>(frame->awaiter);
+                frame->owner->destroy_child();
+                frame = awaiter;
+            }
+        }
+    }
     std::exchange(root_, nullptr).destroy();
-    record_.leaf = nullptr;
+}
+
+void throw_gone_task()
+{
+    throw std::logic_error("loopwatch: a task was awaited that had been awaited, spawned or moved away");
+}
+
+void throw_gone_handle()
+{
+    throw std::logic_error("loopwatch: a handle was used that had been moved away");
 }
 
 void TaskControl::release() noexcept

@@ -122,7 +122,7 @@ TEST_CASE("a handler that throws disturbs nobody")
         {.debug = true});
 }
 
-TEST_CASE("run gives what the task threw, and destroys who is left")
+TEST_CASE("run gives what the task threw, and cancels who is left")
 {
     Told told;
     CHECK_THROWS_WITH(run(fail()), "no more paper");
@@ -133,8 +133,28 @@ TEST_CASE("run gives what the task threw, and destroys who is left")
             co_await yield();
         }(never),
         {.debug = true});
+    REQUIRE(told.types() == std::vector<std::string>{"task_cancelled"});
+    CHECK(told.findings[0].text.find("left#") == 0);
+    // Who does not end in time is destroyed.
+    told.findings.clear();
+    run(
+        []() -> Task<> {
+            spawn(
+                *Loop::current(),
+                []() -> Task<> {
+                    while (true) {
+                        try {
+                            co_await sleep_for(1h);
+                        } catch (const Cancelled&) {
+                        }
+                    }
+                }(),
+                "stubborn");
+            co_await yield();
+        }(),
+        {.debug = true, .cleanup_limit = 5ms});
     REQUIRE(told.types() == std::vector<std::string>{"task_destroyed_pending"});
-    CHECK(told.findings[0].text.find("Task was destroyed but it is pending! left#") == 0);
+    CHECK(told.findings[0].text.find("Task was destroyed but it is pending! stubborn#") == 0);
 }
 
 TEST_CASE("all tasks are listed with their stacks, which can be printed")

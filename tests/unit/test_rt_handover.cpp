@@ -168,6 +168,22 @@ TEST_CASE("a loop may end while tasks wait for a lock, one of which was handed i
     CHECK_FALSE(mutex->locked());
 }
 
+TEST_CASE("a loop may end while tasks wait for several locks of one holder")
+{
+    auto first = std::make_unique<Mutex>(), second = std::make_unique<Mutex>();
+    Log log;
+    {
+        Loop loop("main");
+        for (auto* mutex : {first.get(), second.get()})
+            for (const char* name : {"holder", "waiter", "another"}) spawn(loop, hold(*mutex, 1h, name, log), name);
+        loop.post([&loop] { loop.stop(); });
+        loop.run();
+    }
+    CHECK(log == Log{"holder", "holder"});
+    CHECK_FALSE(first->locked());
+    CHECK_FALSE(second->locked());
+}
+
 TEST_CASE("a channel hands values on in order and holds up who sends too many")
 {
     Log log;

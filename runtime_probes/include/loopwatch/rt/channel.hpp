@@ -37,7 +37,7 @@ public:
     {
         wait_in(channel_.senders_, handle, channel_.full_);
     }
-    void await_resume() const
+    void await_resume()
     {
         if (sent_) return;
         this->resumed();
@@ -84,8 +84,8 @@ private:
 template <class T>
 class Channel {
 public:
-    // `capacity` is at least 1. `name` is what `loopwatch ps` calls it; it must live as long.
-    explicit Channel(std::size_t capacity, const char* name = nullptr) noexcept
+    // `capacity` is at least 1. `name` is what `loopwatch ps` calls it; it must live as long. Errors: std::bad_alloc.
+    explicit Channel(std::size_t capacity, const char* name = nullptr)
         : capacity_(capacity == 0 ? 1 : capacity),
           empty_{LW_AWAITED_CHANNEL, -1, 0, name},
           full_{LW_AWAITED_CHANNEL, -1, capacity_, name}

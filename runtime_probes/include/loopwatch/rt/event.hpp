@@ -21,7 +21,7 @@ public:
     bool await_ready() const noexcept;
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) noexcept;
-    void await_resume() const { resumed(); }
+    void await_resume() { resumed(); }
 
 private:
     Event& event_;

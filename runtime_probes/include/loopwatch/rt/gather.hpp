@@ -4,6 +4,7 @@
 // TaskGroup, one that fails ends the others.
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -43,6 +44,24 @@ T gathered(std::optional<T>& result)
     return std::move(*result);
 }
 
+// Spawns all of them, and waits for all that were spawned, whatever fails on the way: what they write to is there.
+template <class Spawn>
+Task<> gather_in_group(Spawn spawn_all)
+{
+    TaskGroup group(*Loop::current());
+    std::exception_ptr failure;
+    try {
+        spawn_all(group);
+    } catch (...) {
+        failure = std::current_exception();
+        group.cancel("not all could be gathered");
+    }
+    TaskControl* const waiter = co_await TaskGroup::EndAwaiter(*group.state_);
+    if (failure != nullptr) std::rethrow_exception(failure);
+    group.state_->conclude();
+    if (waiter != nullptr && waiter->cancel_pending()) waiter->deliver();
+}
+
 }  // namespace detail
 
 // `auto [price, stock] = co_await gather(price_of(article), stock_of(article));` — std::monostate for a Task<void>.
@@ -51,9 +70,10 @@ template <class... Ts>
 Task<std::tuple<detail::Gathered<Ts>...>> gather(Task<Ts>... tasks)
 {
     std::tuple<std::optional<detail::Gathered<Ts>>...> results;
-    TaskGroup group(*Loop::current());
-    std::apply([&](auto&... result) { (group.spawn(detail::keep(std::move(tasks), result), "gather"), ...); }, results);
-    co_await group.join();
+    co_await detail::gather_in_group([&](TaskGroup& group) {
+        std::apply([&](auto&... result) { (group.spawn(detail::keep(std::move(tasks), result), "gather"), ...); },
+                   results);
+    });
     co_return std::apply(
         [](auto&... result) { return std::tuple<detail::Gathered<Ts>...>{detail::gathered(result)...}; }, results);
 }
@@ -63,9 +83,10 @@ template <class T>
 Task<std::vector<detail::Gathered<T>>> gather(std::vector<Task<T>> tasks)
 {
     std::vector<std::optional<detail::Gathered<T>>> results(tasks.size());
-    TaskGroup group(*Loop::current());
-    for (std::size_t i = 0; i < tasks.size(); ++i) group.spawn(detail::keep(std::move(tasks[i]), results[i]), "gather");
-    co_await group.join();
+    co_await detail::gather_in_group([&](TaskGroup& group) {
+        for (std::size_t i = 0; i < tasks.size(); ++i)
+            group.spawn(detail::keep(std::move(tasks[i]), results[i]), "gather");
+    });
     std::vector<detail::Gathered<T>> all;
     all.reserve(results.size());
     for (auto& result : results) all.push_back(detail::gathered(result));

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <coroutine>
 #include <memory>
 #include <source_location>
 #include <string>
@@ -71,6 +72,9 @@ public:
     // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once.
     // Any thread.
     void stop() noexcept;
+    // Cancels all tasks, those that are spawned meanwhile too, and runs until they have ended; what has not after
+    // `limit` is destroyed with the loop. Errors: as run().
+    void shut_down(std::chrono::nanoseconds limit);
     // Calls `callback` in a dispatch of its own. Any thread.
     template <class F>
     void post(F callback)
@@ -99,12 +103,15 @@ private:
     friend bool detail::is_of_a_loop(const void* context) noexcept;
     class RunScope;
     class Alive;
+    struct EndOfTask;
     static bool is_alive(const void* context) noexcept;
 
     void post_node(detail::PostedCallback& callback) noexcept;
     void adopt(detail::TaskControl& task) noexcept;
     void finished(detail::TaskControl& task, lw_outcome outcome) noexcept;
+    std::coroutine_handle<> ends(detail::TaskControl& task) noexcept;
     void end(detail::TaskControl& task) noexcept;
+    void discard_ready() noexcept;
     void reap() noexcept;
 
     void receive() noexcept;
@@ -151,7 +158,10 @@ private:
     lw_u64 noteworthy_ticks_ = 0;              // a dispatch longer than this is the longest yet, or exceeds the floor
     const lw_listener* listener_ = nullptr;    // within the process; while a thread runs this loop
     std::size_t alive_ = 0;                    // tasks not yet finished
-    detail::TaskControl* finished_ = nullptr;  // ended in this batch, not yet destroyed
+    detail::TaskControl* finished_ = nullptr;  // ended in this batch, their records not yet released
+    bool ending_all_ = false;                  // in shut_down()
+    detail::TaskControl* ending_ = nullptr;    // whose coroutine is to be destroyed next
+    const std::coroutine_handle<> end_of_task_;
     LoopClock clock_{slot_};
     std::atomic<bool> stopping_{false};  // set by stop(), cleared at the end of run()
     std::atomic<bool> running_{false};

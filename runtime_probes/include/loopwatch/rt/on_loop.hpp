@@ -16,16 +16,11 @@
 #include <loopwatch/rt/cancelled.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/loop_gone.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
 
 namespace loopwatch {
-
-// The other loop ended before the task did.
-class LoopGone : public std::exception {
-public:
-    const char* what() const noexcept override { return "the other loop is gone"; }
-};
 
 namespace detail {
 
@@ -85,6 +80,7 @@ template <class T>
 Task<> run_errand(Return<T> way_back, Task<T> task)
 {
     try {
+        // co_await destroys the coroutine with all that it holds: before the way back.
         if constexpr (std::is_void_v<T>) {
             co_await std::move(task);
             way_back.outcome().set_value();

@@ -3,7 +3,8 @@
 // run: a whole program in one call, what asyncio calls asyncio.run.
 #pragma once
 
-#include <optional>
+#include <chrono>
+#include <exception>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -11,6 +12,7 @@
 
 #include <loopwatch/rt/debug.hpp>
 #include <loopwatch/rt/loop.hpp>
+#include <loopwatch/rt/loop_gone.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
 
@@ -19,9 +21,12 @@ namespace loopwatch {
 struct RunOptions {
     bool debug = false;  // see debug.hpp; stays on
     std::string name = "main";
+    // How long the tasks that are left may take to end once they were cancelled; then they are destroyed.
+    std::chrono::nanoseconds cleanup_limit = std::chrono::seconds(10);
 };
 
 namespace detail {
+
 template <class T>
 Task<> run_main(Task<T> main, Outcome<T>& outcome)
 {
@@ -37,20 +42,25 @@ Task<> run_main(Task<T> main, Outcome<T>& outcome)
     }
     Loop::current()->stop();
 }
+
 }  // namespace detail
 
-// Runs `main` on a loop of its own on this thread; when it ends, the tasks that are left are destroyed. Gives what it
-// returned, or throws what it threw.
+// Runs `main` on a loop of its own on this thread; when it ends, the tasks that are left are cancelled and waited for.
+// Gives what `main` returned, or throws what it threw; LoopStopped if the loop was stopped before `main` had ended.
 template <class T>
 T run(Task<T> main, RunOptions options = {}, std::source_location where = std::source_location::current())
 {
     if (options.debug) set_debug(true);
     detail::Outcome<T> outcome;
+    bool stopped = false;
     {
         Loop loop(std::move(options.name));
         spawn(loop, detail::run_main(std::move(main), outcome), SpawnOptions{.name = "main"}, where);
         loop.run();
+        stopped = outcome.empty();
+        loop.shut_down(options.cleanup_limit);
     }
+    if (stopped && !detail::failed(outcome.error())) throw LoopStopped();
     return outcome.take();
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <coroutine>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -22,6 +23,12 @@ namespace loopwatch {
 
 // The pool used when none is named: made at its first use, min(32, CPUs + 4) threads (as in Python), joined at exit.
 asio::thread_pool& default_executor();
+
+// The pool was stopped before it came to the function.
+class ExecutorStopped : public std::exception {
+public:
+    const char* what() const noexcept override { return "the pool was stopped before it ran the function"; }
+};
 
 namespace detail {
 
@@ -45,11 +52,13 @@ public:
         } catch (...) {
             job->outcome.set_exception(std::current_exception());
         }
-        job->function_.reset();
-        Job& sent = *job;
-        const auto mailbox = sent.mailbox_;
-        sent.self_ = std::move(job);
-        mailbox->push(sent);
+        send(std::move(job));
+    }
+    // Its pool destroys it instead of running it.
+    static void drop(std::shared_ptr<Job> job) noexcept
+    {
+        job->outcome.set_exception(std::make_exception_ptr(ExecutorStopped()));
+        send(std::move(job));
     }
     void arrive(Loop* loop) noexcept override
     {
@@ -62,10 +71,36 @@ public:
     Outcome<std::invoke_result_t<F&>> outcome;
 
 private:
+    static void send(std::shared_ptr<Job> job) noexcept
+    {
+        job->function_.reset();
+        Job& sent = *job;
+        const auto mailbox = sent.mailbox_;
+        sent.self_ = std::move(job);
+        mailbox->push(sent);
+    }
+
     std::optional<F> function_;
     TaskControl* waiter_;
     std::shared_ptr<Mailbox> mailbox_;
     std::shared_ptr<Job> self_;  // while it stands in the mailbox
+};
+
+// What the pool is given: it runs the job, or is destroyed.
+template <class F>
+class JobTicket {
+public:
+    explicit JobTicket(std::shared_ptr<Job<F>> job) noexcept : job_(std::move(job)) {}
+    JobTicket(JobTicket&& other) noexcept = default;
+    JobTicket& operator=(JobTicket&&) = delete;
+    ~JobTicket()
+    {
+        if (job_ != nullptr) Job<F>::drop(std::move(job_));
+    }
+    void operator()() { Job<F>::run(std::move(job_)); }
+
+private:
+    std::shared_ptr<Job<F>> job_;
 };
 
 template <class F>
@@ -88,13 +123,19 @@ public:
         job_ = std::make_shared<Job<F>>(std::move(function_), *task_);
         if (debugged())
             resource_opened({.context = context_of(task_->loop()), .handle = job_.get(), .kind = "executor call"});
-        asio::post(pool_, [job = job_]() mutable { Job<F>::run(std::move(job)); });
         static constexpr lw_awaited executor{LW_AWAITED_EXECUTOR, -1, 0, nullptr};
         task_->suspend(handle, *this, &executor);
+        try {
+            asio::post(pool_, JobTicket<F>(job_));
+        } catch (...) {
+            job_->abandon();
+            task_->resume_at_once();
+            throw;
+        }
     }
     std::invoke_result_t<F&> await_resume()
     {
-        if (interrupted_) task_->deliver();
+        if (std::exchange(interrupted_, false)) task_->deliver();
         return job_->outcome.take();
     }
 
@@ -115,8 +156,9 @@ private:
 
 }  // namespace detail
 
-// Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Cancelling ends
-// the wait at once; the function itself runs to its end, its outcome is dropped.
+// Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Errors:
+// ExecutorStopped. Cancelling ends the wait at once; the function itself runs to its end, its outcome is dropped: it
+// must own what it uses (capture by value).
 template <class F>
 auto run_in_executor(asio::thread_pool& pool, F function)
 {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <coroutine>
 #include <optional>
+#include <utility>
 
 #include <loopwatch/rt/detail/asio.hpp>
 
@@ -16,6 +17,14 @@
 namespace loopwatch {
 
 namespace detail {
+
+// As far ahead as the clock goes, if it is further than that.
+inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanoseconds duration) noexcept
+{
+    const auto now = std::chrono::steady_clock::now();
+    return duration > std::chrono::steady_clock::time_point::max() - now ? std::chrono::steady_clock::time_point::max()
+                                                                         : now + duration;
+}
 
 class [[nodiscard]] SleepAwaiter final : public Suspension {
 public:
@@ -40,7 +49,7 @@ public:
     void await_resume()
     {
         task_->due_ns = 0;
-        if (interrupted_) task_->deliver();
+        if (std::exchange(interrupted_, false)) task_->deliver();
     }
 
 private:
@@ -66,7 +75,7 @@ inline detail::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point un
 // Resumes the task no earlier than `duration` from here; none or less than none waits for one poll. Cancellable.
 inline detail::SleepAwaiter sleep_for(std::chrono::nanoseconds duration) noexcept
 {
-    return detail::SleepAwaiter(std::chrono::steady_clock::now() + duration);
+    return detail::SleepAwaiter(detail::deadline_after(duration));
 }
 
 }  // namespace loopwatch

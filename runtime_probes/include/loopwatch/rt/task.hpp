@@ -53,6 +53,9 @@ private:
     A& awaiter_;
 };
 
+[[noreturn]] void throw_gone_task();
+[[noreturn]] void throw_gone_handle();
+
 class PromiseBase : public SizedFrame {
 public:
     PromiseBase() noexcept
@@ -71,11 +74,12 @@ public:
     // Becomes the root of a task.
     void attach(TaskControl& task) noexcept { task_ = &task; }
     // Becomes an activation within the awaiting coroutine's task.
-    void attach(const PromiseBase& awaiter, std::coroutine_handle<> continuation) noexcept
+    void attach(const PromiseBase& awaiter, std::coroutine_handle<> continuation, ChildOwner& owner) noexcept
     {
         task_ = awaiter.task_;
         continuation_ = continuation;
         frame_.awaiter = &awaiter.frame_;
+        frame_.owner = &owner;
         task_->publish_leaf(&frame_);
     }
     void report_if_never_awaited() const noexcept
@@ -102,13 +106,12 @@ private:
                 promise.task_->publish_leaf(promise.frame_.awaiter);
                 return promise.continuation_;
             }
-            promise.task_->finish();
-            return std::noop_coroutine();
+            return promise.task_->finish();
         }
         void await_resume() const noexcept {}
     };
 
-    lw_frame frame_{};
+    FrameRecord frame_{};
     TaskControl* task_ = nullptr;
     std::coroutine_handle<> continuation_;
     std::unique_ptr<const lw_backtrace> called_from_;  // in debug mode: it may never be awaited
@@ -117,23 +120,49 @@ private:
 template <class T>
 class Promise;
 
-// Awaits a child coroutine: starts it by symmetric transfer.
+// Awaits a child coroutine: starts it by symmetric transfer, and destroys it at the end of the await.
 template <class T>
-class ChildAwaiter {
+class ChildAwaiter final : private ChildOwner {
 public:
     using loop_awaitable = void;
     explicit ChildAwaiter(std::coroutine_handle<Promise<T>> child) noexcept : child_(child) {}
+    ChildAwaiter(const ChildAwaiter&) = delete;
+    ChildAwaiter& operator=(const ChildAwaiter&) = delete;
+    ~ChildAwaiter() { destroy_child(); }
     bool await_ready() const noexcept { return false; }
     template <class P>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiter) const noexcept
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiter) noexcept
     {
-        child_.promise().attach(awaiter.promise(), awaiter);
+        child_.promise().attach(awaiter.promise(), awaiter, *this);
         return child_;
     }
     T await_resume() const { return child_.promise().outcome().take(); }
 
 private:
+    void destroy_child() noexcept override
+    {
+        if (child_) std::exchange(child_, nullptr).destroy();
+    }
+
     std::coroutine_handle<Promise<T>> child_;
+};
+
+// co_await it: the task that does. Not a wait.
+class ThisTask {
+public:
+    using loop_awaitable = void;
+    using takes_cancellation = void;
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    bool await_suspend(std::coroutine_handle<P> handle) noexcept
+    {
+        task_ = &handle.promise().task();
+        return false;
+    }
+    TaskControl& await_resume() const noexcept { return *task_; }
+
+private:
+    TaskControl* task_ = nullptr;
 };
 
 template <class T>
@@ -145,11 +174,12 @@ public:
     Outcome<T>& outcome() noexcept { return outcome_; }
 
     template <class U>
-    ChildAwaiter<U> await_transform(Task<U>&& child,
-                                    const std::source_location where = std::source_location::current()) noexcept
+    ChildAwaiter<U> await_transform(Task<U>&& child, const std::source_location where = std::source_location::current())
     {
         awaits(where);
-        return ChildAwaiter<U>(child.handle());
+        if (!child.handle()) [[unlikely]]
+            throw_gone_task();
+        return ChildAwaiter<U>(child.release());
     }
     // A task can wait for what the runtime provides only: everything else would resume it past the loop's dispatch,
     // unseen. Bridge callbacks with asio::async_initiate and use_task.
@@ -158,8 +188,7 @@ public:
         A&& awaitable, const std::source_location where = std::source_location::current())
     {
         awaits(where);
-        if (task().cancel_pending()) [[unlikely]]
-            task().deliver();
+        deliver_to<std::remove_reference_t<A>>();
         return AwaitInPlace<std::remove_reference_t<A>>(awaitable);
     }
     template <class A>
@@ -172,13 +201,22 @@ public:
     auto await_transform(A&& handle, const std::source_location where = std::source_location::current())
     {
         awaits(where);
-        if (task().cancel_pending()) [[unlikely]]
-            task().deliver();
+        deliver_to<std::remove_reference_t<A>>();
         return static_cast<A&&>(handle).operator co_await();
     }
 
 protected:
     Outcome<T> outcome_;
+
+private:
+    // A request that is pending is thrown at the next await, unless that one takes it (takes_cancellation).
+    template <class A>
+    void deliver_to()
+    {
+        if constexpr (!requires { typename A::takes_cancellation; })
+            if (task().cancel_pending()) [[unlikely]]
+                task().deliver();
+    }
 };
 
 template <class T>

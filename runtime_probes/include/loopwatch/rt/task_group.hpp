@@ -14,12 +14,17 @@
 #include <vector>
 
 #include <loopwatch/rt/cancelled.hpp>
-#include <loopwatch/rt/event.hpp>
+#include <loopwatch/rt/detail/wait_list.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
 
 namespace loopwatch {
+
+namespace detail {
+template <class Spawn>
+Task<> gather_in_group(Spawn spawn_all);
+}
 
 // Belongs to its loop's thread.
 class TaskGroup {
@@ -27,18 +32,22 @@ public:
     explicit TaskGroup(Loop& loop) : loop_(loop), state_(std::make_shared<State>()) {}
     TaskGroup(const TaskGroup&) = delete;
     TaskGroup& operator=(const TaskGroup&) = delete;
-    // Cancels what is still alive, and does not wait for it.
+    // Cancels what is still alive, and does not wait for it. Exceptions that nobody has joined for are unretrieved.
     ~TaskGroup() { cancel("its group is gone"); }
 
+    // Once a child has failed, or the group was cancelled, and until join() has returned, a child is cancelled as it
+    // comes. Errors: std::bad_alloc; then there is no such child.
     void spawn(Task<> task, SpawnOptions options = {}, std::source_location where = std::source_location::current())
     {
         if (probe::debugged()) [[unlikely]]
             detail::TaskControl::verify_thread(loop_, "TaskGroup::spawn");
+        auto& children = state_->children;
+        if (children.size() > 2 * state_->alive)
+            std::erase_if(children, [&](const auto& child) { return child.done() && child.id() != state_->failed; });
+        if (children.size() == children.capacity()) children.reserve(2 * children.size() + 4);
+        children.push_back(loopwatch::spawn(loop_, run(state_, std::move(task)), options, where));
         ++state_->alive;
-        state_->idle.clear();
-        if (state_->children.size() > 2 * state_->alive)
-            std::erase_if(state_->children, [](const JoinHandle<void>& child) { return child.done(); });
-        state_->children.push_back(loopwatch::spawn(loop_, run(state_, std::move(task)), options, where));
+        if (state_->ending) children.back().cancel("its group is ending");
     }
     void spawn(Task<> task, std::string_view name, std::source_location where = std::source_location::current())
     {
@@ -49,29 +58,49 @@ public:
     void cancel(std::string_view reason = {}) const { state_->cancel(reason); }
     std::size_t alive() const noexcept { return state_->alive; }
 
-    // Waits until none is alive, then rethrows the first exception that one of them ended with; a child that was
-    // cancelled has not failed. Cancelling who waits cancels all of them, and they are waited for nevertheless.
+    // Waits until none is alive, then rethrows the first exception that one of them ended with; further ones are
+    // unretrieved exceptions of their tasks. A child that was cancelled has not failed. Cancelling who waits cancels
+    // all of them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at
+    // the next await.
     Task<> join() { return join(state_); }
 
 private:
+    template <class Spawn>
+    friend Task<> detail::gather_in_group(Spawn spawn_all);
+
     struct State {
-        Event idle;  // none is alive
+        detail::WaitList joiners;
+        lw_awaited awaited{LW_AWAITED_OTHER, -1, 0, "task group"};
         std::size_t alive = 0;
         std::vector<JoinHandle<void>> children;
-        std::exception_ptr failure;
+        TaskId failed = 0;    // the first that failed; its exception is join()'s
+        bool ending = false;  // one has failed, or all were cancelled
 
-        void cancel(std::string_view reason) const
+        void cancel(std::string_view reason, TaskId except = 0) noexcept
         {
-            for (const JoinHandle<void>& child : children) child.cancel(reason);
+            ending = alive != 0;
+            for (const JoinHandle<void>& child : children)
+                if (child.id() != except) child.cancel(reason);
+        }
+        // None is alive: throws what the first that failed has thrown.
+        void conclude()
+        {
+            const auto ended = std::exchange(children, {});
+            const TaskId first = std::exchange(failed, 0);
+            ending = false;
+            for (const JoinHandle<void>& child : ended)
+                if (first != 0 && child.id() == first) detail::HandleAccess::control(child).take();
         }
         void leave() noexcept
         {
-            if (--alive == 0) idle.set();
+            if (--alive != 0) return;
+            while (joiners.front("TaskGroup") != nullptr) joiners.wake_front();
         }
     };
 
     static Task<> run(std::shared_ptr<State> state, Task<> task)
     {
+        const TaskId self = (co_await detail::ThisTask()).id();
         // Not when it is destroyed instead of ended: nobody is to be woken then.
         try {
             co_await std::move(task);
@@ -79,26 +108,45 @@ private:
             state->leave();
             throw;
         } catch (...) {
-            if (state->failure == nullptr) state->failure = std::current_exception();
-            state->cancel("another task of its group failed");
+            if (state->failed == 0) state->failed = self;
+            state->cancel("another task of its group failed", self);
+            state->leave();
+            throw;
         }
         state->leave();
     }
 
+    // Waits until none is alive. A cancellation does not end the wait: it is handed on to the children. Gives who
+    // waited; null: nobody had to. Allocates nothing.
+    class [[nodiscard]] EndAwaiter final : public detail::Waiter {
+    public:
+        using loop_awaitable = void;
+        using takes_cancellation = void;
+        explicit EndAwaiter(State& state) noexcept : state_(state) {}
+
+        bool await_ready() const noexcept { return state_.alive == 0; }
+        template <class P>
+        void await_suspend(std::coroutine_handle<P> handle)
+        {
+            wait_in(state_.joiners, handle, state_.awaited);
+            waiting_ = &handle.promise().task();
+            if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
+        }
+        detail::TaskControl* await_resume() const noexcept { return waiting_; }
+
+    private:
+        void interrupt() noexcept override { state_.cancel(waiting_->cancel_reason()); }
+
+        State& state_;
+        detail::TaskControl* waiting_ = nullptr;
+    };
+
     static Task<> join(std::shared_ptr<State> state)
     {
-        std::optional<Cancelled> request;
-        while (state->alive != 0) {
-            try {
-                co_await state->idle.wait();
-            } catch (const Cancelled& cancelled) {
-                request = cancelled;
-                state->cancel(cancelled.reason());
-            }
-        }
-        state->children.clear();
-        if (request) throw Cancelled(*request);
-        if (state->failure != nullptr) std::rethrow_exception(std::exchange(state->failure, nullptr));
+        detail::TaskControl* joiner = nullptr;
+        while (state->alive != 0) joiner = co_await EndAwaiter(*state);
+        state->conclude();
+        if (joiner != nullptr && joiner->cancel_pending()) joiner->deliver();
     }
 
     Loop& loop_;

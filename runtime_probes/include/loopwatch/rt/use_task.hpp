@@ -7,12 +7,15 @@
 //
 // The operation starts at the co_await. Cancelling the task cancels the operation through its cancellation slot, where
 // the operation has one; else the task waits for it. An operation that has succeeded in spite of that gives its result,
-// and Cancelled comes at the next await: nothing read is lost.
+// and Cancelled comes at the next await. A composed one (async_read) that was cancelled in the middle has read a part,
+// and does not say how much: use async_read_some where that matters.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -26,6 +29,8 @@
 #include <asio/async_result.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <asio/error.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/post.hpp>
 
 #include <loopwatch/rt/detail/starting_operation.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
@@ -87,17 +92,46 @@ constexpr std::array<char, 40> operation_name() noexcept
     return name;
 }
 
+// Of an operation that is not one of the loop's own context: shared by its handlers and whoever cancels it. Where the
+// last handler goes without having been called, so does this, and says so.
+struct ForeignOperation {
+    void (*dropped)(void* operation) noexcept = nullptr;
+    void* operation = nullptr;      // null: it was completed, or nobody waits any more
+    std::atomic<bool> over{false};  // completed: nothing is left to cancel
+    asio::cancellation_signal signal;
+
+    ForeignOperation() = default;
+    ForeignOperation(const ForeignOperation&) = delete;
+    ForeignOperation& operator=(const ForeignOperation&) = delete;
+    ~ForeignOperation()
+    {
+        if (operation != nullptr) dropped(operation);
+    }
+};
+
 // One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O
-// object of another context) come through the mailbox; such an operation must end before the loop is destroyed.
+// object of another context) come through the mailbox; such an operation must end before the loop is destroyed. It is
+// cancelled where its I/O object lives. If its handler is destroyed uncalled, it ends with operation_aborted.
 template <bool Throws, class Initiation, class Arguments, class... Args>
 class [[nodiscard]] AsioOperation final : public Suspension, public Inbound {
     using Results = std::tuple<std::decay_t<Args>...>;
 
     struct Handler {
         using cancellation_slot_type = asio::cancellation_slot;
-        cancellation_slot_type get_cancellation_slot() const noexcept { return operation->signal_.slot(); }
-        void operator()(std::decay_t<Args>... args) { operation->complete(Results(std::move(args)...)); }
+        cancellation_slot_type get_cancellation_slot() const noexcept
+        {
+            return foreign != nullptr ? foreign->signal.slot() : operation->signal_.slot();
+        }
+        void operator()(std::decay_t<Args>... args)
+        {
+            if (foreign != nullptr) {
+                foreign->operation = nullptr;
+                foreign->over = true;
+            }
+            operation->complete(Results(std::move(args)...));
+        }
         AsioOperation* operation;
+        std::shared_ptr<ForeignOperation> foreign;
     };
 
 public:
@@ -108,6 +142,10 @@ public:
     }
     AsioOperation(const AsioOperation&) = delete;
     AsioOperation& operator=(const AsioOperation&) = delete;
+    ~AsioOperation()
+    {
+        if (const auto foreign = foreign_.lock()) foreign->operation = nullptr;
+    }
 
     bool await_ready() const noexcept { return false; }
     template <class P>
@@ -116,21 +154,33 @@ public:
         task_ = &handle.promise().task();
         static constexpr auto name = operation_name<Initiation>();
         awaited_.name = name.data();
+        std::shared_ptr<ForeignOperation> foreign;
+        if (!is_of_own_context()) {
+            foreign = std::make_shared<ForeignOperation>();
+            foreign->operation = this;
+            foreign->dropped = [](void* operation) noexcept { static_cast<AsioOperation*>(operation)->dropped(); };
+            foreign_ = foreign;
+        }
         task_->suspend(handle, *this, &awaited_);
         const StartingOperation starting(awaited_);
         try {
             std::apply(
-                [this](auto&&... args) {
-                    std::move(initiation_)(Handler{this}, std::forward<decltype(args)>(args)...);
+                [&](auto&&... args) {
+                    std::move(initiation_)(Handler{this, std::move(foreign)}, std::forward<decltype(args)>(args)...);
                 },
                 std::move(arguments_));
         } catch (...) {
             task_->resume_at_once();
             throw;
         }
+        if (state_.exchange(State::started) == State::dropped) go_on();
     }
     auto await_resume()
     {
+        if (!results_) {
+            if (task_->cancel_pending()) task_->deliver();
+            throw std::system_error(asio::error::operation_aborted, "its handler was destroyed uncalled");
+        }
         if constexpr (starts_with<std::error_code>()) {
             const std::error_code error = std::get<0>(*results_);
             if (error == asio::error::operation_aborted && task_->cancel_pending()) task_->deliver();
@@ -160,20 +210,59 @@ private:
     void complete(Results&& results)
     {
         results_.emplace(std::move(results));
-        if (Loop::current() == &task_->loop())
-            task_->wake();
+        go_on();
+    }
+    void dropped() noexcept
+    {
+        // While it starts, what it throws comes first.
+        if (state_.exchange(State::dropped) == State::started) go_on();
+    }
+    void go_on() noexcept
+    {
+        if (Loop::current() == &task_->loop()) return task_->wake();
+        // A copy: the task may go on, and its loop end, before the mailbox is done with the push.
+        const auto mailbox = task_->mailbox();
+        mailbox->push(*this);
+    }
+    static constexpr bool knows_executor = requires(const Initiation& initiation) { initiation.get_executor(); };
+    bool is_of_own_context() const
+    {
+        if constexpr (requires(const Initiation& initiation) {
+                          asio::query(initiation.get_executor(), asio::execution::context);
+                      })
+            return &asio::query(initiation_.get_executor(), asio::execution::context) == &task_->loop().context();
         else
-            task_->mailbox()->push(*this);
+            return false;
     }
     void arrive(Loop* loop) noexcept override
     {
         if (loop != nullptr) task_->wake();
     }
-    void interrupt() noexcept override { signal_.emit(asio::cancellation_type::all); }
+    void interrupt() noexcept override
+    {
+        const auto foreign = foreign_.lock();
+        if constexpr (knows_executor) {
+            if (foreign != nullptr) return cancel_there(foreign);
+        }
+        (foreign != nullptr ? foreign->signal : signal_).emit(asio::cancellation_type::all);
+    }
+    void cancel_there(const std::shared_ptr<ForeignOperation>& foreign) noexcept
+    {
+        try {
+            asio::post(initiation_.get_executor(), [foreign] {
+                if (!foreign->over) foreign->signal.emit(asio::cancellation_type::all);
+            });
+        } catch (...) {  // no memory to ask: it is only waited for
+        }
+    }
+
+    enum class State { starting, started, dropped };
 
     Initiation initiation_;
     Arguments arguments_;
     asio::cancellation_signal signal_;
+    std::weak_ptr<ForeignOperation> foreign_;  // empty: it is of the loop's own context
+    std::atomic<State> state_{State::starting};
     TaskControl* task_ = nullptr;
     lw_awaited awaited_{LW_AWAITED_IO, -1, 0, nullptr};
     std::optional<Results> results_;

@@ -11,6 +11,10 @@
 #include <type_traits>
 #include <utility>
 
+#include <loopwatch/rt/detail/asio.hpp>
+
+#include <asio/steady_timer.hpp>
+
 #include <loopwatch/rt/cancelled.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/sleep.hpp>
@@ -26,69 +30,76 @@ public:
 
 namespace detail {
 
-// Shared, as the timer may have fired already when the task it watches ends.
-template <class T>
-struct Timed {
-    std::optional<JoinHandle<T>> running;
-    bool expired = false;
-};
-
-template <class T>
-Task<> cancel_after(std::chrono::nanoseconds limit, std::shared_ptr<Timed<T>> timed)
-{
-    co_await sleep_for(limit);
-    timed->expired = true;
-    timed->running->cancel("timed out");
-}
-
-// Stops the timer, however the wait ends.
-class Watch {
+// Cancels a task when its time is over. Armed before there is a task, so that nothing can fail while one runs.
+class TimeLimit {
 public:
-    explicit Watch(JoinHandle<void> timer) noexcept : timer_(std::move(timer)) {}
-    Watch(const Watch&) = delete;
-    Watch& operator=(const Watch&) = delete;
-    ~Watch() { timer_.cancel("in time"); }
+    TimeLimit(Loop& loop, std::chrono::nanoseconds limit)
+        : state_(std::make_shared<State>()), timer_(loop.context(), deadline_after(limit))
+    {
+        timer_.async_wait([state = state_](const std::error_code& error) {
+            if (error || state->task == nullptr) return;
+            state->expired = true;
+            state->task->cancel("timed out", 0);
+        });
+    }
+    TimeLimit(const TimeLimit&) = delete;
+    TimeLimit& operator=(const TimeLimit&) = delete;
+    ~TimeLimit() { state_->task = nullptr; }
+
+    void watch(TaskControl& task) noexcept { state_->task = &task; }
+    bool expired() const noexcept { return state_->expired; }
 
 private:
-    JoinHandle<void> timer_;
+    struct State {
+        TaskControl* task = nullptr;
+        bool expired = false;
+    };
+
+    std::shared_ptr<State> state_;  // the timer's handler may run after its end
+    asio::steady_timer timer_;
 };
 
 }  // namespace detail
 
 // The result of `task`, run as a task of its own. Errors: TimedOut if it was asked to stop after `limit` and did; its
-// own exceptions. Cancelling who waits cancels it, and it is waited for nevertheless.
+// own exceptions. Cancelling who waits cancels it, and it is waited for nevertheless: if it ends with something else
+// than Cancelled, that comes first, and Cancelled at the next await. No limit: std::chrono::nanoseconds::max().
 template <class T>
 Task<T> with_timeout(std::chrono::nanoseconds limit, Task<T> task,
                      std::source_location where = std::source_location::current())
 {
-    using Result = std::conditional_t<std::is_void_v<T>, bool, T>;
     Loop& loop = *Loop::current();
-    const auto timed = std::make_shared<detail::Timed<T>>();
-    timed->running.emplace(spawn(loop, std::move(task), SpawnOptions{.name = "with_timeout"}, where));
-    const auto& running = *timed->running;
-    const detail::Watch watch(spawn(loop, detail::cancel_after(limit, timed), "timeout"));
-    std::optional<Cancelled> request;
-    std::optional<Result> result;
-    while (!result) {
-        try {
-            if constexpr (std::is_void_v<T>) {
-                co_await running;
-                result = true;
-            } else {
-                result.emplace(co_await running);
-            }
-        } catch (const Cancelled& cancelled) {
-            if (running.done()) {
-                if (request) throw Cancelled(*request);
-                if (timed->expired) throw TimedOut();
-                throw;
-            }
-            request = cancelled;
-            running.cancel(cancelled.reason());
-        }
+    detail::TimeLimit timer(loop, limit);
+    const auto running = spawn(loop, std::move(task), SpawnOptions{.name = "with_timeout"}, where);
+    auto& control = detail::HandleAccess::control(running);
+    timer.watch(control);
+    std::optional<detail::Interruption> request;
+    while (!running.done()) {
+        auto interrupted = co_await detail::HandleAccess::end_of(running);
+        if (!interrupted) continue;
+        running.cancel(interrupted->reason);
+        request.emplace(std::move(*interrupted));
     }
-    if (request) throw Cancelled(*request);
-    if constexpr (!std::is_void_v<T>) co_return std::move(*result);
+    try {
+        if (!request) co_return control.take();
+        // Given back unless it is thrown here.
+        struct PutBack {
+            const detail::Interruption* request;
+            ~PutBack()
+            {
+                if (request != nullptr) request->put_back();
+            }
+        } put_back{&*request};
+        try {
+            co_return control.take();
+        } catch (const Cancelled&) {
+            put_back.request = nullptr;
+            throw Cancelled(request->reason);
+        }
+    } catch (const Cancelled&) {
+        if (!request && timer.expired()) throw TimedOut();
+        throw;
+    }
 }
 
 }  // namespace loopwatch

@@ -30,6 +30,8 @@ inline const lw_location* location_of(const std::source_location& location) noex
     return __builtin_bit_cast(const lw_location*, location);
 }
 
+class TaskControl;
+
 // One wait of a task, as seen by whoever cancels it.
 class Suspension {
 public:
@@ -41,12 +43,36 @@ protected:
     ~Suspension() = default;
 };
 
-class TaskControl;
+// A cancellation that ended a wait without being thrown there.
+struct Interruption {
+    TaskControl& task;
+    std::string reason;
+
+    // Something else is thrown or returned first: the request is delivered at the task's next await.
+    void put_back() const noexcept;
+};
+
+// The await of a child coroutine, which the child must not outlive.
+class ChildOwner {
+public:
+    virtual void destroy_child() noexcept = 0;
+
+protected:
+    ~ChildOwner() = default;
+};
+
+// One activation, with what ends it.
+struct FrameRecord : lw_frame {
+    ChildOwner* owner;  // null: the task's own coroutine
+};
 
 // The published record, with the way back from it.
 struct TaskRecord : lw_task {
     TaskControl* owner;
 };
+
+// Is it an exception, and not Cancelled?
+bool failed(const std::exception_ptr& error) noexcept;
 
 // In whose dispatch this is called; null: in none, or the probes are compiled out.
 TaskControl* running_task() noexcept;
@@ -68,8 +94,7 @@ public:
 
     // The task waits: `handle` is what goes on, `wait` what cancel() interrupts; `what` it waits for outlives the
     // wait.
-    template <class Promise>
-    void suspend(std::coroutine_handle<Promise> handle, Suspension& wait, const lw_awaited* what) noexcept
+    void suspend(std::coroutine_handle<> handle, Suspension& wait, const lw_awaited* what) noexcept
     {
         this->handle = handle;
         wait_ = &wait;
@@ -77,8 +102,7 @@ public:
         publish(LW_TASK_SUSPENDED);
     }
     // The task lets others run: ready at once, nothing to interrupt.
-    template <class Promise>
-    void requeue(std::coroutine_handle<Promise> handle) noexcept
+    void requeue(std::coroutine_handle<> handle) noexcept
     {
         this->handle = handle;
         push_ready();
@@ -103,17 +127,30 @@ public:
 
     // Any thread.
     void cancel_from(std::string_view reason);
-    void cancel(std::string_view reason, lw_u64 by);
+    void cancel(std::string_view reason, lw_u64 by) noexcept;
     bool cancel_pending() const noexcept { return cancel_pending_; }
+    const std::string& cancel_reason() const noexcept { return reason_; }
     // Throws Cancelled. To be called where an await ends that interrupt() ended, or that finds a request pending.
     [[noreturn]] void deliver();
+    // The same, for who does not throw it there.
+    Interruption take_cancellation();
+    void put_back_cancellation() noexcept { cancel_pending_ = true; }
 
-    // Of the root coroutine, at its final suspension.
-    void finish() noexcept;
+    // Of the root coroutine, at its final suspension: what goes on in its place, and calls end().
+    std::coroutine_handle<> finish() noexcept;
+    // The root coroutine is destroyed with all that it holds; then whoever waits for the task goes on.
+    void end() noexcept;
+    // Its loop is gone: it is done, and has no result.
+    void abandon() noexcept;
     // `joiner` is woken when this task ends. Errors: std::logic_error if another one waits or it is a task of another
     // loop; std::system_error (resource_deadlock_would_occur) if this task waits for `joiner`.
     void add_joiner(TaskControl& joiner);
     void drop_joiner() noexcept;
+    // If it is still that one.
+    void drop_joiner(const TaskControl& joiner) noexcept
+    {
+        if (joiner_ == &joiner) drop_joiner();
+    }
     // The task waits for a lock: for whoever `*holder` is. Null: no more.
     void hold_up(TaskControl* const* holder) noexcept { holder_ = holder; }
     // `waiter` is about to wait for this one. Errors: std::system_error (resource_deadlock_would_occur) if this one
@@ -142,6 +179,7 @@ protected:
     // Moves the outcome out of the promise; the exception if it was one.
     virtual std::exception_ptr collect() noexcept = 0;
     virtual std::exception_ptr error() const noexcept = 0;
+    virtual void set_error(std::exception_ptr error) noexcept = 0;
     std::coroutine_handle<> root() const noexcept { return root_; }
 
 private:
@@ -162,13 +200,20 @@ private:
     bool cancel_pending_ = false;           // requested, not yet thrown
     bool cancel_delivered_ = false;         // thrown at an await
     bool retrieved_ = false;
+    bool finished_ = false;  // its coroutine came to its end
     lw_outcome outcome_ = LW_OUTCOME_RESULT;
     TaskRecord record_{};
+    lw_frame last_activation_{};  // what the record leads to when the coroutine is gone
     std::string name_;
     std::string reason_;
     std::shared_ptr<const std::string> labels_;  // shared with the tasks it spawned
     std::unique_ptr<const lw_backtrace> created_stack_;
 };
+
+inline void Interruption::put_back() const noexcept
+{
+    task.put_back_cancellation();
+}
 
 }  // namespace detail
 }  // namespace loopwatch

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coroutine>
+#include <utility>
 
 #include <loopwatch/rt/detail/task_control.hpp>
 
@@ -32,9 +33,16 @@ protected:
         task_->suspend(handle, *this, &what);
     }
     // Throws Cancelled if that is what ended the wait.
-    void resumed() const
+    void resumed()
     {
-        if (interrupted_) task_->deliver();
+        if (interrupted()) task_->deliver();
+    }
+    bool interrupted() noexcept { return std::exchange(interrupted_, false); }
+    void interrupt() noexcept override
+    {
+        interrupted_ = true;
+        unlink();
+        task_->wake();
     }
 
 private:
@@ -42,12 +50,6 @@ private:
 
     inline void link(WaitList& list) noexcept;
     inline void unlink() noexcept;
-    void interrupt() noexcept override
-    {
-        interrupted_ = true;
-        unlink();
-        task_->wake();
-    }
 
     WaitList* list_ = nullptr;  // null: it does not wait
     TaskControl* task_ = nullptr;
