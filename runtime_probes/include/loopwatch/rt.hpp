@@ -3,18 +3,18 @@
 // The coroutine runtime: tasks on Asio that loopwatch sees from outside. One primitive, one header.
 #pragma once
 
-#include <loopwatch/rt/cancelled.hpp>  // Cancelled
-#include <loopwatch/rt/channel.hpp>    // Channel, ChannelClosed
-#include <loopwatch/rt/debug.hpp>      // set_debug, all_tasks, print_stack, handlers
-#include <loopwatch/rt/event.hpp>      // Event
-#include <loopwatch/rt/gather.hpp>     // gather
-#include <loopwatch/rt/label.hpp>      // label
-#include <loopwatch/rt/loop.hpp>
-#include <loopwatch/rt/loop_gone.hpp>        // Loop
+#include <loopwatch/rt/cancelled.hpp>        // Cancelled
+#include <loopwatch/rt/channel.hpp>          // Channel, ChannelClosed
+#include <loopwatch/rt/debug.hpp>            // set_debug, all_tasks, print_stack, handlers
+#include <loopwatch/rt/event.hpp>            // Event
+#include <loopwatch/rt/gather.hpp>           // gather
+#include <loopwatch/rt/label.hpp>            // label
+#include <loopwatch/rt/loop.hpp>             // Loop
+#include <loopwatch/rt/loop_gone.hpp>        // LoopGone, LoopStopped
 #include <loopwatch/rt/mutex.hpp>            // Mutex, MutexLock
 #include <loopwatch/rt/on_loop.hpp>          // on_loop
 #include <loopwatch/rt/run.hpp>              // run
-#include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor
+#include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor, ExecutorStopped
 #include <loopwatch/rt/sleep.hpp>            // sleep_for, sleep_until
 #include <loopwatch/rt/spawn.hpp>            // spawn, JoinHandle, SpawnOptions
 #include <loopwatch/rt/task.hpp>             // Task<T>
