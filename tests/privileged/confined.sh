@@ -48,10 +48,19 @@ worker=$(pgrep -P "$session" -x loopwatch-sym) || fail "no symbol worker"
 # call NAME ARGUMENTS…: what the system call returns in the worker, -1 with errno 1 (EPERM) if it is refused.
 call_() { gdb -p "$worker" -batch -nx -ex "print ((long (*)(long, ...)) syscall)($1)" -ex 'print *(int *) __errno_location()' 2>/dev/null |
     awk '/^\$[0-9]+ = / { printf "%s ", $3 }'; }
-check_equal "it opens nothing" "-1 1 " "$(call_ '257, -100, "/etc/passwd", 0')"
-check_equal "it connects to nothing" "-1 1 " "$(call_ '41, 2, 1, 0')"
-check_equal "it runs nothing" "-1 1 " "$(call_ '59, "/bin/true", 0, 0')"
-check_equal "it traces nobody" "-1 1 " "$(call_ "101, 16, $target, 0, 0")"
-check_equal "it gets no memory that could be run" "-1 1 " "$(call_ '9, 0, 4096, 7, 34, -1, 0')"
+# gdb 13 cannot write the registers of some newer processors back ("Couldn't write extended state status"), so calls fail.
+start_background plain sleep 60
+if [ "$(worker=$started call_ '39')" = "$started 0 " ]; then
+    check_equal "it opens nothing" "-1 1 " "$(call_ '257, -100, "/etc/passwd", 0')"
+    check_equal "it connects to nothing" "-1 1 " "$(call_ '41, 2, 1, 0')"
+    check_equal "it runs nothing" "-1 1 " "$(call_ '59, "/bin/true", 0, 0')"
+    check_equal "it traces nobody" "-1 1 " "$(call_ "101, 16, $target, 0, 0")"
+    check_equal "it gets no memory that could be run" "-1 1 " "$(call_ '9, 0, 4096, 7, 34, -1, 0')"
+else
+    for tried in "opens nothing" "connects to nothing" "runs nothing" "traces nobody" "gets no memory that could be run"; do
+        skip_check "it $tried" "gdb cannot call functions on this processor"
+    done
+fi
+stop "$started" KILL
 end_session
 tell target quit
