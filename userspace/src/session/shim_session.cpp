@@ -266,7 +266,10 @@ void ShimSession::on(const lw_dispatch& event)
 {
     if (!wanted(event.event.tid)) return;
     statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
-    explain_lost_ends(lost_ends_.take_before(event.event, monotonic_ns()));
+    const auto now = monotonic_ns();
+    // First those of which calls are known: their ends are not to be reported without these.
+    explain_ended(book_.take_superseded(), now);
+    explain_lost_ends(lost_ends_.take_before(event.event, now));
     auto bundle = book_.close(event);
     // Of calls for which the ring had no room. The kernel side means another thing by it.
     bundle.unrecorded_ns += std::exchange(bundle.closing->other_blocked_ns, 0);
