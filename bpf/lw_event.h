@@ -249,6 +249,7 @@ struct lw_source {
 
 struct lw_sample {
     struct lw_event event;
+    __lw_u64 stands_for_ns; /* CPU time of its thread since the sample before */
     struct lw_task_view task;
     struct lw_stack stack;
 };

@@ -29,6 +29,7 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
     const __u64 now = bpf_ktime_get_ns();
     begin_event(&sample->event, LW_EVENT_SAMPLE, 0, loop, tid, now);
     sample->event.seq = head.seq;
+    sample->stands_for_ns = ctx->sample_period;
     read_task(&sample->task, head.task);
     read_registers(&sample->stack.registers, regs);
     read_stack(&sample->stack, (void *)(buffer->raw + sizeof(*sample)), head.stack_top);

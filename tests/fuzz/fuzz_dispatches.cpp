@@ -81,7 +81,11 @@ private:
     void on(const lw_dispatch& event) { explain_bundle(book_.close(event)); }
     void on(const lw_iteration& event) { explain_bundle(book_.close(event)); }
     void on(const SourceEvent& event) { book_.add(event); }
-    void on(const SampleEvent& event) { book_.add(event); }
+    void on(const SampleEvent& event)
+    {
+        sampled_ns_ += event.head.stands_for_ns;
+        book_.add(event);
+    }
     void on(const CallEvent& event) { book_.add(event); }
     void on(const WakerEvent& event) { book_.add(event); }
     void on(const WaitEvent& event);
@@ -111,6 +115,7 @@ private:
     DispatchBook book_;
     WaitSites sites_;
     std::size_t investigated_ = 0, answered_ = 0;
+    std::uint64_t sampled_ns_ = 0;
 
     static KernelSymbols& shared_kernel_symbols()  // they take 65 ms to read
     {
@@ -211,7 +216,7 @@ void FuzzedSession::found_blocked()
     script_.tell(script_.source(), script_.stack(), [&](const Event& event) {
         if (const auto* place = std::get_if<SourceEvent>(&event)) book_.found_blocked(tid, *place);
     });
-    hold(book_.samples_since(tid, 0) <= DispatchBook::max_samples * (DispatchBook::max_open + 1), "bounded samples");
+    hold(book_.sample_distance_since(tid, 0) <= sampled_ns_, "samples that stand for no more than was sampled");
 }
 
 // Of a dispatch of which the book and the scheduler's view may have anything, or have it of another.
@@ -246,7 +251,9 @@ void FuzzedSession::play()
         case 0:
         case 1: tell(script_.source()); break;
         case 2: tell(script_.call()); break;
-        case 3: tell(lw_sample{script_.head(LW_EVENT_SAMPLE), script_.task(), {}}); break;
+        case 3:
+            tell(lw_sample{script_.head(LW_EVENT_SAMPLE), script_.byte() * 1'000'000ull, script_.task(), {}});
+            break;
         case 4: tell(lw_waker_stack{script_.head(LW_EVENT_WAKER), 1, script_.tid(), {}}); break;
         case 5:
         case 6: script_.tell(script_.dispatch(), {}, [this](const Event& event) { on_event(event); }); break;

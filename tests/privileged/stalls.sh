@@ -32,6 +32,17 @@ for kind in sleep cpu lock; do
 done
 tell target quit
 
+# --- one that burns in two places: 50 samples and more of the first, before the second begins ---
+start_fixture burner "$fixtures/stall" --dir "$work" two_burns 1 600
+watch burns "$target" --threshold 50ms
+ask burner go '^done' || fail "not done"
+end_session
+check "the function that burned five sixths of it is blamed, by as much" has_record burns \
+    'all("burn_second" in x["verdict"] and x["sources"][0]["args"]["share_percent"] in range(75, 95) for x in of("slow_callback"))'
+check "while it went on, what burned most until then" has_record burns \
+    '["burn_second" in x["verdict"] for x in of("stall")] in ([False, False, True, True], [False, True, True, True])'
+tell burner quit
+
 # --- one that never returns ---
 start_fixture hung "$fixtures/stall" --dir "$work" sleep 1 3600000
 watch forever "$target" --threshold 50ms

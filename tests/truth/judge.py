@@ -25,6 +25,7 @@ EXPECTED = {
     "fsync": {"kind": "file_io", "call": "fsync", "calls": None, "first": False},
     "lock": {"kind": "lock", "call": "pthread_mutex_lock", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "cpu": {"kind": "cpu", "call": "", "calls": 0},
+    "two_burns": {"kind": "cpu", "call": "", "calls": 0},
     "pipe": {"kind": "pipe", "call": "write", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "read_pipe": {"kind": "pipe", "call": "read", "calls": 1, "woken_by": "thread", "waker": "holder"},
     "network": {"kind": "network", "call": "recv", "calls": 1},

@@ -641,6 +641,19 @@ TEST_CASE("the heaviest path is the most common way to the code that burns most"
     CHECK_FALSE(heaviest_path({}));
 }
 
+TEST_CASE("a sample that stands for more of the time weighs more")
+{
+    auto facts = dispatch();
+    const auto sample = [&](std::string_view function, std::uint64_t weight_ns) {
+        facts.samples.push_back({stack({frame(std::string(function), "/src/burn.cpp", 1)}), 0, weight_ns});
+    };
+    for (int i = 0; i < 3; ++i) sample("first()", 2 * ms);
+    sample("second()", 18 * ms);
+    const auto path = heaviest_path(facts.samples).value();
+    CHECK(path.stack[0].function == "second()");
+    CHECK(path.share_percent == 75);
+}
+
 TEST_CASE("from inside, what is in no call was on CPU or waited for one, and what was lost is not recorded")
 {
     auto facts = dispatch(100 * ms);

@@ -60,6 +60,7 @@ struct CallFacts {
 struct SampleFacts {
     std::vector<Frame> stack;
     std::uint64_t at_ns = 0;
+    std::uint64_t weight_ns = 1;  // CPU time that it stands for
 };
 
 // A coroutine's resume that part of an iteration began with, in a program that knows nothing of us.
@@ -109,8 +110,8 @@ struct DispatchFacts {
     std::vector<BlockFacts> blocks_by_place;
     std::vector<SingleBlock> long_blocks;
     std::vector<CallFacts> calls;
-    std::vector<SampleFacts> samples;  // each as heavy as any other
-    std::optional<Impact> impact;      // null: not known
+    std::vector<SampleFacts> samples;
+    std::optional<Impact> impact;  // null: not known
 
     // Where it was; null if that is not known. Places and blocks are joined by a sequence number in the target's
     // memory, so that the one list may be of another dispatch than the other.

@@ -36,10 +36,15 @@ bool was_its_doing(const DispatchFacts& facts)
         if (!*held) elsewhere_ns += weight_ns;
     };
     for (const auto& block : facts.blocks_by_place) weigh(block.stack, block.total_ns);
+    std::uint64_t sampled_ns = 0;
+    for (const auto& sample : facts.samples) sampled_ns += sample.weight_ns;
     const auto off_ns = facts.blocked_ns + facts.runq_ns + facts.throttled_ns + facts.stopped_ns;
     const auto lasted_ns = facts.end_ns - std::min(facts.end_ns, facts.start_ns);
     const auto cpu_ns = lasted_ns - std::min(lasted_ns, off_ns);
-    for (const auto& sample : facts.samples) weigh(sample.stack, cpu_ns / facts.samples.size());
+    for (const auto& sample : facts.samples)
+        weigh(sample.stack,
+              static_cast<std::uint64_t>(static_cast<double>(cpu_ns) * static_cast<double>(sample.weight_ns) /
+                                         static_cast<double>(std::max<std::uint64_t>(sampled_ns, 1))));
     return elsewhere_ns * 100 <= seen_ns * most_elsewhere_percent;
 }
 

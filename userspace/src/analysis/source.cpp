@@ -86,22 +86,37 @@ Source source_of(const CallFacts& call)
 std::optional<HeaviestPath> heaviest_path(std::span<const SampleFacts> samples)
 {
     // First by the code that burns, then by the way to it: leaves differ from sample to sample, the culprit does not.
-    using Ways = std::map<std::string, std::vector<const SampleFacts*>>;
-    std::map<std::string, std::pair<std::uint64_t, Ways>> by_culprit;
+    struct Way {
+        std::uint64_t weight_ns = 0;
+        const SampleFacts* first = nullptr;
+    };
+    struct Culprit {
+        std::uint64_t weight_ns = 0;
+        std::map<std::string, Way> ways;
+    };
+    std::map<std::string, Culprit> culprits;
+    std::uint64_t whole_ns = 0;
     for (const auto& sample : samples) {
+        whole_ns += sample.weight_ns;
         if (sample.stack.empty()) continue;
-        const auto* culprit = culprit_frame(sample.stack);
-        std::string way;
-        for (const auto& frame : sample.stack) way += frame_identity(frame) + '|';
-        auto& [count, ways] = by_culprit[frame_identity(culprit ? *culprit : sample.stack.front())];
-        ++count;
-        ways[way].push_back(&sample);
+        const auto* frame = culprit_frame(sample.stack);
+        std::string path;
+        for (const auto& step : sample.stack) path += frame_identity(step) + '|';
+        auto& culprit = culprits[frame_identity(frame ? *frame : sample.stack.front())];
+        auto& way = culprit.ways[path];
+        culprit.weight_ns += sample.weight_ns;
+        way.weight_ns += sample.weight_ns;
+        if (!way.first) way.first = &sample;
     }
-    if (by_culprit.empty()) return std::nullopt;
-    const auto& [count, ways] =
-        std::ranges::max_element(by_culprit, {}, [](const auto& entry) { return entry.second.first; })->second;
-    const auto& way = std::ranges::max_element(ways, {}, [](const auto& entry) { return entry.second.size(); })->second;
-    return HeaviestPath{way.front()->stack, count * 100 / samples.size()};
+    if (culprits.empty()) return std::nullopt;
+    const auto heaviest = [](const auto& all) -> const auto&
+    {
+        return std::ranges::max_element(all, {}, [](const auto& entry) { return entry.second.weight_ns; })->second;
+    };
+    const Culprit& culprit = heaviest(culprits);
+    const auto share =
+        static_cast<double>(culprit.weight_ns) / static_cast<double>(std::max<std::uint64_t>(whole_ns, 1));
+    return HeaviestPath{heaviest(culprit.ways).first->stack, static_cast<std::uint64_t>(share * 100)};
 }
 
 }  // namespace loopwatch

@@ -18,10 +18,10 @@ Source source_of(const CallFacts& call);
 // Adds to a call what the scheduler saw of it: stack, waker, descriptor, and the kind where its name does not say.
 void enrich(Source& call, const Source& wait);
 
-// The samples' heaviest path: the code most of them were in, and the most common way to it.
+// The samples' heaviest path: the code that burned most, and the most common way to it.
 struct HeaviestPath {
     std::vector<Frame> stack;
-    std::uint64_t share_percent = 0;  // of all samples
+    std::uint64_t share_percent = 0;  // of the time that all samples stand for
 };
 std::optional<HeaviestPath> heaviest_path(std::span<const SampleFacts> samples);
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "collect/thinning.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -51,6 +53,27 @@ bool add_to_its_like(std::vector<CallEvent>& calls, const CallEvent& event)
     }
     if (shortest) add_to(shortest->head, event.head, duration_of(*shortest), duration_of(event));
     return shortest != nullptr;
+}
+
+// One stands for what the other did, too.
+void add_weight(SampleEvent& sample, const SampleEvent& gone)
+{
+    sample.head.stands_for_ns += gone.head.stands_for_ns;
+}
+
+void add_weight(SourceEvent& found_blocked, const SourceEvent& gone)
+{
+    found_blocked.head.count += gone.head.count;
+}
+
+// Of those since then.
+std::uint64_t distance_between(const auto& samples, std::uint64_t time_ns = 0)
+{
+    std::uint64_t longest_ns = 0;
+    for (const SampleEvent& sample : samples)
+        if (sample.head.event.time_ns >= time_ns)
+            longest_ns = std::max<std::uint64_t>(longest_ns, sample.head.stands_for_ns);
+    return longest_ns;
 }
 
 // `stack = {}` would assign an empty list, and keep the memory.
@@ -241,9 +264,22 @@ std::optional<ThrownEvent> DispatchBook::take_thrown(std::uint32_t tid)
 void DispatchBook::add(SampleEvent event)
 {
     auto& bundle = open(event.head.event);
-    if (bundle.samples.size() >= max_samples || !hold_head(bundle, head_bytes<SampleEvent>)) return;
+    if (bundle.samples.size() >= max_samples) thin_out(bundle);
+    if (!hold_head(bundle, head_bytes<SampleEvent>)) return;
     hold_stack(bundle, event.stack);
     bundle.samples.push_back(std::move(event));
+}
+
+void DispatchBook::thin_out(DispatchBundle& bundle)
+{
+    const auto held = bundle.samples.size();
+    thin(bundle.samples, [&](SampleEvent& kept, SampleEvent& gone) {
+        add_weight(kept, gone);
+        drop_stack(bundle, gone.stack);
+    });
+    const auto bytes = (held - bundle.samples.size()) * head_bytes<SampleEvent>;
+    bundle.head_bytes -= bytes;
+    heads_.give_back(bundle.pid, bytes);
 }
 
 void DispatchBook::add(CallEvent event)
@@ -283,7 +319,7 @@ DispatchBook::Recent& DispatchBook::recent_of(std::uint32_t tid)
 template <class T>
 void DispatchBook::put(std::deque<T>& recent, T event)
 {
-    if (recent.size() >= max_samples) drop_first(recent);
+    if (recent.size() >= max_samples) thin_out(recent);
     if (!stacks_.take(event.head.event.pid, event.stack.size())) {
         ++overflow_;
         free_stack(event.stack);
@@ -292,10 +328,13 @@ void DispatchBook::put(std::deque<T>& recent, T event)
 }
 
 template <class T>
-void DispatchBook::drop_first(std::deque<T>& recent)
+void DispatchBook::thin_out(std::deque<T>& recent)
 {
-    stacks_.give_back(recent.front().head.event.pid, recent.front().stack.size());
-    recent.pop_front();
+    thin(recent, [&](T& kept, T& gone) {
+        add_weight(kept, gone);
+        stacks_.give_back(gone.head.event.pid, gone.stack.size());
+        free_stack(gone.stack);
+    });
 }
 
 DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
@@ -310,18 +349,18 @@ DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
 
 void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
 {
+    place.head.count = 1;
     put(recent_of(tid).blocked, std::move(place));
 }
 
-std::size_t DispatchBook::samples_since(std::uint32_t tid, std::uint64_t time_ns) const
+std::uint64_t DispatchBook::sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const
 {
-    std::size_t count = 0;
-    const auto later = [&](const SampleEvent& sample) { return sample.head.event.time_ns >= time_ns; };
+    std::uint64_t longest_ns = 0;
     if (const auto recent = recent_.find(tid); recent != recent_.end())
-        count += static_cast<std::size_t>(std::ranges::count_if(recent->second.samples, later));
+        longest_ns = distance_between(recent->second.samples, time_ns);
     for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid; ++open)
-        count += static_cast<std::size_t>(std::ranges::count_if(open->second.samples, later));
-    return count;
+        longest_ns = std::max(longest_ns, distance_between(open->second.samples, time_ns));
+    return longest_ns;
 }
 
 // Each time it was found blocked stands for as much of the time that it was.
@@ -342,9 +381,12 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
     for (auto& sample : recent.samples)
         if (within(sample.head.event.time_ns)) bundle.samples.push_back(std::move(sample));
     std::erase_if(recent.blocked, [&](const SourceEvent& place) { return !within(place.head.block_start_ns); });
+    std::uint64_t times = 0;
+    for (const auto& place : recent.blocked) times += place.head.count;
     for (auto& place : recent.blocked) {
-        place.head.total_ns = place.head.longest_ns = closing.blocked_ns / recent.blocked.size();
-        place.head.count = 1;
+        const auto share = static_cast<double>(place.head.count) / static_cast<double>(times);
+        place.head.total_ns = static_cast<std::uint64_t>(static_cast<double>(closing.blocked_ns) * share);
+        place.head.longest_ns = place.head.total_ns / place.head.count;
         bundle.places.push_back(std::move(place));
     }
     lw_dispatch sums = {};
@@ -419,10 +461,10 @@ DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
     return bundle;
 }
 
-std::size_t DispatchBook::samples_of(std::uint32_t tid, std::uint64_t seq) const
+std::uint64_t DispatchBook::sample_distance_of(std::uint32_t tid, std::uint64_t seq) const
 {
     const auto found = open_.find({tid, seq});
-    return found == open_.end() ? 0 : found->second.samples.size();
+    return found == open_.end() ? 0 : distance_between(found->second.samples);
 }
 
 }  // namespace loopwatch

@@ -48,6 +48,7 @@ bool is_rest(const CallEvent& event);
 
 class DispatchBook {
 public:
+    // Of more samples each second one goes, and the others stand for it.
     static constexpr std::size_t max_open = 256, max_samples = 64, max_calls = 256, max_long_blocks = 1024;
     static constexpr std::size_t max_recent = 16;  // threads, with up to 128 stacks each
     // Of one place: of its longest blocks. As many as are reported of one place in a second (output/limiter.hpp).
@@ -70,9 +71,10 @@ public:
     void add(ThrownEvent event);
     std::optional<ThrownEvent> take_thrown(std::uint32_t tid);
     DispatchBundle close(const lw_dispatch& closing);
-    // An iteration that is old stands in a dispatch that is not: where it does.
+    // An iteration that is old stands in a dispatch that is not: where it does. Its `count` is how often.
     void found_blocked(std::uint32_t tid, SourceEvent place);
-    std::size_t samples_since(std::uint32_t tid, std::uint64_t time_ns) const;
+    // How far apart the samples since then are by now, in CPU time of their thread; 0: there are none.
+    std::uint64_t sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const;
     DispatchBundle close(const lw_iteration& closing);
     // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call
     // is known.
@@ -84,7 +86,8 @@ public:
     // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is. With the
     // stack of one waker a place, that of its longest block: a stall tells no other.
     DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
-    std::size_t samples_of(std::uint32_t tid, std::uint64_t seq) const;
+    // As above, of one dispatch.
+    std::uint64_t sample_distance_of(std::uint32_t tid, std::uint64_t seq) const;
     // Dispatches, blocks, calls or stacks beyond the caps.
     std::uint64_t overflow() const noexcept { return overflow_; }
     std::size_t bytes() const noexcept { return stacks_.held() + heads_.held() + last_.held(); }
@@ -96,6 +99,7 @@ private:
     void hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     void drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     DispatchBundle take(std::map<Key, DispatchBundle>::iterator open);
+    void thin_out(DispatchBundle& bundle);
     void hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker);
     std::optional<WakerEvent> take_waker(const lw_source& source);
     // The last of each thread, by tid.
@@ -120,7 +124,7 @@ private:
     template <class T>
     void put(std::deque<T>& recent, T event);
     template <class T>
-    void drop_first(std::deque<T>& recent);
+    void thin_out(std::deque<T>& recent);
     Recent take_recent(std::uint32_t tid);
     std::map<std::uint32_t, Recent> recent_;  // by tid
     std::vector<DispatchBundle> superseded_;

@@ -145,25 +145,29 @@ const lw_task_view* task_view(const DispatchBundle& bundle)
     return bundle.closing && bundle.closing->task.id ? &bundle.closing->task : nullptr;
 }
 
-// Whose dispatches they were, as often as each was met.
+// Whose dispatches they were, by the time for which each was met.
 std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
 {
-    std::map<std::uint64_t, TaskShare> by_id;
-    std::size_t met = 0;
-    const auto meet = [&](const lw_task_view& task) {
-        ++met;
-        if (task.id == 0) return;
-        auto& share = by_id[task.id];
-        share.id = std::to_string(task.id);
-        share.name = task.name;
-        ++share.percent;
+    struct Met {
+        TaskShare share;
+        std::uint64_t for_ns = 0;
     };
-    for (const auto& sample : bundle.samples) meet(sample.head.task);
-    for (const auto& place : bundle.places) meet(place.head.task);
+    std::map<std::uint64_t, Met> by_id;
+    std::uint64_t whole_ns = 0;
+    const auto meet = [&](const lw_task_view& task, std::uint64_t for_ns) {
+        whole_ns += for_ns;
+        if (task.id == 0) return;
+        auto& met = by_id[task.id];
+        met.share.id = std::to_string(task.id);
+        met.share.name = task.name;
+        met.for_ns += for_ns;
+    };
+    for (const auto& sample : bundle.samples) meet(sample.head.task, sample.head.stands_for_ns);
+    for (const auto& place : bundle.places) meet(place.head.task, place.head.total_ns);
     std::vector<TaskShare> shares;
-    for (auto& [id, share] : by_id) {
-        share.percent = share.percent * 100 / met;
-        shares.push_back(std::move(share));
+    for (auto& [id, met] : by_id) {
+        met.share.percent = met.for_ns * 100 / std::max<std::uint64_t>(whole_ns, 1);
+        shares.push_back(std::move(met.share));
     }
     std::ranges::stable_sort(shares, std::greater{}, &TaskShare::percent);
     shares.resize(std::min(shares.size(), max_task_shares));
@@ -243,7 +247,9 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         facts->blocks_by_place.push_back(block_facts(place, target, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
     for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, target));
-    for (const auto& sample : bundle.samples) facts->samples.push_back({{}, sample.head.event.time_ns});
+    for (const auto& sample : bundle.samples)
+        facts->samples.push_back(
+            {{}, sample.head.event.time_ns, std::max<std::uint64_t>(sample.head.stands_for_ns, 1)});
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
     facts->end_known = bundle.end_known;

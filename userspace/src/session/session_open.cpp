@@ -51,7 +51,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
     if (wish.kernel_stacks) session->kernel_symbols_.load_all();
     session->watchdog_.emplace(
         WatchdogOptions{wish.threshold_ns, wish.threshold_ns / 2,
-                        std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000), 50},
+                        std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000)},
         *session->kernel_, session->book_);
     session->poll_watch_.emplace(wish.threshold_ns);
     if (auto attached = session->attach_targets(); !attached) return attached.error();

@@ -69,9 +69,9 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
         const auto began_ns = std::min(runs ? start_ns : now_ns, iteration_ns);
         due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : options_.overdue_ns));
         if (age_ns >= options_.overdue_ns) {
-            sample(seen, loop.tid, book_.samples_of(loop.tid, seen.seq));
+            sample(seen, loop.tid, book_.sample_distance_of(loop.tid, seen.seq));
         } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
-            sample(seen, loop.tid, book_.samples_since(loop.tid, iteration_ns));
+            sample(seen, loop.tid, book_.sample_distance_since(loop.tid, iteration_ns));
             old_iterations_.push_back(loop.tid);
         } else {
             seen.sampling.reset();
@@ -84,18 +84,22 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
     return most;
 }
 
-// Until there are enough.
-void Watchdog::sample(Seen& seen, std::uint32_t tid, std::size_t samples)
+// `distance_ns`: between the samples that are kept by now. Those to come stand for as much, so that a burn of a minute
+// costs as many as it can use.
+void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t distance_ns)
 {
-    if (samples >= options_.samples) {
-        seen.sampling.reset();
-    } else if (!seen.sampling) {
-        auto event = kernel_.sample(tid, options_.sample_period_ns);
-        if (event)
-            seen.sampling = std::move(*event);
-        else
-            ++failures_;
+    const auto period_ns = std::max(options_.sample_period_ns, distance_ns);
+    if (seen.sampling && seen.period_ns == period_ns) return;
+    // Another event: after PERF_EVENT_IOC_PERIOD the samples of a cpu-clock event still have the period it was opened
+    // with.
+    seen.sampling.reset();
+    auto event = kernel_.sample(tid, period_ns);
+    if (!event) {
+        ++failures_;
+        return;
     }
+    seen.sampling = std::move(*event);
+    seen.period_ns = period_ns;
 }
 
 }  // namespace loopwatch

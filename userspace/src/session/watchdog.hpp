@@ -21,8 +21,7 @@ namespace loopwatch {
 struct WatchdogOptions {
     std::uint64_t threshold_ns = 100'000'000;    // age from which on a dispatch is a stall
     std::uint64_t overdue_ns = 50'000'000;       // age from which on a dispatch is sampled: half the threshold
-    std::uint64_t sample_period_ns = 2'000'000;  // at least 1 ms
-    std::size_t samples = 50;                    // per dispatch
+    std::uint64_t sample_period_ns = 2'000'000;  // at least 1 ms; of one that goes on, as far apart as those kept are
 };
 
 // A dispatch that has not returned.
@@ -63,11 +62,12 @@ private:
         std::uint64_t since_ns = 0;  // first look at this seq
         std::uint64_t told_ns = 0;   // age at which it is told next
         Fd sampling;
+        std::uint64_t period_ns = 0;
     };
     enum class Activity { asleep, still, busy };
     Activity look(const Targets& targets, std::uint64_t now_ns);
     Activity look(Attachment& attachment, std::uint64_t now_ns);
-    void sample(Seen& seen, std::uint32_t tid, std::size_t samples);
+    void sample(Seen& seen, std::uint32_t tid, std::uint64_t distance_ns);
 
     WatchdogOptions options_;
     std::uint64_t rest_ns_;  // between two looks at loops whose dispatches are young
