@@ -39,8 +39,10 @@ template <>
 struct Value<Arguments> {
     static bool is_number(std::string_view name, const std::string& value)
     {
-        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes", "share_percent"};
-        const bool named = std::ranges::find(names, name) != std::end(names) || name.ends_with("_ns");
+        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes"};
+        constexpr std::string_view ends[] = {"_ns", "_percent", "_pid", "_tid"};
+        const bool named = std::ranges::find(names, name) != std::end(names) ||
+                           std::ranges::any_of(ends, [&](std::string_view end) { return name.ends_with(end); });
         // 18 digits fit 64 bits.
         const std::string_view digits = std::string_view(value).substr(value.starts_with('-') ? 1 : 0);
         return named && !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == digits.npos;
@@ -181,7 +183,7 @@ LW_TABLE(Quantiles, "quantiles",
     field<Quantiles, &Quantiles::p50>("p50", "ns"),
     field<Quantiles, &Quantiles::p90>("p90", "ns"),
     field<Quantiles, &Quantiles::p99>("p99", "ns"),
-    field<Quantiles, &Quantiles::max>("max", "ns"),
+    field<Quantiles, &Quantiles::max>("max", "ns; what goes on, or did when its process ended, counts with how long it had lasted"),
     field<Quantiles, &Quantiles::buckets>("buckets", "lower bound in ns: count; empty buckets are left out"))
 
 LW_TABLE(Overhead, "overhead",
