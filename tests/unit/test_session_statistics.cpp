@@ -70,21 +70,6 @@ TEST_CASE("counters that go back are those of another loop, which begins anew")
     CHECK(statistics.dispatches() == 0);
 }
 
-TEST_CASE("a dispatch with which its process ends is the longest, though no histogram has it")
-{
-    Watched target;
-    Statistics statistics;
-    (void)statistics.look(target, second);
-    target.slot.dispatch_histogram[40] = 1;
-    target.slot.seq = 3;
-    target.slot.start = second + second / 4;
-    const auto stats = statistics.look(target, 2 * second);
-    REQUIRE(stats.size() == 1);
-    CHECK(stats[0].dispatch_ns.max == 3 * second / 4);
-    CHECK(stats[0].dispatch_ns.p99 < second / 4);
-    CHECK(statistics.dispatch_ns().max == 3 * second / 4);
-}
-
 TEST_CASE("what is born during the session counts from zero, whoever had its thread's number before")
 {
     Watched target;

@@ -183,7 +183,7 @@ LW_TABLE(Quantiles, "quantiles",
     field<Quantiles, &Quantiles::p50>("p50", "ns"),
     field<Quantiles, &Quantiles::p90>("p90", "ns"),
     field<Quantiles, &Quantiles::p99>("p99", "ns"),
-    field<Quantiles, &Quantiles::max>("max", "ns; what goes on, or did when its process ended, counts with how long it had lasted"),
+    field<Quantiles, &Quantiles::max>("max", "ns"),
     field<Quantiles, &Quantiles::buckets>("buckets", "lower bound in ns: count; empty buckets are left out"))
 
 LW_TABLE(Overhead, "overhead",

@@ -104,7 +104,7 @@ std::string LoopTotals::text() const
         text += fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
                             same > 1 ? " #" + escape_terminal(key.second) : "", total.comm, ended_text(ended, probed),
                             percent(total.busy_ns, total.interval_ns),
-                            total.longest_ns ? ", longest " + format_duration(total.longest_ns) : "",
+                            ended ? ", longest " + format_duration(total.longest_ns) : "",
                             total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;

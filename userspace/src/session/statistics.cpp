@@ -118,9 +118,6 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
     ns_per_tick_ = ns_per_tick(slot);
     stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
     set_longest(stats.dispatch_ns, known->second.longest_ns);
-    // One that goes on, or with which its process has ended, is in no histogram.
-    stats.dispatch_ns.max = std::max(stats.dispatch_ns.max, known->second.credited_ns);
-    longest_open_ns_ = std::max(longest_open_ns_, known->second.credited_ns);
     if (loop.slot) stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
     stats.tasks_created = slot.tasks_created - before.tasks_created;
     stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
@@ -158,7 +155,6 @@ Quantiles Statistics::dispatch_ns() const
 {
     auto all = quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_);
     set_longest(all, longest_ns_);
-    all.max = std::max(all.max, longest_open_ns_);
     return all;
 }
 

@@ -50,7 +50,7 @@ private:
     std::uint64_t dispatches_ = 0;
     std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
     double ns_per_tick_ = 1;
-    std::uint64_t longest_ns_ = 0, longest_open_ns_ = 0;
+    std::uint64_t longest_ns_ = 0;
 };
 
 }  // namespace loopwatch
