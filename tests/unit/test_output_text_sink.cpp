@@ -234,6 +234,12 @@ TEST_CASE("the summary has a line a loop, and --quiet leaves only findings")
     // Most of what so short a session costs is to attach.
     CHECK(has(summary, "overhead: 0 ns in the kernel (estimated), 0 ns in loopwatch, 0 MiB"));
 
+    auto last = tick(3 * second);
+    last.open_ns = last.dispatch_ns.max = 220 * ms;
+    report.write(last);
+    report.write(end(3 * second));
+    CHECK(has(report.take(), "3000 dispatches, 25.0 % busy, longest 220 ms, which did not end\n"));
+
     Report quiet(true);
     quiet.write(SessionStart{});
     quiet.write(slow(1, second, 100 * ms, "a"));
@@ -241,6 +247,21 @@ TEST_CASE("the summary has a line a loop, and --quiet leaves only findings")
     CHECK(quiet.take().starts_with("#1"));
     quiet.write(end(3 * second));
     CHECK(quiet.take() == "×1 more like #1, longest 100 ms\n");
+}
+
+TEST_CASE("a loop of which only a dispatch that never ended is known has its line")
+{
+    Report report;
+    auto only = tick(1 * second);
+    only.dispatches = 0;
+    only.open_ns = only.dispatch_ns.max = 220 * ms;
+    report.write(only);
+    auto over = end(2 * second);
+    over.dispatch_ns.max = 220 * ms;
+    report.write(over);
+    const auto text = report.take();
+    CHECK(has(text, "loop main of server (pid 1): no dispatch ended, 25.0 % busy, one ran for 220 ms\n"));
+    CHECK(has(text, "  no dispatch ended: one ran for 220 ms\n"));
 }
 
 TEST_CASE("colours are for terminals that can, and for people who want them")

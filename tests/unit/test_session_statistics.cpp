@@ -21,14 +21,16 @@ public:
     bool read(const LoopView&, lw_loop_slot& to) const override
     {
         to = slot;
-        return true;
+        return !gone;
     }
     bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
     std::vector<int> tiers() const override { return {3}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     void become_unprobed() { known_loops_[0].slot = 0; }
+    void found_at(std::uint64_t ns) { known_loops_[0].since_ns = ns; }
 
     lw_loop_slot slot = {};
+    bool gone = false;
 
 private:
     std::set<std::string> probes_;
@@ -106,4 +108,84 @@ TEST_CASE("how late timers are is told only of loops whose timers are seen")
     CHECK(statistics.look(target, 2 * second)[0].lag_ns);
     target.become_unprobed();
     CHECK_FALSE(statistics.look(target, 3 * second)[0].lag_ns);
+}
+
+TEST_CASE("an iteration that goes on at the end is the longest, if it is, and counts as none that ended")
+{
+    Watched target;
+    target.become_unprobed();
+    Statistics statistics;
+    statistics.born(4712, 3, second);
+    target.slot.seq = 19;
+    target.slot.iterations = 9;
+    target.slot.dispatch_histogram[lw_bucket_of(100'000)] = 9;
+    target.slot.start = 2 * second;
+    const auto stats = statistics.look(target, 2 * second + 220'000'000);
+    REQUIRE(stats.size() == 1);
+    CHECK(stats[0].iterations == 9);
+    CHECK(stats[0].open_ns == 220'000'000);
+    CHECK(stats[0].dispatch_ns.max == 220'000'000);
+    CHECK(stats[0].dispatch_ns.p99 < 200'000);
+    CHECK(statistics.dispatch_ns().max == 220'000'000);
+    target.slot.seq = 20;
+    CHECK_FALSE(statistics.look(target, 3 * second)[0].open_ns);
+}
+
+TEST_CASE("a dispatch that is open at two looks is counted once, when it has ended")
+{
+    Watched target;
+    Statistics statistics;
+    statistics.born(4712, 3, second);
+    target.slot.seq = 7;
+    target.slot.start = second;
+    CHECK(statistics.look(target, 2 * second)[0].dispatches == 3);
+    target.slot.seq = 8;
+    CHECK(statistics.look(target, 3 * second)[0].dispatches == 1);
+    CHECK(statistics.dispatches() == 4);
+}
+
+TEST_CASE("a dispatch without a known start is open since the first look at it")
+{
+    Watched target;
+    Statistics statistics;
+    target.slot.seq = 7;
+    (void)statistics.look(target, second);
+    CHECK(statistics.look(target, 2 * second)[0].open_ns == second);
+    CHECK(statistics.look(target, 4 * second)[0].open_ns == 3 * second);
+}
+
+TEST_CASE("of a loop whose memory is gone a stall that was reported is in the last statistics")
+{
+    Watched target;
+    Statistics statistics;
+    (void)statistics.look(target, second);
+    target.gone = true;
+    CHECK(statistics.look(target, 2 * second).empty());
+    statistics.reported(4712, 3, 220'000'000, false);
+    auto stats = statistics.look(target, 3 * second);
+    REQUIRE(stats.size() == 1);
+    CHECK(stats[0].dispatches == 0);
+    CHECK(stats[0].busy_ns == 220'000'000);
+    CHECK(stats[0].open_ns == 220'000'000);
+    CHECK(stats[0].dispatch_ns.max == 220'000'000);
+    CHECK(statistics.look(target, 4 * second).empty());
+    statistics.reported(4712, 3, 220'000'000, false);
+    statistics.reported(4712, 3, 250'000'000);
+    stats = statistics.look(target, 5 * second);
+    REQUIRE(stats.size() == 1);
+    CHECK_FALSE(stats[0].open_ns);
+    CHECK(stats[0].dispatch_ns.max == 250'000'000);
+}
+
+TEST_CASE("a loop that is found during the session counts from then on, not from the next look")
+{
+    Watched target;
+    target.become_unprobed();
+    target.found_at(second);
+    Statistics statistics;
+    target.slot.iterations = 9;
+    const auto stats = statistics.look(target, 2 * second);
+    REQUIRE(stats.size() == 1);
+    CHECK(stats[0].iterations == 9);
+    CHECK(stats[0].interval_ns == second);
 }

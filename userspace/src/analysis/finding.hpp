@@ -186,6 +186,7 @@ struct LoopStats {
     Quantiles dispatch_ns;
     std::optional<Quantiles> lag_ns;  // empty: timers are not seen
     std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
+    std::optional<std::uint64_t> open_ns;  // of one that still runs at the end, so far; dispatch_ns.max counts it
     bool probed = true;  // false: dispatches and timers are not seen; not a field of the record
 };
 

@@ -37,6 +37,17 @@ std::string ended_text(std::uint64_t count, bool probed)
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : probed ? "es" : "s");
 }
 
+// ", longest 312 ms", ", longest 220 ms, which did not end".
+std::string longest_text(std::uint64_t ended, std::uint64_t longest_ns, std::uint64_t open_ns)
+{
+    const bool was_open = open_ns != 0 && open_ns >= longest_ns;
+    if (ended == 0)
+        return longest_ns == 0
+                   ? ""
+                   : fmt::format(", {} {}", was_open ? "one ran for" : "longest", format_duration(longest_ns));
+    return fmt::format(", longest {}{}", format_duration(longest_ns), was_open ? ", which did not end" : "");
+}
+
 // "ring_full 2, stack_budget 7"; zeros are no news.
 std::string counts_text(const Counts& counts)
 {
@@ -89,6 +100,7 @@ void LoopTotals::add(const LoopStats& stats)
     total.iterations += stats.iterations;
     total.busy_ns += stats.busy_ns;
     total.longest_ns = std::max(total.longest_ns, stats.dispatch_ns.max);
+    total.open_ns = room ? stats.open_ns.value_or(0) : 0;
     if (stats.lag_ns) total.lag_ns = std::max(total.lag_ns, stats.lag_ns->max);
 }
 
@@ -101,11 +113,11 @@ std::string LoopTotals::text() const
             return other.second.name == total.name && other.second.comm == total.comm;
         });
         const auto ended = probed ? total.dispatches : total.iterations;
-        text += fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
-                            same > 1 ? " #" + escape_terminal(key.second) : "", total.comm, ended_text(ended, probed),
-                            percent(total.busy_ns, total.interval_ns),
-                            ended ? ", longest " + format_duration(total.longest_ns) : "",
-                            total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
+        text +=
+            fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
+                        same > 1 ? " #" + escape_terminal(key.second) : "", total.comm, ended_text(ended, probed),
+                        percent(total.busy_ns, total.interval_ns), longest_text(ended, total.longest_ns, total.open_ns),
+                        total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;
 }
@@ -180,6 +192,8 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
         text += fmt::format(": p50 {}, p90 {}, p99 {}, longest {}", format_duration(end.dispatch_ns.p50),
                             format_duration(end.dispatch_ns.p90), format_duration(end.dispatch_ns.p99),
                             format_duration(end.dispatch_ns.max));
+    else if (end.dispatch_ns.max)
+        text += fmt::format(": one ran for {}", format_duration(end.dispatch_ns.max));
     text += "\n";
     text += completeness_lines(end);
     text += fmt::format("  overhead: {} in the kernel{}, {} in loopwatch{}, {} MiB\n", format_duration(cost.bpf_ns),

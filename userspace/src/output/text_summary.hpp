@@ -25,6 +25,7 @@ private:
         std::string comm;
         bool probed = false;
         std::uint64_t interval_ns = 0, dispatches = 0, iterations = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
+        std::uint64_t open_ns = 0;  // of the dispatch that the last record left running
     };
     std::map<std::pair<std::uint32_t, std::string>, Total> loops_;  // by pid and loop id
 };

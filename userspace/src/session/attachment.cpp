@@ -396,7 +396,8 @@ void Attachment::found_loop(std::uint32_t tid)
             "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
             "on: what blocked it before is not reported; of later threads likewise",
             process_.comm(thread), tid, format_duration(took_ns)));
-    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread)});
+    const auto since_ns = start_reported() ? monotonic_ns() : 0;
+    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread), since_ns});
 }
 
 void Attachment::found_scheduler(std::string_view runtime)

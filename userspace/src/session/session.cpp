@@ -407,6 +407,9 @@ void Session::tick(std::uint64_t now_ns)
     for (const auto& overdue : watchdog_->take_overdue()) {
         auto* target = find(overdue.pid);
         if (!target || !wanted(overdue.tid)) continue;
+        // What is known of it if its process ends in it. Of a program without probes that is read from our own memory.
+        if (overdue.slot_address)
+            statistics_.reported(overdue.tid, overdue.slot.loop_id, overdue.now_ns - overdue.start_ns, false);
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
         if (ongoing && ongoing->loop.seq != overdue.slot.seq)

@@ -386,6 +386,7 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     closing.event = dispatch_of(loop, slot.seq);
     closing.event.pid = target.pid();
     lost_ends_.told(closing, bundle.start_known);
+    if (loop.slot) statistics_.reported(loop.tid, loop.id, age_ns, false);
     explain_bundle(std::move(bundle));
 }
 

@@ -25,8 +25,9 @@ public:
     // It has ended, or its target has: its thread's number may be another's next.
     void forget(std::uint32_t tid, std::uint64_t loop_id);
     void forget(const WatchedProcess& target);
-    // A dispatch whose exact length is known: histograms know it to a quarter only.
-    void reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns);
+    // A dispatch whose exact length is known, or of one that has not ended a length that it has reached: histograms
+    // know it to a quarter only, and once it has ended.
+    void reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns, bool ended = true);
     // Over all loops since their first look.
     std::uint64_t dispatches() const noexcept { return dispatches_; }
     Quantiles dispatch_ns() const;
@@ -38,10 +39,14 @@ private:
     struct Last {
         lw_loop_slot slot = {};
         std::uint64_t at_ns = 0;
-        std::uint64_t credited_ns = 0;  // of a dispatch still running: counted as busy already
-        std::uint64_t waited_ns = 0;    // of a poll still waiting: counted as idle already
-        std::uint64_t longest_ns = 0;   // of the dispatches reported since then
+        std::uint64_t credited_ns = 0;    // of a dispatch still running: counted as busy already
+        std::uint64_t waited_ns = 0;      // of a poll still waiting: counted as idle already
+        std::uint64_t longest_ns = 0;     // of the dispatches reported since then
+        std::uint64_t stalled_ns = 0;     // of the last of them, if it has not ended
+        std::uint64_t open_since_ns = 0;  // at least so long the dispatch that still ran had run; 0: none did
     };
+    std::optional<std::uint64_t> open(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
+    std::optional<LoopStats> without_slot(WatchedProcess& target, const LoopView& loop, std::uint64_t now_ns);
     std::uint64_t idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::uint64_t busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     void keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns);
