@@ -544,6 +544,87 @@ TEST_CASE("work that its pool does not come to is told so")
     stopper.join();
 }
 
+TEST_CASE("a function may use the objects of who waits for it to end, even if that one is cancelled")
+{
+    asio::thread_pool pool(1);
+    std::atomic<bool> begun{false}, go{false};
+    std::string seen;
+    bool next_await_passed = false;
+    run_on_loop([&](Loop& loop) -> Task<> {
+        auto storing = spawn(loop, [](auto& pool, auto& begun, auto& go, auto& seen, auto& passed) -> Task<> {
+            const std::string line(100, 'x');
+            const auto stored = co_await run_in_executor(
+                pool,
+                [&] {
+                    begun = true;
+                    while (!go) std::this_thread::sleep_for(1ms);
+                    seen = line;
+                    return 7;
+                },
+                OnCancel::wait);
+            CHECK(stored == 7);
+            co_await yield();
+            passed = true;
+        }(pool, begun, go, seen, next_await_passed));
+        while (!begun) co_await sleep_for(1ms);
+        storing.cancel("enough");
+        co_await sleep_for(2ms);
+        CHECK_FALSE(storing.done());
+        go = true;
+        const auto ended = co_await outcome_of([](JoinHandle<void>& storing) -> Task<> { co_await storing; }(storing));
+        CHECK(ended == "cancelled: enough");
+    });
+    CHECK(seen == std::string(100, 'x'));
+    CHECK_FALSE(next_await_passed);
+}
+
+TEST_CASE("a loop that is destroyed waits for a function that may use its tasks' objects")
+{
+    asio::thread_pool pool(1);
+    std::atomic<bool> begun{false};
+    std::string seen;
+    std::optional<Loop> loop(std::in_place, "main");
+    spawn(*loop,
+          [](auto& pool, auto& begun, auto& seen) -> Task<> {
+              const std::string line(100, 'x');
+              co_await run_in_executor(
+                  pool,
+                  [&] {
+                      begun = true;
+                      std::this_thread::sleep_for(20ms);
+                      seen = line;
+                  },
+                  OnCancel::wait);
+          }(pool, begun, seen))
+        .detach();
+    spawn(*loop,
+          [](auto& loop, auto& begun) -> Task<> {
+              while (!begun) co_await sleep_for(1ms);
+              loop->stop();
+          }(loop, begun))
+        .detach();
+    loop->run();
+    loop.reset();
+    CHECK(seen == std::string(100, 'x'));
+}
+
+TEST_CASE("a task that joins its own group is refused, not left to wait for ever")
+{
+    run_on_loop([&](Loop& loop) -> Task<> {
+        TaskGroup group(loop);
+        std::string refused;
+        group.spawn([](TaskGroup& group, std::string& refused) -> Task<> {
+            try {
+                co_await group.join();
+            } catch (const std::system_error& error) {
+                refused = error.code() == std::errc::resource_deadlock_would_occur ? "deadlock" : error.what();
+            }
+        }(group, refused));
+        co_await group.join();
+        CHECK(refused == "deadlock");
+    });
+}
+
 TEST_CASE("an operation whose handler is destroyed uncalled ends")
 {
     run_on_loop([](Loop&) -> Task<> {

@@ -10,6 +10,7 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -61,7 +62,7 @@ public:
     // Waits until none is alive, then rethrows the first exception that one of them ended with; further ones are
     // unretrieved exceptions of their tasks. A child that was cancelled has not failed. Cancelling who waits cancels
     // all of them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at
-    // the next await.
+    // the next await. Errors: std::system_error (resource_deadlock_would_occur) to a child of the group.
     Task<> join() { return join(state_); }
 
 private:
@@ -90,6 +91,14 @@ private:
             ending = false;
             for (const JoinHandle<void>& child : ended)
                 if (first != 0 && child.id() == first) detail::HandleAccess::control(child).take();
+        }
+        // It would wait for itself.
+        void refuse_child(const detail::TaskControl& joiner) const
+        {
+            for (const JoinHandle<void>& child : children)
+                if (child.id() == joiner.id())
+                    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                                            "a task joins the group that it belongs to");
         }
         void leave() noexcept
         {
@@ -128,6 +137,7 @@ private:
         template <class P>
         void await_suspend(std::coroutine_handle<P> handle)
         {
+            state_.refuse_child(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
