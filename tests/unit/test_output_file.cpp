@@ -63,16 +63,6 @@ TEST_CASE("a file that another session writes is refused")
     CHECK(second.error().what.find("another loopwatch is writing it") != std::string::npos);
 }
 
-TEST_CASE("the null device takes reports, those of several sessions at once")
-{
-    auto first = Output::open("/dev/null");
-    REQUIRE(first);
-    CHECK(first->write_lines("one line\n"));
-    auto second = Output::open("/dev/null");
-    REQUIRE(second);
-    CHECK(second->write_lines("one line\n"));
-}
-
 TEST_CASE("a file is created for its owner alone, and overwritten the next time")
 {
     const TemporaryDirectory directory;

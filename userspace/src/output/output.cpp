@@ -80,13 +80,6 @@ std::string without_links(const std::string& directory, const std::string& file)
     return "give the path without symbolic links: " + std::string(resolved) + "/" + file;
 }
 
-// What is not wanted is written there, by any number of sessions.
-bool is_null_device(int fd)
-{
-    struct stat file {};
-    return ::fstat(fd, &file) == 0 && S_ISCHR(file.st_mode) && file.st_rdev == ::makedev(1, 3);
-}
-
 Result<void> check_file(int fd, int directory, const std::string& path)
 {
     struct stat file {};
@@ -145,7 +138,6 @@ Result<Fd> open_file(const std::string& path)
 
     auto opened = open_or_create(directory.raw(), path, file);
     if (!opened) return opened.error();
-    if (is_null_device(opened->fd.raw())) return std::move(opened->fd);
     if (auto checked = check_file(opened->fd.raw(), directory.raw(), path); !checked) return checked.error();
     if (::flock(opened->fd.raw(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return refusal(path, "another loopwatch is writing it", "choose another file with -o");
@@ -199,7 +191,7 @@ Result<Output> Output::open(const std::string& path)
         auto file = open_file(path);
         if (!file) return file.error();
         Output output(std::move(*file), path);
-        output.keeps_last_report_ = !is_null_device(output.fd_.raw());
+        output.keeps_last_report_ = true;
         return output;
     }
     Fd copy(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));

@@ -39,10 +39,8 @@ template <>
 struct Value<Arguments> {
     static bool is_number(std::string_view name, const std::string& value)
     {
-        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes"};
-        constexpr std::string_view ends[] = {"_ns", "_percent", "_pid", "_tid"};
-        const bool named = std::ranges::find(names, name) != std::end(names) ||
-                           std::ranges::any_of(ends, [&](std::string_view end) { return name.ends_with(end); });
+        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes", "share_percent"};
+        const bool named = std::ranges::find(names, name) != std::end(names) || name.ends_with("_ns");
         // 18 digits fit 64 bits.
         const std::string_view digits = std::string_view(value).substr(value.starts_with('-') ? 1 : 0);
         return named && !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == digits.npos;

@@ -173,11 +173,9 @@ void add_stack(Sections& out, const std::vector<Frame>& stack)
         out.line(fmt::format("{:<{}}  {}{}", functions[i], width, frame_place(frames[i]),
                              frames[i].inlined ? " (inlined)" : ""));
     }
-    if (library_frames != 0)
-        out.line(fmt::format("… {} inlined library frame{} left out", library_frames, library_frames == 1 ? "" : "s"));
+    if (library_frames != 0) out.line(fmt::format("… {} inlined library frames left out", library_frames));
     const std::size_t hidden = part.hidden + cut;
-    if (hidden != 0)
-        out.line(fmt::format("… {} more frame{}, of the loop and what started it", hidden, hidden == 1 ? "" : "s"));
+    if (hidden != 0) out.line(fmt::format("… {} more frames, of the loop and what started it", hidden));
     if (!stack.empty() && stack.back().truncated) out.line("… truncated: the rest of the stack could not be read");
 }
 

@@ -47,10 +47,6 @@ void TextSink::add(const TargetStart& start)
 void TextSink::add(const TargetEnd& end)
 {
     tell(text_of(end, context_));
-    // The program that it becomes by exec counts its loops and dispatches from 1 again.
-    const auto is_its = [&](const DispatchKey& dispatch) { return std::get<0>(dispatch) == end.subject.pid; };
-    std::erase_if(slow_, is_its);
-    std::erase_if(stalled_, [&](const auto& stalled) { return is_its(stalled.first); });
 }
 void TextSink::add(const Warning& warning)
 {

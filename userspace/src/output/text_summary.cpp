@@ -76,14 +76,6 @@ double percent(std::uint64_t part, std::uint64_t whole)
     return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// " (2.05 % of a CPU, estimated)". Of less than a second most is what attaching costs: a share would say nothing.
-std::string share_text(std::uint64_t cost_ns, std::uint64_t session_ns, bool estimated)
-{
-    if (session_ns >= 1'000'000'000)
-        return fmt::format(" ({:.2f} % of a CPU{})", percent(cost_ns, session_ns), estimated ? ", estimated" : "");
-    return estimated ? " (estimated)" : "";
-}
-
 }  // namespace
 
 void LoopTotals::add(const LoopStats& stats)
@@ -109,7 +101,7 @@ std::string LoopTotals::text() const
     std::string text;
     for (const auto& [key, total] : loops_) {
         const bool probed = total.probed;
-        const auto same = std::ranges::count_if(loops_, [&total = total](const auto& other) {
+        const auto same = std::ranges::count_if(loops_, [&](const auto& other) {
             return other.second.name == total.name && other.second.comm == total.comm;
         });
         const auto ended = probed ? total.dispatches : total.iterations;
@@ -196,10 +188,10 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
         text += fmt::format(": one ran for {}", format_duration(end.dispatch_ns.max));
     text += "\n";
     text += completeness_lines(end);
-    text += fmt::format("  overhead: {} in the kernel{}, {} in loopwatch{}, {} MiB\n", format_duration(cost.bpf_ns),
-                        share_text(cost.bpf_ns, end.duration_ns, cost.bpf_ns_estimated),
-                        format_duration(cost.collector_cpu_ns),
-                        share_text(cost.collector_cpu_ns, end.duration_ns, false), cost.max_rss_bytes >> 20);
+    text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
+                        format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),
+                        cost.bpf_ns_estimated ? ", estimated" : "", format_duration(cost.collector_cpu_ns),
+                        percent(cost.collector_cpu_ns, end.duration_ns), cost.max_rss_bytes >> 20);
     return text;
 }
 
