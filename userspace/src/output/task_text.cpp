@@ -204,7 +204,8 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
     for (const auto& frame : user_part(listed.created_stack).frames)
         if (owner_of(frame) == FrameOwner::user)
             text += fmt::format("         {}\n", escape_terminal(place_text(&frame)));
-    if (listed.age_ns != 0) text += fmt::format("age      {}, resumed {} times", rough(listed.age_ns), listed.resumes);
+    if (listed.age_ns != 0)
+        text += fmt::format("age      {}, resumed {}", rough(listed.age_ns), counted(listed.resumes, "time"));
     if (listed.busy_ns != 0)
         text += fmt::format(", {} in its dispatches while watched", format_duration(listed.busy_ns));
     if (listed.age_ns != 0) text += "\n";
@@ -222,8 +223,8 @@ std::string whole_task(const ListedTask& listed, const TextStyle& style)
 std::string text_of(const TaskListEnd& end, const TextStyle& style)
 {
     auto text =
-        style.faint(fmt::format("{} tasks of {} (pid {}), read in {}", end.tasks, escape_terminal(end.subject.comm),
-                                end.subject.pid, format_duration(end.duration_ns))) +
+        style.faint(fmt::format("{} of {} (pid {}), read in {}", counted(end.tasks, "task"),
+                                escape_terminal(end.subject.comm), end.subject.pid, format_duration(end.duration_ns))) +
         "\n";
     if (end.tasks == 0 && end.warnings.empty())
         text +=

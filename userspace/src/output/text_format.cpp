@@ -112,7 +112,7 @@ std::string source_text(const Source& source, bool with_place)
 {
     std::string text = fmt::format("{:>7}  {:<10}  {}", format_duration(source.duration_ns), kind_name(source.kind),
                                    call_text(source));
-    if (source.kind == Kind::cpu && source.count != 0) text += fmt::format(" {} samples", source.count);
+    if (source.kind == Kind::cpu && source.count != 0) text += " " + counted(source.count, "sample");
     if (source.kind != Kind::cpu && source.count > 1) {
         text += fmt::format(" in {} waits, longest {}", source.count, format_duration(source.longest_ns));
     }
@@ -173,9 +173,9 @@ void add_stack(Sections& out, const std::vector<Frame>& stack)
         out.line(fmt::format("{:<{}}  {}{}", functions[i], width, frame_place(frames[i]),
                              frames[i].inlined ? " (inlined)" : ""));
     }
-    if (library_frames != 0) out.line(fmt::format("… {} inlined library frames left out", library_frames));
+    if (library_frames != 0) out.line(fmt::format("… {} left out", counted(library_frames, "inlined library frame")));
     const std::size_t hidden = part.hidden + cut;
-    if (hidden != 0) out.line(fmt::format("… {} more frames, of the loop and what started it", hidden));
+    if (hidden != 0) out.line(fmt::format("… {}, of the loop and what started it", counted(hidden, "more frame")));
     if (!stack.empty() && stack.back().truncated) out.line("… truncated: the rest of the stack could not be read");
 }
 

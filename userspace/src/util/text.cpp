@@ -117,6 +117,11 @@ std::string escape_json(std::string_view json)
     });
 }
 
+std::string counted(std::uint64_t count, std::string_view what)
+{
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 std::string format_bytes(std::uint64_t bytes)
 {
     if (bytes < 1024) return fmt::format("{} B", bytes);

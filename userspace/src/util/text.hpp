@@ -27,6 +27,9 @@ inline std::string_view base_name(std::string_view path)
     return path.substr(path.rfind('/') + 1);
 }
 
+// "1 frame", "2 frames".
+std::string counted(std::uint64_t count, std::string_view what);
+
 // "512 B", "1.5 KiB", "64 KiB".
 std::string format_bytes(std::uint64_t bytes);
 
