@@ -14,6 +14,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t most_loops = 256;
+// To attach takes up to half a second of CPU: of a short session that is any percentage.
+constexpr std::uint64_t least_for_percent_ns = 5'000'000'000;
 
 std::string process(const Subject& subject)
 {
@@ -74,6 +76,24 @@ std::string loop_name(const LoopInfo& loop)
 double percent(std::uint64_t part, std::uint64_t whole)
 {
     return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// "19.3 ms in the kernel (0.29 % of a CPU, estimated), 212 ms in loopwatch (3.15 %), 26 MiB"; of a short session
+// without percentages.
+std::string overhead_line(const SessionEnd& end)
+{
+    const auto& cost = end.overhead;
+    const bool is_long = end.duration_ns >= least_for_percent_ns;
+    std::vector<std::string> of_kernel, of_loopwatch;
+    if (is_long) of_kernel.push_back(fmt::format("{:.2f} % of a CPU", percent(cost.bpf_ns, end.duration_ns)));
+    if (cost.bpf_ns_estimated) of_kernel.emplace_back("estimated");
+    if (is_long) of_loopwatch.push_back(fmt::format("{:.2f} %", percent(cost.collector_cpu_ns, end.duration_ns)));
+    const auto in_brackets = [](const std::vector<std::string>& words) {
+        return words.empty() ? std::string() : fmt::format(" ({})", fmt::join(words, ", "));
+    };
+    return fmt::format("  overhead: {} of CPU time in the kernel{}, {} in loopwatch{}, {} MiB\n",
+                       format_duration(cost.bpf_ns), in_brackets(of_kernel), format_duration(cost.collector_cpu_ns),
+                       in_brackets(of_loopwatch), cost.max_rss_bytes >> 20);
 }
 
 }  // namespace
@@ -175,7 +195,6 @@ std::string completeness_lines(const SessionEnd& end)
 
 std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextContext& context)
 {
-    const Overhead& cost = end.overhead;
     std::string text = context.style.strong(fmt::format("{} watched ({}): {}\n", format_duration(end.duration_ns),
                                                         escape_terminal(end.reason), counts_text(end.counts)));
     text += loops.text();
@@ -188,10 +207,7 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
         text += fmt::format(": one ran for {}", format_duration(end.dispatch_ns.max));
     text += "\n";
     text += completeness_lines(end);
-    text += fmt::format("  overhead: {} in the kernel ({:.2f} % of a CPU{}), {} in loopwatch ({:.2f} %), {} MiB\n",
-                        format_duration(cost.bpf_ns), percent(cost.bpf_ns, end.duration_ns),
-                        cost.bpf_ns_estimated ? ", estimated" : "", format_duration(cost.collector_cpu_ns),
-                        percent(cost.collector_cpu_ns, end.duration_ns), cost.max_rss_bytes >> 20);
+    text += overhead_line(end);
     return text;
 }
 
