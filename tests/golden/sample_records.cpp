@@ -84,6 +84,16 @@ Source lock_source()
     return source;
 }
 
+Source run_queue_source()
+{
+    Source source{.kind = Kind::run_queue,
+                  .args = {{"preempted_by", "ffmpeg"}, {"preempted_by_pid", "77"}, {"preempted_percent", "61"}}};
+    source.duration_ns = 22 * ms;
+    source.longest_ns = 12 * ms;
+    source.count = 3;
+    return source;
+}
+
 SlowCallback slow_callback(std::uint64_t seq, std::uint64_t end_ns, std::uint64_t occurrence)
 {
     SlowCallback slow{.subject = server_thread(), .end_ns = end_ns, .duration_ns = 312 * ms, .threshold_ns = 100 * ms};
@@ -91,7 +101,7 @@ SlowCallback slow_callback(std::uint64_t seq, std::uint64_t end_ns, std::uint64_
     slow.loop = loop();
     slow.task = task();
     slow.breakdown = {.cpu_ns = 0, .blocked_ns = 290 * ms, .runq_ns = 22 * ms};
-    slow.sources = {fsync_source(), lock_source()};
+    slow.sources = {fsync_source(), lock_source(), run_queue_source()};
     slow.impact = Impact{14, 310 * ms, 2'100 * ms};
     slow.stack = fsync_stack();
     slow.verdict =

@@ -64,7 +64,7 @@ end_session
 stop "$hog"
 check_equal "beside a program that has the CPU: 3 findings" 3 "$(records crowded-report 'len(of("slow_callback"))')"
 check "each says who had it, and for most of the time" has_record crowded-report \
-    'all("preempted by python3" in x["verdict"] and any(int(s["args"]["preempted_percent"]) > 70 for s in x["sources"] if s["kind"] == "run_queue") for x in of("slow_callback"))'
+    'all("preempted by python3" in x["verdict"] and any(s["args"]["preempted_percent"] > 70 for s in x["sources"] if s["kind"] == "run_queue") for x in of("slow_callback"))'
 check "the wait for a CPU is most of it" test "$(part crowded-report runq_ns)" -gt "$(part crowded-report cpu_ns)"
 check "and all parts sum up" sums_up crowded-report
 tell crowded quit

@@ -39,8 +39,10 @@ template <>
 struct Value<Arguments> {
     static bool is_number(std::string_view name, const std::string& value)
     {
-        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes", "share_percent"};
-        const bool named = std::ranges::find(names, name) != std::end(names) || name.ends_with("_ns");
+        constexpr std::string_view names[] = {"fd", "pid", "tid", "bytes"};
+        constexpr std::string_view units[] = {"_ns", "_pid", "_tid", "_percent"};
+        const bool named = std::ranges::find(names, name) != std::end(names) ||
+                           std::ranges::any_of(units, [&](auto unit) { return name.ends_with(unit); });
         // 18 digits fit 64 bits.
         const std::string_view digits = std::string_view(value).substr(value.starts_with('-') ? 1 : 0);
         return named && !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == digits.npos;
@@ -78,6 +80,15 @@ std::uint32_t ns_pid_of(const Subject& s)
 std::uint32_t ns_tid_of(const Subject& s)
 {
     return s.ns_tid != 0 ? s.ns_tid : s.tid != 0 ? s.tid : ns_pid_of(s);
+}
+
+std::uint64_t waits_of(const Source& source)
+{
+    return source.kind == Kind::cpu ? 0 : source.count;
+}
+std::optional<std::uint64_t> samples_of(const Source& source)
+{
+    return source.kind == Kind::cpu ? std::optional(source.count) : std::nullopt;
 }
 
 std::optional<std::string> known(const std::string& text)
@@ -139,7 +150,8 @@ LW_TABLE(Source, "source",
     field<Source, &Source::args>("args", "its arguments"),
     field<Source, &Source::duration_ns>("duration_ns", "all of it in this dispatch"),
     field<Source, &Source::longest_ns>("longest_ns", "the longest one; 0: not known"),
-    field<Source, &Source::count>("count", "how often; of kind cpu: samples; 0: not known"),
+    field<Source, waits_of>("count", "how often the thread waited there; 0: not known, or of kind cpu"),
+    optional_field<Source, samples_of>("samples", "of kind cpu: how many samples say what ran; absent: it is a wait"),
     field<Source, &Source::stack>("stack", "innermost first"),
     field<Source, &Source::kernel_stack>("kernel_stack", "innermost first; with --kernel-stacks"),
     field<Source, &Source::waker>("waker", "the thread that ended the wait"),
