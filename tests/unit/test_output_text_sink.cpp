@@ -254,6 +254,56 @@ TEST_CASE("a loop of which only a dispatch that never ended is known has its lin
     CHECK(has(text, "  no dispatch ended: one ran for 220 ms\n"));
 }
 
+TEST_CASE("what a process becomes by exec has numbers and loops of its own")
+{
+    Report report;
+    const auto target = slow(1, second, second, "").subject;
+    Stall stall;
+    static_cast<SlowCallback&>(stall) = slow(1, second, 100 * ms, "stalled");
+    report.write(stall);
+    report.write(tick(second));
+    CHECK(has(report.take(), "#1 "));
+    report.write(TargetEnd{target, second, "exec", std::nullopt});
+    TargetStart begun;
+    begun.subject = target;
+    report.write(begun);
+    report.take();
+    stall.fingerprint = "another";
+    report.write(stall);
+    CHECK(report.take().starts_with("#2 "));
+    report.write(tick(2 * second));
+    report.write(end(3 * second));
+    const auto text = report.take();
+    const auto first = text.find("loop main of server (pid 1, before exec): 1000 dispatches");
+    CHECK(first != text.npos);
+    CHECK(text.find("loop main of server (pid 1): 1000 dispatches") > first);
+}
+
+TEST_CASE("what loopwatch costs is a percentage of a session that is long enough for one")
+{
+    Report report;
+    auto over = end(second);
+    over.overhead.bpf_ns = 2 * ms;
+    over.overhead.collector_cpu_ns = 90 * ms;
+    over.duration_ns = 7 * ms;
+    report.write(over);
+    CHECK(has(report.take(), "  overhead: 2 ms of CPU time in the kernel (estimated), 90 ms in loopwatch, 0 MiB\n"));
+    over.duration_ns = 10 * second;
+    report.write(over);
+    CHECK(has(report.take(), "in the kernel (0.02 % of a CPU, estimated), 90 ms in loopwatch (0.90 %), 0 MiB\n"));
+}
+
+TEST_CASE("one is one frame")
+{
+    Report report;
+    auto one = slow(1, second, 100 * ms, "a");
+    for (const auto* name : {"write", "work", "main"}) one.stack.push_back({.function = name});
+    report.write(one);
+    const auto text = report.take();
+    INFO(text);
+    CHECK(has(text, "… 1 more frame, of the loop"));
+}
+
 TEST_CASE("colours are for terminals that can, and for people who want them")
 {
     const auto set = [](const char* name, const char* value) { value ? ::setenv(name, value, 1) : ::unsetenv(name); };

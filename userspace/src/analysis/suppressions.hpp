@@ -33,6 +33,7 @@ struct Incident {
     std::uint32_t pid = 0, tid = 0;
     std::string loop;
     std::uint64_t seq = 0;
+    std::uint32_t image = 0;  // how many programs its process had executed before
     auto operator<=>(const Incident&) const = default;
 };
 

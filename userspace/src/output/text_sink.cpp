@@ -47,6 +47,11 @@ void TextSink::add(const TargetStart& start)
 void TextSink::add(const TargetEnd& end)
 {
     tell(text_of(end, context_));
+    // What the process has become numbers its loops and dispatches anew.
+    const auto of_image = [&](const DispatchKey& key) { return std::get<0>(key) == end.subject.pid; };
+    std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.first); });
+    std::erase_if(slow_, of_image);
+    if (end.reason == "exec") loops_.end_image(end.subject.pid);
 }
 void TextSink::add(const Warning& warning)
 {

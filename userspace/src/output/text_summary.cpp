@@ -31,6 +31,12 @@ std::string warning_lines(const std::vector<std::string>& warnings, const TextCo
     return text;
 }
 
+// "server (pid 1)" → "server (pid 1, before exec)".
+std::string before(const std::string& process)
+{
+    return process.ends_with(')') ? process.substr(0, process.size() - 1) + ", before exec)" : process;
+}
+
 // One that hangs has none that has ended.
 std::string ended_text(std::uint64_t count, bool probed)
 {
@@ -100,9 +106,10 @@ std::string overhead_line(const SessionEnd& end)
 
 void LoopTotals::add(const LoopStats& stats)
 {
-    auto key = std::pair(stats.subject.pid, stats.loop.id);
+    const auto image = images_.find(stats.subject.pid);
+    Key key{stats.subject.pid, image == images_.end() ? 0 : image->second, stats.loop.id};
     const bool room = loops_.size() < most_loops || loops_.contains(key);
-    if (!room) key = {0, ""};
+    if (!room) key = {};
     Total& total = loops_[key];
     total.name = room ? loop_name(stats.loop) : "(others)";
     total.comm = room ? process(stats.subject) : "all processes";
@@ -116,18 +123,27 @@ void LoopTotals::add(const LoopStats& stats)
     if (stats.lag_ns) total.lag_ns = std::max(total.lag_ns, stats.lag_ns->max);
 }
 
+void LoopTotals::end_image(std::uint32_t pid)
+{
+    const auto of_process = [&](const auto& loop) { return loop.first.pid == pid; };
+    if (std::ranges::any_of(loops_, of_process)) ++images_[pid];
+}
+
 std::string LoopTotals::text() const
 {
     std::string text;
     for (const auto& [key, total] : loops_) {
         const bool probed = total.probed;
+        const auto later = images_.find(key.pid);
+        const bool before_exec = later != images_.end() && key.image < later->second;
         const auto same = std::ranges::count_if(loops_, [&](const auto& other) {
-            return other.second.name == total.name && other.second.comm == total.comm;
+            return other.second.name == total.name && other.second.comm == total.comm && other.first.image == key.image;
         });
         const auto ended = probed ? total.dispatches : total.iterations;
         text +=
             fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
-                        same > 1 ? " #" + escape_terminal(key.second) : "", total.comm, ended_text(ended, probed),
+                        same > 1 ? " #" + escape_terminal(key.loop_id) : "",
+                        before_exec ? before(total.comm) : total.comm, ended_text(ended, probed),
                         percent(total.busy_ns, total.interval_ns), longest_text(ended, total.longest_ns, total.open_ns),
                         total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }

@@ -16,6 +16,8 @@ namespace loopwatch {
 class LoopTotals {
 public:
     void add(const LoopStats& stats);
+    // The process becomes another program, whose loops may have the same ids.
+    void end_image(std::uint32_t pid);
     std::string text() const;  // a line each
     bool any_probed() const;
 
@@ -27,7 +29,14 @@ private:
         std::uint64_t interval_ns = 0, dispatches = 0, iterations = 0, busy_ns = 0, longest_ns = 0, lag_ns = 0;
         std::uint64_t open_ns = 0;  // of the dispatch that the last record left running
     };
-    std::map<std::pair<std::uint32_t, std::string>, Total> loops_;  // by pid and loop id
+    struct Key {
+        std::uint32_t pid = 0;
+        std::uint32_t image = 0;  // how many programs the process had executed before
+        std::string loop_id;
+        auto operator<=>(const Key&) const = default;
+    };
+    std::map<Key, Total> loops_;
+    std::map<std::uint32_t, std::uint32_t> images_;  // of processes with loops that have ended by exec: how many
 };
 
 std::string text_of(const SessionStart& start, const TextContext& context);

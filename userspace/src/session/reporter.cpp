@@ -14,6 +14,7 @@ namespace loopwatch {
 void Reporter::publish(const Record& record)
 {
     count_warnings(record);
+    if (const auto* end = std::get_if<TargetEnd>(&record)) end_image(*end);
     if (failure_) return;
     if (auto written = sink_.write(record); !written) failure_ = written.error();
 }
@@ -24,30 +25,54 @@ void Reporter::flush()
     if (auto written = sink_.flush(); !written) failure_ = written.error();
 }
 
+template <class Finding>
+bool Reporter::admit(const Finding& finding)
+{
+    auto view = view_of(finding);
+    if (const auto image = images_.find(finding.subject.pid); view.incident && image != images_.end())
+        view.incident->image = image->second;
+    return gate_.admit(view);
+}
+
 // A call before its dispatch: a reader that folds them knows the call when the dispatch comes.
 void Reporter::publish(Findings findings)
 {
     for (auto& call : findings.blocking) {
-        if (!gate_.admit(view_of(call))) continue;
+        if (!admit(call)) continue;
         count_coverage(call);
         call.occurrence = occurrences_.add(call.fingerprint);
         publish_finding("blocking_call", call.subject.pid, call.fingerprint, call);
     }
-    if (auto& stall = findings.stall; stall && gate_.admit(view_of(*stall))) {
+    if (auto& stall = findings.stall; stall && admit(*stall)) {
         stall->occurrence = occurrences_.add(stall->fingerprint);
         publish_finding("stall", stall->subject.pid, stall->fingerprint, *stall);
         unfinished_[{stall->subject.pid, stall->loop.id}] = *stall;
     }
     if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
-    if (!findings.slow || !gate_.admit(view_of(*findings.slow))) return;
+    if (!findings.slow || !admit(*findings.slow)) return;
     auto& slow = *findings.slow;
     slow.occurrence = occurrences_.add(slow.fingerprint);
     publish_finding("slow_callback", slow.subject.pid, slow.fingerprint, slow);
 }
 
+// What a process becomes by exec numbers its loops and dispatches anew.
+void Reporter::end_image(const TargetEnd& end)
+{
+    const auto pid = end.subject.pid;
+    std::erase_if(unfinished_, [&](const auto& unfinished) {
+        if (unfinished.first.first != pid) return false;
+        (void)admit(static_cast<const SlowCallback&>(unfinished.second));
+        return true;
+    });
+    if (end.reason == "exec")
+        ++images_[pid];
+    else
+        images_.erase(pid);
+}
+
 void Reporter::judge_unfinished()
 {
-    for (const auto& [loop, stall] : unfinished_) (void)gate_.admit(view_of(static_cast<const SlowCallback&>(stall)));
+    for (const auto& [loop, stall] : unfinished_) (void)admit(static_cast<const SlowCallback&>(stall));
 }
 
 // Those of a target are in session_start, too, as "pid N: …".

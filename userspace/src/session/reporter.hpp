@@ -48,6 +48,9 @@ public:
     const std::optional<Error>& failure() const noexcept { return failure_; }
 
 private:
+    template <class Finding>
+    bool admit(const Finding& finding);
+    void end_image(const TargetEnd& end);
     void count_warnings(const Record& record);
     void count_coverage(const BlockingCall& call);
     void publish_finding(const std::string& type, std::uint32_t pid, const std::string& fingerprint,
@@ -60,7 +63,8 @@ private:
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
     Counts coverage_;
     std::map<std::pair<std::uint32_t, std::string>, Stall> unfinished_;  // by pid and loop
-    std::uint64_t warnings_ = 0;
+    WarningCounts warnings_;
+    std::map<std::uint32_t, std::uint32_t> images_;  // of processes that have executed another program: how many
     std::optional<Error> failure_;
 };
 
