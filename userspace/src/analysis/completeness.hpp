@@ -14,19 +14,28 @@
 
 namespace loopwatch {
 
+// What a report with a loss lacks: whole findings, times or counts of those that it has, or only their names, paths and
+// stacks.
+enum class Lacks { findings, details, names };
+
 struct Loss {
     std::string_view name;
-    bool of_findings;       // whole findings may be missing; else only details of them
+    Lacks lacks;
     std::string_view what;  // after a number: "3 records that …"
 };
 std::span<const Loss> all_losses();
 
 struct Completeness {
-    std::string level = "complete";  // or limited, findings_missing, nothing_watched
+    std::string level = "complete";  // or names_missing, limited, findings_missing, nothing_watched
     std::string reason;              // in one sentence; empty: complete
 };
 
-// `lost` and `suppressed` as session_end has them; `warnings`: how many say what could not be seen.
-Completeness completeness(const Counts& lost, const Counts& suppressed, std::uint64_t warnings, bool saw_loop);
+// How many say what could not be seen, and how many only what has no name.
+struct WarningCounts {
+    std::uint64_t of_sight = 0, of_names = 0;
+};
+
+// `lost` and `suppressed` as session_end has them.
+Completeness completeness(const Counts& lost, const Counts& suppressed, WarningCounts warnings, bool saw_loop);
 
 }  // namespace loopwatch

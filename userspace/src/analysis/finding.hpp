@@ -187,7 +187,7 @@ struct LoopStats {
     std::optional<Quantiles> lag_ns;  // empty: timers are not seen
     std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
     std::optional<std::uint64_t> open_ns;  // of one that still runs at the end, so far; dispatch_ns.max counts it
-    bool probed = true;  // false: dispatches and timers are not seen; not a field of the record
+    bool probed = true;                    // false: dispatches and timers are not seen; not a field of the record
 };
 
 struct Overhead {
@@ -215,6 +215,7 @@ struct TargetStart {
     std::vector<int> tiers;
     std::vector<LoopInfo> loops;
     std::vector<std::string> warnings;
+    std::uint64_t name_warnings = 0;  // how many of them tell only of names; not a field of the record
 };
 
 // What cannot be seen, or no longer, and since when: whenever that turns out.
@@ -222,7 +223,8 @@ struct Warning {
     std::optional<Subject> target;  // empty: it concerns the session
     std::uint64_t at_ns = 0;
     std::string text;
-    std::string hint;  // the command or setting that mends it; empty: none
+    std::string hint;       // the command or setting that mends it; empty: none
+    bool of_names = false;  // it tells only of names that are missing; not a field of the record
 };
 
 struct TargetEnd {

@@ -121,7 +121,7 @@ Result<void> Attachment::refresh()
     code_starts_.clear();
     for (const auto& module : *modules) code_starts_.push_back(module.start);
     if (unreadable)
-        warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
+        warn_of_names(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
     if (auto attached = attach_modules(*modules); !attached) return attached;
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;

@@ -79,10 +79,14 @@ void Reporter::judge_unfinished()
 void Reporter::count_warnings(const Record& record)
 {
     if (const auto* session = std::get_if<SessionStart>(&record))
-        warnings_ += static_cast<std::uint64_t>(std::ranges::count_if(
+        warnings_.of_sight += static_cast<std::uint64_t>(std::ranges::count_if(
             session->warnings, [](const std::string& text) { return !text.starts_with("pid "); }));
-    if (const auto* target = std::get_if<TargetStart>(&record)) warnings_ += target->warnings.size();
-    if (std::holds_alternative<Warning>(record)) ++warnings_;
+    if (const auto* target = std::get_if<TargetStart>(&record)) {
+        warnings_.of_names += target->name_warnings;
+        warnings_.of_sight += target->warnings.size() - target->name_warnings;
+    }
+    if (const auto* warning = std::get_if<Warning>(&record))
+        ++(warning->of_names ? warnings_.of_names : warnings_.of_sight);
 }
 
 void Reporter::count_coverage(const BlockingCall& call)
@@ -103,18 +107,21 @@ void Reporter::publish(const TaskEvent& misuse)
     publish_finding(misuse.type, misuse.subject.pid, place, misuse);
 }
 
-void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint)
+void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint, bool of_names)
 {
     if (!sink_.for_people()) {
         const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
         print_warning(whose + text + (hint.empty() ? "" : " (hint: " + hint + ")"));
     }
-    publish(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint)});
+    publish(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), of_names});
 }
 
 void Reporter::warn(WatchedProcess& target)
 {
-    for (auto& text : target.take_new_warnings()) warn(target.whole(), std::move(text));
+    for (auto& text : target.take_new_warnings()) {
+        const bool of_names = target.is_of_names(text);
+        warn(target.whole(), std::move(text), "", of_names);
+    }
 }
 
 void Reporter::publish_step(const TaskEvent& step)

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "analysis/completeness.hpp"
 #include "analysis/explain.hpp"
 #include "analysis/gate.hpp"
 #include "analysis/occurrences.hpp"
@@ -28,7 +29,7 @@ public:
     // At the end: a callback that never returned is a slow one for the gate, though only its stalls were reported.
     void judge_unfinished();
     // Into the report, and on stderr where the report is not for people.
-    void warn(std::optional<Subject> target, std::string text, std::string hint = {});
+    void warn(std::optional<Subject> target, std::string text, std::string hint = {}, bool of_names = false);
     // Those of a target since its start was reported, or since the last call.
     void warn(WatchedProcess& target);
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
@@ -41,7 +42,7 @@ public:
     // Of blocking calls, with the shim: how many, and for how long, it and the scheduler have seen, both or one.
     const Counts& coverage() const noexcept { return coverage_; }
     // That it has reported, with those of starts.
-    std::uint64_t warnings() const noexcept { return warnings_; }
+    WarningCounts warnings() const noexcept { return warnings_; }
     const Counts& suppressed() const noexcept { return limiter_.suppressed(); }
     std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
     // Why nothing is written any more (disk full, reader gone): the session ends.

@@ -51,10 +51,10 @@ std::vector<std::string> WatchedProcess::take_new_warnings()
 WatchedProcess::GeneratedNames WatchedProcess::generated_names()
 {
     auto perf_map = open_perf_map(process_);
-    if (!perf_map.refused.empty()) warn(perf_map.refused);
+    if (!perf_map.refused.empty()) warn_of_names(perf_map.refused);
     if (perf_map.bytes > max_perf_map_bytes)
-        warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
-                         max_perf_map_bytes >> 20));
+        warn_of_names(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read",
+                                  perf_map.bytes >> 20, max_perf_map_bytes >> 20));
     const bool had_one = std::exchange(perf_map_, static_cast<bool>(perf_map.file));
     return {std::move(perf_map.file), perf_map_ && !had_one};
 }
@@ -68,7 +68,13 @@ void WatchedProcess::set_interpreter(const std::vector<ModuleMapping>& modules)
 
 void WatchedProcess::check_names()
 {
-    if (!perf_map_ && !missing_names_.empty()) warn(missing_names_);
+    if (!perf_map_ && !missing_names_.empty()) warn_of_names(missing_names_);
+}
+
+void WatchedProcess::warn_of_names(std::string warning)
+{
+    if (of_names_.size() < max_warnings) of_names_.insert(warning);
+    warn(std::move(warning));
 }
 
 void WatchedProcess::warn(std::string warning)
