@@ -116,24 +116,49 @@ TEST_CASE("what others may have prepared is refused, and stays as it was")
     SECTION("a FIFO that nobody reads")
     {
         REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
-        check_refused(directory / "fifo", "not a regular file");
+        check_refused(directory / "fifo", "nothing reads the FIFO");
     }
-    SECTION("a FIFO that somebody reads")
+    SECTION("a directory, a socket, no directory")
     {
-        REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
-        const Fd reader(::open((directory / "fifo").c_str(), O_RDONLY | O_NONBLOCK));
-        check_refused(directory / "fifo", "not a regular file");
-    }
-    SECTION("a directory, a device, no directory")
-    {
-        check_refused(directory / "", "not a regular file");
+        check_refused(directory / "", "no file name");
         REQUIRE(::mkdir((directory / "d").c_str(), 0700) == 0);
-        check_refused(directory / "d", "not a regular file");
-        check_refused("/dev/full", "not a regular file");
+        check_refused(directory / "d", "not a file");
         check_refused(directory / "absent/report", "No such file");
-        check_refused("", "not a regular file");
+        check_refused("", "no file name");
     }
     CHECK(content(victim) == "precious");
+}
+
+TEST_CASE("a character device, a FIFO and a descriptor of the caller's are written to")
+{
+    const TemporaryDirectory directory;
+    {
+        const auto first = Output::open("/dev/null");
+        auto second = Output::open("/dev/null");
+        REQUIRE((first && second));
+        CHECK(second->write_lines("one line\n"));
+    }
+    auto full = Output::open("/dev/full");
+    REQUIRE(full);
+    CHECK_THAT(full->write_lines("one line\n").error().what, Catch::Contains("No space left"));
+
+    REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+    const Fd reader(::open((directory / "fifo").c_str(), O_RDONLY | O_NONBLOCK));
+    auto fifo = Output::open(directory / "fifo");
+    REQUIRE(fifo);
+    CHECK(fifo->write_lines("one line\n"));
+    char line[16] = {};
+    CHECK(::read(reader.raw(), line, sizeof line) == 9);
+
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);  // without O_CLOEXEC, as a shell's >(command)
+    const Fd read_end(ends[0]), write_end(ends[1]);
+    auto inherited = Output::open("/dev/fd/" + std::to_string(ends[1]));
+    REQUIRE(inherited);
+    CHECK(inherited->write_lines("one line\n"));
+    CHECK(::read(ends[0], line, sizeof line) == 9);
+    REQUIRE(::fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0);
+    CHECK_FALSE(Output::open("/dev/fd/" + std::to_string(ends[1])));
 }
 
 TEST_CASE("another user's file in a directory open to all is refused")

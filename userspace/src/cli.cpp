@@ -64,7 +64,7 @@ void add_options(CLI::App& app, Raw& raw)
     value("--duration", raw.duration, "End after this time (when the target ends)", "DUR");
     value("--format", raw.format, "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev",
           "auto|text|ndjson|chrome");
-    value("-o,--output", raw.output, "Write to a regular file, - for stdout (run: to stderr)", "FILE");
+    value("-o,--output", raw.output, "Write to a file, device or FIFO, - for stdout (run: to stderr)", "FILE");
     app.add_flag("--trace", raw.trace, "Also each step of each task; costs more");
     app.add_flag("--debug", raw.debug, "Also wrong threads, leaks, slow polls, and where exceptions are thrown");
     app.add_flag("--coroutines", raw.coroutines, "Without probes: single resumes of C++20 coroutines; each costs");

@@ -80,6 +80,14 @@ std::string without_links(const std::string& directory, const std::string& file)
     return "give the path without symbolic links: " + std::string(resolved) + "/" + file;
 }
 
+constexpr const char* takes = "-o takes a file, or - for stdout";
+
+bool is_regular(int fd)
+{
+    struct stat file {};
+    return ::fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+}
+
 Result<void> check_file(int fd, int directory, const std::string& path)
 {
     struct stat file {};
@@ -87,7 +95,8 @@ Result<void> check_file(int fd, int directory, const std::string& path)
     if (::fstat(fd, &file) != 0 || ::fstat(directory, &parent) != 0) {
         return errno_error(ExitCode::failed, "cannot inspect " + path);
     }
-    if (!S_ISREG(file.st_mode)) return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
+    if (!S_ISREG(file.st_mode) && !S_ISCHR(file.st_mode) && !S_ISFIFO(file.st_mode))
+        return refusal(path, "not a file, character device or FIFO", takes);
     if (file.st_nlink != 1)
         return refusal(path, "it has other names (hard links)", "remove it, or choose another file");
     const auto caller = sudo_caller();
@@ -120,16 +129,33 @@ Result<OpenedFile> open_or_create(int directory, const std::string& path, const 
         if (errno != ENOENT) break;
     }
     if (errno == ELOOP) return refusal(path, "it is a symbolic link", "remove it, or choose another file");
-    if (errno == ENXIO || errno == EISDIR) {
-        return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
-    }
+    struct stat info {};
+    if (errno == ENXIO && ::fstatat(directory, file.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(info.st_mode))
+        return refusal(path, "nothing reads the FIFO", "start its reader first");
+    if (errno == ENXIO || errno == EISDIR) return refusal(path, "not a file, character device or FIFO", takes);
     return errno_error(ExitCode::failed, "cannot write " + path, "choose another file with -o");
+}
+
+// "/dev/stdout", and "/dev/fd/63", which a shell makes of >(command): links, but to what our caller has opened for us.
+std::optional<int> inherited_descriptor(const std::string& path)
+{
+    if (path == "/dev/stdout") return STDOUT_FILENO;
+    int fd = -1;
+    for (const std::string_view prefix : {"/dev/fd/", "/proc/self/fd/"}) {
+        if (!path.starts_with(prefix)) continue;
+        const auto* const end = path.data() + path.size();
+        const auto parsed = std::from_chars(path.data() + prefix.size(), end, fd);
+        if (parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
+    }
+    // What is ours is closed on exec.
+    const int flags = fd >= 0 ? ::fcntl(fd, F_GETFD) : -1;
+    return flags >= 0 && !(flags & FD_CLOEXEC) ? std::optional(fd) : std::nullopt;
 }
 
 Result<Fd> open_file(const std::string& path)
 {
     const auto [directory_path, file] = split(path);
-    if (file.empty()) return refusal(path, "not a regular file", "-o takes a file, or - for stdout");
+    if (file.empty()) return refusal(path, "no file name", takes);
     const Fd directory(openat2(AT_FDCWD, directory_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     if (!directory && errno == ELOOP) {
         return refusal(path, "its directory leads through a symbolic link", without_links(directory_path, file));
@@ -139,7 +165,8 @@ Result<Fd> open_file(const std::string& path)
     auto opened = open_or_create(directory.raw(), path, file);
     if (!opened) return opened.error();
     if (auto checked = check_file(opened->fd.raw(), directory.raw(), path); !checked) return checked.error();
-    if (::flock(opened->fd.raw(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    // Several may write to /dev/null, and to a pipe: whole lines do not mix.
+    if (is_regular(opened->fd.raw()) && ::flock(opened->fd.raw(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return refusal(path, "another loopwatch is writing it", "choose another file with -o");
     if (const auto caller = sudo_caller(); caller && opened->created) {
         // A file that stays root's is still a report: no reason to fail.
@@ -154,9 +181,7 @@ constexpr int wait_ms = 50, patience_ms = 700;  // of a session that was asked t
 // us: it cannot be made non-blocking.
 std::size_t writable_at_once(int fd)
 {
-    struct stat file = {};
-    const bool regular = ::fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
-    return regular ? std::numeric_limits<std::size_t>::max() : PIPE_BUF;
+    return is_regular(fd) ? std::numeric_limits<std::size_t>::max() : PIPE_BUF;
 }
 
 std::string hint_for(int error)
@@ -187,11 +212,16 @@ Result<Output> Output::open(const std::string& path)
         if (!copy) return errno_error(ExitCode::failed, "cannot write to stderr", hint_for(errno));
         return Output(std::move(copy), "stderr");
     }
+    if (const auto inherited = inherited_descriptor(path)) {
+        Fd copy(::fcntl(*inherited, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+        if (!copy) return errno_error(ExitCode::failed, "cannot write to " + path, hint_for(errno));
+        return Output(std::move(copy), path);
+    }
     if (path != "-") {
         auto file = open_file(path);
         if (!file) return file.error();
         Output output(std::move(*file), path);
-        output.keeps_last_report_ = true;
+        output.keeps_last_report_ = is_regular(output.fd_.raw());
         return output;
     }
     Fd copy(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
