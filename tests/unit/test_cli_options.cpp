@@ -143,6 +143,8 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--threshold", "1ms", "--threshold", "2ms"}, "--threshold", "--help"},
         {{"-p", "1", "frobnicate"}, "frobnicate", "--help"},
         {{"frobnicate"}, "\"frobnicate\" is no command", "doctor, schema, ps, tree, where, run"},
+        {{"-p", "1", "text"}, "\"text\" is no command", "did you mean --format text?"},
+        {{"-p", "1", "-f", "text"}, "-f: no such option", "--help"},
         {{"-p", "1", "-o", ""}, "--output: is empty", "file"},
         {{"run", "-o", "", "--", "x"}, "--output: is empty", "file"},
         {{"watch", "doctor"}, "", ""},

@@ -333,6 +333,11 @@ bool is_word(const std::string& text)
     return !text.empty() && std::isalpha(static_cast<unsigned char>(text[0]));
 }
 
+bool is_format(const std::string& text)
+{
+    return text == "text" || text == "ndjson" || text == "chrome";
+}
+
 std::string command_names(const CLI::App& app)
 {
     std::string names;
@@ -371,10 +376,14 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv)
         const auto extras = app.remaining(true);
         if (app.get_subcommands().empty() && !extras.empty() && is_word(extras[0]))
             return Error{ExitCode::usage, fmt::format("\"{}\" is no command", extras[0]),
-                         fmt::format("the commands are {}; loopwatch --help shows examples", command_names(app))};
+                         is_format(extras[0])
+                             ? fmt::format("did you mean --format {}?", extras[0])
+                             : fmt::format("the commands are {}; loopwatch --help shows examples", command_names(app))};
         const bool is_number =
             !extras.empty() && !extras[0].empty() && extras[0].find_first_not_of("0123456789") == std::string::npos;
         auto failure = usage_error(error, app.got_subcommand("run") && end == argv + argc);
+        // As it was typed: CLI11 lists them from the last to the first.
+        if (!extras.empty() && extras[0].starts_with('-')) failure.what = extras[0] + ": no such option";
         if (is_number && !app.got_subcommand("run")) failure.hint = fmt::format("did you mean -p {}?", extras[0]);
         return failure;
     } catch (const CLI::ParseError& error) {
