@@ -20,7 +20,8 @@ constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
 constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
-constexpr std::size_t max_hanging = 256;             // threads that sleep elsewhere, looked at
+constexpr std::size_t max_ended = 1024;
+constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
 
 WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
 {
@@ -326,7 +327,7 @@ void LoopFinder::enter(const WaitSite& site)
 // An epoll, a ring or an aio context is a loop's business. A poll or select may be anybody's: only one that recurs.
 bool LoopFinder::proven(std::uint32_t tid) const
 {
-    if (hanging_.contains(tid)) return true;
+    if (hanging_.contains(tid) || ended_proven_.contains(tid)) return true;
     const auto idle = sites_->idle_sites(tid);
     return std::ranges::any_of(idle, [&](const WaitSite& site) {
         const bool is_a_poll = site.object == 0 || site.object == lone_poll;
@@ -347,19 +348,29 @@ std::vector<std::uint32_t> LoopFinder::never_waiting() const
 
 void LoopFinder::tidy()
 {
+    for (const auto tid : std::exchange(ended_before_, std::exchange(ended_, {}))) {
+        ended_proven_.erase(tid);
+        if (!entered_.contains(tid)) sites_->forget(tid);
+    }
     for (const auto tid : entered_) loops_.ask_unanswered(tid);
     if (sites_->size() < WaitSites::max_sites / 2) return;
     const auto threads = process_.threads();
     sites_->keep({threads.begin(), threads.end()});
 }
 
+// What it did last is judged when its stacks have been unwound: until then its waits are known.
 void LoopFinder::forget(std::uint32_t tid)
 {
+    if (ended_.size() < max_ended) {
+        if (proven(tid)) ended_proven_.insert(tid);
+        ended_.insert(tid);
+    } else {
+        sites_->forget(tid);
+    }
     entered_.erase(tid);
     went_on_.erase(tid);
     hanging_.erase(tid);
     suspects_.erase(tid);
-    sites_->forget(tid);
     loops_.forget(tid);
 }
 
