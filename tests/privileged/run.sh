@@ -119,7 +119,14 @@ check "and in its report" grep -q 'no_loop_watched' nothing.xml
 printf 'import asyncio, time\nasync def main():\n    await asyncio.sleep(0.3)\n    time.sleep(60)\nasyncio.run(main())\n' >hangs.py
 ran hangs --duration 2s --fail-on slow_callback -- /usr/bin/python3 hangs.py
 check_equal "a callback that never returns is a slow one to a gate" 3 "$status"
-ran over --duration 1s -- sleep 30
+printf 'import select, time\nwait = select.epoll()\nfor i in range(5): wait.poll(0.05)\ntime.sleep(0.15)\n' >last.py
+ran last -- /usr/bin/python3 last.py
+check "the call in which a program ends is reported" has_record last \
+    "[x['duration_ns'] > 149e6 for x in of('blocking_call') if x['call'] == 'clock_nanosleep'] == [True] and not r[-1]['lost']['iteration_unproven']"
+check "and the iteration is in the statistics" has_record last "of('loop_stats')[-1]['open_ns'] >= 149e6 and r[-1]['dispatch_ns']['max'] >= 149e6"
+ran over --duration 300ms -- sleep 30
+check_equal "a program that is asked to end is told of: it runs on, for the report ends first" 1 \
+    "$(grep -cE '^loopwatch: the session is over, but sleep \(pid [0-9]+\) runs on until it ends; the time is up, so it was sent SIGTERM$' over.said)"
 check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
 for i in 1 2 3 4 5 6; do
     ran brief -- sh -c "sleep 0.0$i; exit 3"

@@ -200,7 +200,8 @@ std::string text_of(const TargetEnd& end, const TextContext&)
         status = fmt::format(", status {}", WEXITSTATUS(*end.exit_status));
     if (end.exit_status && WIFSIGNALED(*end.exit_status))
         status = fmt::format(", signal {}", WTERMSIG(*end.exit_status));
-    return fmt::format("{}: {}{}\n", process(end.subject), escape_terminal(end.reason), status);
+    const auto* const then = end.reason == "detached" ? ", not watched any more" : "";
+    return fmt::format("{}: {}{}{}\n", process(end.subject), escape_terminal(end.reason), status, then);
 }
 
 std::string completeness_lines(const SessionEnd& end)

@@ -35,4 +35,9 @@ void print_warning(std::string_view warning)
     print_line(fmt::format("loopwatch: warning: {}\n", escape_terminal(warning)));
 }
 
+void print_note(std::string_view note)
+{
+    print_line(fmt::format("loopwatch: {}\n", escape_terminal(note)));
+}
+
 }  // namespace loopwatch

@@ -15,5 +15,6 @@ std::string error_line(const Error& error);
 
 void print_error(const Error& error);          // "loopwatch: …"
 void print_warning(std::string_view warning);  // "loopwatch: warning: …"
+void print_note(std::string_view note);        // "loopwatch: …"
 
 }  // namespace loopwatch
