@@ -124,28 +124,45 @@ bool is_own_directory(const char* path)
 }
 
 // So that the collector can say that it does not see all.
-void mark_unwatched(const char* directory)
+void leave_mark(const char* directory, const char* mark)
 {
+    constexpr std::size_t most_of_mark = 16;
     char path[256] = {};
     Text text(path);
-    text.add(directory, sizeof path - sizeof "/" LW_RING_UNWATCHED);
-    text.add("/" LW_RING_UNWATCHED, sizeof "/" LW_RING_UNWATCHED);
+    text.add(directory, sizeof path - 1 - most_of_mark);
+    text.add(mark, most_of_mark);
     const long file =
         own_syscall(SYS_open, word(path), O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_WRONLY | O_CLOEXEC, 0600);
     if (file >= 0) own_syscall(SYS_close, static_cast<std::uint64_t>(file));
+}
+
+// The inode of this process's PID namespace; 0: not known, as /proc is not mounted.
+std::uint64_t pid_namespace()
+{
+    const long fd = own_syscall(SYS_open, word("/proc/self/ns/pid"), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    struct stat info = {};
+    const long known = own_syscall(SYS_fstat, static_cast<std::uint64_t>(fd), word(&info));
+    own_syscall(SYS_close, static_cast<std::uint64_t>(fd));
+    return known == 0 ? info.st_ino : 0;
 }
 
 // LOOPWATCH_RUN, if it is for this process.
 bool join_run()
 {
     const char* wish = std::getenv(LW_RUN_VARIABLE);
-    std::uint64_t pid = 0, threshold = 0, block_threshold = 0;
+    std::uint64_t pid = 0, threshold = 0, block_threshold = 0, namespace_of_pids = 0;
     if (wish == nullptr || !take_number(wish, pid) || !take_number(wish, threshold) ||
-        !take_number(wish, block_threshold) || !is_own_directory(wish))
+        !take_number(wish, block_threshold) || !take_number(wish, namespace_of_pids) || !is_own_directory(wish))
         return false;
     const auto own = static_cast<std::uint64_t>(own_syscall(SYS_getpid));
     if (pid != 0 && pid != own) {
-        mark_unwatched(wish);
+        leave_mark(wish, "/" LW_RING_UNWATCHED);
+        return false;
+    }
+    // Its ring would name it by a number that is another process's.
+    if (pid == 0 && namespace_of_pids != 0 && pid_namespace() != namespace_of_pids) {
+        leave_mark(wish, "/" LW_RING_ELSEWHERE);
         return false;
     }
     threshold_ns = threshold;

@@ -13,8 +13,8 @@
 
 #include <lw_event.h>
 
-/* PID:THRESHOLD_NS:BLOCK_THRESHOLD_NS:DIRECTORY, set by `loopwatch run`. PID is the process it is for, 0: its children
- * too. */
+/* PID:THRESHOLD_NS:BLOCK_THRESHOLD_NS:NAMESPACE:DIRECTORY, set by `loopwatch run`. PID is the process it is for, 0: its
+ * children too; NAMESPACE the inode of the PID namespace in which the collector reads pids, 0: not known. */
 #define LW_RUN_VARIABLE "LOOPWATCH_RUN"
 
 /* PID:FD:INODE:, set by `loopwatch run` with the kernel side: before main() process PID writes a byte to that socket, and waits until
@@ -28,6 +28,7 @@
 
 #define LW_RING_DRAFT "~"                 /* at the end of a file's name: nothing to read yet */
 #define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
+#define LW_RING_ELSEWHERE "namespace" LW_RING_DRAFT /* by a process whose numbers mean others to the collector */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
 #define LW_RING_ABI 3u
 #define LW_LANES 32

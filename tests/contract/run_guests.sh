@@ -284,7 +284,7 @@ filtered unasked kills_others LD_PRELOAD="$shim" ./serves
 check_equal "where nobody asks, it says nothing" "0 served 0" "$status $(cat unasked.out) $(wc -l <unasked.err)"
 mkdir -m 700 rings
 test -z "${user[*]}" || chown $nobody:$nobody rings
-filtered ringed kills_others LOOPWATCH_RUN="0:100000000:10000000:$work/rings" LD_PRELOAD="$shim" ./serves
+filtered ringed kills_others LOOPWATCH_RUN="0:100000000:10000000:0:$work/rings" LD_PRELOAD="$shim" ./serves
 check_equal "it makes no ring there either" "0 served 0" "$status $(cat ringed.out) $(find rings -type f | wc -l)"
 filtered trusted refuses LOOPWATCH=warn LOOPWATCH_FILTERS=1 LD_PRELOAD="$shim" ./serves
 check_equal "under a filter that is said to refuse no more than calls, it is armed" "0 served 1 1" \

@@ -44,6 +44,13 @@ bool may_be_idle(const CallEvent& call)
     return row != nullptr && (row->rule == CallRule::lock || row->rule == CallRule::other);
 }
 
+// 0: not known.
+std::uint64_t own_pid_namespace()
+{
+    struct stat info = {};
+    return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
+}
+
 lw_event dispatch_of(const LoopView& loop, std::uint64_t seq)
 {
     lw_event event = {};
@@ -107,8 +114,8 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
     auto launched = Launch::start(*program, command, *shim, [&](pid_t pid) {
         return std::vector<std::pair<std::string, std::string>>{
-            {LW_RUN_VARIABLE, fmt::format("{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
-                                          wish.block_threshold_ns, session->directory_)}};
+            {LW_RUN_VARIABLE, fmt::format("{}:{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
+                                          wish.block_threshold_ns, own_pid_namespace(), session->directory_)}};
     });
     if (!launched) return launched.error();
     session->launched_ = std::move(*launched);
@@ -209,6 +216,10 @@ void ShimSession::meet_newcomers()
 void ShimSession::meet(const std::string& path)
 {
     if (path.ends_with("/" LW_RING_UNWATCHED)) children_unwatched_ = true;
+    if (path.ends_with("/" LW_RING_ELSEWHERE) && !std::exchange(child_elsewhere_, true))
+        reporter_.warn(std::nullopt,
+                       "a process that it started has a PID namespace of its own, and is not watched from inside",
+                       "sudo loopwatch run --follow-children, or sudo loopwatch -p PID");
     if (path.ends_with(LW_RING_DRAFT)) return;
     auto ring = ShimRing::open(path);
     ::unlink(path.c_str());

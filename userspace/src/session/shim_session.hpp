@@ -84,7 +84,7 @@ private:
     bool met_ = false;         // the program itself
     bool closed_ = false;      // its shim has come, but the kernel does not let us look into it
     bool unreadable_ = false;  // the file of the program
-    bool children_unwatched_ = false;
+    bool children_unwatched_ = false, child_elsewhere_ = false;
 
     KernelSymbols kernel_symbols_;
     Investigations investigations_;
