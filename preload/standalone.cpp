@@ -277,7 +277,7 @@ void say_dispatch(const lw_loop_slot& slot, const Dispatch& dispatch, bool slow)
         if (called) text.add(": ", 3);
     }
     if (called) add_call(text, longest);
-    if (slow && !called) text.add(": on CPU or waiting for one", 28);
+    if (slow && !called) text.add(": on CPU, waiting for one, or in short calls", 64);
     say(line, text);
     longest.call = nullptr;
     if (standalone == Standalone::strict) own_syscall(SYS_exit_group, failed);

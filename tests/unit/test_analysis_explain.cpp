@@ -660,12 +660,14 @@ TEST_CASE("from inside, what is in no call was on CPU or waited for one, and wha
     facts.scheduler_seen = false;
     facts.task.reset();
     CHECK(explain(facts, {}).slow->verdict ==
-          "a callback held loop main for 100 ms: all of it on CPU or waiting for one (without root it is not known "
+          "a callback held loop main for 100 ms: all of it on CPU, waiting for one, or in short calls (without root it "
+          "is not known "
           "which).");
     facts.unrecorded_ns = 40 * ms;
     const auto slow = *explain(facts, {}).slow;
     CHECK(slow.verdict ==
-          "a callback held loop main for 100 ms: 60 ms on CPU or waiting for one (without root it is not known which), "
+          "a callback held loop main for 100 ms: 60 ms on CPU, waiting for one, or in short calls (without root it is "
+          "not known which), "
           "40 ms not recorded.");
     CHECK(slow.breakdown.blocked_ns == 40 * ms);
     facts.calls_missing = true;

@@ -11,8 +11,8 @@
 namespace loopwatch {
 
 // Why nothing more is known of a source: its argument "reason".
-inline constexpr std::string_view cpu_or_wait = "on CPU or waiting for one", not_recorded = "not recorded",
-                                  before_session = "before the session";
+inline constexpr std::string_view cpu_or_wait = "on CPU, waiting for one, or in short calls",
+                                  not_recorded = "not recorded", before_session = "before the session";
 
 // The call in which a wait of [start_ns, end_ns] happened; nullptr: none the shim timed.
 const CallFacts* covering_call(const DispatchFacts& facts, std::uint64_t start_ns, std::uint64_t end_ns);
