@@ -136,7 +136,7 @@ std::string LoopTotals::text() const
         const bool probed = total.probed;
         const auto later = images_.find(key.pid);
         const bool before_exec = later != images_.end() && key.image < later->second;
-        const auto same = std::ranges::count_if(loops_, [&total = total](const auto& other) {
+        const auto same = std::ranges::count_if(loops_, [&key = key, &total = total](const auto& other) {
             return other.second.name == total.name && other.second.comm == total.comm && other.first.image == key.image;
         });
         const auto ended = probed ? total.dispatches : total.iterations;
