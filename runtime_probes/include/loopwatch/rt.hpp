@@ -7,6 +7,7 @@
 #include <loopwatch/rt/channel.hpp>          // Channel, ChannelClosed
 #include <loopwatch/rt/debug.hpp>            // set_debug, all_tasks, print_stack, handlers
 #include <loopwatch/rt/event.hpp>            // Event
+#include <loopwatch/rt/exception_group.hpp>  // ExceptionGroup
 #include <loopwatch/rt/gather.hpp>           // gather
 #include <loopwatch/rt/label.hpp>            // label
 #include <loopwatch/rt/loop.hpp>             // Loop
