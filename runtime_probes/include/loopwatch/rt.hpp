@@ -24,5 +24,6 @@
 #include <loopwatch/rt/task_group.hpp>       // TaskGroup
 #include <loopwatch/rt/use_task.hpp>         // use_task, use_task_nothrow
 #include <loopwatch/rt/when_any.hpp>         // when_any, FirstOf
+#include <loopwatch/rt/with_stop_token.hpp>  // with_stop_token
 #include <loopwatch/rt/with_timeout.hpp>     // with_timeout, TimedOut
 #include <loopwatch/rt/yield.hpp>            // yield
