@@ -17,6 +17,7 @@
 #include <loopwatch/rt/run.hpp>              // run
 #include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor, ExecutorStopped
 #include <loopwatch/rt/semaphore.hpp>        // Semaphore, Permit
+#include <loopwatch/rt/shared_channel.hpp>   // SharedChannel
 #include <loopwatch/rt/shield.hpp>           // shield
 #include <loopwatch/rt/sleep.hpp>            // sleep_for, sleep_until
 #include <loopwatch/rt/spawn.hpp>            // spawn, JoinHandle, SpawnOptions
