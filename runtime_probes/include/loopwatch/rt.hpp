@@ -3,6 +3,7 @@
 // The coroutine runtime: tasks on Asio that loopwatch sees from outside. One primitive, one header.
 #pragma once
 
+#include <loopwatch/rt/async_generator.hpp>  // AsyncGenerator
 #include <loopwatch/rt/cancelled.hpp>        // Cancelled
 #include <loopwatch/rt/channel.hpp>          // Channel, ChannelClosed
 #include <loopwatch/rt/debug.hpp>            // set_debug, all_tasks, print_stack, handlers
