@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tasks that belong together: one that fails ends the others, one that takes too long is given up, an event starts all.
+// What several failed with comes together.
 #include <chrono>
 #include <iostream>
 #include <stdexcept>
@@ -42,9 +43,26 @@ Task<> shop(Loop& loop)
     }
 }
 
+Task<> order(std::string article)
+{
+    co_await yield();
+    throw std::runtime_error("no " + article + " left");
+}
+
+Task<> restock()
+{
+    try {
+        co_await gather(order("bolt"), order("nut"));
+    } catch (const ExceptionGroup& several) {
+        several.each<std::runtime_error>([](const std::runtime_error& error) { std::cout << error.what() << '\n'; });
+    }
+}
+
 int main()
 {
     Loop loop("main");
     spawn(loop, shop(loop), "shop");
+    loop.run();
+    spawn(loop, restock(), "restock");
     loop.run();
 }

@@ -73,7 +73,6 @@ void set_finding_handler(std::function<void(const Finding&)> handler)
 void set_exception_handler(std::function<void(std::exception_ptr, const Finding&)> handler)
 {
     debug_state().on_exception = std::move(handler);
-    debug_state().wants_exceptions = debug_state().on_exception != nullptr;
 }
 
 void set_slow_callback_duration(std::chrono::nanoseconds duration) noexcept

@@ -14,7 +14,6 @@ namespace loopwatch::detail {
 
 struct DebugState {
     std::atomic<bool> on{false};                                 // set by set_debug
-    std::atomic<bool> wants_exceptions{false};                   // set by set_exception_handler
     std::atomic<lw_u64> slow_callback_duration_ns{100'000'000};  // asyncio's
     std::function<void(const Finding&)> on_finding;
     std::function<void(std::exception_ptr, const Finding&)> on_exception;

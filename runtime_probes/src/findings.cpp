@@ -42,17 +42,16 @@ std::string in_seconds(lw_u64 ns)
     return text;
 }
 
-// Composes the text only if somebody within the process is to be told. What fails or is thrown on the way disturbs
-// nobody: this may be production.
+// Composes the text only if somebody within the process is to be told: in debug mode, and of an exception always, which
+// would disappear otherwise. What fails or is thrown on the way disturbs nobody: this may be production.
 template <class Compose>
 void deliver(const char* type, lw_u64 task, Compose compose, std::exception_ptr error = nullptr) noexcept
 {
     try {
         const DebugState& to = debug_state();
-        const bool as_exception = error != nullptr && to.on_exception;
-        if (!to.on && !as_exception) return;
+        if (!to.on && error == nullptr) return;
         const Finding finding{type, compose(), task, std::move(error)};
-        if (as_exception)
+        if (finding.exception != nullptr && to.on_exception)
             to.on_exception(finding.exception, finding);
         else if (to.on_finding)
             to.on_finding(finding);
@@ -83,7 +82,7 @@ void tell_never_awaited(const lw_frame& frame, const lw_backtrace* called_from) 
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept
 {
     const auto tell = [&](const char* type, const char* what) {
-        probe::exception_unretrieved(task.id, type, what, &task, object_of(error));
+        if (watched()) probe::exception_unretrieved(task.id, type, what, &task, object_of(error));
         deliver(
             "exception_unretrieved", task.id,
             [&] {
@@ -168,11 +167,6 @@ void tell_slow_dispatch(const lw_task* task, const lw_location* resume, lw_u64 e
         if (resume != nullptr) text += ", resumed at " + place(resume);
         return text;
     });
-}
-
-bool exceptions_wanted() noexcept
-{
-    return debug_state().wants_exceptions;
 }
 
 std::unique_ptr<const lw_backtrace> capture_backtrace() noexcept

@@ -304,7 +304,7 @@ void throw_gone_handle()
 void TaskControl::release() noexcept
 {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION && (watched() || exceptions_wanted()))
+    if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION) [[unlikely]]
         tell_unretrieved(record_, error());
     delete this;
 }

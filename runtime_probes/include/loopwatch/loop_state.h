@@ -84,6 +84,7 @@ enum lw_awaited_kind {
     LW_AWAITED_MUTEX = 4,    /* value: id of the task that holds it */
     LW_AWAITED_CHANNEL = 5,  /* value: how many values stand in it: none, or as many as it takes */
     LW_AWAITED_EXECUTOR = 6, /* a function that runs on a thread of a pool */
+    LW_AWAITED_SEMAPHORE = 7, /* value: id of the task that has held one of its permits for longest */
 };
 
 /* What a suspended task waits for, other than a task. Lives in the awaiter or in what it waits for: valid while the

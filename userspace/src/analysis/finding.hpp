@@ -236,7 +236,7 @@ struct TargetEnd {
 
 // What a task waits for.
 struct WaitingFor {
-    std::string kind;                           // timer, io, event, mutex, channel, executor, other
+    std::string kind;                           // timer, io, event, mutex, channel, executor, semaphore, other
     std::string name;                           // of the operation or, given by the program, of the object
     std::optional<std::uint64_t> fd;            // io
     std::string target, peer;                   // what the descriptor is

@@ -305,7 +305,7 @@ LW_TABLE(TargetEnd, "target_end",
     field<TargetEnd, &TargetEnd::exit_status>("exit_status", "as of wait(2); null: not known"))
 
 LW_TABLE(WaitingFor, "waiting_for",
-    field<WaitingFor, &WaitingFor::kind>("kind", "timer, io, event, mutex, channel, executor or other"),
+    field<WaitingFor, &WaitingFor::kind>("kind", "timer, io, event, mutex, channel, executor, semaphore or other"),
     field<WaitingFor, &WaitingFor::name>("name", "of the operation or, given by the program, of the object; empty: none"),
     optional_field<WaitingFor, &WaitingFor::fd>("fd", "of the operation"),
     field<WaitingFor, &WaitingFor::target>("target", "what the descriptor is; empty: none, or not known"),

@@ -47,7 +47,8 @@ WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const P
     if (awaited.name != 0) waiting.name = memory.text(awaited.name, 128);
     if (awaited.kind == LW_AWAITED_TIMER) waiting.remaining_ns = awaited.value - std::min(awaited.value, now_ns);
     if (awaited.kind == LW_AWAITED_CHANNEL) waiting.values = awaited.value;
-    if (awaited.kind == LW_AWAITED_MUTEX && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
+    const bool held = awaited.kind == LW_AWAITED_MUTEX || awaited.kind == LW_AWAITED_SEMAPHORE;
+    if (held && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
     if (awaited.fd >= 0) {
         waiting.fd = static_cast<std::uint64_t>(awaited.fd);
         const auto descriptor = describe_descriptor(process.pid(), awaited.fd, sockets);

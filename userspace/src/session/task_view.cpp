@@ -59,6 +59,7 @@ const char* awaited_kind_name(std::uint32_t kind)
         case LW_AWAITED_MUTEX: return "mutex";
         case LW_AWAITED_CHANNEL: return "channel";
         case LW_AWAITED_EXECUTOR: return "executor";
+        case LW_AWAITED_SEMAPHORE: return "semaphore";
         default: return "other";
     }
 }

@@ -79,16 +79,15 @@ private:
 
 }  // namespace detail
 
-// Belongs to the thread of its tasks' loop. Must outlive who waits for it. Waiting is cancellable; a value that has
-// been handed over by then stays so, and Cancelled comes at the next await.
+// Belongs to the thread of its tasks' loop (between loops: SharedChannel). Must outlive who waits for it. Waiting is
+// cancellable; a value that has been handed over by then stays so, and Cancelled comes at the next await.
 template <class T>
 class Channel {
 public:
-    // `capacity` is at least 1. `name` is what `loopwatch ps` calls it; it must live as long. Errors: std::bad_alloc.
+    // `capacity` 0 is a rendezvous: who sends waits until somebody receives. `name` is what `loopwatch ps` calls it; it
+    // must live as long. Errors: std::bad_alloc.
     explicit Channel(std::size_t capacity, const char* name = nullptr)
-        : capacity_(capacity == 0 ? 1 : capacity),
-          empty_{LW_AWAITED_CHANNEL, -1, 0, name},
-          full_{LW_AWAITED_CHANNEL, -1, capacity_, name}
+        : capacity_(capacity), empty_{LW_AWAITED_CHANNEL, -1, 0, name}, full_{LW_AWAITED_CHANNEL, -1, capacity_, name}
     {
     }
     Channel(const Channel&) = delete;
@@ -100,6 +99,19 @@ public:
     detail::SendAwaiter<T> send(T value) { return detail::SendAwaiter<T>(*this, std::move(value)); }
     // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
     detail::ReceiveAwaiter<T> receive() noexcept { return detail::ReceiveAwaiter<T>(*this); }
+    // False: it is full, or at a rendezvous nobody waits to receive; `value` stays as it is. Errors: ChannelClosed.
+    bool try_send(T&& value)
+    {
+        if (closed_) throw ChannelClosed();
+        return push(value);
+    }
+    bool try_send(const T& value)
+    {
+        T copy(value);
+        return try_send(std::move(copy));
+    }
+    // Nothing: it is empty (or closed, see closed()), and nobody waits to send.
+    std::optional<T> try_receive() { return pop(); }
     // Nobody may send any more; what is in it can still be received. Who waits to send gets ChannelClosed.
     void close() noexcept
     {
@@ -127,12 +139,17 @@ private:
     }
     std::optional<T> pop()
     {
-        if (values_.empty()) return std::nullopt;
-        std::optional<T> value(std::move(values_.front()));
-        values_.pop_front();
+        std::optional<T> value;
+        if (!values_.empty()) {
+            value.emplace(std::move(values_.front()));
+            values_.pop_front();
+        }
         if (detail::Waiter* const waiting = senders_.front("Channel::receive")) {
             auto& sender = static_cast<detail::SendAwaiter<T>&>(*waiting);
-            values_.push_back(std::move(sender.value_));
+            if (value)
+                values_.push_back(std::move(sender.value_));
+            else  // a rendezvous
+                value.emplace(std::move(sender.value_));
             sender.sent_ = true;
             senders_.wake_front();
         }

@@ -31,7 +31,8 @@ bool debug() noexcept;
 
 // Who is told, on the thread where it happened; null: a line to stderr. What it throws is dropped. Before loops run.
 void set_finding_handler(std::function<void(const Finding&)> handler);
-// Who is told of a task's exception that nobody retrieved, instead of the handler above; also without debug mode.
+// Who is told of a task's exception that nobody retrieved, instead of the handler above. Of those everybody is told
+// also without debug mode: this handler, else the one above, else a line to stderr.
 void set_exception_handler(std::function<void(std::exception_ptr, const Finding&)> handler);
 // How long a dispatch may take, in debug mode. 100 ms.
 void set_slow_callback_duration(std::chrono::nanoseconds duration) noexcept;

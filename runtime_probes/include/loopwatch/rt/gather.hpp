@@ -56,16 +56,17 @@ Task<> gather_in_group(Spawn spawn_all)
         failure = std::current_exception();
         group.cancel("not all could be gathered");
     }
-    TaskControl* const waiter = co_await TaskGroup::EndAwaiter(*group.state_);
+    TaskControl* const waiter = co_await GroupAccess::end_of(group);
     if (failure != nullptr) std::rethrow_exception(failure);
-    group.state_->conclude();
+    GroupAccess::conclude(group);
     if (waiter != nullptr && waiter->cancel_pending()) waiter->deliver();
 }
 
 }  // namespace detail
 
 // `auto [price, stock] = co_await gather(price_of(article), stock_of(article));` — std::monostate for a Task<void>.
-// Errors: the first exception that one ended with, when all have ended; Cancelled if one was cancelled.
+// Errors, when all have ended: the exception of the one that failed, ExceptionGroup if several did; Cancelled if one
+// was cancelled.
 template <class... Ts>
 Task<std::tuple<detail::Gathered<Ts>...>> gather(Task<Ts>... tasks)
 {

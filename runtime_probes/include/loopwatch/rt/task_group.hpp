@@ -3,6 +3,7 @@
 // TaskGroup: tasks that end together, what asyncio calls asyncio.TaskGroup. If one fails the others are cancelled.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include <loopwatch/rt/cancelled.hpp>
 #include <loopwatch/rt/detail/wait_list.hpp>
+#include <loopwatch/rt/exception_group.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
@@ -23,8 +25,7 @@
 namespace loopwatch {
 
 namespace detail {
-template <class Spawn>
-Task<> gather_in_group(Spawn spawn_all);
+struct GroupAccess;
 }
 
 // Belongs to its loop's thread.
@@ -44,7 +45,7 @@ public:
             detail::TaskControl::verify_thread(loop_, "TaskGroup::spawn");
         auto& children = state_->children;
         if (children.size() > 2 * state_->alive)
-            std::erase_if(children, [&](const auto& child) { return child.done() && child.id() != state_->failed; });
+            std::erase_if(children, [](const auto& child) { return child.done() && error_of(child) == nullptr; });
         if (children.size() == children.capacity()) children.reserve(2 * children.size() + 4);
         children.push_back(loopwatch::spawn(loop_, run(state_, std::move(task)), options, where));
         ++state_->alive;
@@ -59,15 +60,14 @@ public:
     void cancel(std::string_view reason = {}) const { state_->cancel(reason); }
     std::size_t alive() const noexcept { return state_->alive; }
 
-    // Waits until none is alive, then rethrows the first exception that one of them ended with; further ones are
-    // unretrieved exceptions of their tasks. A child that was cancelled has not failed. Cancelling who waits cancels
-    // all of them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at
-    // the next await. Errors: std::system_error (resource_deadlock_would_occur) to a child of the group.
+    // Waits until none is alive, then throws what they failed with: the exception itself if one task failed,
+    // ExceptionGroup if several did. A child that was cancelled has not failed. Cancelling who waits cancels all of
+    // them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at the
+    // next await. Errors: std::system_error (resource_deadlock_would_occur) to a child of the group.
     Task<> join() { return join(state_); }
 
 private:
-    template <class Spawn>
-    friend Task<> detail::gather_in_group(Spawn spawn_all);
+    friend struct detail::GroupAccess;
 
     struct State {
         detail::WaitList joiners;
@@ -83,14 +83,24 @@ private:
             for (const JoinHandle<void>& child : children)
                 if (child.id() != except) child.cancel(reason);
         }
-        // None is alive: throws what the first that failed has thrown.
+        // None is alive: throws what they failed with.
         void conclude()
         {
-            const auto ended = std::exchange(children, {});
+            auto ended = std::exchange(children, {});
             const TaskId first = std::exchange(failed, 0);
             ending = false;
-            for (const JoinHandle<void>& child : ended)
-                if (first != 0 && child.id() == first) detail::HandleAccess::control(child).take();
+            std::erase_if(ended, [](const auto& child) { return error_of(child) == nullptr; });
+            if (ended.empty()) return;
+            if (ended.size() == 1) detail::HandleAccess::control(ended.front()).take();
+            const auto at =
+                std::find_if(ended.begin(), ended.end(), [&](const auto& child) { return child.id() == first; });
+            if (at != ended.end()) std::rotate(ended.begin(), at, at + 1);
+            std::vector<std::exception_ptr> errors;
+            for (const JoinHandle<void>& child : ended) errors.push_back(error_of(child));
+            const ExceptionGroup group(std::move(errors));
+            // Retrieved once nothing can fail any more: without memory for the group, each is reported as unretrieved.
+            for (const JoinHandle<void>& child : ended) detail::HandleAccess::control(child).retrieve();
+            throw group;
         }
         // It would wait for itself.
         void refuse_child(const detail::TaskControl& joiner) const
@@ -106,6 +116,11 @@ private:
             while (joiners.front("TaskGroup") != nullptr) joiners.wake_front();
         }
     };
+
+    static std::exception_ptr error_of(const JoinHandle<void>& child) noexcept
+    {
+        return detail::HandleAccess::control(child).unretrieved_error();
+    }
 
     static Task<> run(std::shared_ptr<State> state, Task<> task)
     {
@@ -163,4 +178,17 @@ private:
     std::shared_ptr<State> state_;
 };
 
+namespace detail {
+
+// What is built on groups.
+struct GroupAccess {
+    static TaskGroup::EndAwaiter end_of(TaskGroup& group) noexcept { return TaskGroup::EndAwaiter(*group.state_); }
+    static void conclude(TaskGroup& group) { group.state_->conclude(); }
+    static void cancel_others(TaskGroup& group, TaskId self, std::string_view reason) noexcept
+    {
+        group.state_->cancel(reason, self);
+    }
+};
+
+}  // namespace detail
 }  // namespace loopwatch

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -16,6 +15,7 @@
 #include <asio/steady_timer.hpp>
 
 #include <loopwatch/rt/cancelled.hpp>
+#include <loopwatch/rt/detail/charge.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/sleep.hpp>
 #include <loopwatch/rt/spawn.hpp>
@@ -71,33 +71,13 @@ Task<T> with_timeout(std::chrono::nanoseconds limit, Task<T> task,
     Loop& loop = *Loop::current();
     detail::TimeLimit timer(loop, limit);
     const auto running = spawn(loop, std::move(task), SpawnOptions{.name = "with_timeout"}, where);
-    auto& control = detail::HandleAccess::control(running);
-    timer.watch(control);
-    std::optional<detail::Interruption> request;
-    while (!running.done()) {
-        auto interrupted = co_await detail::HandleAccess::end_of(running);
-        if (!interrupted) continue;
-        running.cancel(interrupted->reason);
-        request.emplace(std::move(*interrupted));
-    }
+    timer.watch(detail::HandleAccess::control(running));
+    detail::Charge<T> charge(running);
+    while (!running.done()) charge.pass_on(co_await charge.end());
     try {
-        if (!request) co_return control.take();
-        // Given back unless it is thrown here.
-        struct PutBack {
-            const detail::Interruption* request;
-            ~PutBack()
-            {
-                if (request != nullptr) request->put_back();
-            }
-        } put_back{&*request};
-        try {
-            co_return control.take();
-        } catch (const Cancelled&) {
-            put_back.request = nullptr;
-            throw Cancelled(request->reason);
-        }
+        co_return charge.take();
     } catch (const Cancelled&) {
-        if (!request && timer.expired()) throw TimedOut();
+        if (!charge.passed_on() && timer.expired()) throw TimedOut();
         throw;
     }
 }

@@ -28,6 +28,7 @@ inline bool debugged() noexcept
 void tell_destroyed_pending(const lw_task& task) noexcept;
 // `called_from` null: not known.
 void tell_never_awaited(const lw_frame& frame, const lw_backtrace* called_from) noexcept;
+// Within the process always, whoever is attached.
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept;
 void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept;
 void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) noexcept;
@@ -39,8 +40,6 @@ void tell_slow_poll(const lw_loop_slot& slot, lw_u64 timeout_ns, lw_u64 elapsed_
 // To the handler only: the probe is fired by the loop.
 void tell_slow_dispatch(const lw_task* task, const lw_location* resume, lw_u64 elapsed_ns) noexcept;
 
-// Does somebody want exceptions that nobody retrieved, though nobody is attached?
-bool exceptions_wanted() noexcept;
 // Reads LOOPWATCH_DEBUG, once.
 void read_debug_environment() noexcept;
 // Who is calling: return addresses; null if there is no memory.

@@ -166,6 +166,11 @@ public:
     void set_label(std::string_view key, std::string_view value);
     // Somebody takes the outcome. Errors: std::logic_error if it was taken before.
     void retrieve();
+    // What it ended with, if that is an exception other than Cancelled which was not taken yet.
+    std::exception_ptr unretrieved_error() const noexcept
+    {
+        return done() && !retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION ? error() : nullptr;
+    }
     // Frees the coroutine, if it is still there.
     void destroy_root() noexcept;
 
