@@ -56,13 +56,14 @@ TaskControl::TaskControl(Loop& loop, std::coroutine_handle<> root, const lw_fram
     task = &record_;
     record_.owner = this;
     record_.id = next_task_id();
-    record_.parent_id = running_task_id();
+    const TaskControl* const parent = running_task();
+    record_.parent_id = parent == nullptr ? 0 : parent->record_.id;
     record_.name = name_.c_str();
     record_.created_at = location_of(where);
     record_.leaf = &frame;
     if constexpr (published) {
         record_.created_ns = coarse_now_ns();
-        if (const TaskControl* const parent = running_task(); parent != nullptr && parent->labels_ != nullptr) {
+        if (parent != nullptr && parent->labels_ != nullptr) {
             labels_ = parent->labels_;
             record_.labels = labels_->c_str();
         }
@@ -303,7 +304,9 @@ void throw_gone_handle()
 
 void TaskControl::release() noexcept
 {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    // Whoever has the only reference is the only one who could add another: no locked instruction (6 ns) for the last.
+    if (references_.load(std::memory_order_acquire) != 1 && references_.fetch_sub(1, std::memory_order_acq_rel) != 1)
+        return;
     if (!retrieved_ && outcome_ == LW_OUTCOME_EXCEPTION) [[unlikely]]
         tell_unretrieved(record_, error());
     delete this;

@@ -197,7 +197,8 @@ public:
 private:
     template <class U>
     friend JoinHandle<U> spawn(Loop&, Task<U>, SpawnOptions, std::source_location);
-    explicit JoinHandle(detail::TypedControl<T>& control) noexcept : control_(&control) { control.add_reference(); }
+    // Takes over the reference that a control is made with.
+    explicit JoinHandle(detail::TypedControl<T>& control) noexcept : control_(&control) {}
     friend struct detail::HandleAccess;
     detail::TypedControl<T>& control() const
     {

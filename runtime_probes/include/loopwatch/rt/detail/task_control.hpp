@@ -200,7 +200,7 @@ private:
     TaskControl* joiner_ = nullptr;         // who waits for this one
     TaskControl* awaiting_ = nullptr;       // for whom this one waits
     TaskControl* const* holder_ = nullptr;  // who holds the lock that this one waits for
-    std::atomic<unsigned> references_{1};   // the loop's, the JoinHandle's, those of requests under way
+    std::atomic<unsigned> references_{2};   // the loop's and the first JoinHandle's; those of requests under way
     std::atomic<bool> done_{false};         // set once by the loop, after which the outcome is there
     bool cancel_pending_ = false;           // requested, not yet thrown
     bool cancel_delivered_ = false;         // thrown at an await
