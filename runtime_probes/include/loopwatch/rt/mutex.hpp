@@ -16,8 +16,7 @@ namespace detail {
 class MutexAwaiter;
 }
 
-// Holds a Mutex until it is destroyed. Movable, also to another task: what is told of the mutex (`loopwatch ps`,
-// deadlocks) names the task that took it.
+// Holds a Mutex until it is destroyed. Movable.
 class [[nodiscard]] MutexLock {
 public:
     MutexLock(MutexLock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}

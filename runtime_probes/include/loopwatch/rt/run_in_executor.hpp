@@ -4,7 +4,6 @@
 // threw.
 #pragma once
 
-#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <memory>
@@ -24,13 +23,6 @@ namespace loopwatch {
 
 // The pool used when none is named: made at its first use, min(32, CPUs + 4) threads (as in Python), joined at exit.
 asio::thread_pool& default_executor();
-
-// What a cancellation does to who waits for a function on a pool.
-enum class OnCancel {
-    abandon,  // ends the wait at once; the function runs to its end, and must own what it uses
-    wait,     // lets it wait for the function's end, and comes at the next await: the function may use the caller's
-              // objects
-};
 
 // The pool was stopped before it came to the function.
 class ExecutorStopped : public std::exception {
@@ -75,8 +67,6 @@ public:
         if (loop != nullptr && waiter_ != nullptr) waiter_->wake();
     }
     void abandon() noexcept { waiter_ = nullptr; }
-    // On any thread but the pool's. Blocks until the function has ended, or never will begin.
-    void await_end() const noexcept { ended_.wait(false, std::memory_order_acquire); }
 
     Outcome<std::invoke_result_t<F&>> outcome;
 
@@ -84,8 +74,6 @@ private:
     static void send(std::shared_ptr<Job> job) noexcept
     {
         job->function_.reset();
-        job->ended_.store(true, std::memory_order_release);
-        job->ended_.notify_all();
         Job& sent = *job;
         const auto mailbox = sent.mailbox_;
         sent.self_ = std::move(job);
@@ -96,7 +84,6 @@ private:
     TaskControl* waiter_;
     std::shared_ptr<Mailbox> mailbox_;
     std::shared_ptr<Job> self_;  // while it stands in the mailbox
-    std::atomic<bool> ended_{false};
 };
 
 // What the pool is given: it runs the job, or is destroyed.
@@ -120,18 +107,12 @@ template <class F>
 class [[nodiscard]] ExecutorAwaiter final : public Suspension {
 public:
     using loop_awaitable = void;
-    ExecutorAwaiter(asio::thread_pool& pool, F function, OnCancel on_cancel)
-        : pool_(pool), function_(std::move(function)), on_cancel_(on_cancel)
-    {
-    }
+    ExecutorAwaiter(asio::thread_pool& pool, F function) : pool_(pool), function_(std::move(function)) {}
     ExecutorAwaiter(const ExecutorAwaiter&) = delete;
     ExecutorAwaiter& operator=(const ExecutorAwaiter&) = delete;
     ~ExecutorAwaiter()
     {
-        if (!job_) return;
-        job_->abandon();
-        // Its loop ends: the function may still use what stands in the coroutine.
-        if (started_ && on_cancel_ == OnCancel::wait) job_->await_end();
+        if (job_) job_->abandon();
     }
 
     bool await_ready() const noexcept { return false; }
@@ -146,7 +127,6 @@ public:
         task_->suspend(handle, *this, &executor);
         try {
             asio::post(pool_, JobTicket<F>(job_));
-            started_ = true;
         } catch (...) {
             job_->abandon();
             task_->resume_at_once();
@@ -162,7 +142,6 @@ public:
 private:
     void interrupt() noexcept override
     {
-        if (on_cancel_ == OnCancel::wait) return;
         interrupted_ = true;
         job_->abandon();
         task_->wake();
@@ -172,8 +151,6 @@ private:
     F function_;
     std::shared_ptr<Job<F>> job_;
     TaskControl* task_ = nullptr;
-    const OnCancel on_cancel_;
-    bool started_ = false;
     bool interrupted_ = false;
 };
 
@@ -181,17 +158,16 @@ private:
 
 // Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Errors:
 // ExecutorStopped. Cancelling ends the wait at once; the function itself runs to its end, its outcome is dropped: it
-// must own what it uses (capture by value), unless `on_cancel` is OnCancel::wait. Then its outcome is given first, and
-// a loop that is destroyed meanwhile blocks until the function has ended.
+// must own what it uses (capture by value).
 template <class F>
-auto run_in_executor(asio::thread_pool& pool, F function, OnCancel on_cancel = OnCancel::abandon)
+auto run_in_executor(asio::thread_pool& pool, F function)
 {
-    return detail::ExecutorAwaiter<F>(pool, std::move(function), on_cancel);
+    return detail::ExecutorAwaiter<F>(pool, std::move(function));
 }
 template <class F>
-auto run_in_executor(F function, OnCancel on_cancel = OnCancel::abandon)
+auto run_in_executor(F function)
 {
-    return detail::ExecutorAwaiter<F>(default_executor(), std::move(function), on_cancel);
+    return detail::ExecutorAwaiter<F>(default_executor(), std::move(function));
 }
 
 }  // namespace loopwatch

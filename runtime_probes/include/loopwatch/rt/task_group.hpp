@@ -11,7 +11,6 @@
 #include <source_location>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -63,7 +62,7 @@ public:
     // Waits until none is alive, then throws what they failed with: the exception itself if one task failed,
     // ExceptionGroup if several did. A child that was cancelled has not failed. Cancelling who waits cancels all of
     // them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at the
-    // next await. Errors: std::system_error (resource_deadlock_would_occur) to a child of the group.
+    // next await.
     Task<> join() { return join(state_); }
 
 private:
@@ -101,14 +100,6 @@ private:
             // Retrieved once nothing can fail any more: without memory for the group, each is reported as unretrieved.
             for (const JoinHandle<void>& child : ended) detail::HandleAccess::control(child).retrieve();
             throw group;
-        }
-        // It would wait for itself.
-        void refuse_child(const detail::TaskControl& joiner) const
-        {
-            for (const JoinHandle<void>& child : children)
-                if (child.id() == joiner.id())
-                    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                                            "a task joins the group that it belongs to");
         }
         void leave() noexcept
         {
@@ -152,7 +143,6 @@ private:
         template <class P>
         void await_suspend(std::coroutine_handle<P> handle)
         {
-            state_.refuse_child(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
