@@ -61,7 +61,7 @@ public:
     // Waits until none is alive, then rethrows the first exception that one of them ended with; further ones are
     // unretrieved exceptions of their tasks. A child that was cancelled has not failed. Cancelling who waits cancels
     // all of them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at
-    // the next await.
+    // the next await. Errors: std::system_error (resource_deadlock_would_occur) if a child is, or waits for, who joins.
     Task<> join() { return join(state_); }
 
 private:
@@ -90,6 +90,11 @@ private:
             ending = false;
             for (const JoinHandle<void>& child : ended)
                 if (first != 0 && child.id() == first) detail::HandleAccess::control(child).take();
+        }
+        void refuse_cycle(const detail::TaskControl& waiter) const
+        {
+            for (const JoinHandle<void>& child : children)
+                if (!child.done()) detail::HandleAccess::control(child).refuse_cycle(waiter);
         }
         void leave() noexcept
         {
@@ -128,6 +133,7 @@ private:
         template <class P>
         void await_suspend(std::coroutine_handle<P> handle)
         {
+            state_.refuse_cycle(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
