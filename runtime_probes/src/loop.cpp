@@ -174,7 +174,8 @@ private:
 void Loop::stop() noexcept
 {
     stopping_ = true;
-    mailbox_->wake();
+    // Ends a poll too, which Asio handlers that post each other would keep up for ever.
+    context_.stop();
 }
 
 void Loop::post_node(detail::PostedCallback& callback) noexcept

@@ -605,8 +605,14 @@ TEST_CASE("a deep chain of awaits ends with its loop")
                 co_await go(depth - 1);
         }
     };
+    // Under the sanitizers g++ resumes a child within its awaiter's stack frame: 8 MiB of stack are full before that.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    constexpr int depth = 1'000;
+#else
+    constexpr int depth = 100'000;
+#endif
     Loop loop("main");
-    spawn(loop, Deep::go(100'000)).detach();
+    spawn(loop, Deep::go(depth)).detach();
     spawn(loop,
           [](Loop& loop) -> Task<> {
               co_await sleep_for(1ms);

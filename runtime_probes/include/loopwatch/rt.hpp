@@ -16,7 +16,7 @@
 #include <loopwatch/rt/mutex.hpp>            // Mutex, MutexLock
 #include <loopwatch/rt/on_loop.hpp>          // on_loop
 #include <loopwatch/rt/run.hpp>              // run
-#include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor, ExecutorStopped
+#include <loopwatch/rt/run_in_executor.hpp>  // run_in_executor, run_in_executor_to_end, ExecutorStopped
 #include <loopwatch/rt/semaphore.hpp>        // Semaphore, Permit
 #include <loopwatch/rt/shared_channel.hpp>   // SharedChannel
 #include <loopwatch/rt/shield.hpp>           // shield

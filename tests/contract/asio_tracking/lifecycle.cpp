@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Threads that come and go, a fork, handlers that run when a thread ends, another loop on the same thread: what is a
-// loop when, and that nothing breaks. As if somebody were attached. TRACKED_ELSEWHERE: its other half, built without
-// the flag. Says what does not hold.
+// loop when, and that nothing breaks, also where work is cancelled, stopped or destroyed. As if somebody were attached.
+// TRACKED_ELSEWHERE: its other half, built without the flag. Says what does not hold.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +103,48 @@ void hammer()
     for (auto& thread : threads) thread.join();
 }
 
+// What counts its copies that are alive: a handler.
+struct Held {
+    static inline std::atomic<int> alive{0};
+    Held() { ++alive; }
+    Held(const Held&) { ++alive; }
+    Held& operator=(const Held&) = delete;
+    ~Held() { --alive; }
+};
+
+// Of operations that are cancelled, left over by stop(), and destroyed with their context, each in turn and at random
+// moments: each handler is called once or never, and destroyed.
+void end_in_all_ways(unsigned rounds)
+{
+    std::atomic<int> called{0}, aborted{0};
+    for (unsigned round = 0; round < rounds; ++round) {
+        net::io_context context;
+        auto strand = net::make_strand(context);
+        net::steady_timer soon(context, std::chrono::microseconds(round % 300)), late(context, std::chrono::hours(1));
+        const auto count = [&, held = Held()](const error_code& error) {
+            ++called;
+            if (error == net::error::operation_aborted) ++aborted;
+        };
+        soon.async_wait(count);
+        late.async_wait(count);
+        net::post(strand, [&, held = Held()] { late.cancel(); });
+        for (int i = 0; i < 4; ++i)
+            net::post(strand, [&context, round, i, held = Held()] {
+                if (round % 5 == 4 && i == 2) context.stop();
+                net::post(context, [held] {});
+            });
+        std::vector<std::thread> threads;
+        for (unsigned i = 0; i < round % 3; ++i) threads.emplace_back([&] { context.run(); });  // none: all is pending
+        if (round % 7 == 6) {
+            std::this_thread::sleep_for(std::chrono::microseconds(round % 100));
+            context.stop();
+        }
+        for (auto& thread : threads) thread.join();
+    }
+    must(Held::alive == 0, "each handler is destroyed, called or not");
+    must(aborted > 0 && called > aborted, "some were cancelled, and some were not");
+}
+
 net::io_context of_the_program;  // destroyed with an operation in it, when the main thread's loop is gone
 
 }  // namespace
@@ -161,6 +203,7 @@ int main()
 
     must(count_elsewhere(context, 100) == 100, "handlers of a part built without the flag run");
     hammer();
+    end_in_all_ways(300);
     std::puts("all holds");
 }
 

@@ -16,7 +16,8 @@ namespace detail {
 class MutexAwaiter;
 }
 
-// Holds a Mutex until it is destroyed. Movable.
+// Holds a Mutex until it is destroyed, on its loop's thread. Movable, also to another task of that loop; a deadlock is
+// looked for through the task that took it.
 class [[nodiscard]] MutexLock {
 public:
     MutexLock(MutexLock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
@@ -85,6 +86,7 @@ private:
     }
     void unlock() noexcept
     {
+        if (waiters_.empty()) owner_->check_thread("Mutex::unlock");
         detail::Waiter* const next = waiters_.front("Mutex::unlock");
         detail::TaskControl* const former = std::exchange(owner_, nullptr);
         awaited_.value = 0;

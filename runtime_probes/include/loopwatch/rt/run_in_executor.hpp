@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Work that blocks belongs on another thread: run_in_executor(fn) runs it on a pool and brings back what it returned or
-// threw.
+// threw. Cancelling does not wait for the call; with run_in_executor_to_end(fn) it does.
 #pragma once
 
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <memory>
@@ -35,6 +36,9 @@ namespace detail {
 // Lives until both the waiting task and the pool are done with it; `waiter` belongs to the loop's thread.
 template <class F>
 class Job final : public Inbound {
+    // queued → running → ended by the pool's thread; queued → withdrawn by the loop's.
+    enum class Stage { queued, running, ended, withdrawn };
+
 public:
     Job(F function, TaskControl& waiter) : function_(std::move(function)), waiter_(&waiter), mailbox_(waiter.mailbox())
     {
@@ -42,6 +46,7 @@ public:
 
     static void run(std::shared_ptr<Job> job) noexcept
     {
+        if (!job->advance(Stage::running)) return;
         try {
             if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
                 (*job->function_)();
@@ -57,6 +62,7 @@ public:
     // Its pool destroys it instead of running it.
     static void drop(std::shared_ptr<Job> job) noexcept
     {
+        if (!job->advance(Stage::running)) return;
         job->outcome.set_exception(std::make_exception_ptr(ExecutorStopped()));
         send(std::move(job));
     }
@@ -67,13 +73,30 @@ public:
         if (loop != nullptr && waiter_ != nullptr) waiter_->wake();
     }
     void abandon() noexcept { waiter_ = nullptr; }
+    // The pool has not begun it, and will not. False: it runs, or has ended.
+    bool withdraw() noexcept
+    {
+        if (!advance(Stage::withdrawn)) return false;
+        resource_closed(this);
+        function_.reset();
+        return true;
+    }
+    // Blocks the thread until nothing of the function lives.
+    void wait_for_end() const noexcept { stage_.wait(Stage::running, std::memory_order_acquire); }
 
     Outcome<std::invoke_result_t<F&>> outcome;
 
 private:
+    bool advance(Stage to) noexcept
+    {
+        Stage queued = Stage::queued;
+        return stage_.compare_exchange_strong(queued, to, std::memory_order_acq_rel);
+    }
     static void send(std::shared_ptr<Job> job) noexcept
     {
         job->function_.reset();
+        job->stage_.store(Stage::ended, std::memory_order_release);
+        job->stage_.notify_all();
         Job& sent = *job;
         const auto mailbox = sent.mailbox_;
         sent.self_ = std::move(job);
@@ -81,6 +104,7 @@ private:
     }
 
     std::optional<F> function_;
+    std::atomic<Stage> stage_{Stage::queued};
     TaskControl* waiter_;
     std::shared_ptr<Mailbox> mailbox_;
     std::shared_ptr<Job> self_;  // while it stands in the mailbox
@@ -103,7 +127,8 @@ private:
     std::shared_ptr<Job<F>> job_;
 };
 
-template <class F>
+// `ToEnd`: no wait ends while the function runs.
+template <class F, bool ToEnd>
 class [[nodiscard]] ExecutorAwaiter final : public Suspension {
 public:
     using loop_awaitable = void;
@@ -112,7 +137,10 @@ public:
     ExecutorAwaiter& operator=(const ExecutorAwaiter&) = delete;
     ~ExecutorAwaiter()
     {
-        if (job_) job_->abandon();
+        if (!job_) return;
+        job_->abandon();
+        if constexpr (ToEnd)
+            if (!job_->withdraw()) job_->wait_for_end();
     }
 
     bool await_ready() const noexcept { return false; }
@@ -142,6 +170,8 @@ public:
 private:
     void interrupt() noexcept override
     {
+        if constexpr (ToEnd)
+            if (!job_->withdraw()) return;  // the job wakes the task
         interrupted_ = true;
         job_->abandon();
         task_->wake();
@@ -162,12 +192,26 @@ private:
 template <class F>
 auto run_in_executor(asio::thread_pool& pool, F function)
 {
-    return detail::ExecutorAwaiter<F>(pool, std::move(function));
+    return detail::ExecutorAwaiter<F, false>(pool, std::move(function));
 }
 template <class F>
 auto run_in_executor(F function)
 {
-    return detail::ExecutorAwaiter<F>(default_executor(), std::move(function));
+    return detail::ExecutorAwaiter<F, false>(default_executor(), std::move(function));
+}
+
+// The same for a function that refers to what the waiting task owns. Cancelling one that the pool has not begun ends
+// the wait at once, and it is not called. One that runs is waited for: its outcome comes first, and Cancelled at the
+// next await. If the loop is destroyed meanwhile, its thread blocks until the function has returned.
+template <class F>
+auto run_in_executor_to_end(asio::thread_pool& pool, F function)
+{
+    return detail::ExecutorAwaiter<F, true>(pool, std::move(function));
+}
+template <class F>
+auto run_in_executor_to_end(F function)
+{
+    return detail::ExecutorAwaiter<F, true>(default_executor(), std::move(function));
 }
 
 }  // namespace loopwatch

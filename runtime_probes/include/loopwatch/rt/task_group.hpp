@@ -62,7 +62,7 @@ public:
     // Waits until none is alive, then throws what they failed with: the exception itself if one task failed,
     // ExceptionGroup if several did. A child that was cancelled has not failed. Cancelling who waits cancels all of
     // them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at the
-    // next await.
+    // next await. Errors: std::system_error (resource_deadlock_would_occur) if a child is, or waits for, who joins.
     Task<> join() { return join(state_); }
 
 private:
@@ -100,6 +100,11 @@ private:
             // Retrieved once nothing can fail any more: without memory for the group, each is reported as unretrieved.
             for (const JoinHandle<void>& child : ended) detail::HandleAccess::control(child).retrieve();
             throw group;
+        }
+        void refuse_cycle(const detail::TaskControl& waiter) const
+        {
+            for (const JoinHandle<void>& child : children)
+                if (!child.done()) detail::HandleAccess::control(child).refuse_cycle(waiter);
         }
         void leave() noexcept
         {
@@ -143,6 +148,7 @@ private:
         template <class P>
         void await_suspend(std::coroutine_handle<P> handle)
         {
+            state_.refuse_cycle(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());

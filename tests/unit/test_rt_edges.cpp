@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What callers do at the edges of the runtime: calls to a pool that refer to the caller, groups joined from within,
+// locks that change hands, handlers that never let the loop go.
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <latch>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <asio/post.hpp>
+#include <asio/thread_pool.hpp>
+
+#include <loopwatch/rt.hpp>
+
+using namespace loopwatch;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct OnePool {
+    asio::thread_pool threads{1};
+    std::latch begun{1}, may_end{1};
+};
+
+// Its local is gone when the task has ended; the call writes to it at its end.
+Task<> refer_to_a_local(OnePool& pool, bool& was_alive, bool& went_on)
+{
+    struct Local {
+        bool alive = true;
+        ~Local() { alive = false; }
+    } local;
+    co_await run_in_executor_to_end(pool.threads, [&] {
+        pool.begun.count_down();
+        pool.may_end.wait();
+        was_alive = local.alive;
+    });
+    went_on = true;
+    co_await yield();
+    went_on = false;
+}
+
+std::optional<std::errc> deadlock_of(const std::system_error& error)
+{
+    return error.code() == std::errc::resource_deadlock_would_occur
+               ? std::optional(std::errc::resource_deadlock_would_occur)
+               : std::nullopt;
+}
+
+}  // namespace
+
+TEST_CASE("a cancelled call to the end is waited for, and the cancellation comes at the next await", "[rt]")
+{
+    OnePool pool;
+    bool was_alive = false, went_on = false, cancelled = false;
+    Loop loop;
+    auto task = spawn(loop, refer_to_a_local(pool, was_alive, went_on));
+    spawn(loop, [](OnePool& one, JoinHandle<void>& refers, bool& seen) -> Task<> {
+        co_await run_in_executor([&one] { one.begun.wait(); });
+        refers.cancel("now");
+        co_await yield();
+        one.may_end.count_down();
+        try {
+            co_await refers;
+        } catch (const Cancelled&) {
+            seen = true;
+        }
+    }(pool, task, cancelled));
+    loop.run();
+    CHECK(was_alive);
+    CHECK(went_on);
+    CHECK(cancelled);
+}
+
+TEST_CASE("a call to the end that its pool has not begun is not made once it is cancelled", "[rt]")
+{
+    OnePool pool;
+    asio::post(pool.threads, [&] { pool.may_end.wait(); });
+    std::atomic<bool> called{false};
+    bool cancelled = false;
+    Loop loop;
+    auto task = spawn(loop, [](OnePool& one, std::atomic<bool>& was_called) -> Task<> {
+        co_await run_in_executor_to_end(one.threads, [&] { was_called = true; });
+    }(pool, called));
+    spawn(loop, [](JoinHandle<void>& queued, bool& seen) -> Task<> {
+        co_await yield();
+        queued.cancel("now");
+        try {
+            co_await queued;
+        } catch (const Cancelled&) {
+            seen = true;
+        }
+    }(task, cancelled));
+    loop.run();
+    pool.may_end.count_down();
+    pool.threads.join();
+    CHECK(cancelled);
+    CHECK_FALSE(called);
+}
+
+TEST_CASE("a loop that is destroyed while a call to the end runs waits for it", "[rt]")
+{
+    OnePool pool;
+    bool was_alive = false, went_on = false;
+    {
+        Loop loop;
+        spawn(loop, refer_to_a_local(pool, was_alive, went_on));
+        spawn(loop, [](OnePool& one, Loop& stopped) -> Task<> {
+            co_await run_in_executor([&one] { one.begun.wait(); });
+            stopped.stop();
+        }(pool, loop));
+        loop.run();
+        asio::post(default_executor(), [&] {
+            std::this_thread::sleep_for(10ms);
+            pool.may_end.count_down();
+        });
+    }
+    CHECK(was_alive);
+    CHECK_FALSE(went_on);
+}
+
+TEST_CASE("a group that is joined by its own child is refused as a deadlock, and in debug mode reported", "[rt]")
+{
+    std::optional<std::errc> direct, through_a_task;
+    Loop loop;
+    spawn(loop, [](Loop& its, std::optional<std::errc>& one, std::optional<std::errc>& other) -> Task<> {
+        TaskGroup group(its);
+        group.spawn([](TaskGroup& own, std::optional<std::errc>& error) -> Task<> {
+            try {
+                co_await own.join();
+            } catch (const std::system_error& thrown) {
+                error = deadlock_of(thrown);
+            }
+        }(group, one));
+        group.spawn([](TaskGroup& own, std::optional<std::errc>& error) -> Task<> {
+            try {
+                co_await with_timeout(std::chrono::nanoseconds::max(), own.join());
+            } catch (const std::system_error& thrown) {
+                error = deadlock_of(thrown);
+            }
+        }(group, other));
+        co_await group.join();
+    }(loop, direct, through_a_task));
+    std::vector<std::string> found;
+    set_finding_handler([&](const Finding& finding) { found.emplace_back(finding.type); });
+    set_debug(true);
+    loop.run();
+    set_debug(false);
+    set_finding_handler(nullptr);
+    CHECK(direct.has_value());
+    CHECK(through_a_task.has_value());
+#ifndef LOOPWATCH_NO_PROBES
+    CHECK(found == std::vector<std::string>{"deadlock", "deadlock"});
+#endif
+}
+
+TEST_CASE("a lock that was moved to another task is held until that one lets it go", "[rt]")
+{
+    std::vector<std::string> order;
+    Loop loop;
+    Mutex mutex;
+    spawn(loop, [](Loop& its, Mutex& shared, std::vector<std::string>& events) -> Task<> {
+        spawn(its, [](MutexLock, std::vector<std::string>& seen) -> Task<> {
+            co_await sleep_for(1ms);
+            seen.emplace_back("second lets go");
+        }(co_await shared.lock(), events));
+        events.emplace_back("first ends");
+    }(loop, mutex, order));
+    spawn(loop, [](Mutex& shared, std::vector<std::string>& events) -> Task<> {
+        co_await yield();
+        const MutexLock lock = co_await shared.lock();
+        events.emplace_back("third has it");
+    }(mutex, order));
+    loop.run();
+    CHECK(order == std::vector<std::string>{"first ends", "second lets go", "third has it"});
+    CHECK_FALSE(mutex.locked());
+}
+
+TEST_CASE("stop() ends a loop whose Asio handler posts itself for ever", "[rt]")
+{
+    Loop loop;
+    std::atomic<bool> over{false};
+    std::function<void()> again = [&] {
+        if (!over) asio::post(loop.context(), again);
+    };
+    asio::post(loop.context(), again);
+    spawn(loop, []() -> Task<> { co_await sleep_for(1h); }());
+    std::thread stopper([&] {
+        std::this_thread::sleep_for(5ms);
+        loop.stop();
+        std::this_thread::sleep_for(500ms);
+        over = true;  // an old loop comes to its end too, late
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    loop.run();
+    const auto took = std::chrono::steady_clock::now() - begin;
+    over = true;
+    stopper.join();
+    CHECK(took < 400ms);
+}
