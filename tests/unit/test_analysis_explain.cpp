@@ -590,8 +590,8 @@ TEST_CASE("without the scheduler the calls say what blocked, and the rest is unk
     CHECK(found.slow->breakdown.cpu_ns == 0);
     CHECK(found.slow->seen_by == Names{"preload"});
     CHECK(found.slow->verdict ==
-          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms on CPU or "
-          "waiting for one (without root it is not known which).");
+          "save#17 held loop main for 200 ms: 150 ms in fsync at store.cpp:42 (Store::flush), 50 ms on CPU, "
+          "waiting for one, or in short calls (without root it is not known which).");
     CHECK(found.blocking[0].origin == "preload");
 }
 

@@ -297,7 +297,7 @@ TEST_CASE("one is one frame")
 {
     Report report;
     auto one = slow(1, second, 100 * ms, "a");
-    for (const auto* name : {"write", "work", "main"}) one.stack.push_back({.function = name});
+    for (const auto* name : {"write", "work", "main"}) one.stack.emplace_back().function = name;
     report.write(one);
     const auto text = report.take();
     INFO(text);

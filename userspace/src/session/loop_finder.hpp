@@ -90,8 +90,8 @@ private:
     Context context_;
     bool awake_ = false, stopped_ = false;
     std::set<std::uint32_t> entered_, went_on_, hanging_, suspects_;
-    std::set<std::uint32_t> ended_, ended_before_,
-        ended_proven_;                                // since the last look, the one before; which were loops
+    // Threads that have ended since the last tidy() and between the two before it, and those of them that were loops.
+    std::set<std::uint32_t> ended_, ended_before_, ended_proven_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
     std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
     std::deque<lw_sleeper> sleepers_;     // to be asked about
