@@ -126,7 +126,7 @@ check "the call in which a program ends is reported" has_record last \
 check "and the iteration is in the statistics" has_record last "of('loop_stats')[-1]['open_ns'] >= 149e6 and r[-1]['dispatch_ns']['max'] >= 149e6"
 ran over --duration 300ms -- sleep 30
 check_equal "a program that is asked to end is told of: it runs on, for the report ends first" 1 \
-    "$(grep -cE '^loopwatch: the session is over, but sleep \(pid [0-9]+\) runs on until it ends; the time is up, so it was sent SIGTERM$' over.said)"
+    "$(grep -cE '^loopwatch: the session is over, and sleep \(pid [0-9]+\) runs until it ends: the time is up, so it is sent SIGTERM$' over.said)"
 check_equal "when the time is up the program is asked to end, which is no failure" 0 "$status"
 for i in 1 2 3 4 5 6; do
     ran brief -- sh -c "sleep 0.0$i; exit 3"

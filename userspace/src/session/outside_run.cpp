@@ -92,13 +92,14 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     const auto code = (*session)->run();
     const auto& signal = (*session)->ended_by();
     const bool time_is_up = code && (*session)->end_reason() == "duration";
+    if ((time_is_up || signal) && !launch->status())
+        print_note(fmt::format("the session is over, and {} (pid {}) runs until it ends: {}", command.front(),
+                               launch->pid(),
+                               time_is_up              ? "the time is up, so it is sent SIGTERM"
+                               : signal->from_terminal ? "the terminal has sent it the same signal"
+                                                       : "it is sent the same signal"));
     if (time_is_up) launch->signal(SIGTERM);
     if (signal && !signal->from_terminal) launch->signal(signal->number);
-    if ((time_is_up || signal) && !launch->status())
-        print_note(fmt::format("the session is over, but {} (pid {}) runs on until it ends{}", command.front(),
-                               launch->pid(),
-                               time_is_up ? "; the time is up, so it was sent SIGTERM"
-                                          : "; it was sent the signal that ended the session"));
     const int status = await_end(*launch, *signals);
     if (!code) return code.error();
     if (*code != ExitCode::done) return static_cast<int>(*code);
