@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who is first: the quicker of two answers counts and the other one is cancelled; what has begun to be saved is
-// shielded from that; and a std::stop_source ends it all from another thread.
+// shielded from that; and std::jthread ends it all from another thread.
 #include <chrono>
 #include <iostream>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
+#include <variant>
 
 #include <loopwatch/rt.hpp>
 
@@ -53,10 +55,7 @@ Task<> serve(std::stop_token stop)
 
 int main()
 {
-    std::stop_source server;
-    std::jthread signal([&server] {
-        std::this_thread::sleep_for(50ms);
-        server.request_stop();
-    });
-    run(serve(server.get_token()));
+    std::jthread server([](std::stop_token stop) { run(serve(std::move(stop))); });
+    std::this_thread::sleep_for(50ms);
+    server.request_stop();
 }
