@@ -54,6 +54,20 @@ struct Failure : std::runtime_error {
     Failure() : std::runtime_error("a task of the stress fails") { ++score.thrown; }
 };
 
+// How many failures of the stress are in it.
+long failures_in(const std::exception_ptr& thrown)
+{
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const ExceptionGroup& group) {
+        long failures = 0;
+        for (const auto& one : group.exceptions()) failures += failures_in(one);
+        return failures;
+    } catch (...) {
+        return 1;
+    }
+}
+
 // splitmix64: 8 bytes, so that each coroutine has its own.
 class Random {
 public:
@@ -397,9 +411,9 @@ Task<> step(Turn turn)
         co_await operation(Turn{turn.world, Random(turn.random.next()), turn.depth});
     } catch (const TimedOut&) {
         ++score.timed_out;
-    } catch (const Failure&) {
+    } catch (const std::exception&) {  // a failure, or several
         if (turn.random.one_in(4)) throw;
-        ++score.caught;
+        score.caught += failures_in(std::current_exception());
     } catch (const Cancelled&) {
         ++score.cancelled;
         throw;
@@ -411,8 +425,8 @@ Task<> driver(Turn turn)
     while (score.left > 0) {
         try {
             co_await step(Turn{turn.world, Random(turn.random.next()), turn.depth});
-        } catch (const Failure&) {
-            ++score.caught;
+        } catch (const std::exception&) {
+            score.caught += failures_in(std::current_exception());
         } catch (const Cancelled&) {  // of what it gathered
         }
     }
@@ -492,7 +506,7 @@ int main(int count, char** arguments)
     score.left = options.operations;
     score.drivers = 8L * loops;
     set_finding_handler([](const Finding&) {});
-    set_exception_handler([](std::exception_ptr, const Finding&) { ++score.reported; });
+    set_exception_handler([](std::exception_ptr thrown, const Finding&) { score.reported += failures_in(thrown); });
     if (options.debug) set_debug(true);
     asio::thread_pool threads_of_pool(2);
     pool = &threads_of_pool;
