@@ -141,7 +141,7 @@ fi
 # --- output ---
 refused "an output directory that does not exist" 1 '/nowhere/report' '' "$loopwatch" -p "$server" -o /nowhere/report
 refused "an output that is a directory" 1 "$work" '' "$loopwatch" -p "$server" -o "$work"
-refused "an output that is a full device" 1 '/dev/full' 'No space left' "$loopwatch" -p "$server" -o /dev/full
+refused "an output that is a full device" 1 '/dev/full: No space left' 'free some space' "$loopwatch" -p "$server" -o /dev/full
 if unshare --mount true 2>/dev/null; then
     mkdir "$work/small"
     refused "the disk is full" 1 'small/report.*No space left on device' '' \
