@@ -43,7 +43,7 @@ Task<> crawl()
     auto all = links(5);
     while (auto link = co_await all.next()) downloads.spawn(download(connections, pages, std::move(*link)), "download");
     co_await downloads.join();
-    if (!pages.try_send(std::string("the end"))) std::cout << "nobody listens\n";
+    if (!pages.try_send(std::string("the end"))) std::cout << "no task receives\n";
     pages.close();
     co_await printer;
 }

@@ -93,7 +93,8 @@ struct World {
     Loop loop;
     Mutex mutex;
     Event event;
-    int inside = 0;  // of the mutex
+    Semaphore seats{2};
+    int inside = 0, seated = 0;  // of the mutex, of the semaphore
 };
 std::vector<std::unique_ptr<World>> worlds;
 asio::thread_pool* pool = nullptr;
@@ -158,6 +159,12 @@ void must_be_gone(const Count& count)
     must(*count == 0, "when a join returns, nothing of the task lives");
 }
 
+// At the end of a block in which a join returns, or throws.
+struct Gone {
+    const Count& count;
+    ~Gone() { must_be_gone(count); }
+};
+
 // --- leaves ---
 
 Task<> do_yield(Turn)
@@ -217,6 +224,26 @@ Task<> do_post(Turn turn)
     co_await asio::post(turn.world->loop.context(), use_task);
 }
 
+Task<> do_semaphore(Turn turn)
+{
+    World& world = *turn.world;
+    Permit permit = co_await world.seats.acquire();
+    must(++world.seated <= 2, "no more tasks than permits hold one");
+    struct Leave {
+        int& seated;
+        ~Leave() { --seated; }
+    } leave{world.seated};
+    const Permit moved = std::move(permit);
+    if (turn.random.one_in(2)) co_await yield();
+}
+
+Task<> do_to_end(Turn turn)
+{
+    const auto number = std::make_unique<unsigned>(turn.random.below(1000));  // freed with this coroutine
+    const unsigned given = co_await run_in_executor_to_end(*pool, [&number] { return *number + 1; });
+    must(given == *number + 1, "what a pool returned arrives");
+}
+
 // --- what has children ---
 
 Task<> do_join(Turn turn)
@@ -246,10 +273,7 @@ Task<> do_detach(Turn turn)
 Task<> do_timeout(Turn turn)
 {
     const Count count = new_count();
-    struct Gone {
-        const Count& count;
-        ~Gone() { must_be_gone(count); }
-    } gone{count};
+    const Gone gone{count};
     const auto limit = turn.random.one_in(8) ? std::chrono::nanoseconds::max() : turn.random.moment();
     const int value = co_await with_timeout(limit, work(turn.child(), Parameter(count)));
     must(value == 7, "a result arrives");
@@ -258,10 +282,7 @@ Task<> do_timeout(Turn turn)
 Task<> do_gather(Turn turn)
 {
     const Count count = new_count();
-    struct Gone {
-        const Count& count;
-        ~Gone() { must_be_gone(count); }
-    } gone{count};
+    const Gone gone{count};
     const auto [one, two] = co_await gather(work(turn.child(), Parameter(count)), work(turn.child(), Parameter(count)));
     must(one == 7 && two == 7, "both results arrive");
 }
@@ -274,10 +295,7 @@ Task<> do_group(Turn turn)
         group.spawn(quiet(turn.child(), Parameter(count)), "child");
     if (turn.random.one_in(5)) group.cancel("a whim");
     if (turn.random.one_in(8)) co_return;  // its end cancels them, and nobody waits
-    struct Gone {
-        const Count& count;
-        ~Gone() { must_be_gone(count); }
-    } gone{count};
+    const Gone gone{count};
     co_await group.join();
 }
 
@@ -285,10 +303,7 @@ Task<> do_on_loop(Turn turn)
 {
     World& other = *worlds[turn.random.below(static_cast<unsigned>(worlds.size()))];
     const Count count = new_count();
-    struct Gone {
-        const Count& count;
-        ~Gone() { must_be_gone(count); }
-    } gone{count};
+    const Gone gone{count};
     const int value = co_await on_loop(other.loop, work(turn.child_on(other), Parameter(count)));
     must(value == 7, "a result arrives from another loop");
 }
@@ -395,10 +410,101 @@ Task<> do_channel(Turn turn)
     must(post->sent == post->received, "each message that was sent is received once");
 }
 
+Task<> do_when_any(Turn turn)
+{
+    const Count count = new_count();
+    const Gone gone{count};
+    const auto first = co_await when_any(work(turn.child(), Parameter(count)), work(turn.child(), Parameter(count)));
+    must(std::visit([](int value) { return value; }, first) == 7, "the first result arrives");
+}
+
+Task<> do_shield(Turn turn)
+{
+    const int value = co_await shield(work(turn.child(), Parameter(new_count())));
+    must(value == 7, "a result arrives");
+}
+
+Task<> do_stop_token(Turn turn)
+{
+    const Count count = new_count();
+    const Gone gone{count};
+    std::stop_source source;
+    if (turn.random.one_in(2)) asio::post(*pool, [source]() mutable { source.request_stop(); });
+    const int value = co_await with_stop_token(source.get_token(), work(turn.child(), Parameter(count)));
+    must(value == 7, "a result arrives");
+}
+
+AsyncGenerator<int> count_to_four(Turn turn, Parameter)
+{
+    for (int number = 0; number < 4; ++number) {
+        co_await step(turn.child());
+        co_yield number;
+    }
+}
+
+Task<> do_generator(Turn turn)
+{
+    const Count count = new_count();
+    const Gone gone{count};
+    auto numbers = count_to_four(turn.child(), Parameter(count));
+    for (int expected = 0; !turn.random.one_in(8); ++expected) {
+        const auto number = co_await numbers.next();
+        must(number ? *number == expected : expected == 4, "a generator yields all, in order");
+        if (!number) co_return;
+    }
+}
+
+struct Traffic {
+    explicit Traffic(std::size_t capacity) : channel(capacity) {}
+    SharedChannel<int> channel;
+    std::atomic<int> sent{0}, received{0};
+    std::atomic<bool> all_received{false};
+};
+
+Task<> send_there(std::shared_ptr<Traffic> traffic)
+{
+    struct Close {
+        Traffic& traffic;
+        ~Close() { traffic.channel.close(); }
+    } close{*traffic};
+    for (int number = 0; number < 16; ++number) {
+        if (number % 4 != 0 || !traffic->channel.try_send(number)) co_await traffic->channel.send(number);
+        ++traffic->sent;
+    }
+}
+
+Task<> receive_there(std::shared_ptr<Traffic> traffic)
+{
+    while (const auto number = co_await traffic->channel.receive()) {
+        must(*number >= 0 && *number < 16, "what was sent arrives");
+        ++traffic->received;
+        ++score.messages;
+    }
+    traffic->all_received = true;
+}
+
+Task<> do_shared_channel(Turn turn)
+{
+    const auto traffic = std::make_shared<Traffic>(turn.random.below(3));
+    TaskGroup group(turn.world->loop);
+    group.spawn(send_there(traffic), "sender");
+    World& other = *worlds[turn.random.below(static_cast<unsigned>(worlds.size()))];
+    group.spawn(
+        [](Loop& there, std::shared_ptr<Traffic> shared) -> Task<> {
+            co_await on_loop(there, receive_there(std::move(shared)));
+        }(other.loop, traffic),
+        "receiver");
+    if (turn.random.one_in(8)) group.cancel("a whim");
+    co_await group.join();
+    must(!traffic->all_received || traffic->sent == traffic->received, "each message between loops is received once");
+}
+
 using Operation = Task<> (*)(Turn);
-constexpr std::array leaves{do_yield, do_sleep, do_lock, do_event, do_executor, do_use_task, do_post};
-constexpr std::array operations{do_join,  do_detach,  do_timeout,     do_gather,
-                                do_group, do_on_loop, do_cancel_once, do_channel};
+constexpr std::array leaves{do_yield,    do_sleep, do_lock,      do_event, do_executor,
+                            do_use_task, do_post,  do_semaphore, do_to_end};
+constexpr std::array operations{do_join,       do_detach,      do_timeout,       do_gather,   do_group,
+                                do_on_loop,    do_cancel_once, do_channel,       do_when_any, do_shield,
+                                do_stop_token, do_generator,   do_shared_channel};
 
 // One operation. What it throws is caught here, but for Cancelled and some of the failures.
 Task<> step(Turn turn)

@@ -19,6 +19,8 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "outcome_of.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
@@ -67,21 +69,6 @@ void run_on_loop(F body)
     Loop loop("main");
     spawn(loop, body(loop), "body").detach();
     loop.run();
-}
-
-// What `task` ended with, in a word.
-Task<std::string> outcome_of(Task<> task)
-{
-    try {
-        co_await std::move(task);
-    } catch (const Cancelled& request) {
-        co_return "cancelled: " + request.reason();
-    } catch (const TimedOut&) {
-        co_return "timed out";
-    } catch (const std::exception& error) {
-        co_return error.what();
-    }
-    co_return "done";
 }
 
 }  // namespace

@@ -25,8 +25,7 @@ struct LoopView {
     std::uint32_t ns_tid = 0;
     std::uint32_t tid = 0;  // in our PID namespace; 0: no such thread
     std::string name;
-    std::uint64_t since_ns =
-        0;  // it was found during the session, and its counters began then; 0: earlier, or not known
+    std::uint64_t since_ns = 0;  // found during the session: its counters begin then; 0: earlier, or not known
 };
 
 // A source location of the target.

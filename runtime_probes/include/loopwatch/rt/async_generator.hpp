@@ -38,7 +38,7 @@ public:
     }
     std::optional<T> take_value() { return std::exchange(value_, std::nullopt); }
 
-    bool running = false;  // somebody awaits its next value
+    bool running = false;  // a task awaits its next value
 
 private:
     std::optional<T> value_;
@@ -86,7 +86,7 @@ public:
 
     // co_await it: the next value; nothing: the generator has ended. Cancellable: what its body waits for is cancelled,
     // and unless the body catches it, Cancelled ends the generator. Errors: what the body throws, once, nothing comes
-    // after it; std::logic_error if somebody else waits for the next value already, or the generator was moved away.
+    // after it; std::logic_error if another task waits for the next value already, or the generator was moved away.
     detail::NextAwaiter<T> next() noexcept { return detail::NextAwaiter<T>(*this); }
 
 private:

@@ -84,8 +84,8 @@ private:
 template <class T>
 class Channel {
 public:
-    // `capacity` 0 is a rendezvous: who sends waits until somebody receives. `name` is what `loopwatch ps` calls it; it
-    // must live as long. Errors: std::bad_alloc.
+    // `capacity` 0 is a rendezvous: who sends waits until another task receives. `name` is what `loopwatch ps` calls
+    // it; it must live as long. Errors: std::bad_alloc.
     explicit Channel(std::size_t capacity, const char* name = nullptr)
         : capacity_(capacity), empty_{LW_AWAITED_CHANNEL, -1, 0, name}, full_{LW_AWAITED_CHANNEL, -1, capacity_, name}
     {
@@ -99,7 +99,7 @@ public:
     detail::SendAwaiter<T> send(T value) { return detail::SendAwaiter<T>(*this, std::move(value)); }
     // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
     detail::ReceiveAwaiter<T> receive() noexcept { return detail::ReceiveAwaiter<T>(*this); }
-    // False: it is full, or at a rendezvous nobody waits to receive; `value` stays as it is. Errors: ChannelClosed.
+    // False: it is full, or at a rendezvous no task waits to receive; `value` stays as it is. Errors: ChannelClosed.
     bool try_send(T&& value)
     {
         if (closed_) throw ChannelClosed();

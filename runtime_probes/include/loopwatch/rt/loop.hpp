@@ -70,7 +70,7 @@ public:
     // through; the loop can be run again. Errors: std::logic_error if it is running already.
     void run();
     // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once.
-    // Any thread.
+    // Also while Asio handlers that post each other keep a poll going. Any thread.
     void stop() noexcept;
     // Cancels all tasks, those that are spawned meanwhile too, and runs until they have ended; what has not after
     // `limit` is destroyed with the loop. Errors: as run().

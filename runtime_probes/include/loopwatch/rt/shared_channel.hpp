@@ -142,7 +142,7 @@ public:
         row_of(ticket).remove(ticket);
         return true;
     }
-    // What it was given and nobody takes any more goes to the next one.
+    // What it was given and does not take any more goes to the next one.
     void give_back(Ticket<T>& ticket) noexcept
     {
         Ticket<T>* served = nullptr;
@@ -345,8 +345,8 @@ private:
 template <class T>
 class SharedChannel {
 public:
-    // `capacity` 0 is a rendezvous: who sends waits until somebody receives. `name` is what `loopwatch ps` calls it; it
-    // must live as long. Errors: std::bad_alloc.
+    // `capacity` 0 is a rendezvous: who sends waits until another task receives. `name` is what `loopwatch ps` calls
+    // it; it must live as long. Errors: std::bad_alloc.
     explicit SharedChannel(std::size_t capacity, const char* name = nullptr)
         : state_(std::make_shared<detail::SharedChannelState<T>>(capacity, name))
     {
@@ -358,7 +358,7 @@ public:
     detail::SharedSendAwaiter<T> send(T value) { return {state_, std::move(value)}; }
     // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
     detail::SharedReceiveAwaiter<T> receive() { return detail::SharedReceiveAwaiter<T>(state_); }
-    // False: it is full, or at a rendezvous nobody waits to receive. Errors: ChannelClosed.
+    // False: it is full, or at a rendezvous no task waits to receive. Errors: ChannelClosed.
     bool try_send(T value)
     {
         std::list<T> node;
