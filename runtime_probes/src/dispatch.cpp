@@ -43,16 +43,21 @@ void Loop::receive() noexcept
     }
 }
 
-// Out of line: Asio's own code is inlined here or not by what stands around the call, which costs more than all our
+// Out of line: Asio's own code is inlined here or not by what is around the call, which costs more than all our
 // probes (51 instructions of 1,107 for a post and its resume).
 [[gnu::noinline]] std::size_t Loop::run_next()
 {
     return context_.run_one();
 }
 
+// Without waiting, and bounded: handlers that post each other keep io_context::poll() going for ever. poll_one() costs
+// 7 ns more for each of 64 handlers that are ready at once; a marker behind them that stops the context costs each poll
+// 50 ns.
 [[gnu::noinline]] std::size_t Loop::run_ready()
 {
-    return context_.poll();
+    std::size_t events = 0;
+    while (events < poll_interval && context_.poll_one() != 0) ++events;
+    return events;
 }
 
 // It was not asked to wait: what took its time are handlers that were given to the context directly.

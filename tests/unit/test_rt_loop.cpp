@@ -2,6 +2,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -10,6 +11,7 @@
 #include <asio/buffer.hpp>
 #include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
 #include <asio/read.hpp>
 #include <asio/signal_set.hpp>
 #include <asio/write.hpp>
@@ -156,6 +158,66 @@ TEST_CASE("a waiting loop is woken by a post and by a stop from another thread, 
     other.join();
     CHECK(ran == 200);
     CHECK(loop.slot().tasks != nullptr);
+}
+
+namespace {
+
+// A handler that posts itself, as a busy poller written for a bare io_context does.
+struct PostsItself {
+    asio::io_context& context;
+    std::atomic<bool>& ends;
+    void operator()() const
+    {
+        if (!ends) asio::post(context, *this);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a handler that posts itself keeps neither timers nor other threads from the tasks")
+{
+    Loop loop("test");
+    std::atomic<bool> ends{false}, posted{false};
+    int slept = 0;
+    spawn(loop, [](int& times, std::atomic<bool>& seen, std::atomic<bool>& end) -> Task<> {
+        for (; times < 3; ++times) co_await sleep_for(2ms);
+        while (!seen) co_await sleep_for(1ms);
+        end = true;
+    }(slept, posted, ends));
+    asio::post(loop.context(), PostsItself{loop.context(), ends});
+    std::thread other([&] { loop.post([&] { posted = true; }); });
+    // Without a bound the loop polls for ever: the program's limit, not the test's.
+    std::jthread limit([&](std::stop_token stopped) {
+        for (int ms = 0; ms < 5000 && !stopped.stop_requested(); ++ms) std::this_thread::sleep_for(1ms);
+        ends = true;
+        loop.stop();
+    });
+    loop.run();
+    limit.request_stop();
+    other.join();
+    CHECK(slept == 3);
+    CHECK(posted);
+}
+
+TEST_CASE("a callback that posts itself keeps the context's handlers from nothing, nor they it")
+{
+    Loop loop("test");
+    std::atomic<bool> ends{false};
+    int calls = 0;
+    std::function<void()> again = [&] {
+        if (++calls == 1000) ends = true;
+        if (!ends) loop.post(again);
+    };
+    loop.post(again);
+    asio::post(loop.context(), PostsItself{loop.context(), ends});
+    std::jthread limit([&](std::stop_token stopped) {
+        for (int ms = 0; ms < 5000 && !stopped.stop_requested(); ++ms) std::this_thread::sleep_for(1ms);
+        ends = true;
+        loop.stop();
+    });
+    loop.run();
+    limit.request_stop();
+    CHECK(calls == 1000);
 }
 
 TEST_CASE("stop before run ends the next run at once, and only that")
