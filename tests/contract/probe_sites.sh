@@ -43,6 +43,19 @@ sites_hold "clang++ -O2, lld --icf=all --gc-sections" clang++ -O2 -ffunction-sec
 sites_hold "clang++ -O2 -flto" clang++ -O2 -flto -fuse-ld=lld
 sites_hold "clang++ -O2 -flto=thin, lld --icf=all" clang++ -O2 -flto=thin -fuse-ld=lld -Wl,--icf=all
 
+# From a precompiled header clang takes a variable with a section of its own for a constant.
+precompiled_holds() {
+    local compiler=$1 header=$2 use=$3
+    shift 3
+    echo '#include <loopwatch/probe.hpp>' >"$work/precompiled.hpp"
+    compile "$header" "$compiler" -O2 "${@:1:1}" -x c++-header "$work/precompiled.hpp" &&
+        compile all "$compiler" -O2 "$@" "$use" "$work/${header%.gch}" -Winvalid-pch all_probes.cpp more_probes.cpp &&
+        "$work/all" && inspect "$work/all"
+}
+check "sites hold: g++, precompiled header" precompiled_holds g++ precompiled.hpp.gch -include
+check "sites hold: clang++, precompiled header" precompiled_holds clang++ precompiled.pch -include-pch
+check "sites hold: clang++ -flto, precompiled header" precompiled_holds clang++ precompiled.pch -include-pch -flto -fuse-ld=lld
+
 # Thunks that nobody calls: their notes go with them, none is left that names an address without a site.
 few_hold() { compile few "$@" few_probes.cpp && inspect "$work/few" --only slow_dispatch,task_start; }
 check "a linker that collects garbage drops thunks and notes together" few_hold g++ -O2 -Wl,--gc-sections

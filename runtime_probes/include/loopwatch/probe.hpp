@@ -36,9 +36,26 @@ union loopwatch_semaphore_set {
     volatile unsigned short count[4];
     volatile std::uint64_t any;
 };
+#ifdef __clang__
+extern __attribute__((visibility("hidden"))) loopwatch_semaphore_set loopwatch_semaphores;
+#else
 inline __attribute__((section(".probes.loopwatch"), visibility("hidden"), used))
 loopwatch_semaphore_set loopwatch_semaphores = {};
+#endif
 }
+#ifdef __clang__
+// Defined in assembler: clang (14, 16) takes a variable with a section attribute for a constant if it comes from a
+// precompiled header. Semaphores in read-only memory are never raised, and debug mode crashed. Once in each object;
+// once for all of -flto.
+asm(".ifndef loopwatch_semaphores\n"
+    ".pushsection .probes.loopwatch,\"awG\",@progbits,loopwatch_semaphores,comdat\n"
+    ".weak loopwatch_semaphores\n .hidden loopwatch_semaphores\n"
+    ".type loopwatch_semaphores,@object\n .size loopwatch_semaphores, 8\n"
+    ".balign 8\n"
+    "loopwatch_semaphores: .zero 8\n"
+    ".popsection\n"
+    ".endif\n");
+#endif
 
 #define LW_STRING_(x) #x
 #define LW_STRING(x) LW_STRING_(x)
