@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <loopwatch/function_name.hpp>
 #include <loopwatch/rt.hpp>
 
 using namespace loopwatch;
@@ -35,6 +36,17 @@ TEST_CASE("a source_location is one pointer to what lw_location mirrors")
     CHECK(mirrored->column == where.column());
     CHECK(std::string(mirrored->file) == where.file_name());
     CHECK(std::string(mirrored->function) == where.function_name());
+}
+
+TEST_CASE("a function is called what people call it, whichever compiler wrote its name")
+{
+    CHECK(short_function("loopwatch::Task<void> shop::save(Order&)") == "shop::save");
+    CHECK(short_function("loopwatch::Task<std::map<int, long> > {anonymous}::load(int)") == "{anonymous}::load");
+    CHECK(short_function("Task<> (anonymous namespace)::wait_on(Event &)") == "(anonymous namespace)::wait_on");
+    CHECK(short_function("Task<(anonymous namespace)::Order> shop::(anonymous namespace)::load(int)") ==
+          "shop::(anonymous namespace)::load");
+    CHECK(short_function("int main()") == "main");
+    CHECK(short_function("main") == "main");
 }
 
 TEST_CASE("a suspended task tells its spawn site, its functions and the lines of its awaits, innermost first")
