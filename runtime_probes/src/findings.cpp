@@ -14,6 +14,7 @@
 #include <loopwatch/exception_object.hpp>
 #include <loopwatch/function_name.hpp>
 #include <loopwatch/rt/debug.hpp>
+#include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/slot.hpp>
 
 #include "debug_state.hpp"
@@ -117,6 +118,13 @@ void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept
         if (took_ns >= 1'000'000) text += ", ended " + in_seconds(took_ns) + " later";
         return text;
     });
+}
+
+void report_reuse(const char* what) noexcept
+{
+    TaskControl* const by = running_task();
+    deliver("reuse", by == nullptr ? 0 : by->id(),
+            [&] { return (by == nullptr ? std::string("a callback") : of_task(by->record())) + ": " + what; });
 }
 
 void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) noexcept

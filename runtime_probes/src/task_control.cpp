@@ -212,9 +212,19 @@ void TaskControl::drop_joiner() noexcept
     joiner_ = nullptr;
 }
 
+namespace {
+
+[[noreturn]] void throw_reuse(const char* what)
+{
+    report_reuse(what);
+    throw std::logic_error(std::string("loopwatch: ") + what);
+}
+
+}  // namespace
+
 void TaskControl::retrieve()
 {
-    if (std::exchange(retrieved_, true)) throw std::logic_error("loopwatch: a task's result can be taken once only");
+    if (std::exchange(retrieved_, true)) throw_reuse("a task's result can be taken once only");
 }
 
 std::coroutine_handle<> TaskControl::finish() noexcept
@@ -294,12 +304,12 @@ void TaskControl::destroy_root() noexcept
 
 void throw_gone_task()
 {
-    throw std::logic_error("loopwatch: a task was awaited that had been awaited, spawned or moved away");
+    throw_reuse("a task was awaited that had been awaited, spawned or moved away");
 }
 
 void throw_gone_handle()
 {
-    throw std::logic_error("loopwatch: a handle was used that had been moved away");
+    throw_reuse("a handle was used that had been moved away");
 }
 
 void TaskControl::release() noexcept

@@ -109,6 +109,27 @@ TEST_CASE("an exception handler gets the exception itself, also without debug mo
     CHECK(told.findings.empty());
 }
 
+TEST_CASE("in debug mode what is used up and used again is a finding, which names the task")
+{
+    Told told;
+    const auto reuse = []() -> Task<> {
+        Task<> once = fail();
+        try {
+            co_await std::move(once);
+        } catch (const std::runtime_error&) {
+        }
+        co_await std::move(once);
+    };
+    CHECK_THROWS_AS(run(reuse()), std::logic_error);
+    CHECK(told.findings.empty());
+    set_debug(true);
+    CHECK_THROWS_AS(run(reuse()), std::logic_error);
+    REQUIRE(told.types() == std::vector<std::string>{"reuse"});
+    CHECK(told.findings.front().task != 0);
+    CHECK(told.findings.front().text.find("created at") != std::string::npos);
+    CHECK(told.findings.front().text.find("a task was awaited that had been awaited") != std::string::npos);
+}
+
 TEST_CASE("a handler that throws disturbs nobody")
 {
     Told told;
