@@ -121,7 +121,7 @@ TEST_CASE("a cancellation reaches what the generator waits for, and ends it")
     }());
 }
 
-TEST_CASE("the chain of a task leads through the generator that it waits for")
+TEST_CASE("the chain of a task leads through the generator that it waits for", "[probes]")
 {
     run([]() -> Task<> {
         Loop& loop = *Loop::current();

@@ -315,7 +315,7 @@ TEST_CASE("cancelling who waits for another loop cancels the work there; a loop 
     });
 }
 
-TEST_CASE("a label belongs to its task and to those that the task spawns later")
+TEST_CASE("a label belongs to its task and to those that the task spawns later", "[probes]")
 {
     run([](Loop& loop) -> Task<> {
         const auto labels = [] {

@@ -532,7 +532,7 @@ TEST_CASE("work that its pool does not come to is told so")
 
 TEST_CASE("an operation whose handler is destroyed uncalled ends")
 {
-    run_on_loop([](Loop&) -> Task<> {
+    run_on_loop([](Loop& loop) -> Task<> {
         const auto ended = co_await outcome_of([]() -> Task<> {
             co_await asio::async_initiate<const UseTask<true>&, void(std::error_code)>([](auto&&) {}, use_task);
         }());
@@ -545,11 +545,13 @@ TEST_CASE("an operation whose handler is destroyed uncalled ends")
         // By the end of a context that another thread owns.
         auto other = std::make_unique<asio::io_context>();
         auto other_timer = std::make_unique<asio::steady_timer>(*other, 1h);
+        std::atomic<bool> waits{false};
         std::thread thread([&] {
-            std::this_thread::sleep_for(5ms);
+            while (!waits) std::this_thread::yield();
             other_timer.reset();
             other.reset();
         });
+        loop.post([&] { waits = true; });  // a dispatch after this task's, which ends when it waits
         const auto dropped = co_await outcome_of(
             [](asio::steady_timer& timer) -> Task<> { co_await timer.async_wait(use_task); }(*other_timer));
         CHECK(dropped.find("its handler was destroyed uncalled") == 0);

@@ -84,7 +84,7 @@ TEST_CASE("a permit that is granted as the cancellation comes is kept, and not l
     }());
 }
 
-TEST_CASE("who waits for a permit shows who has held one for longest")
+TEST_CASE("who waits for a permit shows who has held one for longest", "[probes]")
 {
     run([]() -> Task<> {
         Loop& loop = *Loop::current();

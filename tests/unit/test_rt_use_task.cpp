@@ -64,7 +64,7 @@ TEST_CASE("an operation is called as the function that starts it")
     CHECK(name_of<something_else>() == "an operation");
 }
 
-TEST_CASE("a task that waits for an operation tells its descriptor")
+TEST_CASE("a task that waits for an operation tells its descriptor", "[probes]")
 {
     Loop loop;
     Socket one(loop.context()), other(loop.context());
