@@ -10,15 +10,15 @@
 #include <optional>
 
 #include "analysis/explain.hpp"
+#include "attach/stall.hpp"
 #include "collect/dispatch_book.hpp"
+#include "detect/idle_split.hpp"
+#include "detect/iteration.hpp"
 #include "finding_rules.hpp"
 #include "late_worker.hpp"
 #include "record_script.hpp"
-#include "session/idle_split.hpp"
-#include "session/investigation.hpp"
-#include "session/iteration.hpp"
-#include "session/stall.hpp"
-#include "session/trace_events.hpp"
+#include "resolve/investigation.hpp"
+#include "resolve/trace_events.hpp"
 
 using namespace loopwatch;
 

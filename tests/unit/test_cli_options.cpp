@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "cli.hpp"
+#include "command/cli.hpp"
 
 using namespace loopwatch;
 

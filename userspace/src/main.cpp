@@ -9,14 +9,14 @@
 #include <optional>
 #include <system_error>
 
-#include "cli.hpp"
+#include "command/cli.hpp"
+#include "command/ending_signals.hpp"
+#include "command/outside_run.hpp"
+#include "command/preflight.hpp"
+#include "command/session.hpp"
+#include "command/shim_session.hpp"
+#include "command/task_listing.hpp"
 #include "output/schema.hpp"
-#include "session/ending_signals.hpp"
-#include "session/outside_run.hpp"
-#include "session/preflight.hpp"
-#include "session/session.hpp"
-#include "session/shim_session.hpp"
-#include "session/task_listing.hpp"
 #include "util/descriptor_limit.hpp"
 #include "util/log.hpp"
 

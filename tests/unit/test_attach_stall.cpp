@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "attach/stall.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000, began = 1'000 * ms, now = began + 250 * ms;
+
+OverdueDispatch overdue()
+{
+    OverdueDispatch dispatch{4711, 4712, began, now, true, 0, {}, {}};
+    dispatch.slot.loop_id = 3;
+    dispatch.slot.seq = 41;
+    dispatch.slot.queued = 21;  // 21 of them were run
+    dispatch.slot.start = 1;
+    return dispatch;
+}
+
+// One place, in which the thread slept three times for 30 ms in all.
+OngoingDispatch ongoing(std::uint32_t off, std::uint64_t off_ns)
+{
+    OngoingDispatch state = {};
+    state.loop.seq = 41;
+    state.loop.blocked_ns = 30 * ms;
+    state.loop.blocks = 3;
+    state.loop.places = 1;
+    state.loop.off = off;
+    state.loop.off_ns = off_ns;
+    SourceEvent place = {};
+    place.head.count = 3;
+    place.head.total_ns = 30 * ms;
+    place.head.longest_ns = 12 * ms;
+    state.places.push_back(place);
+    return state;
+}
+
+}  // namespace
+
+TEST_CASE("the block that a stall is in counts as if it ended now")
+{
+    const DispatchBook book;
+    const auto bundle = stall_bundle(overdue(), ongoing(LW_OFF_BLOCKED, began + 50 * ms), book);
+    CHECK(bundle.in_progress);
+    CHECK(bundle.start_known);
+    CHECK(bundle.tid == 4712);
+    CHECK(bundle.loop_id == 3);
+    REQUIRE(bundle.closing);
+    CHECK(bundle.closing->start_ns == began);
+    CHECK(bundle.closing->end_ns == now);
+    CHECK(bundle.closing->blocked_ns == 230 * ms);
+    CHECK(bundle.closing->blocks == 4);
+    REQUIRE(bundle.places.size() == 1);
+    CHECK(bundle.places[0].head.count == 4);
+    CHECK(bundle.places[0].head.total_ns == 230 * ms);
+    CHECK(bundle.places[0].head.longest_ns == 200 * ms);
+}
+
+TEST_CASE("from its waking on a stalled thread waits for a CPU")
+{
+    auto state = ongoing(LW_OFF_BLOCKED, began + 50 * ms);
+    state.loop.wake_ns = began + 150 * ms;
+    const DispatchBook book;
+    const auto bundle = stall_bundle(overdue(), state, book);
+    CHECK(bundle.closing->blocked_ns == 130 * ms);
+    CHECK(bundle.closing->runq_ns == 100 * ms);
+}
+
+TEST_CASE("the wait for a CPU that a stall is in is one of its waits, and may be the longest")
+{
+    const DispatchBook book;
+    auto waiting = ongoing(LW_OFF_PREEMPTED, now - 40 * ms);
+    waiting.loop.runq_ns = 25 * ms;
+    waiting.loop.preemptions = 2;
+    waiting.loop.contention.longest_ns = 20 * ms;
+    const auto bundle = stall_bundle(overdue(), waiting, book);
+    REQUIRE(bundle.closing);
+    CHECK(bundle.closing->runq_ns == 65 * ms);
+    CHECK(bundle.closing->preemptions == 3);
+    CHECK(bundle.closing->contention.longest_ns == 40 * ms);
+}
+
+TEST_CASE("a stalled thread may be preempted, or stopped")
+{
+    const DispatchBook book;
+    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_PREEMPTED, now - 5 * ms), book).closing->runq_ns == 5 * ms);
+    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_STOPPED, now - 5 * ms), book).closing->stopped_ns == 5 * ms);
+    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_NOT, now - 5 * ms), book).closing->blocked_ns == 30 * ms);
+}
+
+TEST_CASE("what the scheduler has of another dispatch is not this one's")
+{
+    const DispatchBook book;
+    auto state = ongoing(LW_OFF_BLOCKED, began + 50 * ms);
+    state.loop.seq = 39;
+    for (const auto& bundle : {stall_bundle(overdue(), state, book), stall_bundle(overdue(), std::nullopt, book)}) {
+        CHECK(bundle.closing->blocked_ns == 0);
+        CHECK(bundle.places.empty());
+    }
+}
+
+TEST_CASE("a block outside of the places that are kept is blocked elsewhere")
+{
+    auto state = ongoing(LW_OFF_BLOCKED, now - 80 * ms);
+    state.loop.place = LW_NO_PLACE;
+    const DispatchBook book;
+    const auto bundle = stall_bundle(overdue(), state, book);
+    CHECK(bundle.closing->other_blocked_ns == 80 * ms);
+    CHECK(bundle.places[0].head.total_ns == 30 * ms);
+}
+
+TEST_CASE("a block in a place that the scheduler does not know is of another dispatch with this number")
+{
+    DispatchBook book;
+    SourceEvent block = {};
+    block.head.event.tid = 4712;
+    block.head.event.seq = 41;
+    block.head.single = 1;
+    for (block.head.index = 0; block.head.index < 4; ++block.head.index) book.add(block);
+    REQUIRE(book.so_far(4712, 41).long_blocks.size() == 4);
+    const auto bundle = stall_bundle(overdue(), ongoing(LW_OFF_NOT, now), book);
+    CHECK(bundle.places.size() == 1);
+    CHECK(bundle.long_blocks.size() == 1);
+}
+
+TEST_CASE("who is in the ready queue waits, unless the count cannot be true")
+{
+    const DispatchBook book;
+    auto dispatch = overdue();
+    CHECK(stall_bundle(dispatch, std::nullopt, book).closing->impact_tasks == 0);
+    dispatch.slot.queued = 25;
+    const auto bundle = stall_bundle(dispatch, std::nullopt, book);
+    CHECK(bundle.closing->impact_tasks == 4);
+    CHECK(bundle.closing->impact_max_ns == 250 * ms);
+    dispatch.slot.queued = 7;
+    CHECK(stall_bundle(dispatch, std::nullopt, book).closing->impact_tasks == 0);
+}
+
+TEST_CASE("what the book holds of a stalled dispatch stays there for its end")
+{
+    DispatchBook book;
+    SampleEvent sample = {};
+    sample.head.event.tid = 4712;
+    sample.head.event.seq = 41;
+    book.add(sample);
+    CHECK(stall_bundle(overdue(), std::nullopt, book).samples.size() == 1);
+    lw_dispatch closing = {};
+    closing.event = sample.head.event;
+    CHECK(book.close(closing).samples.size() == 1);
+}

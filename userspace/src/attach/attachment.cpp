@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/attachment.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <tuple>
+
+#include "collect/probe_table.hpp"
+#include "collect/unprobed_loops.hpp"
+#include "stack/segments.hpp"
+#include "util/duration.hpp"
+#include "util/log.hpp"
+#include "util/text.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr const char* shim_name = "libloopwatch_preload.so";
+constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
+constexpr std::size_t max_first_waits = 4096;
+// Files that a target maps later are looked at on the thread that watches all: for so long at each refresh, and in all
+// if it took longer. One alone may take 5 s, if it is made for that.
+constexpr std::uint64_t scanning_at_once_ns = 200'000'000, max_scanning_ns = 10'000'000'000;
+constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
+constexpr std::string_view shim_probe = "blocking_call";
+constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
+
+void take(std::vector<Link> from, std::vector<Link>& to)
+{
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+Fd duplicate(const Fd& file)
+{
+    return Fd(::fcntl(file.raw(), F_DUPFD_CLOEXEC, 0));
+}
+
+bool is_nop(int file, std::uint64_t offset)
+{
+    std::uint8_t byte = 0;
+    return ::pread(file, &byte, 1, static_cast<off_t>(offset)) == 1 && byte == 0x90;
+}
+
+}  // namespace
+
+Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
+    : WatchedProcess(std::move(process)), kernel_(kernel), worker_(worker), options_(options)
+{
+}
+
+Attachment::~Attachment()
+{
+    loopwatch::detach(leave());
+    (void)worker_.map_process(pid(), {});
+}
+
+std::vector<Link> Attachment::leave()
+{
+    if (!std::exchange(left_, true)) kernel_.dismiss(process_.pid());
+    if (finder_) finder_->stop();
+    for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
+    return std::exchange(links_, {});
+}
+
+void Attachment::detach(Frequent kind)
+{
+    options_.wants(kind) = false;
+    loopwatch::detach(std::exchange(links_of(kind), {}));
+}
+
+Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
+                                                       const AttachmentOptions& options)
+{
+    auto process = Process::open(pid);
+    if (!process) return process.error();
+    if (auto admitted = kernel.admit(pid); !admitted) return admitted.error();
+    std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
+    if (auto refreshed = attachment->refresh(); !refreshed) {
+        if (!attachment->process_.alive())
+            return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
+        return refreshed.error();
+    }
+    if (!attachment->carries_runtime_) {
+        attachment->finder_.emplace(
+            attachment->process_, kernel.unprobed(), worker,
+            LoopFinder::Context{
+                attachment->go_modules_, [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); },
+                [self = attachment.get()](std::string_view runtime) { self->found_scheduler(runtime); }});
+        if (auto started = attachment->finder_->start(); !started) return started.error();
+        if (options.wants(Frequent::trace)) attachment->warn("it carries no probes: --trace has nothing to tell of it");
+        if (options.debug) attachment->warn("it carries no probes: --debug has nothing to tell of it");
+    }
+    if (attachment->process_.stopped())
+        attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");
+    return attachment;
+}
+
+Result<void> Attachment::refresh()
+{
+    forget_subjects();
+    if (finder_) finder_->tidy();
+    if (finder_) warn_of_handover();
+    const auto hash = modules_hash(process_.pid());
+    auto names = generated_names();
+    if (hash == modules_hash_ && !names.fresh) {
+        scan_registries();
+        return {};
+    }
+    std::size_t unreadable = 0;
+    auto modules = process_.modules(&unreadable);
+    if (!modules) return modules.error();
+    modules_hash_ = hash;
+    code_starts_.clear();
+    for (const auto& module : *modules) code_starts_.push_back(module.start);
+    if (unreadable)
+        warn_of_names(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
+    if (auto attached = attach_modules(*modules); !attached) return attached;
+    scan_registries();
+    if (auto attached = attach_coroutines(); !attached) return attached;
+    if (auto attached = attach_throws(); !attached) return attached;
+    set_interpreter(*modules);
+    return worker_.map_process(pid(), std::move(*modules), std::move(names.file));
+}
+
+// Those that are new. What was unloaded is forgotten, since its inode may be another file's by now; not while probes
+// are attached to it, which hold the inode. One that is loaded again has its registry elsewhere.
+Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
+{
+    const auto began_ns = monotonic_ns();
+    std::set<FileName> mapped;
+    registries_.clear();
+    for (const auto& module : modules) {
+        struct stat info = {};
+        if (::fstat(module.file.raw(), &info) != 0) continue;
+        const auto name = *mapped.emplace(info.st_dev, info.st_ino).first;
+        if (!scanned_.contains(name) && !may_scan(began_ns)) continue;
+        const auto [known, fresh] = scanned_.try_emplace(name);
+        auto& scanned = known->second;
+        if (auto attached = fresh ? attach_module(module, scanned) : Result<void>(); !attached) return attached;
+        if (scanned.registry && scanned.file_offset == module.file_offset)
+            registries_.push_back(module.start + *scanned.registry);
+    }
+    std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
+    const auto took_ns = monotonic_ns() - began_ns;
+    if (start_reported() && took_ns > scanning_at_once_ns) scanning_ns_ += took_ns;
+    return {};
+}
+
+bool Attachment::may_scan(std::uint64_t began_ns)
+{
+    if (!start_reported()) return true;
+    if (scanning_ns_ > max_scanning_ns)
+        warn("its files take too long to look at: probes in those that it loads from now on are not found");
+    else if (monotonic_ns() - began_ns > scanning_at_once_ns)
+        modules_hash_ = 0;  // the next refresh goes on
+    else
+        return true;
+    return false;
+}
+
+Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
+{
+    const auto scan = worker_.scan(module.file.raw(), {options_.wants(Frequent::coroutines)});
+    if (!scan) {
+        warn(fmt::format("{}: {}", module.path, scan.error().what));
+        return {};
+    }
+    for (const auto& warning : scan->warnings) warn(fmt::format("{}: {}", module.path, warning));
+    if (build_id_.empty()) {
+        build_id_ = scan->build_id;
+        if (scan->is_static) warn("the program is statically linked: the shim cannot be loaded into it");
+    }
+    const bool is_shim = base_name(module.path) == shim_name;
+    shim_ |= is_shim;
+    if (scan->is_go) go_modules_.insert(module.path);
+    scanned.file_offset = module.file_offset;
+    scanned.attached = !scan->coroutines.empty() || scan->throws != 0;
+    if (scan->registry_vaddr != 0) scanned.registry = registry_address(*scan, module) - module.start;
+
+    if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
+    if (options_.wants(Frequent::throws) && scan->throws != 0)
+        throws_.emplace_back(duplicate(module.file), scan->throws);
+    auto found = scan->sites;
+    // It has the notes of all probes, as probe.hpp makes them, and fires one. What the program brings, the program
+    // tells.
+    if (is_shim) std::erase_if(found, [](const ProbeSite& site) { return site.name != shim_probe; });
+    const auto sites = check(module, found);
+    std::vector<CheckedSite> watch, trace;
+    for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
+    for (const auto& [gate, chosen, links] :
+         {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
+          std::tuple(ProbeGate::trace, std::cref(trace), std::ref(links_of(Frequent::trace)))}) {
+        auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
+        if (!attached) return attached.error();
+        scanned.attached |= !attached->empty();
+        take(std::move(*attached), links);
+    }
+    return {};
+}
+
+Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
+{
+    Bodies bodies{duplicate(module.file), module.path, {}};
+    for (const auto offset : offsets) {
+        std::uint8_t code[4];
+        if (::pread(module.file.raw(), code, sizeof code, static_cast<off_t>(offset)) == sizeof code)
+            bodies.list.push_back({offset, is_stepped(code)});
+    }
+    return bodies;
+}
+
+// Once all modules are known: a program that carries the runtime tells of its coroutines itself.
+Result<void> Attachment::attach_coroutines()
+{
+    if (!options_.wants(Frequent::coroutines)) return {};
+    if (carries_runtime_) {
+        warn("it carries probes, which tell more than --coroutines: that is left out");
+        return {};
+    }
+    const auto most = kernel_.rung() == AttachRung::multi ? max_bodies : max_bodies_one_by_one;
+    for (auto& [file, path, list] : std::exchange(bodies_, {})) {
+        const auto room = most - std::min(most, coroutines_);
+        if (list.size() > room)
+            warn(fmt::format("{}: {} coroutine bodies, of which {} are watched", path, list.size(), room));
+        list.resize(std::min(list.size(), room), {});
+        if (list.empty()) continue;
+        coroutines_ += list.size();
+        state_price(path, list);
+        auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), list);
+        if (!attached) return attached.error();
+        take(std::move(*attached), links_of(Frequent::coroutines));
+    }
+    if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped, or it has none)");
+    return {};
+}
+
+// Only a program with tasks has exceptions that nobody looks at.
+Result<void> Attachment::attach_throws()
+{
+    if (!carries_runtime_) return {};
+    for (const auto& [file, offset] : std::exchange(throws_, {})) {
+        if (!is_nop(file.raw(), offset)) continue;
+        auto attached = kernel_.attach_throw(process_.pid(), file.raw(), offset);
+        if (!attached) return attached.error();
+        take(std::move(*attached), links_of(Frequent::throws));
+    }
+    return {};
+}
+
+// Before it is paid.
+void Attachment::state_price(const std::string& path, const std::vector<CoroutineBody>& list)
+{
+    const auto stepped = static_cast<std::size_t>(std::ranges::count(list, true, &CoroutineBody::stepped));
+    const auto& cost = kernel_.trap_cost();
+    const auto simple = list.size() - stepped;
+    const auto mixed =
+        simple != 0 && stepped != 0 ? fmt::format(", of {} of them {}", stepped, format_duration(cost.stepped_ns)) : "";
+    auto price = fmt::format("{}: each resume of its {} coroutine bodies costs it about {}{}", path, list.size(),
+                             format_duration(simple != 0 ? cost.simple_ns : cost.stepped_ns), mixed);
+    print_warning(price);
+    warn(std::move(price));
+}
+
+// What the worker claims is checked again here: it parsed a file that may be crafted.
+std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const std::vector<ProbeSite>& sites)
+{
+    std::vector<CheckedSite> checked;
+    for (const auto& site : sites) {
+        const auto* row = find_probe(site.name);
+        if (!row || (row->gate == ProbeGate::debug && !options_.debug) ||
+            (row->gate == ProbeGate::trace && !options_.wants(Frequent::trace)))
+            continue;
+        const bool mapped =
+            site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
+        if (!mapped || !is_nop(module.file.raw(), site.offset)) {
+            warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
+        } else if (site.arguments != convention_arguments(row->arguments)) {
+            warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name,
+                             site.arguments));
+        } else {
+            checked.push_back({row->id, site.offset, site.semaphore_offset});
+            carries_runtime_ |= site.name == "slow_dispatch";
+            if (kernel_.rung() != AttachRung::none) probes_.insert(site.name);
+        }
+    }
+    return checked;
+}
+
+void Attachment::scan_registries()
+{
+    std::vector<std::pair<std::uint64_t, lw_loop_slot>> listed;
+    std::string other_version;
+    for (const auto registry : registries_)
+        std::ranges::move(loops_.list(registry, other_version), std::back_inserter(listed));
+    const auto shows = [](const LoopView& known) {
+        return [&](const auto& entry) {
+            return known.slot == entry.first && known.id == entry.second.loop_id && known.ns_tid == entry.second.tid;
+        };
+    };
+    // Those that no thread ran, and that are there no more.
+    std::erase_if(known_loops_,
+                  [&](const LoopView& known) { return known.tid == 0 && std::ranges::none_of(listed, shows(known)); });
+    NamespaceThreads threads(process_);
+    for (const auto& entry : listed) {
+        if (std::ranges::any_of(known_loops_, [&](const LoopView& known) { return shows(known)(entry); })) continue;
+        const auto& [address, slot] = entry;
+        const auto tid = threads.tid(slot.tid);
+        if (find_loop(tid, slot.loop_id)) continue;
+        if (tid) kernel_.enter_loop(process_.pid(), tid, address, slot.loop_id);
+        keep_loop(loops_.view(address, slot, tid));
+    }
+    note_ended_threads();
+    if (!other_version.empty()) warn("its loops and tasks cannot be read, for they speak " + other_version);
+}
+
+// Threads that are gone at two scans: what the kernel side reported at the end of one has been handled by then.
+void Attachment::note_ended_threads()
+{
+    std::set<std::uint32_t> gone;
+    for (const auto& loop : known_loops_)
+        if (loop.tid != 0 && !process_.has_thread(static_cast<pid_t>(loop.tid))) gone.insert(loop.tid);
+    for (const auto& loop : known_loops_)
+        if (gone.contains(loop.tid) && gone_.contains(loop.tid)) ended_.emplace_back(loop.tid, loop.id);
+    gone_ = std::move(gone);
+}
+
+void Attachment::keep_loop(LoopView loop)
+{
+    had_loops_ = true;
+    if (known_loops_.size() < max_loops)
+        known_loops_.push_back(std::move(loop));
+    else
+        kernel_.count_untracked();
+}
+
+// A loop that lived for a moment may be gone by now, and another stand in its memory.
+void Attachment::add_loop(const lw_loop_started& event)
+{
+    const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
+    lw_loop_slot slot;
+    if (known_loops_.size() >= max_loops) return kernel_.count_untracked();
+    if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
+    auto loop = loops_.view(event.slot, slot, tid);
+    loop.ns_tid = process_.ns_id(static_cast<pid_t>(tid));
+    keep_loop(std::move(loop));
+}
+
+void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
+{
+    std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    first_waits_.erase(tid);
+    if (finder_) finder_->forget(tid);
+}
+
+void Attachment::on_wait(const WaitEvent& event)
+{
+    if (!finder_) return;
+    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.event.tid, event.head.event.time_ns);
+    finder_->on(event);
+}
+
+void Attachment::read_code_ahead()
+{
+    if (finder_) worker_.symbolize(pid(), code_starts_, [](const std::vector<Frame>&) {});
+}
+
+void Attachment::warn_of_blindness()
+{
+    if (!finder_) return;
+    if (known_loops_.empty())
+        warn("no thread of it waits as an event loop does: one that begins to is watched from then on");
+    for (const auto tid : scheduled_ ? std::vector<std::uint32_t>() : finder_->never_waiting())
+        warn(
+            fmt::format("thread {} ({}) has not waited yet: a callback that spins, or a loop that polls without a "
+                        "system call, is not seen",
+                        process_.comm(static_cast<pid_t>(tid)), tid));
+}
+
+void Attachment::found_loop(std::uint32_t tid)
+{
+    const auto thread = static_cast<pid_t>(tid);
+    const auto waits = first_waits_.extract(tid);
+    const auto took_ns = waits.empty() ? 0 : monotonic_ns() - std::min(monotonic_ns(), waits.mapped());
+    // It is recognised by the stack it waits on, once that is unwound: a callback that blocks meanwhile has no
+    // beginning.
+    if (start_reported() && took_ns >= late_ns && !std::exchange(late_, true))
+        warn(fmt::format(
+            "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
+            "on: what blocked it before is not reported; of later threads likewise",
+            process_.comm(thread), tid, format_duration(took_ns)));
+    const auto since_ns = start_reported() ? monotonic_ns() : 0;
+    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread), since_ns});
+}
+
+void Attachment::found_scheduler(std::string_view runtime)
+{
+    scheduled_ = true;
+    warn(fmt::format(
+        "{}'s scheduler moves its tasks between threads and preempts them: those threads are not event loops, "
+        "and nothing is reported of them",
+        runtime));
+}
+
+void Attachment::warn_of_handover()
+{
+    std::set<std::uint32_t> loops;
+    for (const auto& loop : known_loops_) loops.insert(loop.tid);
+    const auto worker = handover_.look(process_, loops);
+    if (!worker) return;
+    const auto name = [&](std::uint32_t tid) {
+        return fmt::format("{} ({})", process_.comm(static_cast<pid_t>(tid)), tid);
+    };
+    warn(
+        fmt::format("thread {} only parks, and does the work that thread {} polls for: if it runs the event loop, what "
+                    "holds it up is not seen; a thread that polls itself is watched",
+                    name(*worker), name(*loops.begin())));
+}
+
+bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
+{
+    if (loop.slot) return loops_.read(loop.slot, slot) && slot.loop_id == loop.id;
+    const auto own = kernel_.unprobed().slot(loop.tid);
+    if (own) slot = *own;
+    return own.has_value();
+}
+
+bool Attachment::saw_begin(const LoopView& loop, const lw_loop_slot& slot) const
+{
+    return slot.start != 0 && (loop.slot || kernel_.unprobed().saw_begin(loop.tid, slot.seq));
+}
+
+lw_resume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
+{
+    return loop.slot ? lw_resume{} : kernel_.unprobed().coroutine(loop.tid, seq);
+}
+
+bool Attachment::sleeps(const LoopView& loop) const
+{
+    const auto own = loop.slot ? std::nullopt : kernel_.unprobed().slot(loop.tid);
+    return own && own->poll_since != 0;
+}
+
+std::optional<std::uint64_t> Attachment::seq(const LoopView& loop) const
+{
+    return loop.slot ? loops_.memory().object<std::uint64_t>(loop.slot) : kernel_.unprobed().seq(loop.tid);
+}
+
+std::vector<int> Attachment::tiers() const
+{
+    std::vector<int> tiers;
+    if (finder_) tiers.push_back(0);
+    if (shim_) tiers.push_back(1);
+    if (probes_.contains("slow_dispatch")) tiers.push_back(3);
+    return tiers;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attachment: one target that is being watched. attach() → refresh() whenever it may have loaded a module → destroyed:
+// detached.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "attach/handover_watch.hpp"
+#include "attach/loop_finder.hpp"
+#include "collect/kernel.hpp"
+#include "resolve/watched_process.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+struct AttachmentOptions {
+    std::array<bool, frequent_kinds> frequent = {};
+    bool debug = false;
+
+    bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
+    bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
+};
+
+class Attachment final : public WatchedProcess {
+public:
+    // Fails as Process::open does. Loops of a program without probes are found once the worker has unwound the stacks
+    // it was sent.
+    static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
+                                                      const AttachmentOptions& options);
+    ~Attachment() override;
+
+    // Attaches to modules and enters loops that are new since the last time.
+    Result<void> refresh();
+    // From these, for good.
+    void detach(Frequent kind);
+    // Nothing new of it is heard. It is as it was once these links are gone, which takes grace periods. What is known
+    // of it stays, for findings that wait for names.
+    std::vector<Link> leave();
+
+    // Of programs without probes: where one of its threads waits.
+    void on_wait(const WaitEvent& event);
+    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
+    std::optional<std::uint64_t> seq(const LoopView& loop) const;
+    // For sure: it cannot go on without a context switch.
+    bool sleeps(const LoopView& loop) const;
+    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const override;
+    // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
+    lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
+    // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
+    void warn_of_blindness();
+    // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
+    // of redis that took 100 ms, in which the first stall began and ended.
+    void read_code_ahead();
+    const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
+    LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
+    // By thread and id: each DSO that contains the runtime counts its loops from 1.
+    void add_loop(const lw_loop_started& event);
+    void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
+    // Thread and id of loops whose threads have ended without a word, since the last call.
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() { return std::exchange(ended_, {}); }
+
+    const std::set<std::string>& probes() const noexcept override { return probes_; }
+    std::vector<int> tiers() const override;
+
+private:
+    struct Bodies {  // of coroutines in one file
+        Fd file;
+        std::string path;
+        std::vector<CoroutineBody> list;
+    };
+    using FileName = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
+    struct Scanned {
+        bool attached = false;
+        std::uint64_t file_offset = 0;          // of the mapping by which it was scanned
+        std::optional<std::uint64_t> registry;  // from where that begins
+    };
+    std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
+    Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
+    Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
+    Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
+    bool may_scan(std::uint64_t began_ns);
+    static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
+    Result<void> attach_coroutines();
+    Result<void> attach_throws();
+    void state_price(const std::string& path, const std::vector<CoroutineBody>& list);
+    std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
+    void scan_registries();
+    void note_ended_threads();
+    void keep_loop(LoopView loop);
+    void found_loop(std::uint32_t tid);
+    void found_scheduler(std::string_view runtime);
+    void warn_of_handover();
+
+    Kernel& kernel_;
+    SymbolWorker& worker_;
+    AttachmentOptions options_;
+
+    std::uint64_t modules_hash_ = 0;
+    std::vector<std::uint64_t> code_starts_;              // of its modules
+    std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
+    bool late_ = false;                                   // it was said that one was recognised late
+    std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
+    bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
+    std::map<FileName, Scanned> scanned_;
+    std::uint64_t scanning_ns_ = 0;          // that refreshes took which took long
+    std::vector<std::uint64_t> registries_;  // addresses
+    std::set<std::uint32_t> gone_;           // threads of loops, at the last scan
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;
+    std::vector<Link> links_;
+    std::array<std::vector<Link>, frequent_kinds> frequent_links_;
+    std::size_t coroutines_ = 0;                        // bodies attached to
+    std::vector<Bodies> bodies_;                        // not attached to yet
+    std::vector<std::pair<Fd, std::uint64_t>> throws_;  // the same: modules that throw, and where
+    std::set<std::string> probes_;                      // attached
+    bool carries_runtime_ = false;
+    std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
+    HandoverWatch handover_;
+    bool shim_ = false;
+    bool left_ = false;
+};
+
+using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid
+
+}  // namespace loopwatch

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/loop_finder.hpp"
+
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "analysis/task_scheduler.hpp"
+#include "resolve/captured_stack.hpp"
+#include "target/memory.hpp"
+#include "target/sleeper.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
+constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
+constexpr std::size_t max_cut_stacks = 1024;
+constexpr int cut_stacks_a_site = 2;
+constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
+constexpr std::size_t max_ended = 1024;
+constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
+
+WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
+{
+    const auto& registers = wait.stack.registers.dwarf;
+    return wait_site(tid, static_cast<std::uint32_t>(wait.syscall), registers[LW_REG_RIP], registers[LW_REG_RSP],
+                     wait.args);
+}
+
+WaitSite site_of(const lw_sleeper& sleeper)
+{
+    const auto& registers = sleeper.registers.dwarf;
+    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), registers[LW_REG_RIP],
+                     registers[LW_REG_RSP], sleeper.args);
+}
+
+static_assert(lone_poll == LW_LONE_POLL);
+
+lw_site raw(const WaitSite& site)
+{
+    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0, 0};
+}
+
+// As the kernel side does of a thread that begins to wait.
+void read_polled(lw_wait& wait, const Memory& memory)
+{
+    const auto selects = wait.syscall == SYS_select || wait.syscall == SYS_pselect6;
+    if (!selects && wait.syscall != SYS_poll && wait.syscall != SYS_ppoll) return;
+    const auto most = std::min<std::uint64_t>(wait.args[selects ? 0 : 1], LW_POLLED_BYTES * 8);
+    const auto bytes = std::min<std::uint64_t>(selects ? (most + 7) / 8 : most * 8, LW_POLLED_BYTES);
+    if (memory.read(wait.args[selects ? 1 : 0], wait.polled, bytes)) wait.polled_bytes = static_cast<lw_u32>(bytes);
+}
+
+bool may_be_a_loops(const lw_sleeper& sleeper)
+{
+    const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
+    if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
+    if (syscall == SYS_futex) return LW_MAY_PARK(sleeper.args[1], sleeper.args[2], sleeper.args[3]);
+    if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 0;
+    return waits_for_events(syscall);
+}
+
+}  // namespace
+
+LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker, Context context)
+    : process_(process),
+      loops_(loops),
+      worker_(worker),
+      context_(std::move(context)),
+      sites_(std::make_shared<WaitSites>())
+{
+}
+
+LoopFinder::~LoopFinder()
+{
+    for (const auto tid : entered_) loops_.forget(tid);
+}
+
+Result<void> LoopFinder::start()
+{
+    if (auto watched = loops_.watch(process_.pid()); !watched) return watched;
+    auto sleepers = loops_.sleepers(process_.pid());
+    // Those that poll first: a thread that only parks is a worker if its like polls too.
+    std::stable_partition(sleepers.begin(), sleepers.end(), [](const lw_sleeper& sleeper) {
+        return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
+    });
+    std::size_t elsewhere = 0;
+    for (const auto& sleeper : sleepers) {
+        if (sleeper.state == 0) running_[sleeper.tid] = sleeper.switches;
+        if (may_be_a_loops(sleeper) || (sleeper.state & sleeping && elsewhere++ < max_hanging))
+            sleepers_.push_back(sleeper);
+    }
+    awake_ = !running_.empty();
+    ask_next();
+    return {};
+}
+
+// One that has woken counts no switch until it sleeps again, but has its stack in use.
+bool LoopFinder::still_sleeps(const lw_sleeper& asleep) const
+{
+    const auto now = sleeper(process_.pid(), asleep.tid);
+    return now && now->sp == asleep.registers.dwarf[LW_REG_RSP] &&
+           process_.voluntary_switches(static_cast<pid_t>(asleep.tid)) == asleep.switches;
+}
+
+void LoopFinder::ask_next()
+{
+    while (!sleepers_.empty() && asking_ < max_asking) {
+        const auto next = sleepers_.front();
+        sleepers_.pop_front();
+        may_be_a_loops(next) ? ask(next) : ask_where_it_hangs(next);
+    }
+}
+
+void LoopFinder::on(const WaitEvent& event)
+{
+    went_on_.erase(event.head.event.tid);
+    running_.erase(event.head.event.tid);
+    if (suspects_.erase(event.head.event.tid)) loops_.withdraw(event.head.event.tid);
+    ask(event.head.event.tid, event.head, event.stack);
+}
+
+// A stack that is copied while its thread goes on is of no moment: then the thread will be asked about when it waits
+// again, and the start waits for that: a loop with a timer of a millisecond was missed 25 times in 60.
+void LoopFinder::ask(const lw_sleeper& sleeper)
+{
+    lw_wait wait = {};
+    wait.syscall = sleeper.syscall;
+    std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
+    read_polled(wait, Memory(process_.pid()));
+    auto bytes = stack_of(sleeper, wait.stack);
+    if (!bytes) {
+        went_on_.insert(sleeper.tid);
+        return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
+    }
+    ask(sleeper.tid, wait, std::move(*bytes), sleeper);
+}
+
+// Of a thread that sleeps in no wait of a loop: it may be a callback that hangs.
+void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
+{
+    lw_stack stack = {};
+    auto bytes = stack_of(sleeper, stack);
+    if (!bytes) return;
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), stack, std::move(*bytes)),
+                   [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (hangs_in_a_callback(frames) && still_sleeps(sleeper)) enter_hanging(sleeper.tid, frames);
+                       ask_next();
+                   });
+}
+
+std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& sleeper, lw_stack& stack) const
+{
+    stack.registers = sleeper.registers;
+    auto bytes = copy_stack(stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    if (!still_sleeps(sleeper)) return std::nullopt;
+    return bytes;
+}
+
+void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
+{
+    if (stopped_ || entered_.contains(tid)) return;
+    if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
+    if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
+    convict(tid);
+}
+
+void LoopFinder::convict(std::uint32_t tid)
+{
+    entered_.insert(tid);
+    hanging_.insert(tid);
+    running_.erase(tid);
+    context_.on_loop(tid);
+}
+
+// A thread that spins has its stack in use: only a sample tells where it is, and samples are taken of loops.
+bool LoopFinder::suspect(std::uint32_t tid)
+{
+    if (entered_.contains(tid) || !loops_.enter_hanging(process_.pid(), tid, no_end)) return false;
+    suspects_.insert(tid);
+    if (process_.has_thread(static_cast<pid_t>(tid))) return true;
+    clear_suspects();
+    return false;
+}
+
+// The kernel side copies no page that is not there, and libuv keeps 12 KiB of events on its stack, most of them never
+// touched. Read from outside, what lies above has not changed as long as the callback has not returned.
+std::vector<std::uint8_t> LoopFinder::whole_stack(const SampleEvent& event) const
+{
+    auto stack = event.stack;
+    lw_stack above = {};
+    const auto rest = copy_stack(above, event.head.stack.base + stack.size(), 0, Memory(process_.pid()));
+    stack.insert(stack.end(), rest.begin(), rest.end());
+    stack.resize(std::min<std::size_t>(stack.size(), LW_STACK_BYTES));
+    return stack;
+}
+
+void LoopFinder::on(const SampleEvent& event)
+{
+    const auto tid = event.head.event.tid;
+    if (!suspects_.contains(tid) || event.stack.empty() || asking_ >= max_asking) return;
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), event.head.stack, whole_stack(event)),
+                   [this, tid, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (hangs_in_a_callback(frames) && suspects_.erase(tid)) {
+                           loops_.set_stack_end(tid, end_of(frames));
+                           convict(tid);
+                       }
+                       ask_next();
+                   });
+}
+
+void LoopFinder::clear_suspects()
+{
+    for (const auto tid : std::exchange(suspects_, {})) loops_.withdraw(tid);
+}
+
+void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
+                     std::optional<lw_sleeper> asleep)
+{
+    const auto site = site_of(tid, wait);
+    if (sites_->knows(site)) return apply(sites_->judge(site, {}));
+    // Of a thread that runs no loop yet: when it waits again.
+    if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
+    ++asking_;
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
+                   [this, site, argument = wait.args[0], polled = polled_descriptors(wait), asleep = std::move(asleep),
+                    alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
+                       if (alive.expired()) return;
+                       --asking_;
+                       if (is_scheduled(site, frames)) return ask_next();
+                       if (!asleep && lacks_a_page(site, frames)) {
+                           went_on_.insert(site.tid);
+                           loops_.ask_again(site.tid, raw(site));
+                           return ask_next();
+                       }
+                       answer(site, argument, polled, frames);
+                       if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames))
+                           enter_hanging(site.tid, frames);
+                       // At the start only: later a wait in a callback is nothing special.
+                       const bool hangs =
+                           waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
+                       if (asleep && hangs && still_sleeps(*asleep)) enter_hanging(site.tid, frames);
+                       ask_next();
+                   });
+}
+
+// A wait of no loop, and of no thread that could be one. If the thread is a loop all the same, which has called a task
+// and waits for it, its callback blocks.
+bool LoopFinder::is_scheduled(const WaitSite& site, const std::vector<Frame>& frames)
+{
+    const auto scheduler = scheduler_of(frames, context_.go_modules);
+    if (!scheduler) return false;
+    context_.on_scheduler(*scheduler);
+    apply({{site, false}});
+    return true;
+}
+
+// The kernel side copies no page that is not there, and where the system reclaims pages eagerly, one may not be: such a
+// stack does not lead to the thread's start, and the next one will, most likely. Of a loop that is known a part is
+// enough, and to ask again would leave what it does meanwhile undecided.
+bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames)
+{
+    return !entered_.contains(site.tid) && !sites_->knows(site) && !reaches_the_start(frames) &&
+           cut_stacks_.size() < max_cut_stacks && cut_stacks_[site]++ < cut_stacks_a_site;
+}
+
+// A worker that died over somebody's file answers with a single frame.
+void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
+                        const std::vector<Frame>& frames)
+{
+    const auto verdicts =
+        frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
+    if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
+    apply(verdicts);
+}
+
+void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
+{
+    for (const auto& verdict : verdicts) {
+        if (entered_.contains(verdict.site.tid))
+            loops_.judge(verdict.site.tid, raw(verdict.site), verdict.idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+        else if (verdict.idle)
+            enter(verdict.site);
+    }
+}
+
+// It may have gone on to a place that the kernel side did not ask about, as it did not know the thread yet.
+void LoopFinder::enter(const WaitSite& site)
+{
+    std::vector<lw_site> sites = {raw(site)};
+    sites.front().verdict = LW_VERDICT_IDLE;
+    std::optional<std::uint32_t> asleep;
+    std::optional<lw_sleeper> elsewhere;
+    if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
+    if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
+        const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
+        if (there == site) {
+            asleep = 0;
+        } else if (sites_->idles_at(there)) {
+            sites.push_back(raw(there));
+            sites.back().verdict = LW_VERDICT_IDLE;
+            asleep = 1;
+        } else {
+            for (const auto& found : loops_.sleepers(process_.pid()))
+                if (found.tid == site.tid && may_be_a_loops(found)) elsewhere = found;
+            if (elsewhere) sites.push_back(raw(site_of(*elsewhere)));
+            if (elsewhere) asleep = 1;
+        }
+    }
+    if (!loops_.enter(process_.pid(), site.tid, sites, asleep, sites_->stack_end(site))) return;
+    // The kernel side forgets a thread when it ends: not if it had ended before.
+    if (!process_.has_thread(static_cast<pid_t>(site.tid))) return loops_.withdraw(site.tid);
+    entered_.insert(site.tid);
+    context_.on_loop(site.tid);
+    if (elsewhere) ask(*elsewhere);
+}
+
+// An epoll, a ring or an aio context is a loop's business. A poll or select may be anybody's: only one that recurs.
+bool LoopFinder::proven(std::uint32_t tid) const
+{
+    if (hanging_.contains(tid) || ended_proven_.contains(tid)) return true;
+    const auto idle = sites_->idle_sites(tid);
+    return std::ranges::any_of(idle, [&](const WaitSite& site) {
+        const bool is_a_poll = site.object == 0 || site.object == lone_poll;
+        return !is_a_poll || loops_.ends_at(tid, raw(site)) >= least_polls;
+    });
+}
+
+std::vector<std::uint32_t> LoopFinder::never_waiting() const
+{
+    std::vector<std::uint32_t> threads;
+    if (running_.empty()) return threads;
+    for (const auto& now : loops_.sleepers(process_.pid())) {
+        const auto before = running_.find(now.tid);
+        if (before != running_.end() && now.state == 0 && now.switches == before->second) threads.push_back(now.tid);
+    }
+    return threads;
+}
+
+void LoopFinder::tidy()
+{
+    for (const auto tid : std::exchange(ended_before_, std::exchange(ended_, {}))) {
+        ended_proven_.erase(tid);
+        if (!entered_.contains(tid)) sites_->forget(tid);
+    }
+    for (const auto tid : entered_) loops_.ask_unanswered(tid);
+    if (sites_->size() < WaitSites::max_sites / 2) return;
+    const auto threads = process_.threads();
+    sites_->keep({threads.begin(), threads.end()});
+}
+
+// What it did last is judged when its stacks have been unwound: until then its waits are known.
+void LoopFinder::forget(std::uint32_t tid)
+{
+    if (ended_.size() < max_ended) {
+        if (proven(tid)) ended_proven_.insert(tid);
+        ended_.insert(tid);
+    } else {
+        sites_->forget(tid);
+    }
+    entered_.erase(tid);
+    went_on_.erase(tid);
+    hanging_.erase(tid);
+    suspects_.erase(tid);
+    loops_.forget(tid);
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/shim_target.hpp"
+
+#include <fmt/format.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "resolve/captured_stack.hpp"
+#include "util/wall_clock.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t clock_error_ns = 1'000'000;
+constexpr std::size_t max_candidates = 1024;
+constexpr std::uint64_t hang_factor = 10, min_hang_ns = 1'000'000'000;  // a thread that is no loop is busy for long too
+
+// It was written before it was read.
+bool ends_in_future(const Event& event)
+{
+    std::uint64_t end_ns = 0;
+    if (const auto* call = std::get_if<CallEvent>(&event)) end_ns = call->head.end_ns;
+    if (const auto* dispatch = std::get_if<lw_dispatch>(&event)) end_ns = dispatch->end_ns;
+    if (const auto* iteration = std::get_if<lw_iteration>(&event)) end_ns = iteration->end_ns;
+    return end_ns > monotonic_ns() + clock_error_ns;
+}
+
+}  // namespace
+
+ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
+    : WatchedProcess(std::move(process)),
+      ring_(std::move(ring)),
+      worker_(worker),
+      threshold_ns_(threshold_ns),
+      sites_(std::make_shared<WaitSites>())
+{
+}
+
+ShimTarget::~ShimTarget()
+{
+    (void)worker_.map_process(pid(), {});
+}
+
+Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
+{
+    auto process = Process::open(static_cast<pid_t>(ring.pid()));
+    if (!process) return process.error();
+    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, threshold_ns));
+    target->refresh();
+    return target;
+}
+
+void ShimTarget::refresh()
+{
+    forget_subjects();
+    const auto hash = modules_hash(process_.pid());
+    auto names = generated_names();
+    if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return;
+    std::size_t unreadable = 0;
+    auto modules = process_.modules(&unreadable);
+    if (!modules || modules->empty()) return;
+    modules_hash_ = hash;
+    if (build_id_.empty())
+        if (auto scan = worker_.scan(modules->front().file.raw())) {
+            build_id_ = scan->build_id;
+            carries_runtime_ |= brings_runtime(*scan);
+        }
+    set_interpreter(*modules);
+    (void)worker_.map_process(pid(), std::move(*modules), std::move(names.file));
+}
+
+std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
+{
+    if (ns_pid() == pid()) return ns_tid;
+    if (const auto known = outer_.find(ns_tid); known != outer_.end()) return known->second;
+    for (const pid_t tid : process_.threads())
+        if (process_.ns_id(tid) == ns_tid) return outer_[ns_tid] = static_cast<std::uint32_t>(tid);
+    return 0;
+}
+
+void ShimTarget::leave(std::size_t lane)
+{
+    if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
+}
+
+std::vector<LoopView> ShimTarget::look()
+{
+    std::vector<LoopView> born;
+    // Those that have left since the look before the last: what they told at the end was still told by their names.
+    std::erase_if(known_loops_, [&](const LoopView& loop) {
+        return std::ranges::any_of(left_,
+                                   [&](const Taken& left) { return left.tid == loop.tid && left.loop_id == loop.id; });
+    });
+    left_.clear();
+    std::set<std::size_t> now;
+    for (const auto& lane : ring_.look()) {
+        if (lane.candidate) {
+            look_at_candidate(lane);
+            continue;
+        }
+        now.insert(lane.index);
+        candidates_.erase({lane.index, lane.tid});
+        if (const auto known = taken_.find(lane.index);
+            known != taken_.end() && known->second.registrations == lane.registrations)
+            continue;
+        leave(lane.index);
+        const auto tid = outer_tid(lane.tid);
+        if (tid == 0) continue;
+        LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
+        lw_loop_slot slot = {};
+        if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
+            loop = loops_.view(lane.slot, slot, tid);
+        } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
+            warn(
+                "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is told while it "
+                "lasts, and no place of a task");
+        }
+        carries_runtime_ |= lane.slot != 0;
+        taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
+        born.push_back(loop);
+        known_loops_.push_back(std::move(loop));
+    }
+    if (ring_.canary() == LW_CANARY_UNSEEN && !std::exchange(unarmed_, true))
+        warn(
+            "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
+            "RTLD_DEEPBIND");
+    if (ring_.sandboxed() && !std::exchange(sandboxed_, true))
+        warn(
+            "it restricts its system calls (seccomp), and the shim makes none since: calls are reported without stacks "
+            "and texts; a loop that another thread starts is not seen, nor what it becomes by exec");
+    std::vector<std::size_t> gone;
+    for (const auto& [lane, taken] : taken_)
+        if (!now.contains(lane)) gone.push_back(lane);
+    for (const auto lane : gone) leave(lane);
+    return born;
+}
+
+// How long it has been busy since it last waited; the program may end before it does so again.
+void ShimTarget::look_at_candidate(const ShimLane& lane)
+{
+    const std::pair key{lane.index, lane.tid};
+    if (candidates_.size() >= max_candidates && !candidates_.contains(key)) return;
+    auto& candidate = candidates_[key];
+    candidate.held = lane.held;
+    const auto slot = ring_.read_own_slot(lane.index);
+    const auto tid = outer_tid(lane.tid);
+    const auto now = monotonic_ns();
+    if (!slot || slot->start == 0 || slot->start > now) return;
+    if (tid == 0 || !process_.has_thread(static_cast<pid_t>(tid))) return;
+    if (std::exchange(candidate.busy_since_ns, slot->start) != slot->start) candidate.held_before = lane.held;
+    candidate.busy_ns = now - slot->start;
+    if (candidate.busy_ns < std::max(hang_factor * threshold_ns_, min_hang_ns) || !known_loops_.empty() ||
+        std::exchange(hanging_, true))
+        return;
+    warn(
+        fmt::format("thread {} waited for events, and has not done so again for {:.1f} s: an event loop is recognised "
+                    "once it has waited three times in one place. If this is one, it hangs",
+                    tid, static_cast<double>(candidate.busy_ns) / 1e9));
+}
+
+ShimTarget::Unproven ShimTarget::unproven() const
+{
+    Unproven sum;
+    for (const auto& [lane, candidate] : candidates_) {
+        const bool goes_on = candidate.busy_ns >= threshold_ns_ && candidate.held == candidate.held_before;
+        const auto held = candidate.held + (goes_on ? 1u : 0u);
+        sum.held += held;
+        sum.threads += held != 0 ? 1 : 0;
+    }
+    return sum;
+}
+
+bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>& handle)
+{
+    return ring_.drain(most, [&](const Event& event) {
+        if (const auto own = as_own(event))
+            handle(*own);
+        else
+            ++strange_;
+    });
+}
+
+// What this process may say of itself: its calls, waits, dispatches and iterations.
+std::optional<Event> ShimTarget::as_own(Event event)
+{
+    lw_event* head = nullptr;
+    if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
+    if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
+    if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
+    if (auto* wait = std::get_if<WaitEvent>(&event)) head = &wait->head.event;
+    const auto tid = head ? outer_tid(head->tid) : 0;
+    if (tid == 0 || ends_in_future(event)) return std::nullopt;
+    head->pid = pid();
+    head->tid = tid;
+    return event;
+}
+
+std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
+{
+    for (const auto& [lane, taken] : taken_)
+        if (taken.tid == tid) return lane;
+    return std::nullopt;
+}
+
+void ShimTarget::judge(const WaitEvent& event)
+{
+    const auto tid = event.head.event.tid;
+    const auto lane = lane_of(tid);
+    const auto ip = event.head.args[0], frame = event.head.args[1];
+    const WaitSite site{tid, static_cast<std::uint32_t>(event.head.syscall), ip, frame,
+                        event.head.syscall == SYS_epoll_wait ? event.head.args[2] : 0};
+    if (!lane || idle_.size() >= WaitSites::max_sites) return;
+    worker_.unwind(captured_stack(pid(), event.head.stack, event.stack),
+                   [this, site, lane, alive = std::weak_ptr(sites_)](const std::vector<Frame>& frames) {
+                       if (alive.expired()) return;
+                       for (const auto& verdict : sites_->judge(site, frames)) {
+                           if (!verdict.idle || waits_for_events(verdict.site.syscall)) continue;
+                           idle_.insert({verdict.site.tid, verdict.site.ip});
+                           if (verdict.site.tid == site.tid)
+                               ring_.let_idle(*lane, lw_place_key(verdict.site.ip, verdict.site.sp));
+                       }
+                   });
+}
+
+std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint64_t seq)
+{
+    std::vector<CallEvent> calls;
+    const auto lane = lane_of(loop.tid);
+    if (!lane) return calls;
+    ring_.read_draft(*lane, [&](const Event& event) {
+        const auto own = as_own(event);
+        const auto* call = own ? std::get_if<CallEvent>(&*own) : nullptr;
+        if (call && call->head.event.tid == loop.tid && call->head.event.seq == seq) calls.push_back(*call);
+    });
+    return calls;
+}
+
+bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
+{
+    if (loop.slot) return loops_.read(loop.slot, slot);
+    const auto lane = lane_of(loop.tid);
+    const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
+    if (!own) return false;
+    slot = *own;
+    return true;
+}
+
+std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const
+{
+    const auto lane = lane_of(loop.tid);
+    const auto call = lane ? ring_.ongoing(*lane, seq) : std::nullopt;
+    if (!call || call->start_ns >= now_ns) return std::nullopt;
+    CallEvent event = {};
+    event.head.event.pid = pid();
+    event.head.event.tid = loop.tid;
+    event.head.event.seq = seq;
+    event.head.start_ns = call->start_ns;
+    event.head.end_ns = now_ns;
+    event.head.fd = -1;
+    event.head.caller = call->caller;
+    std::copy(std::begin(call->call), std::end(call->call), event.head.call);
+    event.head.stack.registers = call->registers;
+    lw_loop_slot slot = {};
+    if (!read(loop, slot)) return std::nullopt;
+    event.stack = copy_stack(event.head.stack, call->registers.dwarf[LW_REG_RSP], slot.stack_top, loops_.memory());
+    // It may have returned meanwhile, and its stack be another call's.
+    if (!ring_.ongoing(*lane, seq)) return std::nullopt;
+    return event;
+}
+
+ShimRing::Counts ShimTarget::counts() const
+{
+    auto counts = ring_.counts();
+    counts.corrupt += strange_;
+    return counts;
+}
+
+std::vector<int> ShimTarget::tiers() const
+{
+    std::vector<int> tiers = {1};
+    if (carries_runtime_) tiers.push_back(3);
+    return tiers;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ShimTarget: a process whose shim tells of it through a ring (collect/shim_ring.hpp), without a kernel side.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/wait_sites.hpp"
+#include "collect/shim_ring.hpp"
+#include "resolve/watched_process.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+class ShimTarget final : public WatchedProcess {
+public:
+    // Fails as Process::open does: it may have ended already.
+    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
+    ~ShimTarget() override;
+
+    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
+    bool saw_begin(const LoopView&, const lw_loop_slot& slot) const override { return slot.start != 0; }
+    std::vector<int> tiers() const override;
+    const std::set<std::string>& probes() const noexcept override { return probes_; }
+
+    // Modules that were loaded since, threads that were renamed.
+    void refresh();
+    // Lanes that loops have claimed or left since; those that are new.
+    std::vector<LoopView> look();
+    // As ShimRing::drain, with what this process may say of itself and no more.
+    bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
+    // Where a thread waits: is it its loop's own business? If so the shim is told.
+    void judge(const WaitEvent& event);
+    // A call from there is a wait of the loop's own, as has turned out by now.
+    const WaitSites& sites() const noexcept { return *sites_; }
+    bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
+    // Short ones of a dispatch that goes on.
+    std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);
+    // The call in which dispatch `seq` of a loop is, as if it ended now.
+    std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
+    ShimRing::Counts counts() const;
+
+    // Threads that waited for events too few times to be known as loops, and were busy for long: how many, and how
+    // often.
+    struct Unproven {
+        std::uint64_t threads = 0, held = 0;
+    };
+    Unproven unproven() const;
+
+private:
+    struct Candidate {
+        std::uint32_t held = 0, held_before = 0;  // before the interval that goes on
+        std::uint64_t busy_since_ns = 0, busy_ns = 0;
+    };
+    struct Taken {
+        std::uint32_t registrations = 0, tid = 0;
+        std::uint64_t loop_id = 0;
+    };
+    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
+    std::uint32_t outer_tid(std::uint32_t ns_tid);
+    void leave(std::size_t lane);
+    void look_at_candidate(const ShimLane& lane);
+    std::optional<std::size_t> lane_of(std::uint32_t tid) const;
+    std::optional<Event> as_own(Event event);
+
+    ShimRing ring_;
+    SymbolWorker& worker_;
+    std::uint64_t threshold_ns_;
+    std::map<std::size_t, Taken> taken_;                                     // by lane
+    std::map<std::pair<std::size_t, std::uint32_t>, Candidate> candidates_;  // by lane and tid in its namespace
+    std::vector<Taken> left_;                                                // known until the next look
+    std::map<std::uint32_t, std::uint32_t> outer_;            // by tid in its namespace; only if it is another one
+    std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
+    std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls
+    std::uint64_t modules_hash_ = 0, strange_ = 0;
+    bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false, sandboxed_ = false;
+    std::set<std::string> probes_;
+};
+
+}  // namespace loopwatch

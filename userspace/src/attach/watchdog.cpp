@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/watchdog.hpp"
+
+#include <algorithm>
+
+namespace loopwatch {
+
+void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
+{
+    due_ns_ = now_ns + rest_ns_;
+    const auto found = look(targets, now_ns);
+    next_ns_ = std::max(due_ns_, now_ns + tick_ns);
+    idle_ticks_ = found == Activity::busy ? 0 : idle_ticks_ + 1;
+    if (found == Activity::busy || (found == Activity::still && idle_ticks_ < 2)) return;
+    // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
+    kernel_.set_watchdog_asleep(true);
+    if (look(targets, now_ns) == Activity::busy) {
+        kernel_.set_watchdog_asleep(false);
+        idle_ticks_ = 0;
+    } else {
+        next_ns_ = 0;
+    }
+}
+
+// Most that wake rest again at once: a timer, ten times a second, of a server without work.
+void Watchdog::wake(std::uint64_t now_ns)
+{
+    idle_ticks_ = 0;
+    if (!next_ns_) next_ns_ = now_ns + rest_ns_;
+}
+
+Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
+{
+    auto most = Activity::asleep;
+    for (const auto& [pid, target] : targets) most = std::max(most, look(*target, now_ns));
+    return most;
+}
+
+// The busiest of the target's loops. One without a slot of its own is known to sleep; one with a slot may be between
+// two dispatches, and go on without a context switch. One that slept only between many dispatches will be back before
+// it is worth a wake, which costs as much as a tick. Where seq has not changed, and tells of no dispatch, there is
+// nothing more to read.
+Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
+{
+    auto most = Activity::asleep;
+    for (const auto& loop : attachment.known_loops()) {
+        const auto seq = attachment.seq(loop);
+        if (!seq || loop.tid == 0) continue;
+        auto& seen = seen_[loop.tid];
+        const bool changed = seen.seq != *seq, runs = *seq & 1, many = *seq - seen.seq > 2;
+        if (changed) {
+            seen.seq = *seq;
+            seen.since_ns = now_ns;
+            seen.told_ns = options_.threshold_ns;
+        }
+        if (runs || many)
+            most = Activity::busy;
+        else if (!attachment.sleeps(loop))
+            most = std::max(most, changed ? Activity::busy : Activity::still);
+        if (!runs && !changed) {
+            seen.sampling.reset();
+            continue;
+        }
+        lw_loop_slot slot = {};
+        const bool current = attachment.read(loop, slot) && slot.seq == *seq;
+        const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
+        const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
+        const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
+        const auto began_ns = std::min(runs ? start_ns : now_ns, iteration_ns);
+        due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : options_.overdue_ns));
+        if (age_ns >= options_.overdue_ns) {
+            sample(seen, loop.tid, book_.sample_distance_of(loop.tid, seen.seq));
+        } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
+            sample(seen, loop.tid, book_.sample_distance_since(loop.tid, iteration_ns));
+            old_iterations_.push_back(loop.tid);
+        } else {
+            seen.sampling.reset();
+        }
+        if (age_ns < seen.told_ns || !current) continue;
+        while (age_ns >= seen.told_ns) seen.told_ns *= 2;
+        overdue_.push_back({attachment.pid(), loop.tid, start_ns, now_ns, attachment.saw_begin(loop, slot), loop.slot,
+                            slot, attachment.coroutine(loop, *seq)});
+    }
+    return most;
+}
+
+// `distance_ns`: between the samples that are kept by now. Those to come stand for as much, so that a burn of a minute
+// costs as many as it can use.
+void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t distance_ns)
+{
+    const auto period_ns = std::max(options_.sample_period_ns, distance_ns);
+    if (seen.sampling && seen.period_ns == period_ns) return;
+    // Another event: after PERF_EVENT_IOC_PERIOD the samples of a cpu-clock event still have the period it was opened
+    // with.
+    seen.sampling.reset();
+    auto event = kernel_.sample(tid, period_ns);
+    if (!event) {
+        ++failures_;
+        return;
+    }
+    seen.sampling = std::move(*event);
+    seen.period_ns = period_ns;
+}
+
+}  // namespace loopwatch

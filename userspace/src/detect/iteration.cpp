@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/iteration.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "analysis/pieces.hpp"
+#include "analysis/resume.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+// Its waits in places that nobody had judged then, and that are the loop's own.
+std::vector<ParkFacts> own_waits(const DispatchFacts& facts, const WaitSites& sites)
+{
+    auto waits = facts.parks;
+    std::erase_if(waits, [&](const ParkFacts& park) {
+        return !sites.idles_at({facts.subject.tid, park.syscall, park.ip, park.sp, park.object});
+    });
+    return waits;
+}
+
+// Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
+// together were not. Of a single sleep it is known when it was, so which of the two parts was: if it is the first, it
+// is what is told.
+Iteration parted_by(const BlockFacts& block, DispatchFacts& facts, std::uint64_t threshold_ns)
+{
+    const auto lasted_ns = facts.end_ns - std::min(facts.end_ns, facts.start_ns);
+    const auto awake_ns = lasted_ns - std::min(lasted_ns, block.total_ns);
+    if (awake_ns < threshold_ns) return Iteration::none;
+    if (block.count != 1 || block.last_start_ns < facts.start_ns) return Iteration::unclear;
+    const auto before_ns = block.last_start_ns - facts.start_ns;
+    const auto after_ns = awake_ns - std::min(awake_ns, before_ns);
+    if (after_ns >= threshold_ns) return Iteration::unclear;
+    if (before_ns < threshold_ns) return Iteration::none;
+    facts.end_ns = block.last_start_ns;
+    return Iteration::real;
+}
+
+}  // namespace
+
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, std::uint64_t threshold_ns)
+{
+    const auto waits = own_waits(facts, sites);
+    if (!waits.empty()) return pieces_between(facts, waits, threshold_ns);
+    std::vector<DispatchFacts> whole;
+    whole.push_back(std::move(facts));
+    return whole;
+}
+
+void mark_loop(DispatchFacts& facts, const WaitSites& sites)
+{
+    for (auto& block : facts.blocks_by_place) sites.mark_loop(facts.subject.tid, block.stack);
+    for (auto& call : facts.calls) sites.mark_loop(facts.subject.tid, call.stack);
+    for (auto& sample : facts.samples) sites.mark_loop(facts.subject.tid, sample.stack);
+}
+
+Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uint64_t threshold_ns)
+{
+    const auto tid = facts.subject.tid;
+    if (facts.unclear) return Iteration::unclear;
+    for (auto& block : facts.blocks_by_place) {
+        // Of a stall whose start is the end of one of the loop's own waits: the sums go further back.
+        if (block.count != 0 && block.last_end_ns <= facts.start_ns) take_out(block, facts);
+        if (block.syscall < 0 || block.count == 0) continue;
+        const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);
+        if (!sites.idles_at(site)) continue;
+        if (block.last_start_ns < facts.end_ns)
+            if (const auto parted = parted_by(block, facts, threshold_ns); parted != Iteration::real) return parted;
+        take_out(block, facts);
+    }
+    for (auto& block : facts.blocks_by_place)
+        if (block.count == 1 && block.last_start_ns >= facts.end_ns) take_out(block, facts);
+    std::erase_if(facts.long_blocks, [&](const SingleBlock& single) {
+        const auto* block = facts.place_of(single);
+        return block && block->syscall >= 0 &&
+               sites.is_loops_own_lock(tid, static_cast<std::uint32_t>(block->syscall), block->args[0], block->stack);
+    });
+    const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
+    const bool gone = facts.in_progress &&
+                      (std::ranges::any_of(facts.blocks_by_place, left) || std::ranges::any_of(facts.samples, left));
+    if (gone) return Iteration::none;
+    attribute_to_resume(facts);
+    return Iteration::real;
+}
+
+}  // namespace loopwatch

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/statistics.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "analysis/quantiles.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_loops = 4096;
+
+double ns_per_tick(const lw_loop_slot& slot)
+{
+    return slot.clock == LW_CLOCK_TSC
+               ? static_cast<double>(slot.clock_mult) / static_cast<double>(1ull << slot.clock_shift)
+               : 1.0;
+}
+
+using Buckets = std::vector<std::uint64_t>;
+
+// Counters wrap at 2^32: unsigned differences stay right.
+Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&before)[LW_HISTOGRAM_BUCKETS])
+{
+    Buckets buckets(LW_HISTOGRAM_BUCKETS);
+    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = static_cast<lw_u32>(now[i] - before[i]);
+    return buckets;
+}
+
+double share(std::uint64_t part, std::uint64_t whole)
+{
+    return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+LoopStats begin_record(const WatchedProcess& target, const LoopView& loop, std::uint64_t since_ns, std::uint64_t now_ns)
+{
+    LoopStats stats;
+    stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
+    stats.at_ns = now_ns;
+    stats.loop = {std::to_string(loop.id), loop.name};
+    stats.interval_ns = now_ns - std::min(now_ns, since_ns);
+    stats.probed = loop.slot != 0;
+    return stats;
+}
+
+// The histogram's last bucket may reach above the longest dispatch, if that is known.
+void set_longest(Quantiles& quantiles, std::uint64_t longest_ns)
+{
+    const auto last = quantiles.buckets.rbegin();
+    if (last == quantiles.buckets.rend() || longest_ns < last->first) return;
+    quantiles.max = longest_ns;
+    for (auto* quantile : {&quantiles.p50, &quantiles.p90, &quantiles.p99}) *quantile = std::min(*quantile, longest_ns);
+}
+
+}  // namespace
+
+// A dispatch that is still running has not been added by the loop yet, and may never be.
+std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+{
+    auto busy_ns = ticks_to_ns(slot, slot.busy_ticks - last.slot.busy_ticks);
+    const bool same = slot.seq == last.slot.seq;
+    // One that began when nobody was attached has no start: it held the loop since the last look at least.
+    if (same && (slot.seq & 1) && !slot.start) return now_ns - last.at_ns;
+    std::uint64_t open_ns = 0;
+    if ((slot.seq & 1) && slot.start) {
+        const auto start_ns = moment_ns(slot, slot.start);
+        open_ns = now_ns > start_ns ? now_ns - start_ns : 0;
+    }
+    busy_ns += open_ns;
+    busy_ns -= std::min(busy_ns, last.credited_ns);
+    last.credited_ns = same || open_ns ? open_ns : 0;
+    return busy_ns;
+}
+
+// How long the dispatch that runs now has run, as far as is known. Its target may end in it: then no histogram has it.
+std::optional<std::uint64_t> Statistics::open(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+{
+    const auto seen_since_ns = slot.seq == last.slot.seq && last.open_since_ns ? last.open_since_ns : last.at_ns;
+    last.open_since_ns = 0;
+    if (!(slot.seq & 1)) return std::nullopt;
+    const bool same = slot.seq == last.slot.seq;
+    last.open_since_ns = slot.start ? moment_ns(slot, slot.start) : same ? seen_since_ns : now_ns;
+    return now_ns - std::min(now_ns, last.open_since_ns);
+}
+
+// A wait that goes on: most loops of most servers are in one most of the time.
+std::uint64_t Statistics::idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+{
+    const auto since_ns = slot.poll_since ? moment_ns(slot, slot.poll_since) : 0;
+    const std::uint64_t open_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
+    auto idle_ns = ticks_to_ns(slot, slot.idle_ticks - last.slot.idle_ticks) + open_ns;
+    idle_ns -= std::min(idle_ns, last.waited_ns);
+    last.waited_ns = open_ns;
+    return idle_ns;
+}
+
+void Statistics::reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns, bool ended)
+{
+    longest_ns_ = std::max(longest_ns_, duration_ns);
+    const auto known = last_.find({tid, loop_id});
+    if (known == last_.end()) return;
+    known->second.longest_ns = std::max(known->second.longest_ns, duration_ns);
+    known->second.stalled_ns = ended ? 0 : duration_ns;
+}
+
+std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t now_ns)
+{
+    std::vector<LoopStats> records;
+    for (const auto& loop : target.known_loops()) {
+        lw_loop_slot slot;
+        auto stats = target.read(loop, slot) ? look(target, loop, slot, now_ns) : without_slot(target, loop, now_ns);
+        if (stats) records.push_back(std::move(*stats));
+    }
+    return records;
+}
+
+// Its slot went with the memory of its process. What was reported of a dispatch that had not ended is known all the
+// same.
+std::optional<LoopStats> Statistics::without_slot(WatchedProcess& target, const LoopView& loop, std::uint64_t now_ns)
+{
+    const auto known = last_.find({loop.tid, loop.id});
+    if (known == last_.end() || known->second.longest_ns == 0) return std::nullopt;
+    const auto longest_ns = std::exchange(known->second.longest_ns, 0);
+    auto stats = begin_record(target, loop, known->second.at_ns, now_ns);
+    stats.busy_ns = std::min(longest_ns, stats.interval_ns);
+    stats.utilization = share(stats.busy_ns, stats.interval_ns);
+    stats.dispatch_ns.max = longest_ns;
+    if (const auto stalled_ns = std::exchange(known->second.stalled_ns, 0)) stats.open_ns = stalled_ns;
+    known->second.at_ns = now_ns;
+    return stats;
+}
+
+std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
+                                          std::uint64_t now_ns)
+{
+    const Key key{loop.tid, loop.id};
+    if (loop.since_ns != 0 && !last_.contains(key)) born(loop.tid, loop.id, loop.since_ns);
+    const auto known = last_.find(key);
+    if (known == last_.end()) {
+        keep(key, slot, now_ns);
+        return std::nullopt;
+    }
+    const auto& before = known->second.slot;
+    // Counters that went back are another loop's: of a program that has become another one, or of a thread with the
+    // same number.
+    if (slot.seq < before.seq || slot.iterations < before.iterations) {
+        keep(key, slot, now_ns);
+        return std::nullopt;
+    }
+    auto stats = begin_record(target, loop, known->second.at_ns, now_ns);
+    stats.iterations = slot.iterations - before.iterations;
+    stats.dispatches = loop.slot ? slot.seq / 2 - before.seq / 2 : 0;  // odd: one still runs
+    stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
+    stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
+    stats.utilization = share(stats.busy_ns, stats.interval_ns);
+    const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
+    ns_per_tick_ = ns_per_tick(slot);
+    stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
+    set_longest(stats.dispatch_ns, known->second.longest_ns);
+    stats.open_ns = open(known->second, slot, now_ns);
+    stats.dispatch_ns.max = std::max({stats.dispatch_ns.max, known->second.longest_ns, stats.open_ns.value_or(0)});
+    longest_ns_ = std::max(longest_ns_, stats.open_ns.value_or(0));
+    if (loop.slot) stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
+    stats.tasks_created = slot.tasks_created - before.tasks_created;
+    stats.tasks_cancelled = slot.tasks_cancelled - before.tasks_cancelled;
+    stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
+    dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
+    for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
+    known->second.slot = slot;
+    known->second.at_ns = now_ns;
+    known->second.longest_ns = known->second.stalled_ns = 0;
+    return stats;
+}
+
+void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
+{
+    keep({tid, loop_id}, {}, now_ns);
+}
+
+void Statistics::forget(std::uint32_t tid, std::uint64_t loop_id)
+{
+    last_.erase({tid, loop_id});
+}
+
+void Statistics::forget(const WatchedProcess& target)
+{
+    for (const auto& loop : target.known_loops()) forget(loop.tid, loop.id);
+}
+
+void Statistics::keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns)
+{
+    if (last_.size() < max_loops || last_.contains(key))
+        last_.insert_or_assign(key, Last{slot, now_ns});
+    else
+        ++overflow_;
+}
+
+Quantiles Statistics::dispatch_ns() const
+{
+    auto all = quantiles(std::span<const std::uint64_t>(histogram_), ns_per_tick_);
+    set_longest(all, longest_ns_);
+    all.max = std::max(all.max, longest_ns_);
+    return all;
+}
+
+}  // namespace loopwatch

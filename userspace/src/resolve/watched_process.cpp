@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "resolve/watched_process.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "analysis/interpreters.hpp"
+#include "target/perf_map_file.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+constexpr std::size_t max_warnings = 32;
+constexpr std::size_t max_subjects = 4096;
+constexpr std::uint64_t max_perf_map_bytes = 64u << 20;  // PerfMap::max_bytes, of the worker
+
+}  // namespace
+
+WatchedProcess::WatchedProcess(Process process)
+    : process_(std::move(process)), loops_(process_), ns_pid_(process_.ns_id(process_.pid())), comm_(process_.comm())
+{
+}
+
+const LoopView* WatchedProcess::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
+{
+    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
+                                    [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    return found == known_loops_.end() ? nullptr : &*found;
+}
+
+const Subject& WatchedProcess::subject(std::uint32_t tid)
+{
+    const auto known = subjects_.find(tid);
+    if (known != subjects_.end()) return known->second;
+    if (subjects_.size() >= max_subjects) subjects_.clear();
+    const auto thread = static_cast<pid_t>(tid);
+    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
+}
+
+std::vector<std::string> WatchedProcess::take_new_warnings()
+{
+    start_reported_ = true;
+    const auto first =
+        warnings_.begin() + static_cast<std::ptrdiff_t>(std::exchange(warnings_taken_, warnings_.size()));
+    return {first, warnings_.end()};
+}
+
+WatchedProcess::GeneratedNames WatchedProcess::generated_names()
+{
+    auto perf_map = open_perf_map(process_);
+    if (!perf_map.refused.empty()) warn_of_names(perf_map.refused);
+    if (perf_map.bytes > max_perf_map_bytes)
+        warn_of_names(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read",
+                                  perf_map.bytes >> 20, max_perf_map_bytes >> 20));
+    const bool had_one = std::exchange(perf_map_, static_cast<bool>(perf_map.file));
+    return {std::move(perf_map.file), perf_map_ && !had_one};
+}
+
+void WatchedProcess::set_interpreter(const std::vector<ModuleMapping>& modules)
+{
+    missing_names_.clear();
+    for (const auto& module : modules)
+        if (missing_names_.empty()) missing_names_ = missing_names(module.path);
+}
+
+void WatchedProcess::check_names()
+{
+    if (!perf_map_ && !missing_names_.empty()) warn_of_names(missing_names_);
+}
+
+void WatchedProcess::warn_of_names(std::string warning)
+{
+    if (of_names_.size() < max_warnings) of_names_.insert(warning);
+    warn(std::move(warning));
+}
+
+void WatchedProcess::warn(std::string warning)
+{
+    if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
+        warnings_.push_back(std::move(warning));
+}
+
+}  // namespace loopwatch
