@@ -27,12 +27,14 @@ watch report "$target" --threshold 20ms --block-threshold 5ms
 ask server go '^done' || fail "not done"
 end_session
 check_equal "the session ends with 0" 0 "$stopped_status"
-check_equal "3 of 3 stalls are found" 3 "$(records report 'len(slow)')"
+# On a slow or emulated machine a dispatch may also wait 20 ms for a CPU: those are true, and no stalls of this server.
+locks='[x for x in slow if x["sources"] and x["sources"][0]["kind"] == "lock"]'
+check_equal "3 of 3 stalls are found" 3 "$(records report "len($locks)")"
 check_equal "under the host's pid and the server's own" "{($target, 1, 1)}" \
     "$(records report '{(x["pid"], x["ns_pid"], x["ns_tid"]) for x in of("slow_callback", "blocking_call")}')"
 check "with function, file and line" has_record report \
-    'all(any("wait_for_lock" in (f["function"] or "") and f["file"].endswith("kinds.cpp") and f["line"] > 0 for f in x["stack"]) for x in slow)'
+    "all(any('wait_for_lock' in (f['function'] or '') and f['file'].endswith('kinds.cpp') and f['line'] > 0 for f in x['stack']) for x in $locks)"
 check "and the thread that released the lock, by the host's ids" has_record report \
-    "all(x['sources'][0]['waker']['comm'] == 'holder' and x['sources'][0]['waker']['pid'] == $target for x in slow)"
+    "all(x['sources'][0]['waker']['comm'] == 'holder' and x['sources'][0]['waker']['pid'] == $target for x in $locks)"
 check_equal "nothing stays" "$untouched_" "$(memory_of "$target")"
 tell server quit

@@ -20,8 +20,9 @@ for rung in multi perf-all perf-pid; do
     ask target go '^done' || fail "not done"
     end_session
     check_equal "$rung: ends with 0" 0 "$stopped_status"
+    # A slow or emulated machine may make other dispatches slow: those wait for a CPU or burn it.
     check_equal "$rung: 3 of 3 stalls are found, as sleeps" "['sleep', 'sleep', 'sleep']" \
-        "$(records "$rung" '[x["sources"][0]["kind"] for x in slow]')"
+        "$(records "$rung" '[k for k in (x["sources"][0]["kind"] for x in slow) if k not in ("run_queue", "cpu")]')"
     check "$rung: nothing stays" wait_until 5 is_untouched "$target"
 done
 
