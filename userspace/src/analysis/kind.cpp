@@ -33,6 +33,13 @@ std::optional<Kind> kind_named(std::string_view name)
     return std::nullopt;
 }
 
+std::vector<std::string_view> kind_names()
+{
+    std::vector<std::string_view> names;
+    for (int i = 0; i <= static_cast<int>(Kind::other); ++i) names.push_back(kind_name(static_cast<Kind>(i)));
+    return names;
+}
+
 std::string_view woken_by_name(WokenBy woken_by)
 {
     switch (woken_by) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "analysis/finding.hpp"
 
@@ -12,6 +13,8 @@ namespace loopwatch {
 
 std::string_view kind_name(Kind kind);
 std::optional<Kind> kind_named(std::string_view name);
+// All of them.
+std::vector<std::string_view> kind_names();
 std::string_view woken_by_name(WokenBy woken_by);
 
 // False for what the code could not help: waiting for a CPU, being throttled, being stopped.

@@ -13,7 +13,6 @@
 
 #include "analysis/task_lints.hpp"
 #include "command/ending_signals.hpp"
-#include "command/session_options.hpp"
 #include "output/ndjson_sink.hpp"
 #include "output/output.hpp"
 #include "output/task_text.hpp"
@@ -282,24 +281,24 @@ TaskComplaint Listing::complaint(const TaskLint& lint)
     return complaint;
 }
 
-Result<void> write_text(const Options& options, Listing& listing, std::size_t first, std::size_t last,
+Result<void> write_text(const ListingOptions& options, Listing& listing, std::size_t first, std::size_t last,
                         const TextStyle& style, Output& output)
 {
-    if (options.command == Command::where) return output.write_lines(whole_task(listing.whole(first), style));
+    if (options.shape == TaskShape::whole) return output.write_lines(whole_task(listing.whole(first), style));
     TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
     for (auto at = first; at < last; ++at) {
         const auto& view = listing.view(at);
         const bool locked_out = view.awaits == 0 && view.awaited && view.awaited->kind == LW_AWAITED_MUTEX;
         source.links.push_back({view.id, locked_out ? view.awaited->value : view.awaits});
     }
-    if (options.command == Command::tree) return output.write_lines(task_forest(source, style));
+    if (options.shape == TaskShape::tree) return output.write_lines(task_forest(source, style));
     return task_table(source, style, [&](std::string_view lines) { return output.write_lines(lines); });
 }
 
 // Looks at processes, as often as it is asked to.
 class TaskLister {
 public:
-    TaskLister(const Options& options, Output& output) : options_(options), output_(output) {}
+    TaskLister(const ListingOptions& options, Output& output) : options_(options), output_(output) {}
 
     // Fails with no_such_target if no process, or not the task that was asked for, is there. One of several that cannot
     // be listed is left out of `pids`, with a warning: it is not to decide for the others.
@@ -313,17 +312,17 @@ private:
     };
     Result<void> write(Listing& listing, std::size_t first, std::size_t last, const TaskListEnd& end);
 
-    const Options& options_;
+    const ListingOptions& options_;
     Output& output_;
     std::map<pid_t, Look> before_;
 };
 
 Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t last, const TaskListEnd& end)
 {
-    if (options_.format != Format::ndjson) {  // what one asks for and looks at: text in a pipe too
-        const TextStyle style{wants_colours(output_.is_terminal(), options_.no_color)};
+    if (options_.output.format != Format::ndjson) {  // what one asks for and looks at: text in a pipe too
+        const TextStyle style{wants_colours(output_.is_terminal(), options_.output.no_color)};
         auto written = write_text(options_, listing, first, last, style, output_);
-        if (!written || options_.command == Command::where) return written;
+        if (!written || options_.shape == TaskShape::whole) return written;
         return output_.write_lines(text_of(end, style));
     }
     NdjsonSink sink(output_, JsonContext::of_this_machine());
@@ -381,11 +380,11 @@ Result<void> TaskLister::look(pid_t pid, bool tell)
 
 }  // namespace
 
-Result<ExitCode> list_tasks(const Options& options)
+Result<ExitCode> list_tasks(const ListingOptions& options)
 {
-    auto output = Output::open(options.output);
+    auto output = Output::open(options.output.file);
     if (!output) return output.error();
-    auto pids = chosen_pids(options);
+    auto pids = options.processes.find();
     if (!pids) return pids.error();
     auto signals = EndingSignals::open();
     if (!signals) return signals.error();

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command/option_groups.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+#include "analysis/kind.hpp"
+#include "output/chrome_sink.hpp"
+#include "output/ndjson_sink.hpp"
+#include "output/schema.hpp"
+#include "output/text_sink.hpp"
+#include "output/text_style.hpp"
+#include "target/process.hpp"
+#include "util/duration.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+// Shorter ones would measure the reader of the report.
+constexpr std::uint64_t min_interval_ns = 100'000'000;
+
+template <class Add>
+TakeValue id_value(Add add)
+{
+    return [add](const std::string& text) -> std::optional<BadValue> {
+        pid_t id = 0;
+        auto bad = number_value<pid_t>(id, 1, std::numeric_limits<pid_t>::max(), "numbers, as ps shows them")(text);
+        if (!bad) add(id);
+        return bad;
+    };
+}
+
+std::optional<BadValue> add_fail_on(const std::string& text, std::vector<FailOn>& fail_on)
+{
+    const auto types = finding_types();
+    const auto colon = text.find(':');
+    FailOn rule{text.substr(0, colon), std::nullopt};
+    if (std::ranges::find(types, rule.type) == types.end())
+        return BadValue{fmt::format("\"{}\" is no finding", rule.type),
+                        fmt::format("one of {}", fmt::join(types, ", "))};
+    if (colon != std::string::npos) {
+        rule.kind = kind_named(std::string_view(text).substr(colon + 1));
+        if (!rule.kind)
+            return BadValue{fmt::format("\"{}\" is no kind", text.substr(colon + 1)),
+                            fmt::format("one of {}", fmt::join(kind_names(), ", "))};
+    }
+    fail_on.push_back(std::move(rule));
+    return std::nullopt;
+}
+
+std::string with_default(const char* help, std::uint64_t ns)
+{
+    std::string text = format_duration(ns);
+    std::erase(text, ' ');
+    return fmt::format("{} ({})", help, text);
+}
+
+}  // namespace
+
+void ProcessOptions::add(OptionParser& parser, const char* usage)
+{
+    parser.list("-p,--pid", id_value([this](pid_t pid) {
+                    if (std::ranges::find(pids, pid) == pids.end()) pids.push_back(pid);
+                }),
+                "Processes, by their ids", "PID[,PID...]");
+    parser.value("-n,--name", text_value(name, "the name of a process, as ps -o comm shows it"),
+                 "Processes of this exact name, those that start later too", "NAME");
+    parser.check([this, usage]() -> std::optional<Error> {
+        if (!pids.empty() && !name.empty())
+            return Error{ExitCode::usage, "--name: not together with --pid", "give one of them"};
+        if (pids.empty() && name.empty() && usage != nullptr) return Error{ExitCode::usage, "no process given", usage};
+        return std::nullopt;
+    });
+}
+
+Result<std::vector<pid_t>> ProcessOptions::find() const
+{
+    auto found = name.empty() ? pids : Process::find(name);
+    if (found.empty())
+        return Error{ExitCode::no_such_target, fmt::format("no process is named '{}'", name),
+                     "list processes with: ps -e"};
+    return found;
+}
+
+void ScopeOptions::add(OptionParser& parser)
+{
+    parser.list("--tid", id_value([this](pid_t tid) { tids.insert(static_cast<std::uint32_t>(tid)); }),
+                "Only loops of this thread; repeatable", "TID");
+    parser.flag("--follow-children", follow_children, "Also the processes they have forked, and will");
+}
+
+void DetectionOptions::add(OptionParser& parser)
+{
+    parser.value("--threshold", duration_value(threshold_ns),
+                 with_default("Report callbacks that hold the loop at least so long", threshold_ns), "DUR");
+    parser.value("--block-threshold", duration_value(block_threshold_ns),
+                 with_default("Report single blocking calls from here on", block_threshold_ns), "DUR");
+    parser.flag("--trace", trace, "Also each step of each task; costs more");
+    parser.flag("--debug", debug, "Also wrong threads, leaks, slow polls, and where exceptions are thrown");
+    parser.flag("--coroutines", coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
+    parser.flag("--kernel-stacks", kernel_stacks, "Also the kernel's stacks, about 3 us each");
+    parser.value(
+        "--max-overhead", number_value<double>(max_overhead_percent, 0.01, 100, "percent of a CPU, 0.01 to 100"),
+        fmt::format("--trace, --coroutines and --debug step down above this share of a CPU ({})", max_overhead_percent),
+        "PCT");
+    parser.value("--max-loops", number_value<std::uint32_t>(max_loops, 1, 4096, "1 to 4096"),
+                 fmt::format("Loops to keep state for ({})", max_loops), "N");
+    parser.value("--attach",
+                 choice_value<std::optional<AttachRung>>(rung, {{"multi", AttachRung::multi},
+                                                                {"perf-all", AttachRung::perf_all},
+                                                                {"perf-pid", AttachRung::perf_pid},
+                                                                {"none", AttachRung::none}}),
+                 "", "RUNG");
+}
+
+void add_interval(OptionParser& parser, std::uint64_t& interval_ns, const char* help)
+{
+    parser.value(
+        "--interval",
+        [&interval_ns](const std::string& text) -> std::optional<BadValue> {
+            if (auto bad = duration_value(interval_ns, "s")(text)) return bad;
+            if (interval_ns < min_interval_ns)
+                return BadValue{fmt::format("\"{}\" is too short", text),
+                                fmt::format("at least {}ms", min_interval_ns / 1'000'000)};
+            return std::nullopt;
+        },
+        with_default(help, interval_ns), "DUR");
+}
+
+void TimingOptions::add(OptionParser& parser)
+{
+    parser.value("--duration", duration_value(duration_ns, "s"), "End after this time (when the target ends)", "DUR");
+    add_interval(parser, interval_ns, "Statistics every so often");
+}
+
+void OutputOptions::add(OptionParser& parser)
+{
+    parser.value("--format",
+                 choice_value<Format>(format, {{"auto", Format::automatic},
+                                               {"text", Format::text},
+                                               {"ndjson", Format::ndjson},
+                                               {"chrome", Format::chrome}}),
+                 "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev", "auto|text|ndjson|chrome");
+    parser.value("-o,--output", text_value(file, "the name of a file"),
+                 "Write to a file, device or FIFO, - for stdout (run: to stderr)", "FILE");
+    parser.flag("--quiet", quiet, "Text: findings only");
+    parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
+}
+
+void OutputOptions::add_for_lists(OptionParser& parser)
+{
+    parser.value(
+        "--format",
+        choice_value<Format>(format, {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}}),
+        "text, or ndjson for tools", "auto|text|ndjson");
+    parser.value("-o,--output", text_value(file, "the name of a file"), "Write to a file, - for stdout", "FILE");
+    parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
+}
+
+std::unique_ptr<Sink> OutputOptions::sink(Output& output, bool gated) const
+{
+    const bool terminal = output.is_terminal();
+    if (format == Format::chrome) return std::make_unique<ChromeSink>(output);
+    if (format == Format::ndjson || (format == Format::automatic && !terminal))
+        return std::make_unique<NdjsonSink>(output, JsonContext::of_this_machine());
+    return std::make_unique<TextSink>(
+        output, TextOptions{.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated});
+}
+
+void add_gate_options(OptionParser& parser, GateOptions& gate)
+{
+    constexpr const char* file = "the name of a file";
+    parser.list(
+        "--fail-on", [&gate](const std::string& text) { return add_fail_on(text, gate.fail_on); },
+        "Exit with 3 if such a finding was made", "TYPE[:KIND][,...]");
+    parser.value("--suppressions", text_value(gate.suppressions, file),
+                 "Rules for what is known and not to be reported", "FILE");
+    parser.value("--baseline", text_value(gate.baseline, file), "What it lists fails only if it takes twice as long",
+                 "FILE");
+    parser.value("--write-baseline", text_value(gate.write_baseline, file), "Write what was found, for --baseline",
+                 "FILE");
+    parser.list(
+        "--report",
+        [&gate](const std::string& text) -> std::optional<BadValue> {
+            const auto report = parse_report(text);
+            if (!report)
+                return BadValue{fmt::format("bad value \"{}\"", text), "one of junit:FILE, sarif:FILE, github"};
+            gate.reports.push_back(*report);
+            return std::nullopt;
+        },
+        "Write what failed, for other tools", "junit:FILE|sarif:FILE|github");
+}
+
+}  // namespace loopwatch

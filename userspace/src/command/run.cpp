@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command/run.hpp"
+
+#include <cstdlib>
+
+#include "command/outside_run.hpp"
+#include "command/preflight.hpp"
+#include "command/shim_session.hpp"
+
+namespace loopwatch {
+
+namespace {
+
+// Among the program's own messages: its output goes to stdout.
+constexpr const char* own_output = "/dev/stderr";
+constexpr std::uint64_t default_floor_ns = 100'000;  // the runtime's
+
+}  // namespace
+
+std::unique_ptr<Command> make_run()
+{
+    return std::make_unique<RunCommand>();
+}
+
+RunCommand::RunCommand()
+{
+    output.file = own_output;
+}
+
+void RunCommand::add_options(OptionParser& parser)
+{
+    parser.program("CMD", command_line);
+    parser.flag("--inside", inside, "Use only the LD_PRELOAD shim, even where eBPF is available");
+    session.DetectionOptions::add(parser);
+    session.TimingOptions::add(parser);
+    parser.flag("--follow-children", session.follow_children, "Also the processes that it forks");
+    output.add(parser);
+    add_gate_options(parser, session.gate);
+    parser.check([this]() -> std::optional<Error> {
+        if (command_line.empty())
+            return Error{ExitCode::usage, "run: no program given", "loopwatch run [OPTIONS] -- PROGRAM [ARGUMENTS]"};
+        if (inside && session.need_kernel_side())
+            return Error{ExitCode::usage,
+                         "run: --trace, --debug, --coroutines and --kernel-stacks need the kernel side",
+                         "without --inside, and with sudo"};
+        // As strace and perf stat do: what is among the program's own messages is for people.
+        if (output.file == own_output && output.format == Format::automatic) output.format = Format::text;
+        return std::nullopt;
+    });
+}
+
+Result<int> RunCommand::start(bool outside, Sink& sink)
+{
+    if (outside) return run_from_outside(std::move(session), command_line, sink);
+    auto watched = ShimSession::open(std::move(session), std::move(command_line), sink);
+    if (!watched) return watched.error();
+    return (*watched)->run();
+}
+
+Result<int> RunCommand::run()
+{
+    const auto machine = preflight();
+    const bool outside = machine.has_value() && !inside;
+    if (!outside && session.need_kernel_side())
+        return Error{ExitCode::not_permitted,
+                     "--trace, --debug, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
+                     machine.error().hint};
+    auto file = Output::open(output.file);
+    if (!file) return file.error();
+    const auto sink = output.sink(*file, !session.gate.fail_on.empty());
+    if (session.threshold_ns < default_floor_ns && std::getenv("LOOPWATCH_FLOOR") == nullptr)
+        return Error{ExitCode::usage, "--threshold: shorter than the 100us below which a program looks at nothing",
+                     "set LOOPWATCH_FLOOR=50us in its environment too"};
+    auto status = start(outside, *sink);
+    if (auto settled = file->settle(); status && !settled) return settled.error();
+    return status;
+}
+
+}  // namespace loopwatch

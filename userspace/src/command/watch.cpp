@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command/watch.hpp"
+
+#include "command/preflight.hpp"
+#include "command/session.hpp"
+
+namespace loopwatch {
+
+std::unique_ptr<Command> make_watch()
+{
+    return std::make_unique<WatchCommand>();
+}
+
+void WatchCommand::add_options(OptionParser& parser)
+{
+    processes.add(parser, "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
+    parser.flag("--wait", wait, "-n: wait for the first of them");
+    parser.check([this]() -> std::optional<Error> {
+        if (!wait || !processes.name.empty()) return std::nullopt;
+        return Error{ExitCode::usage, "--wait: waits for a process by its name", "loopwatch -n NAME --wait"};
+    });
+    session.DetectionOptions::add(parser);
+    session.TimingOptions::add(parser);
+    session.ScopeOptions::add(parser);
+    output.add(parser);
+    add_gate_options(parser, session.gate);
+}
+
+Result<int> WatchCommand::run()
+{
+    auto pids = processes.find();
+    if (!pids && !wait) {
+        return Error{pids.error().code, pids.error().what, pids.error().hint + "; --wait waits for it"};
+    }
+    if (pids) session.pids = std::move(*pids);
+    session.name = processes.name;
+    session.wait = wait;
+    if (auto machine = preflight(); !machine) return machine.error();
+    auto file = Output::open(output.file);
+    if (!file) return file.error();
+    const auto sink = output.sink(*file, !session.gate.fail_on.empty());
+    auto watched = Session::open(std::move(session), *sink);
+    if (!watched) return watched.error();
+    const auto code = (*watched)->run();
+    if (auto settled = file->settle(); code && !settled) return settled.error();
+    if (!code) return code.error();
+    return static_cast<int>(*code);
+}
+
+}  // namespace loopwatch
