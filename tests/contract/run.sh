@@ -161,11 +161,11 @@ refused "one that cannot be executed is" 5 "cannot be executed" "$loopwatch" run
 refused "a report that cannot be written is" 1 "/nowhere" "$loopwatch" run --report junit:/nowhere/report -- touch started
 check_not "before anything is started" test -e started
 refused "a threshold below the floor is" 2 "LOOPWATCH_FLOOR" "$loopwatch" run --threshold 50us -- true
-refused "a thread of what does not run yet is" 2 "yet to be started" "$loopwatch" run --tid 5 -- true
+refused "a thread of what does not run yet is" 2 "--tid: no option of run" "$loopwatch" run --tid 5 -- true
 refused "a file without a name is" 2 "is empty" "$loopwatch" run --suppressions "" -- true
 refused "a program's options without -- are" 2 "put -- before" "$loopwatch" run true --port 0
 refused "no program is" 2 "no program given" "$loopwatch" run
-refused "a pid is" 2 "it starts a program" "$loopwatch" run -p 1 -- true
+refused "a pid is" 2 ": no option of run" "$loopwatch" run -p 1 -- true
 refused "what needs the kernel is" 2 "kernel side" "$loopwatch" run --inside --trace -- true
 refused "a missing shim is" 4 "no libloopwatch_preload.so" env LOOPWATCH_PRELOAD=/nowhere "$loopwatch" run -- true
 # Of other machines and libcs there is none here: what ELF headers say of them.
