@@ -66,7 +66,7 @@ public:
         });
         // One that has no end here: the draft was full.
         if ((slot_.seq & 1) != 0) {
-            erase_calls();
+            erase_calls(thread.head);
             --slot_.seq;
         }
         return whole;
@@ -102,11 +102,11 @@ private:
         write_record(at, event);
     }
 
-    // Those of an iteration that is not to be reported.
-    void erase_calls()
+    // Those of an iteration that is not to be reported, and not what follows it from `until` on.
+    void erase_calls(std::uint64_t until)
     {
-        each(first_, [](unsigned char* at, const lw_event& event, std::uint64_t) {
-            if (event.kind == LW_EVENT_CALL) erase(at);
+        each(first_, [until](unsigned char* at, const lw_event& event, std::uint64_t next) {
+            if (event.kind == LW_EVENT_CALL && next <= until) erase(at);
         });
     }
 
@@ -120,7 +120,7 @@ private:
     {
         const auto wait = read_record<EarlyWait>(at);
         if (!is_idle(wait.place)) return;
-        if ((slot_.seq & 1) != 0) end_iteration(at, wait.begin_ns);
+        if ((slot_.seq & 1) != 0) end_iteration(at, next, wait.begin_ns);
         first_ = next;
         told_ = false;
         if (wait.end_ns == 0) return;  // it goes on
@@ -129,12 +129,12 @@ private:
         slot_.seq += 1;
     }
 
-    void end_iteration(unsigned char* at, std::uint64_t end_ns)
+    void end_iteration(unsigned char* at, std::uint64_t next, std::uint64_t end_ns)
     {
         const Dispatch iteration = close_iteration(slot_, end_ns);
         const bool slow = end_ns - iteration.start_ns >= threshold_ns;
         if (standalone != Standalone::off) return say_dispatch(slot_, iteration, slow);
-        if (!slow && !told_) return erase_calls();
+        if (!slow && !told_) return erase_calls(next);
         if (slow) thread.slow_end_ns = end_ns;
         __atomic_fetch_add(&findings, 1, __ATOMIC_RELAXED);
         write_record(at, dispatch_record(lane_, slot_, iteration, slow));

@@ -37,6 +37,15 @@ check "its iterations are counted from the first" has_record first "r[-1]['dispa
 ran gate --fail-on slow_callback -- ./first 4
 check_equal "a gate fails for it" 3 "$status"
 
+# A quick iteration that is dropped takes none of the calls of a later one with it.
+cat >second.c <<'C'
+static void callback(int round) { if (round == 1) usleep(150000); }
+int main(void) { run_loop(20, callback); return 0; }
+C
+guest second
+check_equal "what holds a loop after a quick first iteration is found, and in which call" "0 1 usleep" \
+    "$status $(records second "len(of('slow_callback'))") $(records second "of('slow_callback')[0]['sources'][0]['call']")"
+
 # Twice is no loop as far as is known.
 ran twice -- ./first 2
 check_equal "what waits twice is accused of nothing" "0 0 0" "$status $(told_of twice)"
