@@ -610,3 +610,31 @@ TEST_CASE("a deep chain of awaits ends with its loop")
         .detach();
     loop.run();
 }
+
+namespace {
+
+// Catches its cancellation, and needs some time to end.
+Task<> clean_up_slowly(bool& cleaned_up)
+{
+    try {
+        co_await sleep_long();
+    } catch (const Cancelled&) {
+    }
+    co_await sleep_for(5ms);
+    cleaned_up = true;
+}
+
+}  // namespace
+
+TEST_CASE("run() that was stopped waits for the tasks that are left")
+{
+    bool cleaned_up = false;
+    const auto stops = [](bool& cleaned_up) -> Task<> {
+        spawn(*Loop::current(), clean_up_slowly(cleaned_up)).detach();
+        co_await yield();
+        Loop::current()->stop();
+        co_await sleep_long();
+    };
+    CHECK_THROWS_AS(run(stops(cleaned_up)), LoopStopped);
+    CHECK(cleaned_up);
+}

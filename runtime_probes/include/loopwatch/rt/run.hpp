@@ -27,8 +27,9 @@ struct RunOptions {
 
 namespace detail {
 
+// `in_shut_down`: the end of `main` does not stop the loop, which would cut the shut-down short.
 template <class T>
-Task<> run_main(Task<T> main, Outcome<T>& outcome)
+Task<> run_main(Task<T> main, Outcome<T>& outcome, const bool& in_shut_down)
 {
     try {
         if constexpr (std::is_void_v<T>) {
@@ -40,7 +41,7 @@ Task<> run_main(Task<T> main, Outcome<T>& outcome)
     } catch (...) {
         outcome.set_exception(std::current_exception());
     }
-    Loop::current()->stop();
+    if (!in_shut_down) Loop::current()->stop();
 }
 
 }  // namespace detail
@@ -52,12 +53,13 @@ T run(Task<T> main, RunOptions options = {}, std::source_location where = std::s
 {
     if (options.debug) set_debug(true);
     detail::Outcome<T> outcome;
-    bool stopped = false;
+    bool stopped = false, in_shut_down = false;
     {
         Loop loop(std::move(options.name));
-        spawn(loop, detail::run_main(std::move(main), outcome), SpawnOptions{.name = "main"}, where);
+        spawn(loop, detail::run_main(std::move(main), outcome, in_shut_down), SpawnOptions{.name = "main"}, where);
         loop.run();
         stopped = outcome.empty();
+        in_shut_down = true;
         loop.shut_down(options.cleanup_limit);
     }
     if (stopped && !detail::failed(outcome.error())) throw LoopStopped();
