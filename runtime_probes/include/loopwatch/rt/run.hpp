@@ -9,10 +9,14 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <loopwatch/rt/debug.hpp>
+#include <loopwatch/rt/detail/outcome.hpp>
+#include <loopwatch/rt/exception_group.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/loop_gone.hpp>
+#include <loopwatch/rt/sleep.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
 
@@ -44,25 +48,50 @@ Task<> run_main(Task<T> main, Outcome<T>& outcome, const bool& in_shut_down)
     if (!in_shut_down) Loop::current()->stop();
 }
 
+// Adds the exceptions of posted callbacks to `errors`. Each of them ends Loop::shut_down(), which then begins again:
+// at most so many times, as a callback that posts itself may throw each time.
+inline void shut_down(Loop& loop, std::chrono::nanoseconds limit, std::vector<std::exception_ptr>& errors)
+{
+    constexpr int max_attempts = 128;
+    const auto deadline = deadline_after(limit);
+    for (int attempt = 0; attempt < max_attempts; ++attempt) {
+        try {
+            return loop.shut_down(deadline - std::chrono::steady_clock::now());
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
+    }
+}
+
 }  // namespace detail
 
-// Runs `main` on a loop of its own on this thread; when it ends, the tasks that are left are cancelled and waited for.
-// Gives what `main` returned, or throws what it threw; LoopStopped if the loop was stopped before `main` had ended.
+// Runs `main` on a loop of its own on this thread. When `main` ends, the loop is stopped or a posted callback throws,
+// the tasks that are left are cancelled and waited for. Returns what `main` returned. Errors: what `main` or a callback
+// threw, ExceptionGroup if several did; otherwise LoopStopped if the loop was stopped before `main` had ended.
 template <class T>
 T run(Task<T> main, RunOptions options = {}, std::source_location where = std::source_location::current())
 {
     if (options.debug) set_debug(true);
     detail::Outcome<T> outcome;
+    std::vector<std::exception_ptr> errors;
     bool stopped = false, in_shut_down = false;
     {
         Loop loop(std::move(options.name));
         spawn(loop, detail::run_main(std::move(main), outcome, in_shut_down), SpawnOptions{.name = "main"}, where);
-        loop.run();
+        try {
+            loop.run();
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
         stopped = outcome.empty();
+        if (!stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
         in_shut_down = true;
-        loop.shut_down(options.cleanup_limit);
+        detail::shut_down(loop, options.cleanup_limit, errors);
     }
-    if (stopped && !detail::failed(outcome.error())) throw LoopStopped();
+    if (stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
+    if (errors.size() > 1) throw ExceptionGroup(std::move(errors));
+    if (!errors.empty()) std::rethrow_exception(errors.front());
+    if (stopped) throw LoopStopped();
     return outcome.take();
 }
 
