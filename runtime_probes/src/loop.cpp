@@ -19,8 +19,15 @@
 namespace loopwatch {
 
 namespace {
+
 constexpr std::string_view shut_down_reason = "its loop is shut down";
+
+[[noreturn]] void throw_running()
+{
+    throw std::logic_error("loopwatch: the loop is running already");
 }
+
+}  // namespace
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
@@ -160,7 +167,7 @@ private:
 
 [[gnu::noinline]] void Loop::run()
 {
-    if (running_.exchange(true)) throw std::logic_error("loopwatch: the loop is running already");
+    if (running_.exchange(true)) throw_running();
     const RunScope scope(*this, __builtin_frame_address(0));
     while (!stopping_.load(std::memory_order_relaxed)) {
         receive();
@@ -257,15 +264,21 @@ void Loop::reap() noexcept
 
 void Loop::shut_down(std::chrono::nanoseconds limit)
 {
+    if (running_) throw_running();  // before a task is cancelled
     asio::steady_timer timer(context_, detail::deadline_after(limit));
     timer.async_wait([this](const std::error_code& error) {
         if (!error) stop();
     });
-    ending_all_ = true;
+    struct Scope {
+        explicit Scope(bool& flag) noexcept : ending_all(flag) { ending_all = true; }
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+        ~Scope() { ending_all = false; }
+        bool& ending_all;
+    } const scope(ending_all_);
     for (lw_task* task = slot_.tasks; task != nullptr; task = task->next)
         static_cast<detail::TaskRecord*>(task)->owner->cancel(shut_down_reason, 0);
     run();
-    ending_all_ = false;
 }
 
 }  // namespace loopwatch

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -259,4 +260,70 @@ TEST_CASE("a loop runs once at a time")
     });
     loop.run();
     CHECK(refused);
+}
+
+namespace {
+
+Task<> count_after_yield(int& count)
+{
+    co_await yield();
+    ++count;
+}
+
+}  // namespace
+
+TEST_CASE("shut_down cancels all tasks, also those that are spawned meanwhile, and waits for them")
+{
+    Loop loop("test");
+    std::optional<JoinHandle<void>> late;
+    int ran = 0;
+    auto early = spawn(loop, [](std::optional<JoinHandle<void>>& spawned, int& count) -> Task<> {
+        std::string reason;
+        try {
+            co_await sleep_for(1h);
+        } catch (const Cancelled& request) {
+            reason = request.reason();
+        }
+        spawned.emplace(spawn(*Loop::current(), count_after_yield(count)));
+        co_await sleep_for(1ms);
+        throw Cancelled(reason);
+    }(late, ran));
+    loop.post([&] { loop.stop(); });
+    loop.run();
+    CHECK_FALSE(early.done());
+    loop.shut_down(std::chrono::nanoseconds::max());
+    CHECK(early.done());
+    REQUIRE(late.has_value());
+    CHECK(late->done());
+    CHECK(loop.slot().tasks_cancelled == 2);
+    CHECK(ran == 0);
+}
+
+TEST_CASE("shut_down in a dispatch is refused and cancels nothing")
+{
+    Loop loop("test");
+    bool refused = false;
+    int ran = 0;
+    loop.post([&] {
+        try {
+            loop.shut_down(1s);
+        } catch (const std::logic_error&) {
+            refused = true;
+        }
+    });
+    spawn(loop, count_after_yield(ran)).detach();
+    loop.run();
+    CHECK(refused);
+    CHECK(ran == 1);
+}
+
+TEST_CASE("a loop whose shut_down a callback left by an exception takes tasks as before")
+{
+    Loop loop("test");
+    int ran = 0;
+    loop.post([] { throw std::runtime_error("callback"); });
+    CHECK_THROWS_WITH(loop.shut_down(1s), "callback");
+    spawn(loop, count_after_yield(ran)).detach();
+    loop.run();
+    CHECK(ran == 1);
 }
