@@ -20,6 +20,8 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "outcome_of.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
@@ -204,4 +206,79 @@ TEST_CASE("stop() ends a loop whose Asio handler posts itself for ever", "[rt]")
     over = true;
     stopper.join();
     CHECK(took < 400ms);
+}
+
+namespace {
+
+Task<> count_refused_lock(Mutex& mutex, int& refused)
+{
+    try {
+        const MutexLock lock = co_await mutex.lock();
+    } catch (const std::system_error& error) {
+        if (deadlock_of(error)) ++refused;
+    }
+}
+
+Task<> lock_in_a_task(Mutex& mutex, int& refused)
+{
+    const auto task = spawn(*Loop::current(), count_refused_lock(mutex, refused));
+    co_await task;
+}
+
+enum class Wait { join, group, gather, when_any };
+
+Task<> hold_and_wait(Mutex& mutex, Wait how, int& refused)
+{
+    const MutexLock lock = co_await mutex.lock();
+    switch (how) {
+        case Wait::join: {
+            const auto task = spawn(*Loop::current(), lock_in_a_task(mutex, refused));
+            co_await task;
+            break;
+        }
+        case Wait::group: {
+            TaskGroup group(*Loop::current());
+            group.spawn(lock_in_a_task(mutex, refused));
+            co_await group.join();
+            break;
+        }
+        case Wait::gather: co_await gather(count_refused_lock(mutex, refused), lock_in_a_task(mutex, refused)); break;
+        case Wait::when_any: co_await when_any(count_refused_lock(mutex, refused)); break;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a lock whose holder waits for the task is refused, whatever the holder waits with", "[rt]")
+{
+    const Wait how = GENERATE(Wait::join, Wait::group, Wait::gather, Wait::when_any);
+    int refused = 0;
+    std::string end;
+    run([](Wait how, int& refused, std::string& end) -> Task<> {
+        Mutex mutex;
+        end = co_await outcome_of(with_timeout(2s, hold_and_wait(mutex, how, refused)));
+        CHECK_FALSE(mutex.locked());
+    }(how, refused, end));
+    CHECK(end == "done");
+    CHECK(refused == (how == Wait::gather ? 2 : 1));
+}
+
+TEST_CASE("a child that joins the task that waits for its group is refused, also when that has begun to wait", "[rt]")
+{
+    std::string end;
+    run([](std::string& end) -> Task<> {
+        std::optional<JoinHandle<void>> joiner;
+        joiner.emplace(spawn(*Loop::current(), [](std::optional<JoinHandle<void>>& self, std::string& end) -> Task<> {
+            TaskGroup group(*Loop::current());
+            group.spawn([](std::optional<JoinHandle<void>>& parent, std::string& end) -> Task<> {
+                co_await sleep_for(1ms);
+                end = co_await outcome_of(
+                    with_timeout(2s, [](JoinHandle<void>& handle) -> Task<> { co_await handle; }(*parent)));
+            }(self, end));
+            co_await group.join();
+        }(joiner, end)));
+        co_await sleep_for(5ms);
+        while (!joiner->done()) co_await sleep_for(1ms);
+    }(end));
+    CHECK_THAT(end, Catch::Contains("deadlock"));
 }

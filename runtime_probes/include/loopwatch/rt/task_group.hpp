@@ -68,7 +68,7 @@ public:
 private:
     friend struct detail::GroupAccess;
 
-    struct State {
+    struct State final : detail::AwaitedTasks {
         detail::WaitList joiners;
         lw_awaited awaited{LW_AWAITED_OTHER, -1, 0, "task group"};
         std::size_t alive = 0;
@@ -105,6 +105,10 @@ private:
         {
             for (const JoinHandle<void>& child : children)
                 if (!child.done()) detail::HandleAccess::control(child).refuse_cycle(waiter);
+        }
+        const detail::TaskControl* task_at(std::size_t index) const noexcept override
+        {
+            return index < children.size() ? &detail::HandleAccess::control(children[index]) : nullptr;
         }
         void leave() noexcept
         {
@@ -143,6 +147,12 @@ private:
         using loop_awaitable = void;
         using takes_cancellation = void;
         explicit EndAwaiter(State& state) noexcept : state_(state) {}
+        EndAwaiter(const EndAwaiter&) = delete;
+        EndAwaiter& operator=(const EndAwaiter&) = delete;
+        ~EndAwaiter()
+        {
+            if (waiting_ != nullptr) waiting_->wait_for_all(nullptr);
+        }
 
         bool await_ready() const noexcept { return state_.alive == 0; }
         template <class P>
@@ -151,6 +161,7 @@ private:
             state_.refuse_cycle(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
+            waiting_->wait_for_all(&state_);
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
         }
         detail::TaskControl* await_resume() const noexcept { return waiting_; }
