@@ -36,8 +36,8 @@ public:
     // Cancels what is still alive, and does not wait for it. Exceptions that nobody has joined for are unretrieved.
     ~TaskGroup() { cancel("its group is gone"); }
 
-    // Once a child has failed, or the group was cancelled, and until join() has returned, a child is cancelled as it
-    // comes. Errors: std::bad_alloc; then there is no such child.
+    // After a failure or cancel(), new children are cancelled at once, until join() returns. Errors: std::bad_alloc;
+    // then there is no such child.
     void spawn(Task<> task, SpawnOptions options = {}, std::source_location where = std::source_location::current())
     {
         if (probe::debugged()) [[unlikely]]
@@ -55,7 +55,7 @@ public:
         spawn(std::move(task), SpawnOptions{.name = name}, where);
     }
 
-    // Asks all of them to stop.
+    // Asks all of them to stop, and those to come until join() returns.
     void cancel(std::string_view reason = {}) const { state_->cancel(reason); }
     std::size_t alive() const noexcept { return state_->alive; }
 
@@ -78,7 +78,7 @@ private:
 
         void cancel(std::string_view reason, TaskId except = 0) noexcept
         {
-            ending = alive != 0;
+            ending = true;
             for (const JoinHandle<void>& child : children)
                 if (child.id() != except) child.cancel(reason);
         }
