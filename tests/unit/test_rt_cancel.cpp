@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <chrono>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <asio/buffer.hpp>
@@ -190,4 +192,61 @@ TEST_CASE("another thread may cancel, and the record says whom and why")
     canceller.join();
     CHECK(handle.done());
     CHECK(loop.slot().tasks_cancelled == 1);
+}
+
+namespace {
+
+// Goes on after the first cancellation, and ends with the second one.
+Task<> swallow_one(int& requests)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+        ++requests;
+    }
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+        ++requests;
+        throw;
+    }
+}
+
+Task<> join_group(Task<> child)
+{
+    TaskGroup group(*Loop::current());
+    group.spawn(std::move(child));
+    co_await group.join();
+}
+
+Task<> wait_for(std::string how, int& requests)
+{
+    if (how == "group") co_await join_group(swallow_one(requests));
+    if (how == "gather") co_await gather(swallow_one(requests));
+    if (how == "when_any") co_await when_any(swallow_one(requests));
+    if (how == "with_timeout") co_await with_timeout(1h, swallow_one(requests));
+    if (how == "with_stop_token") co_await with_stop_token(std::stop_token(), swallow_one(requests));
+}
+
+}  // namespace
+
+TEST_CASE("each cancellation of a waiting task is passed on to the tasks that it waits for")
+{
+    const std::string how = GENERATE("group", "gather", "when_any", "with_timeout", "with_stop_token");
+    CAPTURE(how);
+    int requests = 0;
+    Loop loop("test");
+    spawn(loop, [](std::string how, int& requests) -> Task<> {
+        auto waiter = spawn(*Loop::current(), wait_for(how, requests), "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("first");
+        co_await sleep_for(1ms);
+        CHECK(requests == 1);
+        waiter.cancel("second");
+        co_await sleep_for(1ms);
+        CHECK(requests == 2);
+        CHECK(waiter.done());
+        Loop::current()->stop();
+    }(how, requests));
+    loop.run();
 }

@@ -2,6 +2,7 @@
 //
 // What tasks hand to each other: locks, values, results, work on another loop, labels; and that cancellation passes
 // through all of them.
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -350,4 +351,42 @@ TEST_CASE("a label belongs to its task and to those that the task spawns later",
         CHECK(labels() == "bad-key =two lines\nrequest=18\n");
     });
     label("nobody", "listens");
+}
+
+namespace {
+
+template <class T>
+Task<> on_a_loop(Loop& loop, Task<T> work)
+{
+    co_await on_loop(loop, std::move(work));
+}
+
+}  // namespace
+
+TEST_CASE("each cancellation of a task that waits for another loop is passed on to the work there")
+{
+    OtherLoop other;
+    std::atomic<int> requests{0};
+    run([&](Loop& loop) -> Task<> {
+        auto waiter = spawn(loop,
+                            on_a_loop(other.loop,
+                                      [](std::atomic<int>& requests) -> Task<> {
+                                          while (requests < 2) {
+                                              try {
+                                                  co_await sleep_for(1h);
+                                              } catch (const Cancelled&) {
+                                                  ++requests;
+                                              }
+                                          }
+                                      }(requests)),
+                            "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("first");
+        while (requests < 1) co_await sleep_for(1ms);
+        co_await sleep_for(1ms);  // it waits again
+        waiter.cancel("second");
+        for (int i = 0; i < 1000 && requests < 2; ++i) co_await sleep_for(1ms);
+        CHECK(requests == 2);
+        if (requests < 2) loop.stop();
+    });
 }

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <chrono>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
+#include <asio/any_io_executor.hpp>
+#include <asio/associated_cancellation_slot.hpp>
 #include <asio/buffer.hpp>
+#include <asio/compose.hpp>
 #include <asio/local/connect_pair.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <asio/read.hpp>
@@ -13,6 +20,7 @@
 #include <loopwatch/rt.hpp>
 
 using namespace loopwatch;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -78,4 +86,58 @@ TEST_CASE("a task that waits for an operation tells its descriptor", "[probes]")
     CHECK(seen.kind == LW_AWAITED_IO);
     CHECK(seen.fd == one.native_handle());
     CHECK(operation == "async_read");
+}
+
+namespace {
+
+// An operation that ends with the second cancellation; `own`: of the loop's context.
+template <bool Own>
+struct Stubborn {
+    int& requests;
+    asio::any_io_executor executor;
+
+    asio::any_io_executor get_executor() const noexcept requires Own { return executor; }
+    template <class Handler>
+    void operator()(Handler&& handler) const
+    {
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        auto kept = std::make_shared<std::optional<std::decay_t<Handler>>>(std::forward<Handler>(handler));
+        slot.assign([kept, &count = requests](asio::cancellation_type) {
+            if (++count != 2) return;
+            auto done = std::move(**kept);
+            kept->reset();
+            std::move(done)(std::error_code(asio::error::operation_aborted));
+        });
+    }
+};
+
+template <bool Own>
+Task<> wait_stubbornly(int& requests, asio::any_io_executor executor)
+{
+    co_await asio::async_initiate<const UseTask<true>&, void(std::error_code)>(Stubborn<Own>{requests, executor},
+                                                                               use_task);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE_SIG("each cancellation of a task is passed on to the operation that it waits for", "",
+                       ((bool Own), Own), true, false)
+{
+    Loop loop;
+    int requests = 0;
+    auto task = spawn(loop, wait_stubbornly<Own>(requests, loop.context().get_executor()));
+    spawn(loop,
+          [](Loop& its, JoinHandle<void>& waits, int& count) -> Task<> {
+              co_await yield();
+              waits.cancel("first");
+              co_await yield();
+              CHECK(count == 1);
+              waits.cancel("second");
+              co_await yield();
+              CHECK(count == 2);
+              its.stop();
+          }(loop, task, requests))
+        .detach();
+    loop.run();
+    CHECK(task.done());
 }

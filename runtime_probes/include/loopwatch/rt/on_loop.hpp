@@ -133,6 +133,7 @@ private:
     // It is waited for nevertheless: what it still does may belong to who waits here.
     void interrupt() noexcept override
     {
+        waiter_->await_next_cancellation(*this);
         try {
             remote_->cancel("the task that waits for it on another loop was cancelled");
         } catch (...) {  // no memory to ask: it is only waited for

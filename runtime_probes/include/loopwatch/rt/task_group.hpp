@@ -167,7 +167,11 @@ private:
         detail::TaskControl* await_resume() const noexcept { return waiting_; }
 
     private:
-        void interrupt() noexcept override { state_.cancel(waiting_->cancel_reason()); }
+        void interrupt() noexcept override
+        {
+            waiting_->await_next_cancellation(*this);
+            state_.cancel(waiting_->cancel_reason());
+        }
 
         State& state_;
         detail::TaskControl* waiting_ = nullptr;

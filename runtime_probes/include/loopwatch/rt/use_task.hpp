@@ -240,6 +240,7 @@ private:
     }
     void interrupt() noexcept override
     {
+        task_->await_next_cancellation(*this);
         const auto foreign = foreign_.lock();
         if constexpr (knows_executor) {
             if (foreign != nullptr) return cancel_there(foreign);

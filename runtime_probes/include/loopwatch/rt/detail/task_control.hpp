@@ -36,7 +36,8 @@ class TaskControl;
 // One wait of a task, as seen by whoever cancels it.
 class Suspension {
 public:
-    // On the loop's thread, while the task waits: end the wait soon, by exactly one TaskControl::wake.
+    // On the loop's thread, while the task waits: end the wait soon, by exactly one TaskControl::wake. Called once,
+    // unless it calls TaskControl::await_next_cancellation.
     virtual void interrupt() noexcept = 0;
 
 protected:
@@ -119,6 +120,8 @@ public:
         this->handle = handle;
         push_ready();
     }
+    // In Suspension::interrupt, of a wait that goes on: it is called for the next cancellation too.
+    void await_next_cancellation(Suspension& wait) noexcept { wait_ = &wait; }
     // The wait could not begin after all.
     void resume_at_once() noexcept
     {
