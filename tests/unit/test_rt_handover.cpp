@@ -390,3 +390,74 @@ TEST_CASE("each cancellation of a task that waits for another loop is passed on 
         if (requests < 2) loop.stop();
     });
 }
+
+namespace {
+
+Task<int> finish_anyway(int value)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+    }
+    co_return value;
+}
+
+Task<> gather_and_yield(bool as_vector, int& sum, std::string& reason)
+{
+    if (as_vector) {
+        std::vector<Task<int>> tasks;
+        for (int i = 1; i <= 2; ++i) tasks.push_back(finish_anyway(i));
+        const auto all = co_await gather(std::move(tasks));
+        sum = all[0] + all[1];
+    } else {
+        const auto [one, two] = co_await gather(finish_anyway(1), finish_anyway(2));
+        sum = one + two;
+    }
+    try {
+        co_await yield();
+    } catch (const Cancelled& request) {
+        reason = request.reason();
+    }
+    co_await yield();
+}
+
+}  // namespace
+
+TEST_CASE("results that are gathered in spite of a cancellation come first, and Cancelled at the next await")
+{
+    const bool as_vector = GENERATE(false, true);
+    int sum = 0;
+    std::string reason;
+    run([&](Loop& loop) -> Task<> {
+        auto waiter = spawn(loop, gather_and_yield(as_vector, sum, reason), "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("closing");
+        co_await waiter;
+    });
+    CHECK(sum == 3);
+    CHECK(reason == "closing");
+}
+
+TEST_CASE("gather throws Cancelled if one task was cancelled, when the others have run to their end")
+{
+    Log log;
+    run([&log](Loop&) -> Task<> {
+        bool ended = false;
+        try {
+            co_await gather(
+                [](bool& ended) -> Task<int> {
+                    co_await sleep_for(1ms);
+                    ended = true;
+                    co_return 1;
+                }(ended),
+                []() -> Task<int> {
+                    co_await yield();
+                    throw Cancelled("its own");
+                }());
+        } catch (const Cancelled& thrown) {
+            log.push_back(thrown.reason());
+        }
+        CHECK(ended);
+    });
+    CHECK(log == Log{"a gathered task was cancelled"});
+}
