@@ -179,3 +179,36 @@ TEST_CASE("loops that stop and die lose no value")
     dying.join();
     CHECK(received == 1000);
 }
+
+TEST_CASE("no task sees the end of a closed channel while a value is on its way to a loop that may not take it")
+{
+    SharedChannel<int> channel(1);
+    std::optional<Loop> loop("doomed");
+    bool received = false, ended = false;
+    spawn(*loop,
+          [](SharedChannel<int> channel, bool& received, bool& ended) -> Task<> {
+              const auto value = co_await channel.receive();
+              received = value.has_value();
+              ended = true;
+          }(channel, received, ended))
+        .detach();
+    loop->post([&] { loop->stop(); });
+    loop->run();
+    CHECK(channel.try_send(1));  // on its way
+    channel.close();
+    std::vector<int> elsewhere;
+    run(receive_all(channel, elsewhere));
+    CHECK(elsewhere == std::vector<int>{1});
+    SECTION("and the loop is destroyed")
+    {
+        loop.reset();
+        CHECK_FALSE(ended);
+    }
+    SECTION("and the loop runs on")
+    {
+        loop->run();
+        CHECK(ended);
+        CHECK_FALSE(received);
+    }
+    CHECK_FALSE(channel.try_receive());
+}

@@ -54,7 +54,8 @@ public:
     const bool receives;
     TaskControl* waiter;     // null: it does not wait any more
     std::list<T> value;      // at most one: to be sent, or received
-    bool linked = false;     // it stands in the row
+    bool linked = false;     // it waits in a row
+    bool handed = false;     // it was given a value that its task has not taken
     bool refused = false;    // the channel was closed
     Ticket* next = nullptr;  // in the row
     Ticket* previous = nullptr;
@@ -116,7 +117,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             if (values_.empty() && senders_.first != nullptr) serve_sender(served);  // a rendezvous
-            if (values_.empty()) return closed_;
+            if (values_.empty() && !take_back()) return closed_;
             value.splice(value.end(), values_, values_.begin());
             settle(served);
         }
@@ -130,6 +131,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             row_of(ticket).append(ticket);
+            ticket.linked = true;
             settle(served);
         }
         wake(served);
@@ -139,7 +141,7 @@ public:
     {
         const std::lock_guard lock(mutex_);
         if (!ticket.linked) return false;
-        row_of(ticket).remove(ticket);
+        stop_waiting(ticket);
         return true;
     }
     // What it was given and does not take any more goes to the next one.
@@ -148,8 +150,9 @@ public:
         Ticket<T>* served = nullptr;
         {
             const std::lock_guard lock(mutex_);
-            if (ticket.linked) row_of(ticket).remove(ticket);
-            if (!ticket.receives || ticket.value.empty()) return;
+            if (ticket.linked) stop_waiting(ticket);
+            if (!ticket.handed) return;
+            forget_handed(ticket);
             values_.splice(values_.begin(), ticket.value);
             settle(served);
         }
@@ -158,6 +161,7 @@ public:
     std::list<T> take(Ticket<T>& ticket) noexcept
     {
         const std::lock_guard lock(mutex_);
+        if (ticket.handed) forget_handed(ticket);
         return std::move(ticket.value);
     }
 
@@ -170,13 +174,11 @@ private:
 
         void append(Ticket<T>& ticket) noexcept
         {
-            ticket.linked = true;
             ticket.previous = std::exchange(last, &ticket);
             (ticket.previous != nullptr ? ticket.previous->next : first) = &ticket;
         }
         void remove(Ticket<T>& ticket) noexcept
         {
-            ticket.linked = false;
             (ticket.previous != nullptr ? ticket.previous->next : first) = ticket.next;
             (ticket.next != nullptr ? ticket.next->previous : last) = ticket.previous;
             ticket.next = ticket.previous = nullptr;
@@ -184,6 +186,26 @@ private:
     };
 
     Row& row_of(const Ticket<T>& ticket) noexcept { return ticket.receives ? receivers_ : senders_; }
+    void stop_waiting(Ticket<T>& ticket) noexcept
+    {
+        row_of(ticket).remove(ticket);
+        ticket.linked = false;
+    }
+    void forget_handed(Ticket<T>& ticket) noexcept
+    {
+        handed_.remove(ticket);
+        ticket.handed = false;
+    }
+    // From a closed channel nothing more comes than what was handed to a task that has not gone on, and may never do
+    // so: the next task to ask receives it. True: the oldest such value is in `values_`.
+    bool take_back() noexcept
+    {
+        if (!closed_ || handed_.first == nullptr) return false;
+        Ticket<T>& ticket = *handed_.first;
+        forget_handed(ticket);
+        values_.splice(values_.end(), ticket.value);
+        return true;
+    }
     // Whom there is something for, in `served`, to be woken when the mutex is free.
     void settle(Ticket<T>*& served) noexcept
     {
@@ -191,9 +213,12 @@ private:
             if (closed_ && senders_.first != nullptr) {
                 senders_.first->refused = true;
                 serve(senders_, served);
-            } else if (receivers_.first != nullptr && !values_.empty()) {
-                receivers_.first->value.splice(receivers_.first->value.end(), values_, values_.begin());
+            } else if (receivers_.first != nullptr && (!values_.empty() || take_back())) {
+                Ticket<T>& receiver = *receivers_.first;
+                receiver.value.splice(receiver.value.end(), values_, values_.begin());
                 serve(receivers_, served);
+                receiver.handed = true;
+                handed_.append(receiver);
             } else if (receivers_.first != nullptr && closed_) {
                 serve(receivers_, served);
             } else if (senders_.first != nullptr && (values_.size() < capacity_ || receivers_.first != nullptr)) {
@@ -212,6 +237,7 @@ private:
     {
         Ticket<T>& ticket = *row.first;
         row.remove(ticket);
+        ticket.linked = false;
         ticket.self = ticket.shared_from_this();
         ticket.next_served = std::exchange(served, &ticket);
     }
@@ -236,6 +262,7 @@ private:
     const std::size_t capacity_;
     std::list<T> values_;
     Row senders_, receivers_;
+    Row handed_;  // receivers that were given a value and have not taken it, in the order of the values
     bool closed_ = false;
 };
 
@@ -356,7 +383,8 @@ public:
     bool closed() const { return state_->closed(); }
     // co_await it: waits while the channel is full. Errors: ChannelClosed.
     detail::SharedSendAwaiter<T> send(T value) { return {state_, std::move(value)}; }
-    // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
+    // co_await it: waits while the channel is empty. Returns nullopt once the channel is closed and empty; then no
+    // value is on its way to a task of any loop either.
     detail::SharedReceiveAwaiter<T> receive() { return detail::SharedReceiveAwaiter<T>(state_); }
     // False: it is full, or at a rendezvous no task waits to receive. Errors: ChannelClosed.
     bool try_send(T value)
