@@ -212,3 +212,20 @@ TEST_CASE("no task sees the end of a closed channel while a value is on its way 
     }
     CHECK_FALSE(channel.try_receive());
 }
+
+TEST_CASE("values that were handed to a loop that ends are received in the order in which they were sent")
+{
+    SharedChannel<int> channel(4);
+    {
+        std::optional<Loop> loop("doomed");
+        for (int i = 0; i < 3; ++i) spawn(*loop, receive_one(channel));
+        loop->post([&] { loop->stop(); });
+        loop->run();
+        for (int i = 1; i <= 3; ++i) CHECK(channel.try_send(i));  // on their way
+        CHECK(channel.try_send(4));
+        loop.reset();
+    }
+    std::vector<int> left;
+    while (const auto value = channel.try_receive()) left.push_back(*value);
+    CHECK(left == std::vector<int>{1, 2, 3, 4});
+}

@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,14 @@ namespace detail {
 
 template <class T>
 class SharedChannelState;
+
+// A value in a channel.
+template <class T>
+struct Sent {
+    explicit Sent(T&& sent) : value(std::move(sent)) {}
+    T value;
+    std::uint64_t number = 0;  // in the order in which the channel took them
+};
 
 // One task that waits at a channel. Guarded by the channel's mutex, but for `waiter`, which belongs to the thread of
 // its loop, and `self` and `next_served`, which belong to whoever takes the ticket out of the row until it arrives.
@@ -52,12 +61,12 @@ public:
     }
 
     const bool receives;
-    TaskControl* waiter;     // null: it does not wait any more
-    std::list<T> value;      // at most one: to be sent, or received
-    bool linked = false;     // it waits in a row
-    bool handed = false;     // it was given a value that its task has not taken
-    bool refused = false;    // the channel was closed
-    Ticket* next = nullptr;  // in the row
+    TaskControl* waiter;       // null: it does not wait any more
+    std::list<Sent<T>> value;  // at most one: to be sent, or received
+    bool linked = false;       // it waits in a row
+    bool handed = false;       // it was given a value that its task has not taken
+    bool refused = false;      // the channel was closed
+    Ticket* next = nullptr;    // in the row
     Ticket* previous = nullptr;
     Ticket* next_served = nullptr;  // of those that one call has taken out
     std::shared_ptr<Ticket> self;   // while its wake-up is under way
@@ -97,21 +106,21 @@ public:
         wake(served);
     }
     // True: `value` was taken. Errors: ChannelClosed.
-    bool send(std::list<T>& value)
+    bool send(std::list<Sent<T>>& value)
     {
         Ticket<T>* served = nullptr;
         {
             const std::lock_guard lock(mutex_);
             if (closed_) throw ChannelClosed();
             if (values_.size() >= capacity_ && receivers_.first == nullptr) return false;
-            values_.splice(values_.end(), value);
+            append(value);
             settle(served);
         }
         wake(served);
         return true;
     }
     // True: into `value`, or the channel is closed and nothing comes any more.
-    bool receive(std::list<T>& value) noexcept
+    bool receive(std::list<Sent<T>>& value) noexcept
     {
         Ticket<T>* served = nullptr;
         {
@@ -153,12 +162,14 @@ public:
             if (ticket.linked) stop_waiting(ticket);
             if (!ticket.handed) return;
             forget_handed(ticket);
-            values_.splice(values_.begin(), ticket.value);
+            auto later = values_.begin();
+            while (later != values_.end() && later->number < ticket.value.front().number) ++later;
+            values_.splice(later, ticket.value);
             settle(served);
         }
         wake(served);
     }
-    std::list<T> take(Ticket<T>& ticket) noexcept
+    std::list<Sent<T>> take(Ticket<T>& ticket) noexcept
     {
         const std::lock_guard lock(mutex_);
         if (ticket.handed) forget_handed(ticket);
@@ -206,6 +217,11 @@ private:
         values_.splice(values_.end(), ticket.value);
         return true;
     }
+    void append(std::list<Sent<T>>& value) noexcept
+    {
+        value.front().number = next_number_++;
+        values_.splice(values_.end(), value);
+    }
     // Whom there is something for, in `served`, to be woken when the mutex is free.
     void settle(Ticket<T>*& served) noexcept
     {
@@ -230,7 +246,7 @@ private:
     }
     void serve_sender(Ticket<T>*& served) noexcept
     {
-        values_.splice(values_.end(), senders_.first->value);
+        append(senders_.first->value);
         serve(senders_, served);
     }
     void serve(Row& row, Ticket<T>*& served) noexcept
@@ -260,7 +276,8 @@ private:
 
     mutable std::mutex mutex_;
     const std::size_t capacity_;
-    std::list<T> values_;
+    std::list<Sent<T>> values_;
+    std::uint64_t next_number_ = 0;
     Row senders_, receivers_;
     Row handed_;  // receivers that were given a value and have not taken it, in the order of the values
     bool closed_ = false;
@@ -283,7 +300,7 @@ protected:
         ticket_->waiter = nullptr;
         channel_->give_back(*ticket_);
     }
-    void wait(TaskControl& task, std::coroutine_handle<> handle, bool receives, std::list<T> value,
+    void wait(TaskControl& task, std::coroutine_handle<> handle, bool receives, std::list<Sent<T>> value,
               const lw_awaited& what)
     {
         ticket_ = std::make_shared<Ticket<T>>(channel_, task, receives);
@@ -316,7 +333,7 @@ class [[nodiscard]] SharedSendAwaiter final : public SharedAwaiter<T> {
 public:
     SharedSendAwaiter(std::shared_ptr<SharedChannelState<T>> channel, T value) : SharedAwaiter<T>(std::move(channel))
     {
-        value_.push_back(std::move(value));
+        value_.emplace_back(std::move(value));
     }
     bool await_ready() { return this->channel_->send(value_); }
     template <class P>
@@ -332,7 +349,7 @@ public:
     }
 
 private:
-    std::list<T> value_;
+    std::list<Sent<T>> value_;
 };
 
 template <class T>
@@ -355,20 +372,21 @@ public:
             value_ = this->channel_->take(*this->ticket_);
         }
         if (value_.empty()) return std::nullopt;
-        return std::optional<T>(std::move(value_.front()));
+        return std::optional<T>(std::move(value_.front().value));
     }
 
 private:
-    std::list<T> value_;
+    std::list<Sent<T>> value_;
 };
 
 }  // namespace detail
 
 // Copies are the same channel, which lives as long as one of them or a task that waits at it. Any thread may close it,
-// and try; tasks of any loop wait. Values come in the order in which they were sent. Waiting is cancellable; what has
-// been handed over by then stays so, and Cancelled comes at the next await. A loop that is destroyed takes its waiting
-// tasks along: what had been handed to one of them and was not taken goes to the next, on whichever loop; who sends
-// when no loop is left that receives waits, as at a full channel. `T`'s destructor may run on any of the threads.
+// and try; tasks of any loop wait. Values are handed to tasks in the order in which they were sent. Waiting is
+// cancellable; what has been handed over by then stays so, and Cancelled comes at the next await. Destroying a loop
+// destroys its waiting tasks: values that had been handed to them and were not taken return to the channel, before
+// those that were sent later, and go to the next task, on whichever loop. Who sends when no task is left that receives
+// waits once the channel is full. `T`'s destructor may run on any of the threads.
 template <class T>
 class SharedChannel {
 public:
@@ -389,16 +407,16 @@ public:
     // False: it is full, or at a rendezvous no task waits to receive. Errors: ChannelClosed.
     bool try_send(T value)
     {
-        std::list<T> node;
-        node.push_back(std::move(value));
+        std::list<detail::Sent<T>> node;
+        node.emplace_back(std::move(value));
         return state_->send(node);
     }
     // Nothing: it is empty (or closed, see closed()), and nobody waits to send.
     std::optional<T> try_receive()
     {
-        std::list<T> node;
+        std::list<detail::Sent<T>> node;
         if (!state_->receive(node) || node.empty()) return std::nullopt;
-        return std::optional<T>(std::move(node.front()));
+        return std::optional<T>(std::move(node.front().value));
     }
     // Nobody may send any more; what is in it can still be received. Who waits to send gets ChannelClosed.
     void close() noexcept { state_->close(); }
