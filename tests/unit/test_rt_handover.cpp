@@ -461,3 +461,54 @@ TEST_CASE("gather throws Cancelled if one task was cancelled, when the others ha
     });
     CHECK(log == Log{"a gathered task was cancelled"});
 }
+
+TEST_CASE("an exception of work on another loop is reported if the task that waited for it was destroyed")
+{
+    std::vector<std::string> reported;
+    set_exception_handler([&](std::exception_ptr, const Finding& finding) { reported.push_back(finding.text); });
+    std::atomic<bool> fails{false};
+    {
+        OtherLoop other;
+        {
+            Loop home("home");
+            spawn(home, on_a_loop(other.loop,
+                                  [](std::atomic<bool>& fails) -> Task<> {
+                                      while (!fails) co_await sleep_for(1ms);
+                                      throw std::runtime_error("not saved");
+                                  }(fails)))
+                .detach();
+            spawn(home,
+                  [](Loop& loop) -> Task<> {
+                      co_await sleep_for(1ms);
+                      loop.stop();
+                  }(home))
+                .detach();
+            home.run();
+        }
+        fails = true;
+    }
+    REQUIRE(reported.size() == 1);
+    CHECK_THAT(reported[0], Catch::Contains("on_loop#") && Catch::Contains("not saved"));
+    reported.clear();
+    SECTION("what the waiting task receives is not")
+    {
+        OtherLoop other;
+        run([&](Loop&) -> Task<> {
+            CHECK_THROWS_AS(co_await on_loop(other.loop, fail_after(0ns)), std::runtime_error);
+        });
+        CHECK(reported.empty());
+    }
+    SECTION("nor that a loop has ended which no task waits for")
+    {
+        auto other = std::make_unique<Loop>("other");
+        {
+            Loop home("home");
+            spawn(home, on_a_loop(*other, []() -> Task<> { co_await sleep_for(1h); }())).detach();
+            home.post([&] { home.post([&] { home.stop(); }); });
+            home.run();
+        }
+        other.reset();
+        CHECK(reported.empty());
+    }
+    set_exception_handler(nullptr);
+}
