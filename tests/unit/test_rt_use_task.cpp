@@ -19,6 +19,8 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "outcome_of.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
@@ -140,4 +142,43 @@ TEMPLATE_TEST_CASE_SIG("each cancellation of a task is passed on to the operatio
         .detach();
     loop.run();
     CHECK(task.done());
+}
+
+namespace {
+
+// A composed operation on the loop's own socket that ends without calling its handler.
+Task<> drop_composed(Socket& socket, bool waits)
+{
+    co_await asio::async_compose<const UseTask<true>&, void(std::error_code)>(
+        [&socket, waits, step = 0](auto& self, std::error_code = {}, std::size_t = 0) mutable {
+            if (waits && step++ == 0)
+                socket.async_write_some(asio::buffer("x", 1), std::move(self));
+            else
+                auto dropped = std::move(self);
+        },
+        use_task, socket);
+}
+
+}  // namespace
+
+TEST_CASE("an operation of the loop's own context whose handler is destroyed uncalled ends")
+{
+    const bool waits = GENERATE(false, true);
+    Loop loop;
+    Socket one(loop.context()), other(loop.context());
+    asio::local::connect_pair(one, other);
+    std::string end;
+    spawn(loop,
+          [](Socket& socket, bool waits, std::string& end) -> Task<> {
+              end = co_await outcome_of(drop_composed(socket, waits));
+          }(one, waits, end))
+        .detach();
+    spawn(loop,
+          [](Loop& its) -> Task<> {
+              co_await sleep_for(20ms);
+              its.stop();
+          }(loop))
+        .detach();
+    loop.run();
+    CHECK_THAT(end, Catch::StartsWith("its handler was destroyed uncalled"));
 }
