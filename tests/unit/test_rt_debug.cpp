@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -215,4 +216,40 @@ TEST_CASE("in debug mode a task knows who spawned it")
         REQUIRE(stack != nullptr);
         CHECK(stack->count > 2);
     }());
+}
+
+TEST_CASE("what is reported of a task carries its labels")
+{
+    Told told;
+    set_slow_callback_duration(5ms);
+    set_debug(true);
+    run([]() -> Task<> {
+        Loop& loop = *Loop::current();
+        label("request", "7");
+        spawn(loop,
+              []() -> Task<> {
+                  co_await yield();
+                  burn(10ms);
+              }())
+            .detach();
+        Event never;
+        auto waiting = spawn(loop, wait_on(never));
+        co_await sleep_for(1ms);
+        waiting.cancel("closing");
+        co_await sleep_for(1ms);
+        spawn(loop, fail()).detach();
+        co_await sleep_for(1ms);
+        Mutex mutex;
+        const MutexLock lock = co_await mutex.lock();
+        bool refused = false;
+        try {
+            const MutexLock again = co_await mutex.lock();
+        } catch (const std::system_error&) {
+            refused = true;
+        }
+        CHECK(refused);
+    }());
+    CHECK(told.types() ==
+          std::vector<std::string>{"slow_callback", "task_cancelled", "exception_unretrieved", "deadlock"});
+    for (const Finding& finding : told.findings) CHECK_THAT(finding.text, Catch::Contains(", labels request=7"));
 }
