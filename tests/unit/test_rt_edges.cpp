@@ -282,3 +282,31 @@ TEST_CASE("a child that joins the task that waits for its group is refused, also
     }(end));
     CHECK_THAT(end, Catch::Contains("deadlock"));
 }
+
+TEST_CASE("a call to a pool that has ended gives its result first, and Cancelled comes at the next await", "[rt]")
+{
+    asio::thread_pool pool(1);
+    int result = 0;
+    std::string reason;
+    Loop loop;
+    auto task = spawn(loop, [](asio::thread_pool& threads, int& to, std::string& why) -> Task<> {
+        to = co_await run_in_executor(threads, [] { return 7; });
+        try {
+            co_await yield();
+        } catch (const Cancelled& request) {
+            why = request.reason();
+        }
+    }(pool, result, reason));
+    spawn(loop,
+          [](asio::thread_pool& threads, JoinHandle<void>& waits) -> Task<> {
+              co_await yield();
+              std::latch after{1};
+              asio::post(threads, [&] { after.count_down(); });
+              after.wait();  // the call has ended, and the loop has not heard of it
+              waits.cancel("now");
+          }(pool, task))
+        .detach();
+    loop.run();
+    CHECK(result == 7);
+    CHECK(reason == "now");
+}
