@@ -512,3 +512,15 @@ TEST_CASE("an exception of work on another loop is reported if the task that wai
     }
     set_exception_handler(nullptr);
 }
+
+TEST_CASE("a lock that is replaced is released at once")
+{
+    run([](Loop&) -> Task<> {
+        Mutex a, b;
+        MutexLock one = co_await a.lock();
+        MutexLock two = co_await b.lock();
+        one = std::move(two);
+        CHECK_FALSE(a.locked());
+        CHECK(b.locked());
+    });
+}

@@ -171,7 +171,10 @@ public:
     JoinHandle(JoinHandle&& other) noexcept : control_(std::exchange(other.control_, nullptr)) {}
     JoinHandle& operator=(JoinHandle&& other) noexcept
     {
-        std::swap(control_, other.control_);
+        if (this != &other) {
+            detach();
+            control_ = std::exchange(other.control_, nullptr);
+        }
         return *this;
     }
     ~JoinHandle() { detach(); }
