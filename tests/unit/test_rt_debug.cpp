@@ -12,6 +12,8 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "outcome_of.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
@@ -252,4 +254,20 @@ TEST_CASE("what is reported of a task carries its labels")
     CHECK(told.types() ==
           std::vector<std::string>{"slow_callback", "task_cancelled", "exception_unretrieved", "deadlock"});
     for (const Finding& finding : told.findings) CHECK_THAT(finding.text, Catch::Contains(", labels request=7"));
+}
+
+TEST_CASE("a task that ends with a Cancelled of its own has not timed out, also if its limit expires at that moment")
+{
+    Told told;  // in debug mode the loop polls right after a slow dispatch, before the waiting task goes on
+    std::string end;
+    run(
+        [](std::string& end) -> Task<> {
+            end = co_await outcome_of(with_timeout(5ms, []() -> Task<> {
+                co_await yield();
+                burn(10ms);
+                throw Cancelled("its own");
+            }()));
+        }(end),
+        {.debug = true});
+    CHECK(end == "cancelled: its own");
 }

@@ -37,7 +37,7 @@ public:
         : state_(std::make_shared<State>()), timer_(loop.context(), deadline_after(limit))
     {
         timer_.async_wait([state = state_](const std::error_code& error) {
-            if (error || state->task == nullptr) return;
+            if (error || state->task == nullptr || state->task->done()) return;
             state->expired = true;
             state->task->cancel("timed out", 0);
         });
