@@ -317,12 +317,27 @@ TEST_CASE("shut_down in a dispatch is refused and cancels nothing")
     CHECK(ran == 1);
 }
 
-TEST_CASE("a loop whose shut_down a callback left by an exception takes tasks as before")
+TEST_CASE("shut_down in which callbacks throw ends all tasks, throws what they threw, and the loop can be run again")
 {
     Loop loop("test");
     int ran = 0;
-    loop.post([] { throw std::runtime_error("callback"); });
-    CHECK_THROWS_WITH(loop.shut_down(1s), "callback");
+    bool cleaned_up = false;
+    spawn(loop,
+          [](bool& cleaned) -> Task<> {
+              try {
+                  co_await sleep_for(1h);
+              } catch (const Cancelled&) {
+              }
+              co_await sleep_for(1ms);
+              cleaned = true;
+          }(cleaned_up))
+        .detach();
+    loop.post([&] { loop.stop(); });
+    loop.run();
+    loop.post([] { throw std::runtime_error("first"); });
+    loop.post([&] { loop.post([] { throw std::runtime_error("second"); }); });
+    CHECK_THROWS_WITH(loop.shut_down(1s), "2 tasks failed: first; second");
+    CHECK(cleaned_up);
     spawn(loop, count_after_yield(ran)).detach();
     loop.run();
     CHECK(ran == 1);

@@ -73,8 +73,8 @@ public:
     // Also while Asio handlers that post each other keep a poll going. Any thread.
     void stop() noexcept;
     // Cancels all tasks, those that are spawned meanwhile too, and runs until they have ended; what has not after
-    // `limit` is destroyed with the loop. An exception of a posted callback passes through, before all have ended.
-    // Errors: std::logic_error if the loop is running: no task is cancelled then.
+    // `limit` is destroyed with the loop. Errors: what posted callbacks threw meanwhile, ExceptionGroup if several did;
+    // std::logic_error if the loop is running: no task is cancelled then.
     void shut_down(std::chrono::nanoseconds limit);
     // Calls `callback` in a dispatch of its own. Any thread.
     template <class F>

@@ -16,7 +16,6 @@
 #include <loopwatch/rt/exception_group.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/loop_gone.hpp>
-#include <loopwatch/rt/sleep.hpp>
 #include <loopwatch/rt/spawn.hpp>
 #include <loopwatch/rt/task.hpp>
 
@@ -48,21 +47,6 @@ Task<> run_main(Task<T> main, Outcome<T>& outcome, const bool& in_shut_down)
     if (!in_shut_down) Loop::current()->stop();
 }
 
-// Adds the exceptions of posted callbacks to `errors`. Each of them ends Loop::shut_down(), which then begins again:
-// at most so many times, as a callback that posts itself may throw each time.
-inline void shut_down(Loop& loop, std::chrono::nanoseconds limit, std::vector<std::exception_ptr>& errors)
-{
-    constexpr int max_attempts = 128;
-    const auto deadline = deadline_after(limit);
-    for (int attempt = 0; attempt < max_attempts; ++attempt) {
-        try {
-            return loop.shut_down(deadline - std::chrono::steady_clock::now());
-        } catch (...) {
-            errors.push_back(std::current_exception());
-        }
-    }
-}
-
 }  // namespace detail
 
 // Runs `main` on a loop of its own on this thread. When `main` ends, the loop is stopped or a posted callback throws,
@@ -86,7 +70,11 @@ T run(Task<T> main, RunOptions options = {}, std::source_location where = std::s
         stopped = outcome.empty();
         if (!stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
         in_shut_down = true;
-        detail::shut_down(loop, options.cleanup_limit, errors);
+        try {
+            loop.shut_down(options.cleanup_limit);
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
     }
     if (stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
     if (errors.size() > 1) throw ExceptionGroup(std::move(errors));
