@@ -161,3 +161,25 @@ TEST_CASE("each of std::exception is called with the members of groups within, a
     CHECK(handled == "2 tasks failed: b; an exception without a text");
     CHECK_THROWS_AS(outer.each<std::logic_error>([](const std::logic_error&) { throw 9; }), int);
 }
+
+TEST_CASE("of several tasks that join a group the first one throws, and the others return")
+{
+    std::vector<std::string> seen;
+    run([](std::vector<std::string>& seen) -> Task<> {
+        TaskGroup group(*Loop::current());
+        group.spawn(nothing(fail("boom")));
+        const auto join = [](TaskGroup& group, std::vector<std::string>& seen) -> Task<> {
+            try {
+                co_await group.join();
+                seen.push_back("nothing");
+            } catch (const std::runtime_error& error) {
+                seen.push_back(error.what());
+            }
+        };
+        const auto first = spawn(*Loop::current(), join(group, seen));
+        const auto second = spawn(*Loop::current(), join(group, seen));
+        co_await first;
+        co_await second;
+    }(seen));
+    CHECK(seen == std::vector<std::string>{"boom", "nothing"});
+}

@@ -62,7 +62,8 @@ public:
     // Waits until none is alive, then throws what they failed with: the exception itself if one task failed,
     // ExceptionGroup if several did. A child that was cancelled has not failed. Cancelling who waits cancels all of
     // them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at the
-    // next await. Errors: std::system_error (resource_deadlock_would_occur) if a child is, or waits for, who joins.
+    // next await. If several tasks join, the first one throws, and the others return. Errors: std::system_error
+    // (resource_deadlock_would_occur) if a child is, or waits for, who joins.
     Task<> join() { return join(state_); }
 
 private:
