@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine goes
-// through the ready queue and Loop::dispatch, the only place that runs user code; completion handlers only push to the
-// queue. What the loop publishes about itself stands in its slot (loop_state.h).
+// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine and every
+// posted callback goes through the ready queue and Loop::dispatch; completion handlers of the runtime only push to the
+// queue. Asio handlers that the program gives to the context itself run while the loop polls. What the loop publishes
+// about itself stands in its slot (loop_state.h).
 #pragma once
 
 #include <atomic>
