@@ -70,8 +70,8 @@ public:
     // Runs until no task is alive and no callback posted, or until stop(). An exception of a posted callback passes
     // through; the loop can be run again. Errors: std::logic_error if it is running already.
     void run();
-    // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once.
-    // Also while Asio handlers that post each other keep a poll going. Any thread.
+    // run() returns after at most poll_interval more dispatches, even if Asio handlers keep posting each other; if the
+    // loop is not running, the next run() returns immediately. Any thread.
     void stop() noexcept;
     // Cancels all tasks, those that are spawned meanwhile too, and runs until they have ended; what has not after
     // `limit` is destroyed with the loop. Errors: what posted callbacks threw meanwhile, ExceptionGroup if several did;

@@ -33,7 +33,8 @@ public:
     explicit TaskGroup(Loop& loop) : loop_(loop), state_(std::make_shared<State>()) {}
     TaskGroup(const TaskGroup&) = delete;
     TaskGroup& operator=(const TaskGroup&) = delete;
-    // Cancels what is still alive, and does not wait for it. Exceptions that nobody has joined for are unretrieved.
+    // Cancels what is still alive, and does not wait for it. If the group was never joined, its children's exceptions
+    // are reported as unretrieved.
     ~TaskGroup() { cancel("its group is gone"); }
 
     // After a failure or cancel(), new children are cancelled at once, until join() returns. Errors: std::bad_alloc;
