@@ -250,3 +250,58 @@ TEST_CASE("each cancellation of a waiting task is passed on to the tasks that it
     }(how, requests));
     loop.run();
 }
+
+namespace {
+
+Task<int> swallow(int value)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+    }
+    co_return value;
+}
+
+Task<int> result_of(std::string how, Loop& other)
+{
+    if (how == "with_timeout") co_return co_await with_timeout(1h, swallow(3));
+    if (how == "with_stop_token") co_return co_await with_stop_token(std::stop_token(), swallow(3));
+    co_return co_await on_loop(other, swallow(3));
+}
+
+}  // namespace
+
+TEST_CASE("a result that comes in spite of a cancellation comes first, and Cancelled once at the next await")
+{
+    const std::string how = GENERATE("with_timeout", "with_stop_token", "on_loop");
+    CAPTURE(how);
+    Loop other("other");
+    const auto stay = spawn(other, sleeper(), "stay");
+    std::thread thread([&] { other.run(); });
+    int value = 0;
+    std::string reason;
+    bool delivered_once = false;
+    run([](std::string how, Loop& other, int& value, std::string& reason, bool& once) -> Task<> {
+        auto waiter = spawn(
+            *Loop::current(),
+            [](std::string how, Loop& other, int& value, std::string& reason, bool& once) -> Task<> {
+                value = co_await result_of(how, other);
+                try {
+                    co_await yield();
+                } catch (const Cancelled& request) {
+                    reason = request.reason();
+                }
+                co_await yield();
+                once = true;
+            }(how, other, value, reason, once),
+            "waiter");
+        co_await sleep_for(2ms);
+        waiter.cancel("closing");
+        co_await waiter;
+    }(how, other, value, reason, delivered_once));
+    stay.cancel();
+    thread.join();
+    CHECK(value == 3);
+    CHECK(reason == "closing");
+    CHECK(delivered_once);
+}
