@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -216,4 +218,31 @@ TEST_CASE("a second task that waits for a handle is refused, and so is one of an
     spawn(other, join(done, late)).detach();
     other.run();
     CHECK(late == "6");
+}
+
+TEST_CASE("the end of a loop that never ran releases what its tasks and callbacks hold")
+{
+    const auto token = std::make_shared<int>(0);
+    std::optional<JoinHandle<void>> handle;
+    {
+        Loop never("never");
+        handle.emplace(spawn(never, [](std::shared_ptr<int>) -> Task<> { co_return; }(token)));
+        never.post([token] {});
+        CHECK(token.use_count() == 3);
+    }
+    CHECK(token.use_count() == 1);
+    CHECK(handle->done());
+    bool gone = false;
+    Loop loop("test");
+    spawn(loop,
+          [](JoinHandle<void>& awaited, bool& thrown) -> Task<> {
+              try {
+                  co_await awaited;
+              } catch (const LoopGone&) {
+                  thrown = true;
+              }
+          }(*handle, gone))
+        .detach();
+    loop.run();
+    CHECK(gone);
 }
