@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/buffer.hpp>
 #include <asio/compose.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
 #include <asio/local/connect_pair.hpp>
 #include <asio/local/stream_protocol.hpp>
+#include <asio/post.hpp>
 #include <asio/read.hpp>
+#include <asio/thread_pool.hpp>
 #include <asio/write.hpp>
 #include <catch2/catch.hpp>
 
@@ -181,4 +188,126 @@ TEST_CASE("an operation of the loop's own context whose handler is destroyed unc
         .detach();
     loop.run();
     CHECK_THAT(end, Catch::StartsWith("its handler was destroyed uncalled"));
+}
+
+namespace {
+
+// An operation without a cancellation slot, whose completion is in `complete`.
+Task<int> await_callback(std::function<void(int)>& complete)
+{
+    co_return co_await asio::async_initiate<const UseTask<true>&, void(int)>(
+        [&complete](auto handler) {
+            complete = [kept = std::make_shared<decltype(handler)>(std::move(handler))](int value) {
+                std::move (*kept)(value);
+            };
+        },
+        use_task);
+}
+
+Task<std::string> read_ten(Socket& socket, bool throws)
+{
+    std::array<char, 10> data{};
+    try {
+        if (throws)
+            co_await asio::async_read(socket, asio::buffer(data), use_task);
+        else
+            co_await asio::async_read(socket, asio::buffer(data), use_task_nothrow);
+    } catch (const Cancelled& request) {
+        co_return request.reason();
+    }
+    co_return "a result";
+}
+
+}  // namespace
+
+TEST_CASE("a task waits for an operation without a cancellation slot, and Cancelled comes at the next await")
+{
+    std::function<void(int)> complete;
+    run([](std::function<void(int)>& complete) -> Task<> {
+        std::string seen;
+        auto waiting = spawn(*Loop::current(), [](std::function<void(int)>& complete, std::string& seen) -> Task<> {
+            seen = std::to_string(co_await await_callback(complete));
+            try {
+                co_await yield();
+            } catch (const Cancelled& request) {
+                seen += request.reason();
+            }
+        }(complete, seen));
+        co_await yield();
+        waiting.cancel(" closing");
+        co_await yield();
+        co_await yield();
+        CHECK_FALSE(waiting.done());
+        asio::thread_pool pool(1);
+        asio::post(pool, [&complete] { std::exchange(complete, nullptr)(4); });
+        co_await waiting;
+        pool.join();
+        CHECK(seen == "4 closing");
+    }(complete));
+}
+
+TEST_CASE("a composed read that has read a part when it is cancelled ends with Cancelled")
+{
+    const bool throws = GENERATE(true, false);
+    Loop loop;
+    Socket one(loop.context()), other(loop.context());
+    asio::local::connect_pair(one, other);
+    std::string end;
+    spawn(loop,
+          [](Socket& reads, Socket& writes, bool throws, std::string& end) -> Task<> {
+              auto reader = spawn(*Loop::current(), read_ten(reads, throws));
+              co_await asio::async_write(writes, asio::buffer("four", 4), use_task);
+              co_await sleep_for(1ms);
+              reader.cancel("closing");
+              end = co_await reader;
+          }(one, other, throws, end))
+        .detach();
+    loop.run();
+    CHECK(end == "closing");
+}
+
+namespace {
+
+// An operation of another context, which notes on which thread it is cancelled.
+struct NotesThread {
+    asio::any_io_executor executor;
+    std::atomic<std::thread::id>& cancelled_on;
+
+    asio::any_io_executor get_executor() const noexcept { return executor; }
+    template <class Handler>
+    void operator()(Handler&& handler) const
+    {
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        auto kept = std::make_shared<std::optional<std::decay_t<Handler>>>(std::forward<Handler>(handler));
+        slot.assign([kept, &noted = cancelled_on](asio::cancellation_type) {
+            noted = std::this_thread::get_id();
+            auto done = std::move(**kept);
+            kept->reset();  // it holds what holds this slot
+            std::move(done)(std::error_code(asio::error::operation_aborted));
+        });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("an operation of another context is cancelled on a thread of that context")
+{
+    asio::io_context other;
+    auto work = asio::make_work_guard(other);
+    std::thread thread([&] { other.run(); });
+    std::atomic<std::thread::id> cancelled_on{};
+    run([](asio::io_context& other, std::atomic<std::thread::id>& noted) -> Task<> {
+        auto waiting =
+            spawn(*Loop::current(), [](asio::io_context& other, std::atomic<std::thread::id>& noted) -> Task<> {
+                co_await asio::async_initiate<const UseTask<true>&, void(std::error_code)>(
+                    NotesThread{other.get_executor(), noted}, use_task);
+            }(other, noted));
+        co_await yield();
+        waiting.cancel("closing");
+        const auto end = co_await outcome_of(waiting);
+        CHECK(end == "cancelled: closing");
+    }(other, cancelled_on));
+    CHECK(cancelled_on.load() == thread.get_id());
+    work.reset();
+    thread.join();
 }
