@@ -342,3 +342,52 @@ TEST_CASE("shut_down in which callbacks throw ends all tasks, throws what they t
     loop.run();
     CHECK(ran == 1);
 }
+
+TEST_CASE("a sleep ends no earlier than it was asked to")
+{
+    Loop loop("test");
+    spawn(loop,
+          []() -> Task<> {
+              for (int i = 0; i < 20; ++i)
+                  for (const std::chrono::nanoseconds time : {0ns, 1'000ns, 300'000ns, 1'000'000ns}) {
+                      const auto due = std::chrono::steady_clock::now() + time;
+                      co_await sleep_for(time);
+                      CHECK(std::chrono::steady_clock::now() >= due);
+                      const auto until = std::chrono::steady_clock::now() + time;
+                      co_await sleep_until(until);
+                      CHECK(std::chrono::steady_clock::now() >= until);
+                  }
+          }())
+        .detach();
+    loop.run();
+}
+
+TEST_CASE("a sleep of less than nothing lets others run, and ends")
+{
+    Loop loop("test");
+    bool other_ran = false, ended = false;
+    spawn(loop,
+          [](bool& ran, bool& end) -> Task<> {
+              co_await sleep_for(-1s);
+              CHECK(ran);
+              end = true;
+          }(other_ran, ended))
+        .detach();
+    loop.post([&] { other_ran = true; });
+    loop.run();
+    CHECK(ended);
+}
+
+TEST_CASE("stop in a dispatch ends the loop within poll_interval dispatches")
+{
+    Loop loop("test");
+    unsigned ran = 0;
+    for (int i = 0; i < 1000; ++i)
+        loop.post([&] {
+            loop.stop();
+            ++ran;
+        });
+    loop.run();
+    CHECK(ran >= 1);
+    CHECK(ran <= Loop::poll_interval);
+}
