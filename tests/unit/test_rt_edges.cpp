@@ -310,3 +310,64 @@ TEST_CASE("a call to a pool that has ended gives its result first, and Cancelled
     CHECK(result == 7);
     CHECK(reason == "now");
 }
+
+TEST_CASE("a call to a pool runs to its end when the task that waits for it was cancelled", "[rt]")
+{
+    OnePool pool;
+    std::atomic<bool> ended{false};
+    bool cancelled = false;
+    Loop loop;
+    auto task = spawn(loop, [](OnePool& one, std::atomic<bool>& end) -> Task<> {
+        co_await run_in_executor(one.threads, [&] {
+            one.begun.count_down();
+            one.may_end.wait();
+            end = true;
+        });
+    }(pool, ended));
+    spawn(loop,
+          [](OnePool& one, JoinHandle<void>& waits, bool& seen) -> Task<> {
+              co_await run_in_executor([&one] { one.begun.wait(); });
+              waits.cancel("now");
+              try {
+                  co_await waits;
+              } catch (const Cancelled&) {
+                  seen = true;
+              }
+          }(pool, task, cancelled))
+        .detach();
+    loop.run();
+    CHECK(cancelled);
+    CHECK_FALSE(ended);
+    pool.may_end.count_down();
+    pool.threads.join();
+    CHECK(ended);
+}
+
+TEST_CASE("a call to the end whose pool is destroyed before it begins throws ExecutorStopped", "[rt]")
+{
+    std::latch may_end{1};
+    std::optional<asio::thread_pool> pool(std::in_place, 1);
+    asio::post(*pool, [&] { may_end.wait(); });
+    bool stopped = false;
+    Loop loop;
+    spawn(loop,
+          [](asio::thread_pool& threads, bool& seen) -> Task<> {
+              try {
+                  co_await run_in_executor_to_end(threads, [] {});
+              } catch (const ExecutorStopped&) {
+                  seen = true;
+              }
+          }(*pool, stopped))
+        .detach();
+    std::jthread destroyer;
+    loop.post([&] {
+        pool->stop();
+        destroyer = std::jthread([&] {
+            may_end.count_down();
+            pool.reset();
+        });
+    });
+    loop.run();
+    destroyer.join();
+    CHECK(stopped);
+}
