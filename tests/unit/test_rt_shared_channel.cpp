@@ -229,3 +229,39 @@ TEST_CASE("values that were handed to a loop that ends are received in the order
     while (const auto value = channel.try_receive()) left.push_back(*value);
     CHECK(left == std::vector<int>{1, 2, 3, 4});
 }
+
+TEST_CASE("closing a channel gives no value to a task whose loop may not run any more")
+{
+    SharedChannel<int> channel(1);
+    std::vector<int> received;
+    Loop live("live");
+    std::optional<Loop> stopped("stopped");
+    spawn(live, receive_all(channel, received)).detach();
+    spawn(*stopped, receive_one(channel)).detach();
+    for (Loop* const loop : {&live, &*stopped}) {
+        loop->post([loop] { loop->stop(); });
+        loop->run();
+    }
+    CHECK(channel.try_send(1));  // on its way to the first task that waits
+    channel.close();
+    stopped.reset();
+    live.run();
+    CHECK(received == std::vector<int>{1});
+}
+
+TEST_CASE("a task that waits at a channel when it is closed takes what is on its way to a loop that does not run")
+{
+    SharedChannel<int> channel(1);
+    std::vector<int> received;
+    Loop stopped("stopped"), live("live");
+    spawn(stopped, receive_one(channel)).detach();
+    spawn(live, receive_all(channel, received)).detach();
+    for (Loop* const loop : {&stopped, &live}) {
+        loop->post([loop] { loop->stop(); });
+        loop->run();
+    }
+    CHECK(channel.try_send(1));  // on its way to the first task that waits
+    channel.close();
+    live.run();
+    CHECK(received == std::vector<int>{1});
+}

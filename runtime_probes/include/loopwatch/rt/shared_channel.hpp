@@ -169,10 +169,14 @@ public:
         }
         wake(served);
     }
+    // What the task was given. If that is nothing, the channel was closed: what is left by now.
     std::list<Sent<T>> take(Ticket<T>& ticket) noexcept
     {
         const std::lock_guard lock(mutex_);
-        if (ticket.handed) forget_handed(ticket);
+        if (ticket.handed)
+            forget_handed(ticket);
+        else if (closed_ && (!values_.empty() || take_back()))
+            ticket.value.splice(ticket.value.end(), values_, values_.begin());
         return std::move(ticket.value);
     }
 
@@ -207,8 +211,8 @@ private:
         handed_.remove(ticket);
         ticket.handed = false;
     }
-    // From a closed channel nothing more comes than what was handed to a task that has not gone on, and may never do
-    // so: the next task to ask receives it. True: the oldest such value is in `values_`.
+    // For a task that runs and would see the end of a closed channel: a value may be on its way to a task whose loop
+    // does not run any more. True: the oldest such value is in `values_`.
     bool take_back() noexcept
     {
         if (!closed_ || handed_.first == nullptr) return false;
@@ -229,7 +233,7 @@ private:
             if (closed_ && senders_.first != nullptr) {
                 senders_.first->refused = true;
                 serve(senders_, served);
-            } else if (receivers_.first != nullptr && (!values_.empty() || take_back())) {
+            } else if (receivers_.first != nullptr && !values_.empty()) {
                 Ticket<T>& receiver = *receivers_.first;
                 receiver.value.splice(receiver.value.end(), values_, values_.begin());
                 serve(receivers_, served);
