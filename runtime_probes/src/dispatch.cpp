@@ -158,7 +158,7 @@ void Loop::drain(lw_u64 now)
     batch_end_ = now;
 }
 
-// The one place where user code runs.
+// The one place where tasks and posted callbacks run.
 [[gnu::always_inline]] inline void Loop::dispatch(detail::ReadyNode& node, lw_u64 seq)
 {
     lw_task* const task = node.task;

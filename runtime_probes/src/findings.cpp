@@ -23,17 +23,24 @@ namespace loopwatch::detail {
 
 namespace {
 
-std::string of_task(const lw_task& task)
+// ", labels request=7 user=3"
+std::string labels_of(const lw_task& task)
 {
-    std::string text = named(task) + " created at " + place(task.created_at);
-    if (task.leaf != nullptr && task.leaf->suspended_at != nullptr)
-        text += ", waiting at " + place(task.leaf->suspended_at);
+    std::string text;
     for (const char* label = task.labels; label != nullptr && *label != '\0';) {
         const char* const end = std::strchr(label, '\n');
         text += (label == task.labels ? ", labels " : " ") + std::string(label, end == nullptr ? label : end);
         label = end == nullptr ? nullptr : end + 1;
     }
     return text;
+}
+
+std::string of_task(const lw_task& task)
+{
+    std::string text = named(task) + " created at " + place(task.created_at);
+    if (task.leaf != nullptr && task.leaf->suspended_at != nullptr)
+        text += ", waiting at " + place(task.leaf->suspended_at);
+    return text + labels_of(task);
 }
 
 std::string in_seconds(lw_u64 ns)
@@ -91,7 +98,8 @@ void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept
                 std::string text = "Task exception was never retrieved: " + named(task) + " created at " +
                                    place(task.created_at) + ", " + (clear == nullptr ? type : clear);
                 std::free(clear);
-                return *what == '\0' ? text : text + ": " + what;
+                if (*what != '\0') text.append(": ").append(what);
+                return text + labels_of(task);
             },
             error);
     };
@@ -116,7 +124,7 @@ void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept
         if (outcome == LW_OUTCOME_SWALLOWED) text += ", and went on regardless";
         const lw_u64 took_ns = task.cancelled_ns == 0 ? 0 : now_ns() - task.cancelled_ns;
         if (took_ns >= 1'000'000) text += ", ended " + in_seconds(took_ns) + " later";
-        return text;
+        return text + labels_of(task);
     });
 }
 
@@ -132,7 +140,7 @@ void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) n
     probe::deadlock(task.id, awaited.id, length);
     deliver("deadlock", task.id, [&] {
         return named(task) + " would wait for " + named(awaited) + ", which waits for it: a cycle of " +
-               std::to_string(length);
+               std::to_string(length) + labels_of(task);
     });
 }
 
@@ -173,7 +181,7 @@ void tell_slow_dispatch(const lw_task* task, const lw_location* resume, lw_u64 e
                            in_seconds(elapsed_ns);
         if (task != nullptr) text += ", created at " + place(task->created_at);
         if (resume != nullptr) text += ", resumed at " + place(resume);
-        return text;
+        return task == nullptr ? text : text + labels_of(*task);
     });
 }
 

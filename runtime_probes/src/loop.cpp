@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <loopwatch/rt/loop.hpp>
 
+#include <cstddef>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -12,6 +17,7 @@
 #include <loopwatch/probe.hpp>
 #include <loopwatch/rt/detail/findings.hpp>
 #include <loopwatch/rt/detail/resources.hpp>
+#include <loopwatch/rt/exception_group.hpp>
 #include <loopwatch/rt/registry.hpp>
 #include <loopwatch/rt/sleep.hpp>
 #include <loopwatch/slot.hpp>
@@ -19,8 +25,16 @@
 namespace loopwatch {
 
 namespace {
+
 constexpr std::string_view shut_down_reason = "its loop is shut down";
+constexpr std::size_t max_shut_down_errors = 128;  // a callback that posts itself may throw each time
+
+[[noreturn]] void throw_running()
+{
+    throw std::logic_error("loopwatch: the loop is running already");
 }
+
+}  // namespace
 
 thread_local constinit Loop* Loop::current_ = nullptr;
 
@@ -160,7 +174,7 @@ private:
 
 [[gnu::noinline]] void Loop::run()
 {
-    if (running_.exchange(true)) throw std::logic_error("loopwatch: the loop is running already");
+    if (running_.exchange(true)) throw_running();
     const RunScope scope(*this, __builtin_frame_address(0));
     while (!stopping_.load(std::memory_order_relaxed)) {
         receive();
@@ -257,15 +271,32 @@ void Loop::reap() noexcept
 
 void Loop::shut_down(std::chrono::nanoseconds limit)
 {
+    if (running_) throw_running();  // before a task is cancelled
+    const auto expired = std::make_shared<bool>(false);
     asio::steady_timer timer(context_, detail::deadline_after(limit));
-    timer.async_wait([this](const std::error_code& error) {
-        if (!error) stop();
+    // Its handler may run late, in the next run().
+    timer.async_wait([this, limit = std::weak_ptr<bool>(expired)](const std::error_code& error) {
+        const auto flag = limit.lock();
+        if (error || flag == nullptr) return;
+        *flag = true;
+        stop();
     });
+    std::vector<std::exception_ptr> errors;
+    errors.reserve(max_shut_down_errors);  // from here on nothing throws that is not caught
     ending_all_ = true;
     for (lw_task* task = slot_.tasks; task != nullptr; task = task->next)
         static_cast<detail::TaskRecord*>(task)->owner->cancel(shut_down_reason, 0);
-    run();
+    for (bool ended = false; !ended && !*expired && errors.size() < max_shut_down_errors;) {
+        try {
+            run();
+            ended = true;
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
+    }
     ending_all_ = false;
+    if (errors.size() > 1) throw ExceptionGroup(std::move(errors));
+    if (!errors.empty()) std::rethrow_exception(errors.front());
 }
 
 }  // namespace loopwatch

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
 #include <loopwatch/rt/cancelled.hpp>
@@ -155,18 +154,6 @@ void TaskControl::add_joiner(TaskControl& joiner)
     joiner_ = &joiner;
     joiner.awaiting_ = this;
     joiner.record_.awaited_task = id();
-}
-
-void TaskControl::refuse_cycle(const TaskControl& waiter) const
-{
-    lw_u64 length = 1;
-    for (const TaskControl* next = this; next != nullptr; ++length) {
-        if (next == &waiter) {
-            if (watched()) tell_deadlock(waiter.record_, record_, length);
-            throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur));
-        }
-        next = next->holder_ != nullptr ? *next->holder_ : next->awaiting_;
-    }
 }
 
 void TaskControl::verify_thread(const Loop& loop, const char* operation) noexcept

@@ -107,3 +107,51 @@ TEST_CASE("a loop may be destroyed while an awaitable waits")
     }
     CHECK(held.use_count() == 1);
 }
+
+TEST_CASE("an awaitable that fails as it is cancelled throws that first, and Cancelled comes at the next await")
+{
+    run([]() -> Task<> {
+        std::string seen;
+        auto waiter = spawn(*Loop::current(), [](std::string& seen) -> Task<> {
+            try {
+                co_await await_asio([]() -> asio::awaitable<void> {
+                    asio::steady_timer timer(co_await asio::this_coro::executor, 1h);
+                    bool aborted = false;
+                    try {
+                        co_await timer.async_wait(asio::use_awaitable);
+                    } catch (const std::system_error&) {
+                        aborted = true;
+                    }
+                    if (aborted) throw std::runtime_error("not saved");
+                }());
+            } catch (const std::runtime_error& error) {
+                seen = error.what();
+            }
+            try {
+                co_await yield();
+            } catch (const Cancelled& request) {
+                seen += request.reason();
+            }
+        }(seen));
+        co_await sleep_for(1ms);
+        waiter.cancel(" closing");
+        co_await waiter;
+        CHECK(seen == "not saved closing");
+    }());
+}
+
+TEST_CASE("the steps of an awaitable run on the task's loop, outside of dispatches")
+{
+    bool same_loop = false, in_dispatch = true;
+    Loop loop("main");
+    spawn(loop, await_asio([](Loop& loop, bool& same_loop, bool& in_dispatch) -> asio::awaitable<void> {
+              asio::steady_timer timer(co_await asio::this_coro::executor, 1ns);
+              co_await timer.async_wait(asio::use_awaitable);
+              same_loop = Loop::current() == &loop;
+              in_dispatch = loop.slot().seq % 2 != 0;
+          }(loop, same_loop, in_dispatch)))
+        .detach();
+    loop.run();
+    CHECK(same_loop);
+    CHECK_FALSE(in_dispatch);
+}

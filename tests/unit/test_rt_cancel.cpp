@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <chrono>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <asio/buffer.hpp>
@@ -190,4 +192,116 @@ TEST_CASE("another thread may cancel, and the record says whom and why")
     canceller.join();
     CHECK(handle.done());
     CHECK(loop.slot().tasks_cancelled == 1);
+}
+
+namespace {
+
+// Goes on after the first cancellation, and ends with the second one.
+Task<> swallow_one(int& requests)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+        ++requests;
+    }
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+        ++requests;
+        throw;
+    }
+}
+
+Task<> join_group(Task<> child)
+{
+    TaskGroup group(*Loop::current());
+    group.spawn(std::move(child));
+    co_await group.join();
+}
+
+Task<> wait_for(std::string how, int& requests)
+{
+    if (how == "group") co_await join_group(swallow_one(requests));
+    if (how == "gather") co_await gather(swallow_one(requests));
+    if (how == "when_any") co_await when_any(swallow_one(requests));
+    if (how == "with_timeout") co_await with_timeout(1h, swallow_one(requests));
+    if (how == "with_stop_token") co_await with_stop_token(std::stop_token(), swallow_one(requests));
+}
+
+}  // namespace
+
+TEST_CASE("each cancellation of a waiting task is passed on to the tasks that it waits for")
+{
+    const std::string how = GENERATE("group", "gather", "when_any", "with_timeout", "with_stop_token");
+    CAPTURE(how);
+    int requests = 0;
+    Loop loop("test");
+    spawn(loop, [](std::string how, int& requests) -> Task<> {
+        auto waiter = spawn(*Loop::current(), wait_for(how, requests), "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("first");
+        co_await sleep_for(1ms);
+        CHECK(requests == 1);
+        waiter.cancel("second");
+        co_await sleep_for(1ms);
+        CHECK(requests == 2);
+        CHECK(waiter.done());
+        Loop::current()->stop();
+    }(how, requests));
+    loop.run();
+}
+
+namespace {
+
+Task<int> swallow(int value)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+    }
+    co_return value;
+}
+
+Task<int> result_of(std::string how, Loop& other)
+{
+    if (how == "with_timeout") co_return co_await with_timeout(1h, swallow(3));
+    if (how == "with_stop_token") co_return co_await with_stop_token(std::stop_token(), swallow(3));
+    co_return co_await on_loop(other, swallow(3));
+}
+
+}  // namespace
+
+TEST_CASE("a result that comes in spite of a cancellation comes first, and Cancelled once at the next await")
+{
+    const std::string how = GENERATE("with_timeout", "with_stop_token", "on_loop");
+    CAPTURE(how);
+    Loop other("other");
+    const auto stay = spawn(other, sleeper(), "stay");
+    std::thread thread([&] { other.run(); });
+    int value = 0;
+    std::string reason;
+    bool delivered_once = false;
+    run([](std::string how, Loop& other, int& value, std::string& reason, bool& once) -> Task<> {
+        auto waiter = spawn(
+            *Loop::current(),
+            [](std::string how, Loop& other, int& value, std::string& reason, bool& once) -> Task<> {
+                value = co_await result_of(how, other);
+                try {
+                    co_await yield();
+                } catch (const Cancelled& request) {
+                    reason = request.reason();
+                }
+                co_await yield();
+                once = true;
+            }(how, other, value, reason, once),
+            "waiter");
+        co_await sleep_for(2ms);
+        waiter.cancel("closing");
+        co_await waiter;
+    }(how, other, value, reason, delivered_once));
+    stay.cancel();
+    thread.join();
+    CHECK(value == 3);
+    CHECK(reason == "closing");
+    CHECK(delivered_once);
 }

@@ -3,13 +3,21 @@
 // Debug mode within the process: handlers, the list of tasks and their stacks.
 #include <chrono>
 #include <cstdio>
+#include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
+#include <asio/ip/udp.hpp>
+#include <asio/post.hpp>
 #include <catch2/catch.hpp>
 
 #include <loopwatch/rt.hpp>
+
+#include "outcome_of.hpp"
 
 using namespace loopwatch;
 using namespace std::chrono_literals;
@@ -215,4 +223,123 @@ TEST_CASE("in debug mode a task knows who spawned it")
         REQUIRE(stack != nullptr);
         CHECK(stack->count > 2);
     }());
+}
+
+TEST_CASE("what is reported of a task carries its labels")
+{
+    Told told;
+    set_slow_callback_duration(5ms);
+    set_debug(true);
+    run([]() -> Task<> {
+        Loop& loop = *Loop::current();
+        label("request", "7");
+        spawn(loop,
+              []() -> Task<> {
+                  co_await yield();
+                  burn(10ms);
+              }())
+            .detach();
+        Event never;
+        auto waiting = spawn(loop, wait_on(never));
+        co_await sleep_for(1ms);
+        waiting.cancel("closing");
+        co_await sleep_for(1ms);
+        spawn(loop, fail()).detach();
+        co_await sleep_for(1ms);
+        Mutex mutex;
+        const MutexLock lock = co_await mutex.lock();
+        bool refused = false;
+        try {
+            const MutexLock again = co_await mutex.lock();
+        } catch (const std::system_error&) {
+            refused = true;
+        }
+        CHECK(refused);
+    }());
+    CHECK(told.types() ==
+          std::vector<std::string>{"slow_callback", "task_cancelled", "exception_unretrieved", "deadlock"});
+    for (const Finding& finding : told.findings) CHECK_THAT(finding.text, Catch::Contains(", labels request=7"));
+}
+
+TEST_CASE("a task that ends with a Cancelled of its own has not timed out, also if its limit expires at that moment")
+{
+    Told told;  // in debug mode the loop polls right after a slow dispatch, before the waiting task goes on
+    std::string end;
+    run(
+        [](std::string& end) -> Task<> {
+            end = co_await outcome_of(with_timeout(5ms, []() -> Task<> {
+                co_await yield();
+                burn(10ms);
+                throw Cancelled("its own");
+            }()));
+        }(end),
+        {.debug = true});
+    CHECK(end == "cancelled: its own");
+}
+
+TEST_CASE("a coroutine that is never awaited is reported")
+{
+    Told told;
+    set_debug(true);
+    run([]() -> Task<> {
+        {
+            const Task<> forgotten = fail();
+        }
+        co_return;
+    }());
+    REQUIRE(told.types() == std::vector<std::string>{"coroutine_never_awaited"});
+    CHECK_THAT(told.findings[0].text, Catch::Contains("fail") && Catch::Contains("was never awaited"));
+}
+
+TEST_CASE("an operation of another thread than the loop's is reported once, on the thread that called it")
+{
+    Told told;
+    std::vector<std::thread::id> reported_on;
+    set_finding_handler([&](const Finding& finding) {
+        told.findings.push_back(finding);
+        reported_on.push_back(std::this_thread::get_id());
+    });
+    set_debug(true);
+    std::thread::id other_id;
+    run([](std::thread::id& other_id) -> Task<> {
+        Event opened;
+        auto waiting = spawn(*Loop::current(), wait_on(opened));
+        co_await yield();
+        // This thread waits meanwhile, so that nothing but the rule is broken.
+        std::thread other([&] { opened.set(); });
+        other_id = other.get_id();
+        other.join();
+        co_await waiting;
+    }(other_id));
+    REQUIRE(told.types() == std::vector<std::string>{"thread_violation"});
+    CHECK_THAT(told.findings[0].text, Catch::Contains("Event::set"));
+    CHECK(reported_on == std::vector<std::thread::id>{other_id});
+}
+
+TEST_CASE("a descriptor that is open when its loop ends is reported")
+{
+    Told told;
+    set_debug(true);
+    std::optional<Loop> loop("brief");
+    // Never destroyed: its context is gone by then.
+    alignas(asio::ip::udp::socket) static unsigned char room[sizeof(asio::ip::udp::socket)];
+    auto* const socket = new (room) asio::ip::udp::socket(loop->context(), asio::ip::udp::v4());
+    const int fd = socket->native_handle();
+    loop->run();
+    loop.reset();
+    REQUIRE(told.types() == std::vector<std::string>{"resource_leak"});
+    CHECK_THAT(told.findings[0].text,
+               Catch::StartsWith("unclosed socket " + std::to_string(fd) + " of loop brief, opened at"));
+}
+
+TEST_CASE("an Asio handler that holds up a poll is reported")
+{
+    Told told;
+    set_slow_callback_duration(5ms);
+    set_debug(true);
+    run([]() -> Task<> {
+        asio::post(Loop::current()->context(), [] { burn(10ms); });
+        co_await sleep_for(1ms);
+    }());
+    REQUIRE(told.types() == std::vector<std::string>{"slow_poll"});
 }

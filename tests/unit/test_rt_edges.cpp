@@ -20,6 +20,8 @@
 
 #include <loopwatch/rt.hpp>
 
+#include "outcome_of.hpp"
+
 using namespace loopwatch;
 using namespace std::chrono_literals;
 
@@ -204,4 +206,168 @@ TEST_CASE("stop() ends a loop whose Asio handler posts itself for ever", "[rt]")
     over = true;
     stopper.join();
     CHECK(took < 400ms);
+}
+
+namespace {
+
+Task<> count_refused_lock(Mutex& mutex, int& refused)
+{
+    try {
+        const MutexLock lock = co_await mutex.lock();
+    } catch (const std::system_error& error) {
+        if (deadlock_of(error)) ++refused;
+    }
+}
+
+Task<> lock_in_a_task(Mutex& mutex, int& refused)
+{
+    const auto task = spawn(*Loop::current(), count_refused_lock(mutex, refused));
+    co_await task;
+}
+
+enum class Wait { join, group, gather, when_any };
+
+Task<> hold_and_wait(Mutex& mutex, Wait how, int& refused)
+{
+    const MutexLock lock = co_await mutex.lock();
+    switch (how) {
+        case Wait::join: {
+            const auto task = spawn(*Loop::current(), lock_in_a_task(mutex, refused));
+            co_await task;
+            break;
+        }
+        case Wait::group: {
+            TaskGroup group(*Loop::current());
+            group.spawn(lock_in_a_task(mutex, refused));
+            co_await group.join();
+            break;
+        }
+        case Wait::gather: co_await gather(count_refused_lock(mutex, refused), lock_in_a_task(mutex, refused)); break;
+        case Wait::when_any: co_await when_any(count_refused_lock(mutex, refused)); break;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a lock whose holder waits for the task is refused, whatever the holder waits with", "[rt]")
+{
+    const Wait how = GENERATE(Wait::join, Wait::group, Wait::gather, Wait::when_any);
+    int refused = 0;
+    std::string end;
+    run([](Wait how, int& refused, std::string& end) -> Task<> {
+        Mutex mutex;
+        end = co_await outcome_of(with_timeout(2s, hold_and_wait(mutex, how, refused)));
+        CHECK_FALSE(mutex.locked());
+    }(how, refused, end));
+    CHECK(end == "done");
+    CHECK(refused == (how == Wait::gather ? 2 : 1));
+}
+
+TEST_CASE("a child that joins the task that waits for its group is refused, also when that has begun to wait", "[rt]")
+{
+    std::string end;
+    run([](std::string& end) -> Task<> {
+        std::optional<JoinHandle<void>> joiner;
+        joiner.emplace(spawn(*Loop::current(), [](std::optional<JoinHandle<void>>& self, std::string& end) -> Task<> {
+            TaskGroup group(*Loop::current());
+            group.spawn([](std::optional<JoinHandle<void>>& parent, std::string& end) -> Task<> {
+                co_await sleep_for(1ms);
+                end = co_await outcome_of(
+                    with_timeout(2s, [](JoinHandle<void>& handle) -> Task<> { co_await handle; }(*parent)));
+            }(self, end));
+            co_await group.join();
+        }(joiner, end)));
+        co_await sleep_for(5ms);
+        while (!joiner->done()) co_await sleep_for(1ms);
+    }(end));
+    CHECK_THAT(end, Catch::Contains("deadlock"));
+}
+
+TEST_CASE("a call to a pool that has ended gives its result first, and Cancelled comes at the next await", "[rt]")
+{
+    asio::thread_pool pool(1);
+    int result = 0;
+    std::string reason;
+    Loop loop;
+    auto task = spawn(loop, [](asio::thread_pool& threads, int& to, std::string& why) -> Task<> {
+        to = co_await run_in_executor(threads, [] { return 7; });
+        try {
+            co_await yield();
+        } catch (const Cancelled& request) {
+            why = request.reason();
+        }
+    }(pool, result, reason));
+    spawn(loop,
+          [](asio::thread_pool& threads, JoinHandle<void>& waits) -> Task<> {
+              co_await yield();
+              std::latch after{1};
+              asio::post(threads, [&] { after.count_down(); });
+              after.wait();  // the call has ended, and the loop has not heard of it
+              waits.cancel("now");
+          }(pool, task))
+        .detach();
+    loop.run();
+    CHECK(result == 7);
+    CHECK(reason == "now");
+}
+
+TEST_CASE("a call to a pool runs to its end when the task that waits for it was cancelled", "[rt]")
+{
+    OnePool pool;
+    std::atomic<bool> ended{false};
+    bool cancelled = false;
+    Loop loop;
+    auto task = spawn(loop, [](OnePool& one, std::atomic<bool>& end) -> Task<> {
+        co_await run_in_executor(one.threads, [&] {
+            one.begun.count_down();
+            one.may_end.wait();
+            end = true;
+        });
+    }(pool, ended));
+    spawn(loop,
+          [](OnePool& one, JoinHandle<void>& waits, bool& seen) -> Task<> {
+              co_await run_in_executor([&one] { one.begun.wait(); });
+              waits.cancel("now");
+              try {
+                  co_await waits;
+              } catch (const Cancelled&) {
+                  seen = true;
+              }
+          }(pool, task, cancelled))
+        .detach();
+    loop.run();
+    CHECK(cancelled);
+    CHECK_FALSE(ended);
+    pool.may_end.count_down();
+    pool.threads.join();
+    CHECK(ended);
+}
+
+TEST_CASE("a call to the end whose pool is destroyed before it begins throws ExecutorStopped", "[rt]")
+{
+    std::latch may_end{1};
+    std::optional<asio::thread_pool> pool(std::in_place, 1);
+    asio::post(*pool, [&] { may_end.wait(); });
+    bool stopped = false;
+    Loop loop;
+    spawn(loop,
+          [](asio::thread_pool& threads, bool& seen) -> Task<> {
+              try {
+                  co_await run_in_executor_to_end(threads, [] {});
+              } catch (const ExecutorStopped&) {
+                  seen = true;
+              }
+          }(*pool, stopped))
+        .detach();
+    std::jthread destroyer;
+    loop.post([&] {
+        pool->stop();
+        destroyer = std::jthread([&] {
+            may_end.count_down();
+            pool.reset();
+        });
+    });
+    loop.run();
+    destroyer.join();
+    CHECK(stopped);
 }

@@ -145,3 +145,41 @@ TEST_CASE("an exception that nobody retrieves is a finding without debug mode")
     CHECK_THAT(findings[0].text, Catch::StartsWith("Task exception was never retrieved: detached#"));
     CHECK_THROWS_WITH(std::rethrow_exception(findings[0].exception), "dropped");
 }
+
+TEST_CASE("each of std::exception is called with the members of groups within, and what it throws passes through")
+{
+    const auto error = [](auto exception) { return std::make_exception_ptr(exception); };
+    const ExceptionGroup inner({error(std::logic_error("b")), error(7)});
+    const ExceptionGroup outer({error(std::runtime_error("a")), error(inner), error(std::runtime_error("c"))});
+    std::string handled;
+    const auto others = outer.each<std::exception>([&](const std::exception& e) { handled += e.what(); });
+    CHECK(handled == "abc");
+    REQUIRE(others.size() == 1);
+    CHECK_THROWS_AS(std::rethrow_exception(others[0]), int);
+    handled.clear();
+    CHECK(outer.each<ExceptionGroup>([&](const ExceptionGroup& e) { handled += e.what(); }).size() == 2);
+    CHECK(handled == "2 tasks failed: b; an exception without a text");
+    CHECK_THROWS_AS(outer.each<std::logic_error>([](const std::logic_error&) { throw 9; }), int);
+}
+
+TEST_CASE("of several tasks that join a group the first one throws, and the others return")
+{
+    std::vector<std::string> seen;
+    run([](std::vector<std::string>& seen) -> Task<> {
+        TaskGroup group(*Loop::current());
+        group.spawn(nothing(fail("boom")));
+        const auto join = [](TaskGroup& group, std::vector<std::string>& seen) -> Task<> {
+            try {
+                co_await group.join();
+                seen.push_back("nothing");
+            } catch (const std::runtime_error& error) {
+                seen.push_back(error.what());
+            }
+        };
+        const auto first = spawn(*Loop::current(), join(group, seen));
+        const auto second = spawn(*Loop::current(), join(group, seen));
+        co_await first;
+        co_await second;
+    }(seen));
+    CHECK(seen == std::vector<std::string>{"boom", "nothing"});
+}

@@ -2,6 +2,7 @@
 //
 // What tasks hand to each other: locks, values, results, work on another loop, labels; and that cancellation passes
 // through all of them.
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -350,4 +351,176 @@ TEST_CASE("a label belongs to its task and to those that the task spawns later",
         CHECK(labels() == "bad-key =two lines\nrequest=18\n");
     });
     label("nobody", "listens");
+}
+
+namespace {
+
+template <class T>
+Task<> on_a_loop(Loop& loop, Task<T> work)
+{
+    co_await on_loop(loop, std::move(work));
+}
+
+}  // namespace
+
+TEST_CASE("each cancellation of a task that waits for another loop is passed on to the work there")
+{
+    OtherLoop other;
+    std::atomic<int> requests{0};
+    run([&](Loop& loop) -> Task<> {
+        auto waiter = spawn(loop,
+                            on_a_loop(other.loop,
+                                      [](std::atomic<int>& requests) -> Task<> {
+                                          while (requests < 2) {
+                                              try {
+                                                  co_await sleep_for(1h);
+                                              } catch (const Cancelled&) {
+                                                  ++requests;
+                                              }
+                                          }
+                                      }(requests)),
+                            "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("first");
+        while (requests < 1) co_await sleep_for(1ms);
+        co_await sleep_for(1ms);  // it waits again
+        waiter.cancel("second");
+        for (int i = 0; i < 1000 && requests < 2; ++i) co_await sleep_for(1ms);
+        CHECK(requests == 2);
+        if (requests < 2) loop.stop();
+    });
+}
+
+namespace {
+
+Task<int> finish_anyway(int value)
+{
+    try {
+        co_await sleep_for(1h);
+    } catch (const Cancelled&) {
+    }
+    co_return value;
+}
+
+Task<> gather_and_yield(bool as_vector, int& sum, std::string& reason)
+{
+    if (as_vector) {
+        std::vector<Task<int>> tasks;
+        for (int i = 1; i <= 2; ++i) tasks.push_back(finish_anyway(i));
+        const auto all = co_await gather(std::move(tasks));
+        sum = all[0] + all[1];
+    } else {
+        const auto [one, two] = co_await gather(finish_anyway(1), finish_anyway(2));
+        sum = one + two;
+    }
+    try {
+        co_await yield();
+    } catch (const Cancelled& request) {
+        reason = request.reason();
+    }
+    co_await yield();
+}
+
+}  // namespace
+
+TEST_CASE("results that are gathered in spite of a cancellation come first, and Cancelled at the next await")
+{
+    const bool as_vector = GENERATE(false, true);
+    int sum = 0;
+    std::string reason;
+    run([&](Loop& loop) -> Task<> {
+        auto waiter = spawn(loop, gather_and_yield(as_vector, sum, reason), "waiter");
+        co_await sleep_for(1ms);
+        waiter.cancel("closing");
+        co_await waiter;
+    });
+    CHECK(sum == 3);
+    CHECK(reason == "closing");
+}
+
+TEST_CASE("gather throws Cancelled if one task was cancelled, when the others have run to their end")
+{
+    Log log;
+    run([&log](Loop&) -> Task<> {
+        bool ended = false;
+        try {
+            co_await gather(
+                [](bool& ended) -> Task<int> {
+                    co_await sleep_for(1ms);
+                    ended = true;
+                    co_return 1;
+                }(ended),
+                []() -> Task<int> {
+                    co_await yield();
+                    throw Cancelled("its own");
+                }());
+        } catch (const Cancelled& thrown) {
+            log.push_back(thrown.reason());
+        }
+        CHECK(ended);
+    });
+    CHECK(log == Log{"a gathered task was cancelled"});
+}
+
+TEST_CASE("an exception of work on another loop is reported if the task that waited for it was destroyed")
+{
+    std::vector<std::string> reported;
+    set_exception_handler([&](std::exception_ptr, const Finding& finding) { reported.push_back(finding.text); });
+    std::atomic<bool> fails{false};
+    {
+        OtherLoop other;
+        {
+            Loop home("home");
+            spawn(home, on_a_loop(other.loop,
+                                  [](std::atomic<bool>& fails) -> Task<> {
+                                      while (!fails) co_await sleep_for(1ms);
+                                      throw std::runtime_error("not saved");
+                                  }(fails)))
+                .detach();
+            spawn(home,
+                  [](Loop& loop) -> Task<> {
+                      co_await sleep_for(1ms);
+                      loop.stop();
+                  }(home))
+                .detach();
+            home.run();
+        }
+        fails = true;
+    }
+    REQUIRE(reported.size() == 1);
+    CHECK_THAT(reported[0], Catch::Contains("on_loop#") && Catch::Contains("not saved"));
+    reported.clear();
+    SECTION("what the waiting task receives is not")
+    {
+        OtherLoop other;
+        run([&](Loop&) -> Task<> {
+            CHECK_THROWS_AS(co_await on_loop(other.loop, fail_after(0ns)), std::runtime_error);
+        });
+        CHECK(reported.empty());
+    }
+    SECTION("nor that a loop has ended which no task waits for")
+    {
+        auto other = std::make_unique<Loop>("other");
+        {
+            Loop home("home");
+            spawn(home, on_a_loop(*other, []() -> Task<> { co_await sleep_for(1h); }())).detach();
+            home.post([&] { home.post([&] { home.stop(); }); });
+            home.run();
+        }
+        other.reset();
+        CHECK(reported.empty());
+    }
+    set_exception_handler(nullptr);
+}
+
+TEST_CASE("a lock that is replaced is released at once")
+{
+    run([](Loop&) -> Task<> {
+        Mutex a, b;
+        MutexLock one = co_await a.lock();
+        MutexLock two = co_await b.lock();
+        one = std::move(two);
+        CHECK_FALSE(a.locked());
+        CHECK(b.locked());
+    });
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -259,4 +260,134 @@ TEST_CASE("a loop runs once at a time")
     });
     loop.run();
     CHECK(refused);
+}
+
+namespace {
+
+Task<> count_after_yield(int& count)
+{
+    co_await yield();
+    ++count;
+}
+
+}  // namespace
+
+TEST_CASE("shut_down cancels all tasks, also those that are spawned meanwhile, and waits for them")
+{
+    Loop loop("test");
+    std::optional<JoinHandle<void>> late;
+    int ran = 0;
+    auto early = spawn(loop, [](std::optional<JoinHandle<void>>& spawned, int& count) -> Task<> {
+        std::string reason;
+        try {
+            co_await sleep_for(1h);
+        } catch (const Cancelled& request) {
+            reason = request.reason();
+        }
+        spawned.emplace(spawn(*Loop::current(), count_after_yield(count)));
+        co_await sleep_for(1ms);
+        throw Cancelled(reason);
+    }(late, ran));
+    loop.post([&] { loop.stop(); });
+    loop.run();
+    CHECK_FALSE(early.done());
+    loop.shut_down(std::chrono::nanoseconds::max());
+    CHECK(early.done());
+    REQUIRE(late.has_value());
+    CHECK(late->done());
+    CHECK(loop.slot().tasks_cancelled == 2);
+    CHECK(ran == 0);
+}
+
+TEST_CASE("shut_down in a dispatch is refused and cancels nothing")
+{
+    Loop loop("test");
+    bool refused = false;
+    int ran = 0;
+    loop.post([&] {
+        try {
+            loop.shut_down(1s);
+        } catch (const std::logic_error&) {
+            refused = true;
+        }
+    });
+    spawn(loop, count_after_yield(ran)).detach();
+    loop.run();
+    CHECK(refused);
+    CHECK(ran == 1);
+}
+
+TEST_CASE("shut_down in which callbacks throw ends all tasks, throws what they threw, and the loop can be run again")
+{
+    Loop loop("test");
+    int ran = 0;
+    bool cleaned_up = false;
+    spawn(loop,
+          [](bool& cleaned) -> Task<> {
+              try {
+                  co_await sleep_for(1h);
+              } catch (const Cancelled&) {
+              }
+              co_await sleep_for(1ms);
+              cleaned = true;
+          }(cleaned_up))
+        .detach();
+    loop.post([&] { loop.stop(); });
+    loop.run();
+    loop.post([] { throw std::runtime_error("first"); });
+    loop.post([&] { loop.post([] { throw std::runtime_error("second"); }); });
+    CHECK_THROWS_WITH(loop.shut_down(1s), "2 tasks failed: first; second");
+    CHECK(cleaned_up);
+    spawn(loop, count_after_yield(ran)).detach();
+    loop.run();
+    CHECK(ran == 1);
+}
+
+TEST_CASE("a sleep ends no earlier than it was asked to")
+{
+    Loop loop("test");
+    spawn(loop,
+          []() -> Task<> {
+              for (int i = 0; i < 20; ++i)
+                  for (const std::chrono::nanoseconds time : {0ns, 1'000ns, 300'000ns, 1'000'000ns}) {
+                      const auto due = std::chrono::steady_clock::now() + time;
+                      co_await sleep_for(time);
+                      CHECK(std::chrono::steady_clock::now() >= due);
+                      const auto until = std::chrono::steady_clock::now() + time;
+                      co_await sleep_until(until);
+                      CHECK(std::chrono::steady_clock::now() >= until);
+                  }
+          }())
+        .detach();
+    loop.run();
+}
+
+TEST_CASE("a sleep of less than nothing lets others run, and ends")
+{
+    Loop loop("test");
+    bool other_ran = false, ended = false;
+    spawn(loop,
+          [](bool& ran, bool& end) -> Task<> {
+              co_await sleep_for(-1s);
+              CHECK(ran);
+              end = true;
+          }(other_ran, ended))
+        .detach();
+    loop.post([&] { other_ran = true; });
+    loop.run();
+    CHECK(ended);
+}
+
+TEST_CASE("stop in a dispatch ends the loop within poll_interval dispatches")
+{
+    Loop loop("test");
+    unsigned ran = 0;
+    for (int i = 0; i < 1000; ++i)
+        loop.post([&] {
+            loop.stop();
+            ++ran;
+        });
+    loop.run();
+    CHECK(ran >= 1);
+    CHECK(ran <= Loop::poll_interval);
 }

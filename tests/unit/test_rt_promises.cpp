@@ -610,3 +610,84 @@ TEST_CASE("a deep chain of awaits ends with its loop")
         .detach();
     loop.run();
 }
+
+namespace {
+
+// Catches its cancellation, and needs some time to end.
+Task<> clean_up_slowly(bool& cleaned_up)
+{
+    try {
+        co_await sleep_long();
+    } catch (const Cancelled&) {
+    }
+    co_await sleep_for(5ms);
+    cleaned_up = true;
+}
+
+}  // namespace
+
+TEST_CASE("run() that was stopped waits for the tasks that are left")
+{
+    bool cleaned_up = false;
+    const auto stops = [](bool& cleaned_up) -> Task<> {
+        spawn(*Loop::current(), clean_up_slowly(cleaned_up)).detach();
+        co_await yield();
+        Loop::current()->stop();
+        co_await sleep_long();
+    };
+    CHECK_THROWS_AS(run(stops(cleaned_up)), LoopStopped);
+    CHECK(cleaned_up);
+}
+
+TEST_CASE("run() from which a callback throws waits for the tasks that are left and throws all exceptions")
+{
+    bool cleaned_up = false;
+    const auto posts = [](bool& cleaned_up, bool fails) -> Task<> {
+        Loop& loop = *Loop::current();
+        spawn(loop, clean_up_slowly(cleaned_up)).detach();
+        co_await yield();
+        loop.post([] { throw std::runtime_error("callback"); });
+        loop.post([&loop] { loop.post([] { throw std::runtime_error("callback of the shut-down"); }); });
+        try {
+            co_await sleep_long();
+        } catch (const Cancelled&) {
+            if (!fails) throw;
+        }
+        throw std::runtime_error("main");
+    };
+    CHECK_THROWS_WITH(run(posts(cleaned_up, false)), "2 tasks failed: callback; callback of the shut-down");
+    CHECK(cleaned_up);
+    cleaned_up = false;
+    CHECK_THROWS_WITH(run(posts(cleaned_up, true)), "3 tasks failed: callback; callback of the shut-down; main");
+    CHECK(cleaned_up);
+}
+
+TEST_CASE("callbacks that throw do not keep run() from ending")
+{
+    struct Throws {
+        Loop& loop;
+        void operator()() const
+        {
+            loop.post(*this);
+            throw std::runtime_error("callback");
+        }
+    };
+    const auto posts = []() -> Task<> {
+        Loop::current()->post(Throws{*Loop::current()});
+        co_await sleep_long();
+    };
+    CHECK_THROWS_AS(run(posts(), {.cleanup_limit = 1ms}), std::exception);
+}
+
+TEST_CASE("an exception that main ends with after a stop is thrown instead of LoopStopped")
+{
+    const auto fails = []() -> Task<> {
+        Loop::current()->stop();
+        try {
+            co_await sleep_long();
+        } catch (const Cancelled&) {
+        }
+        throw std::runtime_error("data not saved");
+    };
+    CHECK_THROWS_WITH(run(fails()), "data not saved");
+}

@@ -125,3 +125,29 @@ TEST_CASE("a task that was granted a permit and is destroyed gives it back")
     }
     CHECK(seats.available() == 1);
 }
+
+TEST_CASE("permits that are added go to the tasks that wait, in their order")
+{
+    run([]() -> Task<> {
+        Loop& loop = *Loop::current();
+        Semaphore seats(0);
+        Event leave;
+        std::string order;
+        TaskGroup guests(loop);
+        for (const char name : {'a', 'b', 'c'})
+            guests.spawn([](Semaphore& seats, Event& leave, std::string& order, char name) -> Task<> {
+                const Permit permit = co_await seats.acquire();
+                order += name;
+                co_await leave.wait();
+            }(seats, leave, order, name));
+        co_await yield();
+        seats.add(2);
+        for (int i = 0; i < 3; ++i) co_await yield();
+        CHECK(order == "ab");
+        CHECK(seats.available() == 0);
+        leave.set();
+        co_await guests.join();
+        CHECK(order == "abc");
+        CHECK(seats.available() == 2);
+    }());
+}

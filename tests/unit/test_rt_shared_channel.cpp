@@ -179,3 +179,89 @@ TEST_CASE("loops that stop and die lose no value")
     dying.join();
     CHECK(received == 1000);
 }
+
+TEST_CASE("no task sees the end of a closed channel while a value is on its way to a loop that may not take it")
+{
+    SharedChannel<int> channel(1);
+    std::optional<Loop> loop("doomed");
+    bool received = false, ended = false;
+    spawn(*loop,
+          [](SharedChannel<int> channel, bool& received, bool& ended) -> Task<> {
+              const auto value = co_await channel.receive();
+              received = value.has_value();
+              ended = true;
+          }(channel, received, ended))
+        .detach();
+    loop->post([&] { loop->stop(); });
+    loop->run();
+    CHECK(channel.try_send(1));  // on its way
+    channel.close();
+    std::vector<int> elsewhere;
+    run(receive_all(channel, elsewhere));
+    CHECK(elsewhere == std::vector<int>{1});
+    SECTION("and the loop is destroyed")
+    {
+        loop.reset();
+        CHECK_FALSE(ended);
+    }
+    SECTION("and the loop runs on")
+    {
+        loop->run();
+        CHECK(ended);
+        CHECK_FALSE(received);
+    }
+    CHECK_FALSE(channel.try_receive());
+}
+
+TEST_CASE("values that were handed to a loop that ends are received in the order in which they were sent")
+{
+    SharedChannel<int> channel(4);
+    {
+        std::optional<Loop> loop("doomed");
+        for (int i = 0; i < 3; ++i) spawn(*loop, receive_one(channel));
+        loop->post([&] { loop->stop(); });
+        loop->run();
+        for (int i = 1; i <= 3; ++i) CHECK(channel.try_send(i));  // on their way
+        CHECK(channel.try_send(4));
+        loop.reset();
+    }
+    std::vector<int> left;
+    while (const auto value = channel.try_receive()) left.push_back(*value);
+    CHECK(left == std::vector<int>{1, 2, 3, 4});
+}
+
+TEST_CASE("closing a channel gives no value to a task whose loop may not run any more")
+{
+    SharedChannel<int> channel(1);
+    std::vector<int> received;
+    Loop live("live");
+    std::optional<Loop> stopped("stopped");
+    spawn(live, receive_all(channel, received)).detach();
+    spawn(*stopped, receive_one(channel)).detach();
+    for (Loop* const loop : {&live, &*stopped}) {
+        loop->post([loop] { loop->stop(); });
+        loop->run();
+    }
+    CHECK(channel.try_send(1));  // on its way to the first task that waits
+    channel.close();
+    stopped.reset();
+    live.run();
+    CHECK(received == std::vector<int>{1});
+}
+
+TEST_CASE("a task that waits at a channel when it is closed takes what is on its way to a loop that does not run")
+{
+    SharedChannel<int> channel(1);
+    std::vector<int> received;
+    Loop stopped("stopped"), live("live");
+    spawn(stopped, receive_one(channel)).detach();
+    spawn(live, receive_all(channel, received)).detach();
+    for (Loop* const loop : {&stopped, &live}) {
+        loop->post([loop] { loop->stop(); });
+        loop->run();
+    }
+    CHECK(channel.try_send(1));  // on its way to the first task that waits
+    channel.close();
+    live.run();
+    CHECK(received == std::vector<int>{1});
+}

@@ -2,10 +2,12 @@
 //
 // Work that a cancellation of who waits for it does not reach.
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -76,4 +78,47 @@ TEST_CASE("the end of run() ends shielded work too")
     }(saved));
     CHECK(*saved == 0);
     CHECK(saved.use_count() == 1);
+}
+
+TEST_CASE("what shielded work throws when its waiter was cancelled is reported once")
+{
+    std::vector<std::string> reported;
+    set_exception_handler([&](std::exception_ptr, const Finding& finding) { reported.push_back(finding.text); });
+    run([]() -> Task<> {
+        Event disk;
+        auto waiter = spawn(*Loop::current(), shield([](Event& disk) -> Task<> {
+            co_await disk.wait();
+            throw std::runtime_error("disk full");
+        }(disk)));
+        for (int i = 0; i < 3; ++i) co_await yield();
+        waiter.cancel("closing");
+        bool cancelled = false;
+        try {
+            co_await waiter;
+        } catch (const Cancelled&) {
+            cancelled = true;
+        }
+        CHECK(cancelled);
+        disk.set();
+        for (int i = 0; i < 3; ++i) co_await yield();
+    }());
+    set_exception_handler(nullptr);
+    REQUIRE(reported.size() == 1);
+    CHECK_THAT(reported[0], Catch::Contains("shield#") && Catch::Contains("disk full"));
+}
+
+TEST_CASE("shielded work that was cancelled itself throws Cancelled to its waiter")
+{
+    std::string reason;
+    run([](std::string& reason) -> Task<> {
+        try {
+            co_await shield([]() -> Task<> {
+                co_await yield();
+                throw Cancelled("its own");
+            }());
+        } catch (const Cancelled& thrown) {
+            reason = thrown.reason();
+        }
+    }(reason));
+    CHECK(reason == "its own");
 }

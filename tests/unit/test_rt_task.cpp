@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -161,4 +163,86 @@ TEST_CASE("tasks still alive when their loop is destroyed are destroyed with all
         CHECK(token.use_count() > 1);
     }
     CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("a handle that is replaced lets its task go, and the one that was moved away is empty")
+{
+    std::vector<std::string> reported;
+    set_exception_handler([&](std::exception_ptr, const Finding& finding) { reported.push_back(finding.text); });
+    Loop loop("test");
+    spawn(loop, [](Loop& on, std::vector<std::string>& seen) -> Task<> {
+        auto one = spawn(on, []() -> Task<int> {
+            throw std::runtime_error("of the first");
+            co_return 1;
+        }());
+        auto two = spawn(on, []() -> Task<int> { co_return 2; }());
+        co_await sleep_for(1ms);
+        one = std::move(two);
+        CHECK(seen.size() == 1);
+        CHECK_THROWS_AS(two.done(), std::logic_error);
+        const int result = co_await one;
+        CHECK(result == 2);
+    }(loop, reported));
+    loop.run();
+    set_exception_handler(nullptr);
+}
+
+TEST_CASE("a second task that waits for a handle is refused, and so is one of another loop while it is pending")
+{
+    Loop loop("test"), other("other");
+    Event go;
+    auto awaited = spawn(loop, [](Event& event) -> Task<int> {
+        co_await event.wait();
+        co_return 5;
+    }(go));
+    const auto join = [](JoinHandle<int>& handle, std::string& end) -> Task<> {
+        try {
+            end = std::to_string(co_await handle);
+        } catch (const std::logic_error& error) {
+            end = error.what();
+        }
+    };
+    std::string first, second, elsewhere, late;
+    spawn(loop, join(awaited, first)).detach();
+    spawn(loop, join(awaited, second)).detach();
+    spawn(other, join(awaited, elsewhere)).detach();
+    other.run();
+    loop.post([&] { loop.post([&] { go.set(); }); });
+    loop.run();
+    CHECK(first == "5");
+    CHECK(second == "loopwatch: another task waits for this one already");
+    CHECK(elsewhere == "loopwatch: a task can be joined on its own loop only");
+    // One that is done may be awaited anywhere.
+    auto done = spawn(loop, []() -> Task<int> { co_return 6; }());
+    loop.run();
+    spawn(other, join(done, late)).detach();
+    other.run();
+    CHECK(late == "6");
+}
+
+TEST_CASE("the end of a loop that never ran releases what its tasks and callbacks hold")
+{
+    const auto token = std::make_shared<int>(0);
+    std::optional<JoinHandle<void>> handle;
+    {
+        Loop never("never");
+        handle.emplace(spawn(never, [](std::shared_ptr<int>) -> Task<> { co_return; }(token)));
+        never.post([token] {});
+        CHECK(token.use_count() == 3);
+    }
+    CHECK(token.use_count() == 1);
+    CHECK(handle->done());
+    bool gone = false;
+    Loop loop("test");
+    spawn(loop,
+          [](JoinHandle<void>& awaited, bool& thrown) -> Task<> {
+              try {
+                  co_await awaited;
+              } catch (const LoopGone&) {
+                  thrown = true;
+              }
+          }(*handle, gone))
+        .detach();
+    loop.run();
+    CHECK(gone);
 }

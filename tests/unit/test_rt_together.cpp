@@ -211,3 +211,42 @@ TEST_CASE("cancelling who waits with a limit cancels what it waits for")
     });
     CHECK(log == Log{"inner cancelled: shutdown"});
 }
+
+namespace {
+
+Task<> count_after_yield(int& count)
+{
+    co_await yield();
+    ++count;
+}
+
+}  // namespace
+
+TEST_CASE("a group that was cancelled cancels new children until it is joined, also if it had no child")
+{
+    run([](Loop& loop) -> Task<> {
+        int ran = 0;
+        TaskGroup group(loop);
+        group.cancel("closing");
+        group.spawn(count_after_yield(ran));
+        co_await group.join();
+        CHECK(ran == 0);
+        group.spawn(count_after_yield(ran));
+        co_await group.join();
+        CHECK(ran == 1);
+    });
+}
+
+TEST_CASE("a group that has failed cancels new children, also if it is cancelled after its last child has ended")
+{
+    run([](Loop& loop) -> Task<> {
+        int ran = 0;
+        TaskGroup group(loop);
+        group.spawn(fail_after(0ns));
+        while (group.alive() != 0) co_await sleep_for(1ms);
+        group.cancel("closing");
+        group.spawn(count_after_yield(ran));
+        CHECK_THROWS_AS(co_await group.join(), std::runtime_error);
+        CHECK(ran == 0);
+    });
+}

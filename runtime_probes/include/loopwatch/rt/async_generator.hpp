@@ -67,7 +67,8 @@ private:
 }  // namespace detail
 
 // Movable; lazy: its body runs within next() only, as a part of the task that awaits it, which may be another one each
-// time. Destroying it destroys the body where it stands: destructors run, nothing is awaited.
+// time. Destroying it destroys the body where it is suspended: destructors run, nothing is awaited. While a task awaits
+// next(), the generator must be neither moved nor destroyed; the task may be destroyed, and the generator with it.
 template <class T>
 class [[nodiscard]] AsyncGenerator {
 public:

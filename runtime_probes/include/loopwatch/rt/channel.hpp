@@ -97,7 +97,7 @@ public:
     bool closed() const noexcept { return closed_; }
     // co_await it: waits while the channel is full. Errors: ChannelClosed.
     detail::SendAwaiter<T> send(T value) { return detail::SendAwaiter<T>(*this, std::move(value)); }
-    // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
+    // co_await it: waits while the channel is empty. Returns nullopt once the channel is closed and empty.
     detail::ReceiveAwaiter<T> receive() noexcept { return detail::ReceiveAwaiter<T>(*this); }
     // False: it is full, or at a rendezvous no task waits to receive; `value` stays as it is. Errors: ChannelClosed.
     bool try_send(T&& value)

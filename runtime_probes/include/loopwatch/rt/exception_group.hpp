@@ -5,7 +5,9 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,18 +28,25 @@ public:
     // be an ExceptionGroup itself.
     const std::vector<std::exception_ptr>& exceptions() const noexcept { return content_->exceptions; }
     // Calls `handle` with each exception that is an E, as Python's `except*` does, also with those of groups within
-    // this one. Returns the others, for which `std::rethrow_exception` or another `each` is left.
+    // this one; with such a group itself if E is ExceptionGroup. Returns the others: rethrow one, or make an
+    // ExceptionGroup of them. What `handle` throws passes through at once; the exceptions that were not visited remain
+    // in this group.
     template <class E, class F>
     std::vector<std::exception_ptr> each(F handle) const
     {
         std::vector<std::exception_ptr> others;
         for (const std::exception_ptr& exception : exceptions()) {
+            if constexpr (!std::is_base_of_v<ExceptionGroup, E>) {
+                if (const auto inner = group_in(exception)) {
+                    for (std::exception_ptr& other : inner->template each<E>(handle))
+                        others.push_back(std::move(other));
+                    continue;
+                }
+            }
             try {
                 std::rethrow_exception(exception);
             } catch (const E& matching) {
                 handle(matching);
-            } catch (const ExceptionGroup& inner) {
-                for (std::exception_ptr& other : inner.each<E>(handle)) others.push_back(std::move(other));
             } catch (...) {
                 others.push_back(exception);
             }
@@ -46,6 +55,17 @@ public:
     }
 
 private:
+    static std::optional<ExceptionGroup> group_in(const std::exception_ptr& exception)
+    {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const ExceptionGroup& group) {
+            return group;
+        } catch (...) {
+            return std::nullopt;
+        }
+    }
+
     struct Content {
         explicit Content(std::vector<std::exception_ptr> all) : exceptions(std::move(all))
         {

@@ -36,17 +36,19 @@ Task<> keep(Task<T> task, std::optional<Gathered<T>>& result)
     }
 }
 
-// Whether one of them was cancelled, so that its result is missing.
+// A result is missing if its task was cancelled, by a cancellation of `waiter` or otherwise.
 template <class T>
-T gathered(std::optional<T>& result)
+T gathered(std::optional<T>& result, TaskControl& waiter)
 {
-    if (!result) throw Cancelled("a gathered task was cancelled");
-    return std::move(*result);
+    if (result) return std::move(*result);
+    if (waiter.cancel_pending()) waiter.deliver();
+    throw Cancelled("a gathered task was cancelled");
 }
 
 // Spawns all of them, and waits for all that were spawned, whatever fails on the way: what they write to is there.
+// Returns who waited.
 template <class Spawn>
-Task<> gather_in_group(Spawn spawn_all)
+Task<TaskControl&> gather_in_group(Spawn spawn_all)
 {
     TaskGroup group(*Loop::current());
     std::exception_ptr failure;
@@ -56,27 +58,29 @@ Task<> gather_in_group(Spawn spawn_all)
         failure = std::current_exception();
         group.cancel("not all could be gathered");
     }
-    TaskControl* const waiter = co_await GroupAccess::end_of(group);
+    co_await GroupAccess::end_of(group);
     if (failure != nullptr) std::rethrow_exception(failure);
     GroupAccess::conclude(group);
-    if (waiter != nullptr && waiter->cancel_pending()) waiter->deliver();
+    co_return co_await ThisTask();
 }
 
 }  // namespace detail
 
 // `auto [price, stock] = co_await gather(price_of(article), stock_of(article));` — std::monostate for a Task<void>.
 // Errors, when all have ended: the exception of the one that failed, ExceptionGroup if several did; Cancelled if one
-// was cancelled.
+// was cancelled. Cancelling who waits cancels all of them; if all end with a result nevertheless, the results come
+// first, and Cancelled at the next await.
 template <class... Ts>
 Task<std::tuple<detail::Gathered<Ts>...>> gather(Task<Ts>... tasks)
 {
     std::tuple<std::optional<detail::Gathered<Ts>>...> results;
-    co_await detail::gather_in_group([&](TaskGroup& group) {
+    detail::TaskControl& waiter = co_await detail::gather_in_group([&](TaskGroup& group) {
         std::apply([&](auto&... result) { (group.spawn(detail::keep(std::move(tasks), result), "gather"), ...); },
                    results);
     });
     co_return std::apply(
-        [](auto&... result) { return std::tuple<detail::Gathered<Ts>...>{detail::gathered(result)...}; }, results);
+        [&](auto&... result) { return std::tuple<detail::Gathered<Ts>...>{detail::gathered(result, waiter)...}; },
+        results);
 }
 
 // The results in the order of the tasks.
@@ -84,13 +88,13 @@ template <class T>
 Task<std::vector<detail::Gathered<T>>> gather(std::vector<Task<T>> tasks)
 {
     std::vector<std::optional<detail::Gathered<T>>> results(tasks.size());
-    co_await detail::gather_in_group([&](TaskGroup& group) {
+    detail::TaskControl& waiter = co_await detail::gather_in_group([&](TaskGroup& group) {
         for (std::size_t i = 0; i < tasks.size(); ++i)
             group.spawn(detail::keep(std::move(tasks[i]), results[i]), "gather");
     });
     std::vector<detail::Gathered<T>> all;
     all.reserve(results.size());
-    for (auto& result : results) all.push_back(detail::gathered(result));
+    for (auto& result : results) all.push_back(detail::gathered(result, waiter));
     co_return all;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine goes
-// through the ready queue and Loop::dispatch, the only place that runs user code; completion handlers only push to the
-// queue. What the loop publishes about itself stands in its slot (loop_state.h).
+// An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine and every
+// posted callback goes through the ready queue and Loop::dispatch; completion handlers of the runtime only push to the
+// queue. Asio handlers that the program gives to the context itself run while the loop polls. What the loop publishes
+// about itself stands in its slot (loop_state.h).
 #pragma once
 
 #include <atomic>
@@ -69,11 +70,12 @@ public:
     // Runs until no task is alive and no callback posted, or until stop(). An exception of a posted callback passes
     // through; the loop can be run again. Errors: std::logic_error if it is running already.
     void run();
-    // Makes run() return after the dispatches in progress (at most poll_interval of them), or the next run() at once.
-    // Also while Asio handlers that post each other keep a poll going. Any thread.
+    // run() returns after at most poll_interval more dispatches, even if Asio handlers keep posting each other; if the
+    // loop is not running, the next run() returns immediately. Any thread.
     void stop() noexcept;
     // Cancels all tasks, those that are spawned meanwhile too, and runs until they have ended; what has not after
-    // `limit` is destroyed with the loop. Errors: as run().
+    // `limit` is destroyed with the loop. Errors: what posted callbacks threw meanwhile, ExceptionGroup if several did;
+    // std::logic_error if the loop is running: no task is cancelled then.
     void shut_down(std::chrono::nanoseconds limit);
     // Calls `callback` in a dispatch of its own. Any thread.
     template <class F>

@@ -23,7 +23,9 @@ public:
     MutexLock(MutexLock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
     MutexLock& operator=(MutexLock&& other) noexcept
     {
-        std::swap(mutex_, other.mutex_);
+        if (this == &other) return *this;
+        const MutexLock former(std::move(*this));
+        mutex_ = std::exchange(other.mutex_, nullptr);
         return *this;
     }
     inline ~MutexLock();

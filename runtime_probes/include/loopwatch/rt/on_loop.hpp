@@ -14,6 +14,9 @@
 #include <utility>
 
 #include <loopwatch/rt/cancelled.hpp>
+#include <loopwatch/rt/detail/findings.hpp>
+#include <loopwatch/rt/detail/mailbox.hpp>
+#include <loopwatch/rt/detail/outcome.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/loop_gone.hpp>
@@ -29,6 +32,13 @@ template <class T>
 class Errand final : public Inbound {
 public:
     explicit Errand(TaskControl& waiter) : waiter(&waiter), mailbox_(waiter.mailbox()) {}
+    Errand(const Errand&) = delete;
+    Errand& operator=(const Errand&) = delete;
+    ~Errand()
+    {
+        if (task_threw && !received && failed(outcome.error()))
+            tell_unretrieved(HandleAccess::control(*remote).record(), outcome.error());
+    }
 
     void send(std::shared_ptr<Errand> self) noexcept
     {
@@ -39,13 +49,14 @@ public:
     void arrive(Loop* loop) noexcept override
     {
         const auto self = std::move(self_);
-        done = true;
         if (loop != nullptr && waiter != nullptr) waiter->wake();
     }
 
     TaskControl* waiter;  // null: it was destroyed
-    bool done = false;    // on this side
     Outcome<T> outcome;
+    bool task_threw = false;                 // of the other side: `outcome` is what the task threw
+    bool received = false;                   // of this side, as `remote`
+    std::optional<JoinHandle<void>> remote;  // set before this side can let go of the errand
 
 private:
     std::shared_ptr<Mailbox> mailbox_;
@@ -66,6 +77,11 @@ public:
         send();
     }
     Outcome<T>& outcome() noexcept { return errand_->outcome; }
+    void set_thrown(std::exception_ptr error) noexcept
+    {
+        errand_->outcome.set_exception(std::move(error));
+        errand_->task_threw = true;
+    }
     void send() noexcept
     {
         Errand<T>& errand = *errand_;
@@ -88,7 +104,7 @@ Task<> run_errand(Return<T> way_back, Task<T> task)
             way_back.outcome().set_value(co_await std::move(task));
         }
     } catch (...) {
-        way_back.outcome().set_exception(std::current_exception());
+        way_back.set_thrown(std::current_exception());
     }
     way_back.send();
 }
@@ -114,13 +130,14 @@ public:
     {
         waiter_ = &handle.promise().task();
         errand_ = std::make_shared<Errand<T>>(*waiter_);
-        remote_.emplace(spawn(loop_, run_errand(Return<T>(errand_), std::move(task_)), options_, where_));
-        waiter_->record().awaited_task = remote_->id();
+        errand_->remote.emplace(spawn(loop_, run_errand(Return<T>(errand_), std::move(task_)), options_, where_));
+        waiter_->record().awaited_task = errand_->remote->id();
         waiter_->suspend(handle, *this, &another_task);
     }
     T await_resume()
     {
         waiter_->record().awaited_task = 0;
+        errand_->received = true;
         try {
             return errand_->outcome.take();
         } catch (const Cancelled&) {
@@ -133,8 +150,9 @@ private:
     // It is waited for nevertheless: what it still does may belong to who waits here.
     void interrupt() noexcept override
     {
+        waiter_->await_next_cancellation(*this);
         try {
-            remote_->cancel("the task that waits for it on another loop was cancelled");
+            errand_->remote->cancel("the task that waits for it on another loop was cancelled");
         } catch (...) {  // no memory to ask: it is only waited for
         }
     }
@@ -145,13 +163,13 @@ private:
     std::source_location where_;
     TaskControl* waiter_ = nullptr;
     std::shared_ptr<Errand<T>> errand_;
-    std::optional<JoinHandle<void>> remote_;
 };
 
 }  // namespace detail
 
-// Errors: what `task` throws; LoopGone if the other loop is destroyed first. Cancelling who waits cancels `task`, and
-// waits until that has ended; `other` must run, or be destroyed, for this to end.
+// Errors: what `task` throws, which is unretrieved if who waits was destroyed meanwhile; LoopGone if the other loop is
+// destroyed first. Cancelling who waits cancels `task`, and waits until that has ended; `other` must run, or be
+// destroyed, for this to end.
 template <class T>
 auto on_loop(Loop& other, Task<T> task, SpawnOptions options = {.name = "on_loop"},
              std::source_location where = std::source_location::current())

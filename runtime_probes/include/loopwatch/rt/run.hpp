@@ -9,8 +9,11 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <loopwatch/rt/debug.hpp>
+#include <loopwatch/rt/detail/outcome.hpp>
+#include <loopwatch/rt/exception_group.hpp>
 #include <loopwatch/rt/loop.hpp>
 #include <loopwatch/rt/loop_gone.hpp>
 #include <loopwatch/rt/spawn.hpp>
@@ -27,8 +30,9 @@ struct RunOptions {
 
 namespace detail {
 
+// `in_shut_down`: the end of `main` does not stop the loop, which would cut the shut-down short.
 template <class T>
-Task<> run_main(Task<T> main, Outcome<T>& outcome)
+Task<> run_main(Task<T> main, Outcome<T>& outcome, const bool& in_shut_down)
 {
     try {
         if constexpr (std::is_void_v<T>) {
@@ -40,27 +44,42 @@ Task<> run_main(Task<T> main, Outcome<T>& outcome)
     } catch (...) {
         outcome.set_exception(std::current_exception());
     }
-    Loop::current()->stop();
+    if (!in_shut_down) Loop::current()->stop();
 }
 
 }  // namespace detail
 
-// Runs `main` on a loop of its own on this thread; when it ends, the tasks that are left are cancelled and waited for.
-// Gives what `main` returned, or throws what it threw; LoopStopped if the loop was stopped before `main` had ended.
+// Runs `main` on a loop of its own on this thread. When `main` ends, the loop is stopped or a posted callback throws,
+// the tasks that are left are cancelled and waited for. Returns what `main` returned. Errors: what `main` or a callback
+// threw, ExceptionGroup if several did; otherwise LoopStopped if the loop was stopped before `main` had ended.
 template <class T>
 T run(Task<T> main, RunOptions options = {}, std::source_location where = std::source_location::current())
 {
     if (options.debug) set_debug(true);
     detail::Outcome<T> outcome;
-    bool stopped = false;
+    std::vector<std::exception_ptr> errors;
+    bool stopped = false, in_shut_down = false;
     {
         Loop loop(std::move(options.name));
-        spawn(loop, detail::run_main(std::move(main), outcome), SpawnOptions{.name = "main"}, where);
-        loop.run();
+        spawn(loop, detail::run_main(std::move(main), outcome, in_shut_down), SpawnOptions{.name = "main"}, where);
+        try {
+            loop.run();
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
         stopped = outcome.empty();
-        loop.shut_down(options.cleanup_limit);
+        if (!stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
+        in_shut_down = true;
+        try {
+            loop.shut_down(options.cleanup_limit);
+        } catch (...) {
+            errors.push_back(std::current_exception());
+        }
     }
-    if (stopped && !detail::failed(outcome.error())) throw LoopStopped();
+    if (stopped && detail::failed(outcome.error())) errors.push_back(outcome.error());
+    if (errors.size() > 1) throw ExceptionGroup(std::move(errors));
+    if (!errors.empty()) std::rethrow_exception(errors.front());
+    if (stopped) throw LoopStopped();
     return outcome.take();
 }
 

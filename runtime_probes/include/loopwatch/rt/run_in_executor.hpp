@@ -81,6 +81,8 @@ public:
         function_.reset();
         return true;
     }
+    // Its outcome is on its way to the loop.
+    bool ended() const noexcept { return stage_.load(std::memory_order_acquire) == Stage::ended; }
     // Blocks the thread until nothing of the function lives.
     void wait_for_end() const noexcept { stage_.wait(Stage::running, std::memory_order_acquire); }
 
@@ -170,8 +172,7 @@ public:
 private:
     void interrupt() noexcept override
     {
-        if constexpr (ToEnd)
-            if (!job_->withdraw()) return;  // the job wakes the task
+        if (ToEnd ? !job_->withdraw() : job_->ended()) return;  // the job wakes the task
         interrupted_ = true;
         job_->abandon();
         task_->wake();
@@ -187,8 +188,9 @@ private:
 }  // namespace detail
 
 // Calls `function()` on a thread of `pool`; co_await gives what it returns, or throws what it throws. Errors:
-// ExecutorStopped. Cancelling ends the wait at once; the function itself runs to its end, its outcome is dropped: it
-// must own what it uses (capture by value).
+// ExecutorStopped. Cancelling while the function runs ends the wait at once; the function itself runs to its end, its
+// outcome is dropped: it must own what it uses (capture by value). The outcome of one that has ended by then comes
+// first, and Cancelled at the next await.
 template <class F>
 auto run_in_executor(asio::thread_pool& pool, F function)
 {

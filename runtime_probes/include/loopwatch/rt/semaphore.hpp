@@ -89,7 +89,7 @@ public:
         const detail::TaskControl* const task = detail::running_task();
         return Permit(*this, task == nullptr ? 0 : task->id());
     }
-    // More permits than it began with.
+    // Adds permits beyond the initial count; waiting tasks get them first.
     void add(std::size_t permits) noexcept
     {
         for (; permits != 0; --permits) give_back();

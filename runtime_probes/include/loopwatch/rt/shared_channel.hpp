@@ -7,237 +7,17 @@
 #include <cstddef>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include <loopwatch/loop_state.h>
 #include <loopwatch/rt/channel.hpp>
-#include <loopwatch/rt/detail/mailbox.hpp>
+#include <loopwatch/rt/detail/shared_channel_state.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 
 namespace loopwatch {
 
-template <class T>
-class SharedChannel;
-
 namespace detail {
-
-template <class T>
-class SharedChannelState;
-
-// One task that waits at a channel. Guarded by the channel's mutex, but for `waiter`, which belongs to the thread of
-// its loop, and `self` and `next_served`, which belong to whoever takes the ticket out of the row until it arrives.
-template <class T>
-class Ticket final : public Inbound, public std::enable_shared_from_this<Ticket<T>> {
-public:
-    Ticket(std::shared_ptr<SharedChannelState<T>> channel, TaskControl& task, bool receives)
-        : receives(receives), waiter(&task), channel_(std::move(channel)), mailbox_(task.mailbox())
-    {
-    }
-    Ticket(const Ticket&) = delete;
-    Ticket& operator=(const Ticket&) = delete;
-
-    void send() noexcept
-    {
-        const auto mailbox = mailbox_;  // the ticket may be gone before the push has returned
-        mailbox->push(*this);
-    }
-    void arrive(Loop* loop) noexcept override
-    {
-        const auto own = std::move(self);
-        if (loop == nullptr)
-            channel_->give_back(*this);
-        else if (waiter != nullptr)
-            waiter->wake();
-    }
-
-    const bool receives;
-    TaskControl* waiter;     // null: it does not wait any more
-    std::list<T> value;      // at most one: to be sent, or received
-    bool linked = false;     // it stands in the row
-    bool refused = false;    // the channel was closed
-    Ticket* next = nullptr;  // in the row
-    Ticket* previous = nullptr;
-    Ticket* next_served = nullptr;  // of those that one call has taken out
-    std::shared_ptr<Ticket> self;   // while its wake-up is under way
-
-private:
-    std::shared_ptr<SharedChannelState<T>> channel_;
-    std::shared_ptr<Mailbox> mailbox_;
-};
-
-// Values move from list to list: nothing allocates, throws or copies a T while the mutex is held.
-template <class T>
-class SharedChannelState : public std::enable_shared_from_this<SharedChannelState<T>> {
-public:
-    SharedChannelState(std::size_t capacity, const char* name) noexcept
-        : empty{LW_AWAITED_CHANNEL, -1, 0, name}, full{LW_AWAITED_CHANNEL, -1, capacity, name}, capacity_(capacity)
-    {
-    }
-
-    std::size_t size() const
-    {
-        const std::lock_guard lock(mutex_);
-        return values_.size();
-    }
-    bool closed() const
-    {
-        const std::lock_guard lock(mutex_);
-        return closed_;
-    }
-    void close() noexcept
-    {
-        Ticket<T>* served = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            closed_ = true;
-            settle(served);
-        }
-        wake(served);
-    }
-    // True: `value` was taken. Errors: ChannelClosed.
-    bool send(std::list<T>& value)
-    {
-        Ticket<T>* served = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            if (closed_) throw ChannelClosed();
-            if (values_.size() >= capacity_ && receivers_.first == nullptr) return false;
-            values_.splice(values_.end(), value);
-            settle(served);
-        }
-        wake(served);
-        return true;
-    }
-    // True: into `value`, or the channel is closed and nothing comes any more.
-    bool receive(std::list<T>& value) noexcept
-    {
-        Ticket<T>* served = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            if (values_.empty() && senders_.first != nullptr) serve_sender(served);  // a rendezvous
-            if (values_.empty()) return closed_;
-            value.splice(value.end(), values_, values_.begin());
-            settle(served);
-        }
-        wake(served);
-        return true;
-    }
-    // The task waits, unless what it waits for came meanwhile: it is woken then.
-    void wait(Ticket<T>& ticket) noexcept
-    {
-        Ticket<T>* served = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            row_of(ticket).append(ticket);
-            settle(served);
-        }
-        wake(served);
-    }
-    // False: its wake-up is under way.
-    bool interrupt(Ticket<T>& ticket) noexcept
-    {
-        const std::lock_guard lock(mutex_);
-        if (!ticket.linked) return false;
-        row_of(ticket).remove(ticket);
-        return true;
-    }
-    // What it was given and does not take any more goes to the next one.
-    void give_back(Ticket<T>& ticket) noexcept
-    {
-        Ticket<T>* served = nullptr;
-        {
-            const std::lock_guard lock(mutex_);
-            if (ticket.linked) row_of(ticket).remove(ticket);
-            if (!ticket.receives || ticket.value.empty()) return;
-            values_.splice(values_.begin(), ticket.value);
-            settle(served);
-        }
-        wake(served);
-    }
-    std::list<T> take(Ticket<T>& ticket) noexcept
-    {
-        const std::lock_guard lock(mutex_);
-        return std::move(ticket.value);
-    }
-
-    const lw_awaited empty, full;
-
-private:
-    struct Row {
-        Ticket<T>* first = nullptr;
-        Ticket<T>* last = nullptr;
-
-        void append(Ticket<T>& ticket) noexcept
-        {
-            ticket.linked = true;
-            ticket.previous = std::exchange(last, &ticket);
-            (ticket.previous != nullptr ? ticket.previous->next : first) = &ticket;
-        }
-        void remove(Ticket<T>& ticket) noexcept
-        {
-            ticket.linked = false;
-            (ticket.previous != nullptr ? ticket.previous->next : first) = ticket.next;
-            (ticket.next != nullptr ? ticket.next->previous : last) = ticket.previous;
-            ticket.next = ticket.previous = nullptr;
-        }
-    };
-
-    Row& row_of(const Ticket<T>& ticket) noexcept { return ticket.receives ? receivers_ : senders_; }
-    // Whom there is something for, in `served`, to be woken when the mutex is free.
-    void settle(Ticket<T>*& served) noexcept
-    {
-        for (;;) {
-            if (closed_ && senders_.first != nullptr) {
-                senders_.first->refused = true;
-                serve(senders_, served);
-            } else if (receivers_.first != nullptr && !values_.empty()) {
-                receivers_.first->value.splice(receivers_.first->value.end(), values_, values_.begin());
-                serve(receivers_, served);
-            } else if (receivers_.first != nullptr && closed_) {
-                serve(receivers_, served);
-            } else if (senders_.first != nullptr && (values_.size() < capacity_ || receivers_.first != nullptr)) {
-                serve_sender(served);
-            } else {
-                return;
-            }
-        }
-    }
-    void serve_sender(Ticket<T>*& served) noexcept
-    {
-        values_.splice(values_.end(), senders_.first->value);
-        serve(senders_, served);
-    }
-    void serve(Row& row, Ticket<T>*& served) noexcept
-    {
-        Ticket<T>& ticket = *row.first;
-        row.remove(ticket);
-        ticket.self = ticket.shared_from_this();
-        ticket.next_served = std::exchange(served, &ticket);
-    }
-    // Where a loop is gone, what was handed to its tasks comes back from within send(): one after the other, not nested
-    // as deep as there are such tasks.
-    static void wake(Ticket<T>* served) noexcept
-    {
-        static thread_local Ticket<T>** under_way = nullptr;
-        if (under_way != nullptr) {
-            while (served != nullptr) {
-                Ticket<T>* const ticket = std::exchange(served, served->next_served);
-                ticket->next_served = std::exchange(*under_way, ticket);
-            }
-            return;
-        }
-        under_way = &served;
-        while (served != nullptr) std::exchange(served, served->next_served)->send();
-        under_way = nullptr;
-    }
-
-    mutable std::mutex mutex_;
-    const std::size_t capacity_;
-    std::list<T> values_;
-    Row senders_, receivers_;
-    bool closed_ = false;
-};
 
 // What both directions share: the wait.
 template <class T>
@@ -256,7 +36,7 @@ protected:
         ticket_->waiter = nullptr;
         channel_->give_back(*ticket_);
     }
-    void wait(TaskControl& task, std::coroutine_handle<> handle, bool receives, std::list<T> value,
+    void wait(TaskControl& task, std::coroutine_handle<> handle, bool receives, std::list<Sent<T>> value,
               const lw_awaited& what)
     {
         ticket_ = std::make_shared<Ticket<T>>(channel_, task, receives);
@@ -289,7 +69,7 @@ class [[nodiscard]] SharedSendAwaiter final : public SharedAwaiter<T> {
 public:
     SharedSendAwaiter(std::shared_ptr<SharedChannelState<T>> channel, T value) : SharedAwaiter<T>(std::move(channel))
     {
-        value_.push_back(std::move(value));
+        value_.emplace_back(std::move(value));
     }
     bool await_ready() { return this->channel_->send(value_); }
     template <class P>
@@ -305,7 +85,7 @@ public:
     }
 
 private:
-    std::list<T> value_;
+    std::list<Sent<T>> value_;
 };
 
 template <class T>
@@ -328,20 +108,21 @@ public:
             value_ = this->channel_->take(*this->ticket_);
         }
         if (value_.empty()) return std::nullopt;
-        return std::optional<T>(std::move(value_.front()));
+        return std::optional<T>(std::move(value_.front().value));
     }
 
 private:
-    std::list<T> value_;
+    std::list<Sent<T>> value_;
 };
 
 }  // namespace detail
 
 // Copies are the same channel, which lives as long as one of them or a task that waits at it. Any thread may close it,
-// and try; tasks of any loop wait. Values come in the order in which they were sent. Waiting is cancellable; what has
-// been handed over by then stays so, and Cancelled comes at the next await. A loop that is destroyed takes its waiting
-// tasks along: what had been handed to one of them and was not taken goes to the next, on whichever loop; who sends
-// when no loop is left that receives waits, as at a full channel. `T`'s destructor may run on any of the threads.
+// and try; tasks of any loop wait. Values are handed to tasks in the order in which they were sent. Waiting is
+// cancellable; what has been handed over by then stays so, and Cancelled comes at the next await. Destroying a loop
+// destroys its waiting tasks: values that had been handed to them and were not taken return to the channel, before
+// those that were sent later, and go to the next task, on whichever loop. Who sends when no task is left that receives
+// waits once the channel is full. `T`'s destructor may run on any of the threads.
 template <class T>
 class SharedChannel {
 public:
@@ -356,21 +137,22 @@ public:
     bool closed() const { return state_->closed(); }
     // co_await it: waits while the channel is full. Errors: ChannelClosed.
     detail::SharedSendAwaiter<T> send(T value) { return {state_, std::move(value)}; }
-    // co_await it: waits while the channel is empty. Nothing: it is closed, and all was received.
+    // co_await it: waits while the channel is empty. Returns nullopt once the channel is closed and empty; then no
+    // value is on its way to a task of any loop either.
     detail::SharedReceiveAwaiter<T> receive() { return detail::SharedReceiveAwaiter<T>(state_); }
     // False: it is full, or at a rendezvous no task waits to receive. Errors: ChannelClosed.
     bool try_send(T value)
     {
-        std::list<T> node;
-        node.push_back(std::move(value));
+        std::list<detail::Sent<T>> node;
+        node.emplace_back(std::move(value));
         return state_->send(node);
     }
     // Nothing: it is empty (or closed, see closed()), and nobody waits to send.
     std::optional<T> try_receive()
     {
-        std::list<T> node;
+        std::list<detail::Sent<T>> node;
         if (!state_->receive(node) || node.empty()) return std::nullopt;
-        return std::optional<T>(std::move(node.front()));
+        return std::optional<T>(std::move(node.front().value));
     }
     // Nobody may send any more; what is in it can still be received. Who waits to send gets ChannelClosed.
     void close() noexcept { state_->close(); }

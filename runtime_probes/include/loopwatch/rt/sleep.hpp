@@ -72,7 +72,8 @@ inline detail::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point un
     return detail::SleepAwaiter(until);
 }
 
-// Resumes the task no earlier than `duration` from here; none or less than none waits for one poll. Cancellable.
+// Resumes the task no earlier than `duration` from the call. A zero or negative duration still suspends until the next
+// poll. Cancellable. Errors: std::bad_alloc.
 inline detail::SleepAwaiter sleep_for(std::chrono::nanoseconds duration) noexcept
 {
     return detail::SleepAwaiter(detail::deadline_after(duration));

@@ -171,15 +171,18 @@ public:
     JoinHandle(JoinHandle&& other) noexcept : control_(std::exchange(other.control_, nullptr)) {}
     JoinHandle& operator=(JoinHandle&& other) noexcept
     {
-        std::swap(control_, other.control_);
+        if (this != &other) {
+            detach();
+            control_ = std::exchange(other.control_, nullptr);
+        }
         return *this;
     }
     ~JoinHandle() { detach(); }
 
     // Waits for the task's result, once, and rethrows its exception; Cancelled if it was cancelled. Cancelling the
-    // waiter ends the wait, not the task waited for. Only one task may wait, and one of the same loop. Errors:
-    // std::logic_error otherwise; std::system_error (resource_deadlock_would_occur) if the tasks would wait for each
-    // other.
+    // waiter ends the wait, not the task waited for. Only one task may wait, and unless the task is done it must be one
+    // of the same loop. Errors: std::logic_error otherwise; std::system_error (resource_deadlock_would_occur) if the
+    // task waits for the waiter, through whatever locks, groups and other tasks of this loop.
     auto operator co_await() const { return detail::JoinAwaiter<T>(control()); }
 
     // Asks the task to stop: it sees Cancelled at the co_await it stands at, or at its next. An operation that has

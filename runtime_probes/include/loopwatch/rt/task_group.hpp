@@ -33,11 +33,12 @@ public:
     explicit TaskGroup(Loop& loop) : loop_(loop), state_(std::make_shared<State>()) {}
     TaskGroup(const TaskGroup&) = delete;
     TaskGroup& operator=(const TaskGroup&) = delete;
-    // Cancels what is still alive, and does not wait for it. Exceptions that nobody has joined for are unretrieved.
+    // Cancels what is still alive, and does not wait for it. If the group was never joined, its children's exceptions
+    // are reported as unretrieved.
     ~TaskGroup() { cancel("its group is gone"); }
 
-    // Once a child has failed, or the group was cancelled, and until join() has returned, a child is cancelled as it
-    // comes. Errors: std::bad_alloc; then there is no such child.
+    // After a failure or cancel(), new children are cancelled at once, until join() returns. Errors: std::bad_alloc;
+    // then there is no such child.
     void spawn(Task<> task, SpawnOptions options = {}, std::source_location where = std::source_location::current())
     {
         if (probe::debugged()) [[unlikely]]
@@ -55,20 +56,21 @@ public:
         spawn(std::move(task), SpawnOptions{.name = name}, where);
     }
 
-    // Asks all of them to stop.
+    // Asks all of them to stop, and those to come until join() returns.
     void cancel(std::string_view reason = {}) const { state_->cancel(reason); }
     std::size_t alive() const noexcept { return state_->alive; }
 
     // Waits until none is alive, then throws what they failed with: the exception itself if one task failed,
     // ExceptionGroup if several did. A child that was cancelled has not failed. Cancelling who waits cancels all of
     // them, and they are waited for nevertheless; if one fails then, its exception comes first, and Cancelled at the
-    // next await. Errors: std::system_error (resource_deadlock_would_occur) if a child is, or waits for, who joins.
+    // next await. If several tasks join, the first one throws, and the others return. Errors: std::system_error
+    // (resource_deadlock_would_occur) if a child is, or waits for, who joins.
     Task<> join() { return join(state_); }
 
 private:
     friend struct detail::GroupAccess;
 
-    struct State {
+    struct State final : detail::AwaitedTasks {
         detail::WaitList joiners;
         lw_awaited awaited{LW_AWAITED_OTHER, -1, 0, "task group"};
         std::size_t alive = 0;
@@ -78,7 +80,7 @@ private:
 
         void cancel(std::string_view reason, TaskId except = 0) noexcept
         {
-            ending = alive != 0;
+            ending = true;
             for (const JoinHandle<void>& child : children)
                 if (child.id() != except) child.cancel(reason);
         }
@@ -105,6 +107,10 @@ private:
         {
             for (const JoinHandle<void>& child : children)
                 if (!child.done()) detail::HandleAccess::control(child).refuse_cycle(waiter);
+        }
+        const detail::TaskControl* task_at(std::size_t index) const noexcept override
+        {
+            return index < children.size() ? &detail::HandleAccess::control(children[index]) : nullptr;
         }
         void leave() noexcept
         {
@@ -143,6 +149,12 @@ private:
         using loop_awaitable = void;
         using takes_cancellation = void;
         explicit EndAwaiter(State& state) noexcept : state_(state) {}
+        EndAwaiter(const EndAwaiter&) = delete;
+        EndAwaiter& operator=(const EndAwaiter&) = delete;
+        ~EndAwaiter()
+        {
+            if (waiting_ != nullptr) waiting_->wait_for_all(nullptr);
+        }
 
         bool await_ready() const noexcept { return state_.alive == 0; }
         template <class P>
@@ -151,12 +163,17 @@ private:
             state_.refuse_cycle(handle.promise().task());
             wait_in(state_.joiners, handle, state_.awaited);
             waiting_ = &handle.promise().task();
+            waiting_->wait_for_all(&state_);
             if (waiting_->cancel_pending()) state_.cancel(waiting_->cancel_reason());
         }
         detail::TaskControl* await_resume() const noexcept { return waiting_; }
 
     private:
-        void interrupt() noexcept override { state_.cancel(waiting_->cancel_reason()); }
+        void interrupt() noexcept override
+        {
+            waiting_->await_next_cancellation(*this);
+            state_.cancel(waiting_->cancel_reason());
+        }
 
         State& state_;
         detail::TaskControl* waiting_ = nullptr;

@@ -11,13 +11,11 @@
 // and does not say how much: use async_read_some where that matters.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <coroutine>
 #include <exception>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
@@ -32,6 +30,7 @@
 #include <asio/execution/context.hpp>
 #include <asio/post.hpp>
 
+#include <loopwatch/rt/detail/operation_name.hpp>
 #include <loopwatch/rt/detail/starting_operation.hpp>
 #include <loopwatch/rt/detail/task_control.hpp>
 #include <loopwatch/rt/loop.hpp>
@@ -65,33 +64,6 @@ auto without_first(std::tuple<First, Rest...>&& results)
     return unpack(std::apply([](First&, Rest&... rest) { return std::tuple<Rest...>(std::move(rest)...); }, results));
 }
 
-// The function that starts the operation, from the type of what it starts it with: "async_write" of
-// "…::initiate_async_write_buffer_sequence".
-template <class Initiation>
-constexpr std::array<char, 40> operation_name() noexcept
-{
-    constexpr std::string_view type(__PRETTY_FUNCTION__), before("initiate_"), prefix("async_");
-    std::array<char, 40> name{};
-    const std::size_t at = type.rfind(before);
-    if (at == std::string_view::npos) return {"an operation"};
-    std::string_view word = type.substr(at + before.size());
-    word = word.substr(0, word.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"));
-    // Which of its overloads is Asio's own affair.
-    for (const std::string_view overload : {"_buffer_sequence", "_dynbuf", "_streambuf", "_match", "_expr", "_delim"})
-        word = word.substr(0, word.find(overload));
-    std::string_view rest = word.starts_with(prefix) ? word.substr(prefix.size()) : "";
-    for (const std::string_view overload : {"move_", "iterator_", "range_"})
-        if (rest.starts_with(overload)) rest.remove_prefix(overload.size());
-    std::size_t i = 0;
-    const auto append = [&](std::string_view part) {
-        for (const char c : part)
-            if (i + 1 < name.size()) name[i++] = c;
-    };
-    append(rest.empty() ? word : prefix);
-    append(rest);
-    return name;
-}
-
 // Of an operation that is not one of the loop's own context: shared by its handlers and whoever cancels it. Where the
 // last handler goes without having been called, so does this, and says so.
 struct ForeignOperation {
@@ -111,13 +83,35 @@ struct ForeignOperation {
 
 // One operation: its arguments until it starts, its results when it has ended. Completions on a foreign thread (an I/O
 // object of another context) come through the mailbox; such an operation must end before the loop is destroyed. It is
-// cancelled where its I/O object lives. If its handler is destroyed uncalled, it ends with operation_aborted.
+// cancelled where its I/O object lives, if its initiation has a get_executor() (Asio's do), else on the loop's thread.
+// If its handler is destroyed without being called, it ends with operation_aborted.
 template <bool Throws, class Initiation, class Arguments, class... Args>
 class [[nodiscard]] AsioOperation final : public Suspension, public Inbound {
     using Results = std::tuple<std::decay_t<Args>...>;
+    static constexpr bool knows_executor = requires(const Initiation& initiation) { initiation.get_executor(); };
 
+    // Of an operation of the loop's own context: it points to the operation and the operation to it, which costs no
+    // allocation, but such a handler cannot be copied.
     struct Handler {
         using cancellation_slot_type = asio::cancellation_slot;
+        Handler(AsioOperation& of, std::shared_ptr<ForeignOperation> shared) noexcept
+            : operation(&of), foreign(std::move(shared))
+        {
+            if (foreign == nullptr) of.handler_ = this;
+        }
+        Handler(const Handler& other) requires(!knows_executor) = default;
+        Handler(Handler&& other) noexcept
+            : operation(std::exchange(other.operation, nullptr)), foreign(std::move(other.foreign))
+        {
+            if (operation != nullptr && foreign == nullptr) operation->handler_ = this;
+        }
+        Handler& operator=(const Handler&) = delete;
+        ~Handler()
+        {
+            if (operation == nullptr || foreign != nullptr) return;
+            operation->handler_ = nullptr;
+            operation->dropped();
+        }
         cancellation_slot_type get_cancellation_slot() const noexcept
         {
             return foreign != nullptr ? foreign->signal.slot() : operation->signal_.slot();
@@ -127,10 +121,12 @@ class [[nodiscard]] AsioOperation final : public Suspension, public Inbound {
             if (foreign != nullptr) {
                 foreign->operation = nullptr;
                 foreign->over = true;
+            } else {
+                operation->handler_ = nullptr;
             }
-            operation->complete(Results(std::move(args)...));
+            std::exchange(operation, nullptr)->complete(Results(std::move(args)...));
         }
-        AsioOperation* operation;
+        AsioOperation* operation;  // null: moved away, called, or its task was destroyed
         std::shared_ptr<ForeignOperation> foreign;
     };
 
@@ -145,6 +141,7 @@ public:
     ~AsioOperation()
     {
         if (const auto foreign = foreign_.lock()) foreign->operation = nullptr;
+        if (handler_ != nullptr) handler_->operation = nullptr;
     }
 
     bool await_ready() const noexcept { return false; }
@@ -166,7 +163,7 @@ public:
         try {
             std::apply(
                 [&](auto&&... args) {
-                    std::move(initiation_)(Handler{this, std::move(foreign)}, std::forward<decltype(args)>(args)...);
+                    std::move(initiation_)(Handler(*this, std::move(foreign)), std::forward<decltype(args)>(args)...);
                 },
                 std::move(arguments_));
         } catch (...) {
@@ -224,7 +221,6 @@ private:
         const auto mailbox = task_->mailbox();
         mailbox->push(*this);
     }
-    static constexpr bool knows_executor = requires(const Initiation& initiation) { initiation.get_executor(); };
     bool is_of_own_context() const
     {
         if constexpr (requires(const Initiation& initiation) {
@@ -240,6 +236,7 @@ private:
     }
     void interrupt() noexcept override
     {
+        task_->await_next_cancellation(*this);
         const auto foreign = foreign_.lock();
         if constexpr (knows_executor) {
             if (foreign != nullptr) return cancel_there(foreign);
@@ -262,6 +259,7 @@ private:
     Arguments arguments_;
     asio::cancellation_signal signal_;
     std::weak_ptr<ForeignOperation> foreign_;  // empty: it is of the loop's own context
+    Handler* handler_ = nullptr;               // of such an operation, until it is called
     std::atomic<State> state_{State::starting};
     TaskControl* task_ = nullptr;
     lw_awaited awaited_{LW_AWAITED_IO, -1, 0, nullptr};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <stop_token>
 #include <utility>
@@ -20,7 +21,7 @@ namespace detail {
 // One request on its way to the task's loop. Made before it is needed: the thread that requests the stop cannot fail.
 class StopRequest final : public Inbound {
 public:
-    explicit StopRequest(TaskControl& task) noexcept : task_(&task), mailbox_(task.mailbox()) {}
+    explicit StopRequest(std::shared_ptr<Mailbox> mailbox) noexcept : mailbox_(std::move(mailbox)) {}
     StopRequest(const StopRequest&) = delete;
     StopRequest& operator=(const StopRequest&) = delete;
 
@@ -37,8 +38,8 @@ public:
         const auto self = std::move(self_);
         if (loop != nullptr) cancel();
     }
-    // Loop's thread: the task has ended.
-    void drop_task() noexcept { task_ = nullptr; }
+    // Loop's thread. Null: the task has ended.
+    void set_task(TaskControl* task) noexcept { task_ = task; }
 
 private:
     void cancel() noexcept
@@ -46,21 +47,26 @@ private:
         if (task_ != nullptr) task_->cancel("a stop was requested", 0);
     }
 
-    TaskControl* task_;  // of the loop's thread
+    TaskControl* task_ = nullptr;  // of the loop's thread
     std::shared_ptr<Mailbox> mailbox_;
     std::shared_ptr<StopRequest> self_;  // while it stands in the mailbox
 };
 
-// Cancels a task when a stop is requested. When it is destroyed no thread is in the callback any more.
+// Cancels a task when a stop is requested. When it is destroyed no thread is in the callback any more. Made before
+// there is a task, so that nothing can fail while one runs.
 class StopLink {
 public:
-    StopLink(std::stop_token token, TaskControl& task)
-        : request_(std::make_shared<StopRequest>(task)), callback_(std::move(token), Send{request_, &task.loop()})
-    {
-    }
+    // `waiter`: a task of the same loop.
+    explicit StopLink(const TaskControl& waiter) : request_(std::make_shared<StopRequest>(waiter.mailbox())) {}
     StopLink(const StopLink&) = delete;
     StopLink& operator=(const StopLink&) = delete;
-    ~StopLink() { request_->drop_task(); }
+    ~StopLink() { request_->set_task(nullptr); }
+
+    void watch(std::stop_token token, TaskControl& task) noexcept
+    {
+        request_->set_task(&task);
+        callback_.emplace(std::move(token), Send{request_, &task.loop()});
+    }
 
 private:
     struct Send {
@@ -70,7 +76,7 @@ private:
     };
 
     std::shared_ptr<StopRequest> request_;
-    std::stop_callback<Send> callback_;
+    std::optional<std::stop_callback<Send>> callback_;
 };
 
 }  // namespace detail
@@ -83,8 +89,9 @@ template <class T>
 Task<T> with_stop_token(std::stop_token token, Task<T> task,
                         std::source_location where = std::source_location::current())
 {
+    detail::StopLink link(co_await detail::ThisTask());
     const auto running = spawn(*Loop::current(), std::move(task), SpawnOptions{.name = "with_stop_token"}, where);
-    const detail::StopLink link(std::move(token), detail::HandleAccess::control(running));
+    link.watch(std::move(token), detail::HandleAccess::control(running));
     detail::Charge<T> charge(running);
     while (!running.done()) charge.pass_on(co_await charge.end());
     co_return charge.take();

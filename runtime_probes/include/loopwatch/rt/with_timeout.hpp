@@ -37,7 +37,7 @@ public:
         : state_(std::make_shared<State>()), timer_(loop.context(), deadline_after(limit))
     {
         timer_.async_wait([state = state_](const std::error_code& error) {
-            if (error || state->task == nullptr) return;
+            if (error || state->task == nullptr || state->task->done()) return;
             state->expired = true;
             state->task->cancel("timed out", 0);
         });
@@ -61,9 +61,10 @@ private:
 
 }  // namespace detail
 
-// The result of `task`, run as a task of its own. Errors: TimedOut if it was asked to stop after `limit` and did; its
-// own exceptions. Cancelling who waits cancels it, and it is waited for nevertheless: if it ends with something else
-// than Cancelled, that comes first, and Cancelled at the next await. No limit: std::chrono::nanoseconds::max().
+// The result of `task`, run as a task of its own. Errors: TimedOut if `limit` expired and the task ended with
+// Cancelled; its own exceptions. Cancelling who waits cancels it, and it is waited for nevertheless: if it ends with
+// something else than Cancelled, that comes first, and Cancelled at the next await. No limit:
+// std::chrono::nanoseconds::max().
 template <class T>
 Task<T> with_timeout(std::chrono::nanoseconds limit, Task<T> task,
                      std::source_location where = std::source_location::current())

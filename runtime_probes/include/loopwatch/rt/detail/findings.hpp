@@ -31,7 +31,7 @@ void tell_never_awaited(const lw_frame& frame, const lw_backtrace* called_from) 
 // Within the process always, whoever is attached.
 void tell_unretrieved(const lw_task& task, std::exception_ptr error) noexcept;
 void tell_cancelled(const lw_task& task, lw_outcome outcome) noexcept;
-// To the handler only. `what`: a task or a handle that was used up.
+// In debug mode within the process only, no probe. `what`: a task or a handle that was used up.
 void report_reuse(const char* what) noexcept;
 void tell_deadlock(const lw_task& task, const lw_task& awaited, lw_u64 length) noexcept;
 void tell_thread_violation(const lw_loop_slot& slot, const char* operation) noexcept;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <source_location>
@@ -35,12 +36,24 @@ class TaskControl;
 // One wait of a task, as seen by whoever cancels it.
 class Suspension {
 public:
-    // On the loop's thread, while the task waits: end the wait soon, by exactly one TaskControl::wake.
+    // On the loop's thread, while the task waits: end the wait soon, by exactly one TaskControl::wake. Called once,
+    // unless it calls TaskControl::await_next_cancellation.
     virtual void interrupt() noexcept = 0;
 
 protected:
     Suspension() = default;
     ~Suspension() = default;
+};
+
+// The tasks that one task waits for together.
+class AwaitedTasks {
+public:
+    // Null: there are no more.
+    virtual const TaskControl* task_at(std::size_t index) const noexcept = 0;
+
+protected:
+    AwaitedTasks() = default;
+    ~AwaitedTasks() = default;
 };
 
 // A cancellation that ended a wait without being thrown there.
@@ -107,6 +120,8 @@ public:
         this->handle = handle;
         push_ready();
     }
+    // In Suspension::interrupt, of a wait that goes on: it is called for the next cancellation too.
+    void await_next_cancellation(Suspension& wait) noexcept { wait_ = &wait; }
     // The wait could not begin after all.
     void resume_at_once() noexcept
     {
@@ -153,6 +168,8 @@ public:
     }
     // The task waits for a lock: for whoever `*holder` is. Null: no more.
     void hold_up(TaskControl* const* holder) noexcept { holder_ = holder; }
+    // The task waits for all of them. Null: no more.
+    void wait_for_all(const AwaitedTasks* tasks) noexcept { awaiting_all_ = tasks; }
     // `waiter` is about to wait for this one. Errors: std::system_error (resource_deadlock_would_occur) if this one
     // waits for it.
     void refuse_cycle(const TaskControl& waiter) const;
@@ -190,6 +207,10 @@ protected:
 private:
     friend class loopwatch::Loop;  // links the record
 
+    class CycleSearch;
+
+    // Of the cycle that closes if `waiter` waits for this one; 0: there is none.
+    lw_u64 cycle_length(const TaskControl& waiter) const noexcept;
     void push_ready() noexcept;
     void report_end() noexcept;
 
@@ -200,10 +221,12 @@ private:
     TaskControl* joiner_ = nullptr;         // who waits for this one
     TaskControl* awaiting_ = nullptr;       // for whom this one waits
     TaskControl* const* holder_ = nullptr;  // who holds the lock that this one waits for
-    std::atomic<unsigned> references_{2};   // the loop's and the first JoinHandle's; those of requests under way
-    std::atomic<bool> done_{false};         // set once by the loop, after which the outcome is there
-    bool cancel_pending_ = false;           // requested, not yet thrown
-    bool cancel_delivered_ = false;         // thrown at an await
+    const AwaitedTasks* awaiting_all_ = nullptr;
+    mutable const TaskControl* next_found_ = nullptr;  // within cycle_length()
+    std::atomic<unsigned> references_{2};  // the loop's and the first JoinHandle's; those of requests under way
+    std::atomic<bool> done_{false};        // set once by the loop, after which the outcome is there
+    bool cancel_pending_ = false;          // requested, not yet thrown
+    bool cancel_delivered_ = false;        // thrown at an await
     bool retrieved_ = false;
     bool finished_ = false;  // its coroutine came to its end
     lw_outcome outcome_ = LW_OUTCOME_RESULT;
