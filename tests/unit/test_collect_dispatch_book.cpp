@@ -260,3 +260,37 @@ TEST_CASE("calls beyond the cap are part of the sum of their place, and the long
     CHECK(longest_more_ns == 1'000 + 2'000 - DispatchBook::max_calls - 1);
     CHECK(book.overflow() == 2'001 - DispatchBook::max_calls);
 }
+
+TEST_CASE("a dispatch that slept when its loop was found has slept in that place until its first switch")
+{
+    constexpr std::uint64_t ms = 1'000'000;
+    DispatchBook book;
+    auto place = with_stack<SourceEvent>(event_of(1, 2, 500 * ms));
+    place.head.syscall = 35;
+    book.found_asleep(place);
+    book.found_asleep(place);
+    lw_dispatch closing = {};
+    closing.event = event_of(1, 2, 1'400 * ms);
+    closing.start_ns = 100 * ms;  // of which the session has seen nothing
+    closing.entered_ns = 300 * ms;
+    closing.seen_ns = 1'390 * ms;
+    closing.end_ns = 1'400 * ms;
+    SECTION("by its end")
+    {
+        const auto bundle = book.close(closing);
+        REQUIRE(bundle.places.size() == 1);
+        CHECK(bundle.places[0].head.syscall == 35);
+        CHECK(bundle.places[0].head.total_ns == 1'090 * ms);
+        CHECK(bundle.places[0].stack.size() == stack_bytes);
+        CHECK(bundle.closing->blocked_ns == 1'090 * ms);
+        CHECK(bundle.closing->seen_ns == 300 * ms);
+    }
+    SECTION("not if it was seen from the start")
+    {
+        closing.entered_ns = closing.seen_ns = 0;
+        const auto bundle = book.close(closing);
+        CHECK(bundle.places.empty());
+        CHECK(bundle.closing->blocked_ns == 0);
+    }
+    CHECK(book.bytes() == 0);
+}

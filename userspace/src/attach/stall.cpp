@@ -123,6 +123,9 @@ std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std:
     SourceEvent place = {};
     place.head.event.pid = overdue.pid;
     place.head.event.tid = overdue.tid;
+    place.head.event.loop_id = overdue.slot.loop_id;
+    place.head.event.seq = overdue.slot.seq;
+    place.head.event.time_ns = overdue.now_ns;
     place.head.syscall = found->syscall;
     std::copy(std::begin(found->args), std::end(found->args), place.head.args);
     place.head.state = found->state;

@@ -298,8 +298,38 @@ void DispatchBook::add(CallEvent event)
 
 DispatchBundle DispatchBook::close(const lw_dispatch& closing)
 {
-    open(closing.event).closing = closing;
+    auto& bundle = open(closing.event);
+    bundle.closing = closing;
+    place_sleep(bundle);
     return take(open_.find({closing.event.tid, closing.event.seq}));
+}
+
+void DispatchBook::found_asleep(SourceEvent place)
+{
+    auto& bundle = open(place.head.event);
+    if (bundle.asleep || !hold_head(bundle, sizeof(SourceEvent))) return;
+    hold_stack(bundle, place.stack);
+    bundle.asleep = std::move(place);
+}
+
+// The first switch that was seen of a thread that slept when its loop was entered brought it back to a CPU: until then
+// it was where it was found.
+void DispatchBook::place_sleep(DispatchBundle& bundle)
+{
+    auto& closing = *bundle.closing;
+    const auto from_ns = std::max(closing.start_ns, closing.entered_ns);
+    const auto until_ns = std::min(closing.seen_ns, closing.end_ns);
+    if (!bundle.asleep || until_ns <= from_ns) return;
+    auto place = std::move(*std::exchange(bundle.asleep, std::nullopt));
+    place.head.index = static_cast<lw_u32>(bundle.places.size());
+    place.head.count = 1;
+    place.head.total_ns = place.head.longest_ns = until_ns - from_ns;
+    place.head.block_start_ns = from_ns;
+    place.head.block_end_ns = until_ns;
+    bundle.places.push_back(std::move(place));
+    closing.blocked_ns += until_ns - from_ns;
+    ++closing.blocks;
+    closing.seen_ns = from_ns;
 }
 
 void DispatchBook::keep(DispatchBundle& ended)

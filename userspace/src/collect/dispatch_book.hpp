@@ -37,7 +37,8 @@ struct DispatchBundle {
     std::uint64_t unrecorded_ns = 0;  // calls of which only the sum is known
     bool calls_missing = false;       // more may have been lost
     std::vector<SampleEvent> samples;
-    std::uint64_t dispatches = 0;  // of an iteration: how many it ran; `places` are where it was found blocked
+    std::optional<SourceEvent> asleep;  // where it slept when its loop was found
+    std::uint64_t dispatches = 0;       // of an iteration: how many it ran; `places` are where it was found blocked
     std::size_t stack_bytes = 0, head_bytes = 0;  // that it holds of the book's
 
     // A sum of calls that have no record, which carries no name.
@@ -73,6 +74,9 @@ public:
     DispatchBundle close(const lw_dispatch& closing);
     // An iteration that is old stands in a dispatch that is not: where it does. Its `count` is how often.
     void found_blocked(std::uint32_t tid, SourceEvent place);
+    // The dispatch of `place`, which goes on, has slept there since before its loop was found: no switch was seen. It
+    // is accounted for when the dispatch ends.
+    void found_asleep(SourceEvent place);
     // How far apart the samples since then are by now, in CPU time of their thread; 0: there are none.
     std::uint64_t sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const;
     DispatchBundle close(const lw_iteration& closing);
@@ -99,6 +103,7 @@ private:
     void hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     void drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     DispatchBundle take(std::map<Key, DispatchBundle>::iterator open);
+    static void place_sleep(DispatchBundle& bundle);
     void thin_out(DispatchBundle& bundle);
     void hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker);
     std::optional<WakerEvent> take_waker(const lw_source& source);

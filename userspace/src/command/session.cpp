@@ -413,8 +413,11 @@ void Session::tick(std::uint64_t now_ns)
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
         if (ongoing && ongoing->loop.seq != overdue.slot.seq)
-            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed()))
+            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed())) {
+                if (ongoing->loop.seen_ns == 0 || ongoing->loop.seen_ns == ongoing->loop.entered_ns)
+                    book_.found_asleep(asleep->places.front());
                 ongoing = std::move(asleep);
+            }
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
     }
 }

@@ -103,6 +103,7 @@ Result<std::vector<std::uint64_t>> Listing::registries()
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
     for (const auto& module : *modules) {
+        if (!module.file) continue;
         const auto scan = (*worker)->scan(module.file.raw());
         if (!scan || scan->registry_vaddr == 0) continue;
         found.push_back(registry_address(*scan, module));

@@ -10,7 +10,7 @@
 
 namespace loopwatch {
 
-// One executable mapping of a target. `file` is open on /proc/PID/map_files/… or exe.
+// One executable mapping of a target. `file` is open on /proc/PID/map_files/… or exe; "[vdso]" has none.
 struct ModuleMapping {
     std::uint64_t start = 0, end = 0, file_offset = 0;
     std::string path;

@@ -364,6 +364,9 @@ Fd open_mapped(pid_t pid, const MapLine& map)
     return Fd();
 }
 
+// Code that the kernel maps: the clock's, most of all. It has no file.
+constexpr std::string_view vdso = "[vdso]";
+
 template <class Each>
 void each_module(const std::string& maps, Each each)
 {
@@ -372,7 +375,7 @@ void each_module(const std::string& maps, Each each)
         const auto end = std::min(rest.find('\n'), rest.size());
         const auto map = parse_map_line(rest.substr(0, end));
         rest.remove_prefix(std::min(end + 1, rest.size()));
-        if (!map || !map->executable || map->inode == 0) continue;
+        if (!map || !map->executable || (map->inode == 0 && map->path != vdso)) continue;
         // What the kernel says of a file that was deleted, or replaced by a deploy, is not its name.
         constexpr std::string_view deleted = " (deleted)";
         auto named = *map;
@@ -390,9 +393,11 @@ Result<std::vector<ModuleMapping>> Process::modules(std::size_t* unreadable) con
     std::vector<ModuleMapping> modules;
     each_module(*maps, [&](const MapLine& map) {
         if (modules.size() >= max_modules) return;
-        Fd file = open_mapped(pid_, map);
-        if (!file && unreadable) ++*unreadable;
-        if (file) modules.push_back({map.start, map.end, map.offset, std::string(map.path), std::move(file)});
+        const bool has_file = map.inode != 0;
+        Fd file = has_file ? open_mapped(pid_, map) : Fd();
+        if (has_file && !file && unreadable) ++*unreadable;
+        if (file || !has_file)
+            modules.push_back({map.start, map.end, map.offset, std::string(map.path), std::move(file)});
     });
     return modules;
 }
