@@ -199,6 +199,12 @@ TEST_CASE("an interpreter's functions have names if it is started so")
 TEST_CASE("a place is said with what is known of it")
 {
     const auto closure = frame("server::handle::{closure#3}");
+    Frame script;
+    script.function = "charge_card";
+    script.file = "/srv/shop/pay.py";
+    CHECK(place_text(&script) == "at pay.py (charge_card)");  // no line: none is known
+    script.line = 4;
+    CHECK(place_text(&script) == "at pay.py:4 (charge_card)");
     CHECK(place_text(&closure) == "in server::handle");
     const auto flush = frame("<shop::Store<[u8; 4]> as shop::store::Flush>::flush");
     CHECK(place_text(&flush) == "in shop::Store<[u8; 4]>::flush");

@@ -152,7 +152,9 @@ std::string place_text(const Frame* frame)
     if (frame == nullptr) return {};
     const auto name = spoken_name(frame->function);
     if (!frame->file.empty()) {
-        const auto at = fmt::format("at {}:{}", base_name(frame->file), frame->line);
+        // Python's perf map has functions and files, no lines.
+        const auto line = frame->line != 0 ? fmt::format(":{}", frame->line) : std::string();
+        const auto at = fmt::format("at {}{}", base_name(frame->file), line);
         return name.empty() ? at : fmt::format("{} ({})", at, name);
     }
     if (!name.empty()) return "in " + name;

@@ -135,6 +135,7 @@ void add_sources(Sections& out, const SlowCallback& slow)
 
 std::string frame_place(const Frame& frame)
 {
+    if (!frame.file.empty() && frame.line == 0) return escape_terminal(frame.file);
     if (!frame.file.empty()) return fmt::format("{}:{}", escape_terminal(frame.file), frame.line);
     const std::string module = frame.module.substr(frame.module.rfind('/') + 1);
     return module.empty() ? std::string() : fmt::format("{}+{:#x}", escape_terminal(module), frame.offset);
