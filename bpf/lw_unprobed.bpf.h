@@ -69,22 +69,6 @@ static __always_inline __u64 object_of(const struct pt_regs *regs)
     }
 }
 
-/* Reads the stack of the current thread, whose registers stand in the question, and sends that. */
-__weak __noinline int send_question(void)
-{
-    const __u32 cpu = bpf_get_smp_processor_id();
-    struct lw_question *asked_ = bpf_map_lookup_elem(&questions, &cpu);
-    if (!asked_) return 0;
-    struct lw_wait *wait = &asked_->wait;
-    read_stack(&wait->stack, (void *)(asked_->raw + sizeof(*wait)), 0);
-    __u32 bytes = wait->stack.bytes;
-    barrier_var(bytes); /* as in emit_with_stack */
-    if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
-    wait->event.size = sizeof(*wait) + bytes;
-    emit(asked_, sizeof(*wait) + bytes, 0);
-    return 0;
-}
-
 static __always_inline void read_polled(struct lw_wait *wait, const struct pt_regs *regs)
 {
     const bool selects = regs->orig_ax == NR_select || regs->orig_ax == NR_pselect6;
@@ -93,6 +77,23 @@ static __always_inline void read_polled(struct lw_wait *wait, const struct pt_re
     if (bytes > LW_POLLED_BYTES) bytes = LW_POLLED_BYTES;
     if (bpf_probe_read_user(wait->polled, bytes, (void *)(selects ? regs->si : regs->di)) == 0)
         wait->polled_bytes = bytes;
+}
+
+/* Reads the stack of the current thread, whose registers are in the question, and what it polls, and sends that. */
+__weak __noinline int send_question(void)
+{
+    const __u32 cpu = bpf_get_smp_processor_id();
+    struct lw_question *asked_ = bpf_map_lookup_elem(&questions, &cpu);
+    if (!asked_) return 0;
+    struct lw_wait *wait = &asked_->wait;
+    read_polled(wait, registers_of(bpf_get_current_task_btf()));
+    read_stack(&wait->stack, (void *)(asked_->raw + sizeof(*wait)), 0);
+    __u32 bytes = wait->stack.bytes;
+    barrier_var(bytes); /* as in emit_with_stack */
+    if (bytes > LW_STACK_BYTES) bytes = LW_STACK_BYTES;
+    wait->event.size = sizeof(*wait) + bytes;
+    emit(asked_, sizeof(*wait) + bytes, 0);
+    return 0;
 }
 
 static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid, __u64 now)
@@ -113,7 +114,6 @@ static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid
     wait->args[3] = regs->r10;
     wait->args[4] = regs->r8;
     wait->args[5] = regs->r9;
-    read_polled(wait, regs);
     read_registers(&wait->stack.registers, regs);
     send_question();
 }
@@ -240,9 +240,11 @@ static __always_inline void tell_parks(struct lw_dispatch *record, const struct 
     }
 }
 
-/* Counts one that lasted until `end`; is it slow? */
-static __always_inline bool count_iteration(struct lw_loop_slot *slot, __u64 end)
+/* Counts one that lasted until `end`; is it slow? Verified once: inlined five times it doubled the time to load. */
+__weak __noinline int count_iteration(struct lw_unprobed *own, __u64 end)
 {
+    if (!own) return 0;
+    struct lw_loop_slot *slot = &own->slot;
     const __u64 lasted = end > slot->start ? end - slot->start : 0;
 
     slot->busy_ticks += lasted;
@@ -281,13 +283,13 @@ __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __
         if (i >= own->unsure_count) break;
         const struct lw_unsure *unsure = &own->unsure[i];
         if (!idles_at(own, unsure->site)) continue;
-        if (began && unsure->since > slot->start) own->slow |= count_iteration(slot, unsure->since);
+        if (began && unsure->since > slot->start) own->slow |= count_iteration(own, unsure->since);
         if (unsure->left_ns > slot->start) slot->start = unsure->left_ns;
         if (!began) own->certain_ns = slot->start;
         began = true;
     }
     if (began) {
-        own->slow |= count_iteration(slot, end);
+        own->slow |= count_iteration(own, end);
         if (own->slow || (loop->seq == slot->seq && loop->long_blocks)) send_iteration(loop, own, tid, end, now);
     }
     slot->seq++;

@@ -160,13 +160,15 @@ static __always_inline __u64 had_cpu(struct task_struct *task)
 
 /* Who had the CPU last before a thread that waited for it is credited with the time that it had it, no more: a kernel
  * thread often runs for a moment before the end, and was named for waits of 3 s in all. One that had it longer takes
- * the place of the one that had it least. Processes are told apart, of its own its threads. */
-static __always_inline void credit_preemptor(struct lw_contention *contention, struct task_struct *task,
-                                             struct task_struct *before, __u64 waited)
+ * the place of the one that had it least. Processes are told apart, of its own its threads. At the switch the current
+ * task is still the one before. Verified once, as it is called in two places. */
+__weak __noinline int credit_preemptor(struct lw_contention *contention, __u32 own_pid, __u64 waited)
 {
+    struct task_struct *before = bpf_get_current_task_btf();
+    if (!contention) return 0;
     const __u32 pid = before->tgid, tid = before->pid;
-    const bool own = pid == task->tgid;
-    if (!pid) return; /* the idle task */
+    const bool own = pid == own_pid;
+    if (!pid) return 0; /* the idle task */
     __u64 had = had_cpu(before);
     if (had > waited) had = waited;
     __u32 least = 0;
@@ -179,21 +181,21 @@ static __always_inline void credit_preemptor(struct lw_contention *contention, s
         }
         if (contention->preemptors[i].pid == pid && (!own || contention->preemptors[i].tid == tid)) {
             contention->preemptors[i].had_ns += had;
-            return;
+            return 0;
         }
         if (contention->preemptors[i].had_ns < contention->preemptors[least & (LW_PREEMPTORS - 1)].had_ns) least = i;
     }
     struct lw_preemptor *preemptor = &contention->preemptors[least & (LW_PREEMPTORS - 1)];
-    if (preemptor->had_ns >= had) return;
+    if (preemptor->had_ns >= had) return 0;
     preemptor->had_ns = had;
     preemptor->pid = pid;
     preemptor->tid = tid;
-    BPF_CORE_READ_STR_INTO(&preemptor->comm, before, comm);
+    bpf_get_current_comm(preemptor->comm, sizeof(preemptor->comm));
+    return 0;
 }
 
 /* A thread that waits for a CPU may wait for its quota: what part of it, the cgroup knows once it is over. */
-static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_struct *task, struct task_struct *before,
-                                           __u64 waited)
+static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_struct *task, __u64 waited)
 {
     __u64 throttled = throttled_time(task) - loop->throttled_before_ns;
     if (throttled > waited) throttled = waited;
@@ -201,7 +203,7 @@ static __always_inline void waited_for_cpu(struct lw_loop *loop, struct task_str
     loop->throttled_ns += throttled;
     loop->runq_ns += waited;
     if (waited > loop->contention.longest_ns) loop->contention.longest_ns = waited;
-    credit_preemptor(&loop->contention, task, before, waited);
+    credit_preemptor(&loop->contention, task->tgid, waited);
 }
 
 /* A loop without a slot: does it idle from here on? */
@@ -277,8 +279,7 @@ static __always_inline __u64 queued_since(const struct lw_loop *loop, const stru
     return task->sched_info.last_queued && waited < now - loop->off_ns ? now - waited : loop->off_ns;
 }
 
-static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct task_struct *task,
-                                        struct task_struct *before)
+static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct task_struct *task)
 {
     if (!loop->seen_ns) loop->seen_ns = bpf_ktime_get_ns();
     if (bpf_core_field_exists(task->sched_info.run_delay)) loop->runq_before_ns = task->sched_info.run_delay;
@@ -295,13 +296,13 @@ static __always_inline void switched_in(struct lw_loop *loop, __u32 tid, struct 
         if (woke_from_idle(loop, tid, now)) return leaves_site(loop, tid, now);
     }
     if (loop->off == LW_OFF_PREEMPTED) {
-        waited_for_cpu(loop, task, before, now - loop->off_ns);
+        waited_for_cpu(loop, task, now - loop->off_ns);
         loop->preemptions++;
     } else if (loop->off == LW_OFF_STOPPED) {
         loop->stopped_ns += now - loop->off_ns;
     } else if (loop->off == LW_OFF_BLOCKED) {
         const __u64 woken = loop->wake_ns ? loop->wake_ns : queued_since(loop, task, now);
-        waited_for_cpu(loop, task, before, now - woken);
+        waited_for_cpu(loop, task, now - woken);
         end_block(loop, tid, woken, now);
     }
     goes_off(loop, tid, LW_OFF_NOT);
@@ -328,7 +329,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     struct lw_loop *in = loop_of(next_tid);
     if (in) {
         program = LW_RUN_switch_loop;
-        switched_in(in, next_tid, next, prev);
+        switched_in(in, next_tid, next);
     }
     count_run(program);
     return 0;
