@@ -33,8 +33,9 @@ public:
     explicit TaskGroup(Loop& loop) : loop_(loop), state_(std::make_shared<State>()) {}
     TaskGroup(const TaskGroup&) = delete;
     TaskGroup& operator=(const TaskGroup&) = delete;
-    // Cancels what is still alive, and does not wait for it. If the group was never joined, its children's exceptions
-    // are reported as unretrieved.
+    // Cancels what is still alive, and does not wait for it: a destructor cannot. So children must not refer to what
+    // dies with the group unless join() has returned. If the code between spawn() and join() can throw: catch,
+    // cancel(), join(), rethrow. If the group was never joined, its children's exceptions are reported as unretrieved.
     ~TaskGroup() { cancel("its group is gone"); }
 
     // After a failure or cancel(), new children are cancelled at once, until join() returns. Errors: std::bad_alloc;

@@ -64,7 +64,8 @@ private:
 // The result of `task`, run as a task of its own. Errors: TimedOut if `limit` expired and the task ended with
 // Cancelled; its own exceptions. Cancelling who waits cancels it, and it is waited for nevertheless: if it ends with
 // something else than Cancelled, that comes first, and Cancelled at the next await. No limit:
-// std::chrono::nanoseconds::max().
+// std::chrono::nanoseconds::max(). A limit of zero lets `task` run until it first waits. For what is no Task (a
+// receive(), a handle): a coroutine that awaits it; of a handle the limit then ends the wait, not the task.
 template <class T>
 Task<T> with_timeout(std::chrono::nanoseconds limit, Task<T> task,
                      std::source_location where = std::source_location::current())
