@@ -173,6 +173,18 @@ struct PostsItself {
     }
 };
 
+// Without a bound the loop polls for ever: after 5 s the handler ends, and the case fails by what did not run.
+void run_within_limit(Loop& loop, std::atomic<bool>& ends)
+{
+    std::jthread limit([&](std::stop_token stopped) {
+        for (int ms = 0; ms < 5000 && !stopped.stop_requested(); ++ms) std::this_thread::sleep_for(1ms);
+        ends = true;
+        loop.stop();
+    });
+    loop.run();
+    limit.request_stop();
+}
+
 }  // namespace
 
 TEST_CASE("a handler that posts itself keeps neither timers nor other threads from the tasks")
@@ -187,14 +199,7 @@ TEST_CASE("a handler that posts itself keeps neither timers nor other threads fr
     }(slept, posted, ends));
     asio::post(loop.context(), PostsItself{loop.context(), ends});
     std::thread other([&] { loop.post([&] { posted = true; }); });
-    // Without a bound the loop polls for ever: the program's limit, not the test's.
-    std::jthread limit([&](std::stop_token stopped) {
-        for (int ms = 0; ms < 5000 && !stopped.stop_requested(); ++ms) std::this_thread::sleep_for(1ms);
-        ends = true;
-        loop.stop();
-    });
-    loop.run();
-    limit.request_stop();
+    run_within_limit(loop, ends);
     other.join();
     CHECK(slept == 3);
     CHECK(posted);
@@ -211,13 +216,7 @@ TEST_CASE("a callback that posts itself keeps the context's handlers from nothin
     };
     loop.post(again);
     asio::post(loop.context(), PostsItself{loop.context(), ends});
-    std::jthread limit([&](std::stop_token stopped) {
-        for (int ms = 0; ms < 5000 && !stopped.stop_requested(); ++ms) std::this_thread::sleep_for(1ms);
-        ends = true;
-        loop.stop();
-    });
-    loop.run();
-    limit.request_stop();
+    run_within_limit(loop, ends);
     CHECK(calls == 1000);
 }
 
