@@ -160,7 +160,7 @@ static __always_inline __u64 had_cpu(struct task_struct *task)
 
 /* Who had the CPU last before a thread that waited for it is credited with the time that it had it, no more: a kernel
  * thread often runs for a moment before the end, and was named for waits of 3 s in all. One that had it longer takes
- * the place of the one that had it least. Processes are told apart, of its own its threads. At the switch the current
+ * the place of the one that had it least. One entry a process, of its own process one a thread. At the switch the current
  * task is still the one before. Verified once, as it is called in two places. */
 __weak __noinline int credit_preemptor(struct lw_contention *contention, __u32 own_pid, __u64 waited)
 {

@@ -63,7 +63,7 @@ void ShimTarget::refresh()
     if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return;
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
-    if (!modules || modules->empty()) return;
+    if (!modules || modules->empty() || !modules->front().file) return;
     modules_hash_ = hash;
     if (build_id_.empty())
         if (auto scan = worker_.scan(modules->front().file.raw())) {

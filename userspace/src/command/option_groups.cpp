@@ -69,7 +69,7 @@ void ProcessOptions::add(OptionParser& parser, const char* usage)
                 }),
                 "Processes, by their ids", "PID[,PID...]");
     parser.value("-n,--name", text_value(name, "the name of a process, as ps -o comm shows it"),
-                 "Processes of this exact name, those that start later too", "NAME");
+                 "Processes of this exact name; watch: those that start later too", "NAME");
     parser.check([this, usage]() -> std::optional<Error> {
         if (!pids.empty() && !name.empty())
             return Error{ExitCode::usage, "--name: not together with --pid", "give one of them"};

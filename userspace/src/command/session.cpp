@@ -414,8 +414,7 @@ void Session::tick(std::uint64_t now_ns)
         auto ongoing = kernel_->ongoing(overdue.tid);
         if (ongoing && ongoing->loop.seq != overdue.slot.seq)
             if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed())) {
-                if (ongoing->loop.seen_ns == 0 || ongoing->loop.seen_ns == ongoing->loop.entered_ns)
-                    book_.found_asleep(asleep->places.front());
+                if (ongoing->loop.seen_ns == 0) book_.found_asleep(asleep->places.front());
                 ongoing = std::move(asleep);
             }
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));

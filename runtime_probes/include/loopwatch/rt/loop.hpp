@@ -3,7 +3,7 @@
 // An event loop: one asio::io_context, driven by the one thread that calls run(). Every resume of a coroutine and every
 // posted callback goes through the ready queue and Loop::dispatch; completion handlers of the runtime only push to the
 // queue. Asio handlers that the program gives to the context itself run while the loop polls. What the loop publishes
-// about itself stands in its slot (loop_state.h).
+// about itself is in its slot (loop_state.h).
 #pragma once
 
 #include <atomic>
