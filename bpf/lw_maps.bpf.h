@@ -40,12 +40,12 @@ struct {
 } unprobed __weak SEC(".maps");
 
 /* So that a thread which polls but runs no loop is asked about once a place, not once a poll. The oldest is forgotten:
- * asked again, nothing worse. */
+ * asked again, nothing worse. Each such thread has one more entry, for its last wait (struct lw_asked). */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 4096);
     __type(key, struct lw_site_key);
-    __type(value, __u32);
+    __type(value, struct lw_asked);
 } asked __weak SEC(".maps");
 
 /* One question a CPU, while it is put together: the thread has no buffers yet. `raw` as in lw_buffer. No per-CPU map:

@@ -91,6 +91,14 @@ struct lw_site_key {
     __lw_u64 ip, sp, object;
 };
 
+/* Under the key of a thread with a zero for all else: where it last waited for events, and when it came there. */
+struct lw_asked {
+    __lw_u64 came_ns;
+    __lw_u64 ip, sp, object;
+    __lw_u32 syscall;
+    __lw_u32 slept;
+};
+
 /* A thread that sleeps, as the iterator over all threads finds it. */
 struct lw_sleeper {
     __lw_u32 tid;

@@ -211,15 +211,30 @@ static __always_inline bool is_stranger(__u32 pid)
     return unprobed_pids[pid % LW_CROWD] && bpf_map_lookup_elem(&targets, &pid);
 }
 
-/* It may wait for events: asks about the place, once. */
-static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid)
+/* Where the thread waits: the answer may come when it has gone on to a callback, which began when it polled there if
+ * it did not sleep. */
+static __always_inline void note_last_wait(const struct lw_site_key *site, __u64 now, __u32 sleeps)
 {
-    const __u32 one = 1;
+    const struct lw_site_key thread = {site->tid};
+    const struct lw_asked here = {now, site->ip, site->sp, site->object, site->syscall, sleeps};
+    struct lw_asked *last = bpf_map_lookup_elem(&asked, &thread);
+    if (last)
+        *last = here;
+    else
+        bpf_map_update_elem(&asked, &thread, &here, BPF_ANY);
+}
+
+/* It may wait for events: asks about the place, once. */
+static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid, __u32 sleeps)
+{
+    const struct lw_asked none = {};
     const struct pt_regs *regs = registers_of(task);
     if (!waits_for_events(regs)) return 0;
     const struct lw_site_key key = {tid, regs->orig_ax, regs->ip, regs->sp, object_of(regs)};
-    if (bpf_map_update_elem(&asked, &key, &one, BPF_NOEXIST)) return 0;
-    ask(regs, pid, tid, bpf_ktime_get_ns());
+    const __u64 now = bpf_ktime_get_ns();
+    note_last_wait(&key, now, sleeps);
+    if (bpf_map_update_elem(&asked, &key, &none, BPF_NOEXIST)) return 0;
+    ask(regs, pid, tid, now);
     return 0;
 }
 

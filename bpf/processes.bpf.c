@@ -69,7 +69,7 @@ int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_stru
 }
 
 /* Another image may wait at the same addresses, where they are not randomized. */
-static long forget_question(struct bpf_map *map, struct lw_site_key *key, __u32 *value, __u32 *tid)
+static long forget_question(struct bpf_map *map, struct lw_site_key *key, struct lw_asked *value, __u32 *tid)
 {
     if (key->tid == *tid) bpf_map_delete_elem(map, key);
     return 0;

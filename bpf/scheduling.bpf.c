@@ -160,8 +160,8 @@ static __always_inline __u64 had_cpu(struct task_struct *task)
 
 /* Who had the CPU last before a thread that waited for it is credited with the time that it had it, no more: a kernel
  * thread often runs for a moment before the end, and was named for waits of 3 s in all. One that had it longer takes
- * the place of the one that had it least. One entry a process, of its own process one a thread. At the switch the current
- * task is still the one before. Verified once, as it is called in two places. */
+ * the place of the one that had it least. One entry a process, of its own process one a thread. At the switch the
+ * current task is still the one before. Verified once, as it is called in two places. */
 __weak __noinline int credit_preemptor(struct lw_contention *contention, __u32 own_pid, __u64 waited)
 {
     struct task_struct *before = bpf_get_current_task_btf();
@@ -324,7 +324,7 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
     } else {
         const __u32 pid = prev->tgid;
         if (unprobed_pids[pid % LW_CROWD] && !preempted && prev_state & TASK_SLEEPING && is_stranger(pid))
-            stranger_waits(prev, pid, prev_tid);
+            stranger_waits(prev, pid, prev_tid, 1);
     }
     struct lw_loop *in = loop_of(next_tid);
     if (in) {

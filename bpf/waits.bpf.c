@@ -42,7 +42,7 @@ int on_wait(void *ctx)
     }
     count_run(LW_RUN_wait);
     struct task_struct *task = bpf_get_current_task_btf();
-    return loop ? loop_waits(loop, task, tid) : stranger_waits(task, pid, tid);
+    return loop ? loop_waits(loop, task, tid) : stranger_waits(task, pid, tid, 0);
 }
 
 SEC("iter/task")

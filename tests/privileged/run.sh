@@ -119,6 +119,63 @@ check "and in its report" grep -q 'no_loop_watched' nothing.xml
 printf 'import asyncio, time\nasync def main():\n    await asyncio.sleep(0.3)\n    time.sleep(60)\nasyncio.run(main())\n' >hangs.py
 ran hangs --duration 2s --fail-on slow_callback -- /usr/bin/python3 hangs.py
 check_equal "a callback that never returns is a slow one to a gate" 3 "$status"
+
+# A loop polls before its first callback, without a sleep as there is work: it is known as a loop only while that callback runs.
+cat >first.c <<'C'
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+static int epoll, ends[2];
+static volatile unsigned long spins;
+__attribute__((noinline)) static void burn(void)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        for (int i = 0; i < 1000; i++) spins++;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < 300);
+}
+__attribute__((noinline)) static void doze(void) { usleep(300000); __asm__(""); }
+__attribute__((noinline)) static void callback(const char *what)
+{
+    if (!strcmp(what, "doze")) doze();
+    if (!strcmp(what, "burn")) burn();
+}
+static void *run(void *what)
+{
+    struct epoll_event event;
+    for (int i = 0; i < 20; i++)
+        if (epoll_wait(epoll, &event, 1, i == 0 ? 0 : 20) == 1 && i == 0) callback(what);
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    struct epoll_event event = {EPOLLIN | EPOLLET};
+    pthread_t thread;
+    if (argc < 3 || pipe(ends) || (epoll = epoll_create1(0)) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event) ||
+        write(ends[1], "x", 1) != 1)
+        return 1;
+    if (!strcmp(argv[1], "starting")) doze();
+    if (strcmp(argv[1], "thread")) return run(argv[2]), 0;
+    return pthread_create(&thread, NULL, run, argv[2]) || pthread_join(thread, NULL);
+}
+C
+gcc -g -O1 -pthread -o first first.c || fail "first.c does not compile"
+for what in doze burn; do
+    for how in "./first main" "./first thread" "sh -c 'exec ./first main \$0'"; do
+        eval "ran first --fail-on slow_callback -- $how $what"
+        check_equal "$how: a gate fails for its first callback" 3 "$status"
+        check "$what is named, with what is known of when it began" has_record first \
+            "[any('$what' in n for n in names(x['stack'])) and 230e6 <= x['duration_ns'] < 450e6 for x in of('slow_callback')] == [True]"
+    done
+done
+ran starting --fail-on slow_callback -- ./first starting nothing
+check_equal "what a program does before its loop begins is no callback" "0 0" "$status $(records starting "len(of('slow_callback', 'stall', 'warning'))")"
+
 printf 'import select, time\nwait = select.epoll()\nfor i in range(5): wait.poll(0.05)\ntime.sleep(0.15)\n' >last.py
 ran last -- /usr/bin/python3 last.py
 check "the call in which a program ends is reported" has_record last \

@@ -88,11 +88,16 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
             return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
         return refreshed.error();
     }
-    if (!attachment->carries_runtime_) {
+    if (attachment->carries_runtime_) {
+        kernel.unprobed().dismiss(pid);  // it may have been watched while it was loaded
+    } else {
         attachment->finder_.emplace(
             attachment->process_, kernel.unprobed(), worker,
             LoopFinder::Context{
-                attachment->go_modules_, [self = attachment.get()](std::uint32_t tid) { self->found_loop(tid); },
+                attachment->go_modules_,
+                [self = attachment.get()](std::uint32_t tid, std::optional<std::uint64_t> known_since_ns) {
+                    self->found_loop(tid, known_since_ns);
+                },
                 [self = attachment.get()](std::string_view runtime) { self->found_scheduler(runtime); }});
         if (auto started = attachment->finder_->start(); !started) return started.error();
         if (options.wants(Frequent::trace)) attachment->warn("it carries no probes: --trace has nothing to tell of it");
@@ -367,6 +372,14 @@ void Attachment::on_wait(const WaitEvent& event)
     finder_->on(event);
 }
 
+void Attachment::read_new_code()
+{
+    if (!finder_ || !finder_->has_cut()) return;
+    const bool is_new = modules_hash(process_.pid()) != modules_hash_;
+    if (is_new && !refresh()) return;  // it has ended
+    finder_->ask_cut_again(is_new);
+}
+
 void Attachment::read_code_ahead()
 {
     if (finder_) worker_.symbolize(pid(), code_starts_, [](const std::vector<Frame>&) {});
@@ -384,11 +397,13 @@ void Attachment::warn_of_blindness()
                         process_.comm(static_cast<pid_t>(tid)), tid));
 }
 
-void Attachment::found_loop(std::uint32_t tid)
+void Attachment::found_loop(std::uint32_t tid, std::optional<std::uint64_t> known_since_ns)
 {
     const auto thread = static_cast<pid_t>(tid);
     const auto waits = first_waits_.extract(tid);
-    const auto took_ns = waits.empty() ? 0 : monotonic_ns() - std::min(monotonic_ns(), waits.mapped());
+    found_ = true;
+    const auto since_ns = known_since_ns.value_or(monotonic_ns());
+    const auto took_ns = waits.empty() ? 0 : since_ns - std::min(since_ns, waits.mapped());
     // It is recognised by the stack it waits on, once that is unwound: a callback that blocks meanwhile has no
     // beginning.
     if (start_reported() && took_ns >= late_ns && !std::exchange(late_, true))
@@ -396,8 +411,7 @@ void Attachment::found_loop(std::uint32_t tid)
             "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
             "on: what blocked it before is not reported; of later threads likewise",
             process_.comm(thread), tid, format_duration(took_ns)));
-    const auto since_ns = start_reported() ? monotonic_ns() : 0;
-    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread), since_ns});
+    keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread), start_reported() ? since_ns : 0});
 }
 
 void Attachment::found_scheduler(std::string_view runtime)

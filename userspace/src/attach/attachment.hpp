@@ -59,11 +59,15 @@ public:
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
     // of redis that took 100 ms, in which the first stall began and ended.
     void read_code_ahead();
+    // Where the stack of a wait led to code that was not known: looks for modules that it has mapped since.
+    void read_new_code();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
     void add_loop(const lw_loop_started& event);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
+    // Has one of its threads turned out to be a loop since the last call?
+    bool take_found() { return std::exchange(found_, false); }
     // Thread and id of loops whose threads have ended without a word, since the last call.
     std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() { return std::exchange(ended_, {}); }
 
@@ -95,7 +99,7 @@ private:
     void scan_registries();
     void note_ended_threads();
     void keep_loop(LoopView loop);
-    void found_loop(std::uint32_t tid);
+    void found_loop(std::uint32_t tid, std::optional<std::uint64_t> known_since_ns);
     void found_scheduler(std::string_view runtime);
     void warn_of_handover();
 
@@ -106,6 +110,7 @@ private:
     std::uint64_t modules_hash_ = 0;
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
+    bool found_ = false;                                  // a loop, since take_found()
     bool late_ = false;                                   // it was said that one was recognised late
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime

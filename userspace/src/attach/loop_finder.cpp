@@ -176,7 +176,7 @@ void LoopFinder::convict(std::uint32_t tid)
     entered_.insert(tid);
     hanging_.insert(tid);
     running_.erase(tid);
-    context_.on_loop(tid);
+    context_.on_loop(tid, {});
 }
 
 // A thread that spins has its stack in use: only a sample tells where it is, and samples are taken of loops.
@@ -231,26 +231,24 @@ void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::ui
     // Of a thread that runs no loop yet: when it waits again.
     if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, argument = wait.args[0], polled = polled_descriptors(wait), asleep = std::move(asleep),
-                    alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-                       if (alive.expired()) return;
-                       --asking_;
-                       if (is_scheduled(site, frames)) return ask_next();
-                       if (!asleep && lacks_a_page(site, frames)) {
-                           went_on_.insert(site.tid);
-                           loops_.ask_again(site.tid, raw(site));
-                           return ask_next();
-                       }
-                       answer(site, argument, polled, frames);
-                       if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames))
-                           enter_hanging(site.tid, frames);
-                       // At the start only: later a wait in a callback is nothing special.
-                       const bool hangs =
-                           waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
-                       if (asleep && hangs && still_sleeps(*asleep)) enter_hanging(site.tid, frames);
-                       ask_next();
-                   });
+    auto captured = captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, stack);
+    worker_.unwind(std::move(captured), [this, site, wait, stack = std::move(stack), asleep = std::move(asleep),
+                                         alive = std::weak_ptr(sites_)](std::vector<Frame> frames) mutable {
+        if (alive.expired()) return;
+        --asking_;
+        if (is_scheduled(site, frames)) return ask_next();
+        if (!asleep && lacks_a_page(site, frames)) {
+            went_on_.insert(site.tid);
+            cut_.push_back({site.tid, wait, std::move(stack)});
+            return ask_next();
+        }
+        answer(site, wait.args[0], polled_descriptors(wait), frames);
+        if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames)) enter_hanging(site.tid, frames);
+        // At the start only: later a wait in a callback is nothing special.
+        const bool hangs = waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
+        if (asleep && hangs && still_sleeps(*asleep)) enter_hanging(site.tid, frames);
+        ask_next();
+    });
 }
 
 // A wait of no loop, and of no thread that could be one. If the thread is a loop all the same, which has called a task
@@ -273,6 +271,17 @@ bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& fr
            cut_stacks_.size() < max_cut_stacks && cut_stacks_[site]++ < cut_stacks_a_site;
 }
 
+// The code that lies between may have been loaded a moment before: a loop in a library that a script imports.
+void LoopFinder::ask_cut_again(bool code_is_new)
+{
+    for (auto& [tid, wait, stack] : std::exchange(cut_, {})) {
+        if (code_is_new)
+            ask(tid, wait, std::move(stack));
+        else
+            loops_.ask_again(tid, raw(site_of(tid, wait)));
+    }
+}
+
 // A worker that died over somebody's file answers with a single frame.
 void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
                         const std::vector<Frame>& frames)
@@ -293,35 +302,52 @@ void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
     }
 }
 
-// It may have gone on to a place that the kernel side did not ask about, as it did not know the thread yet.
+// Where the thread of this wait is now: it may have gone on to a place that the kernel side did not ask about, as it
+// did not know the thread yet.
+LoopFinder::Whereabouts LoopFinder::find(const WaitSite& site) const
+{
+    Whereabouts found = {{raw(site)}, {}, {}};
+    found.sites.front().verdict = LW_VERDICT_IDLE;
+    const auto now = sleeper(process_.pid(), site.tid);
+    if (!now || now->syscall < 0) return found;
+    const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
+    if (there == site) {
+        found.asleep = 0;
+    } else if (sites_->idles_at(there)) {
+        found.sites.push_back(raw(there));
+        found.sites.back().verdict = LW_VERDICT_IDLE;
+        found.asleep = 1;
+    } else {
+        for (const auto& one : loops_.sleepers(process_.pid()))
+            if (one.tid == site.tid && may_be_a_loops(one)) found.elsewhere = one;
+        if (found.elsewhere) found.sites.push_back(raw(site_of(*found.elsewhere)));
+        if (found.elsewhere) found.asleep = 1;
+    }
+    return found;
+}
+
 void LoopFinder::enter(const WaitSite& site)
 {
-    std::vector<lw_site> sites = {raw(site)};
-    sites.front().verdict = LW_VERDICT_IDLE;
-    std::optional<std::uint32_t> asleep;
-    std::optional<lw_sleeper> elsewhere;
     if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
-    if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
-        const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
-        if (there == site) {
-            asleep = 0;
-        } else if (sites_->idles_at(there)) {
-            sites.push_back(raw(there));
-            sites.back().verdict = LW_VERDICT_IDLE;
-            asleep = 1;
-        } else {
-            for (const auto& found : loops_.sleepers(process_.pid()))
-                if (found.tid == site.tid && may_be_a_loops(found)) elsewhere = found;
-            if (elsewhere) sites.push_back(raw(site_of(*elsewhere)));
-            if (elsewhere) asleep = 1;
-        }
+    const auto found = find(site);
+    // Either it sleeps there still, or it has polled without a sleep and is in what it does since.
+    auto last = loops_.last_wait(site.tid, raw(site));
+    if (last && last->slept != (found.asleep == 0)) last.reset();
+    const auto enter_with = [&](std::optional<std::uint64_t> begun_ns) {
+        return loops_.enter(process_.pid(), site.tid, found.sites, found.asleep, sites_->stack_end(site), begun_ns);
+    };
+    if (!enter_with(last && !found.asleep ? std::optional(last->came_ns) : std::nullopt)) return;
+    const auto now = loops_.last_wait(site.tid, raw(site));
+    if (last && (!now || now->came_ns != last->came_ns)) {  // it went on meanwhile
+        last.reset();
+        loops_.withdraw(site.tid);
+        if (!enter_with({})) return;
     }
-    if (!loops_.enter(process_.pid(), site.tid, sites, asleep, sites_->stack_end(site))) return;
     // The kernel side forgets a thread when it ends: not if it had ended before.
     if (!process_.has_thread(static_cast<pid_t>(site.tid))) return loops_.withdraw(site.tid);
     entered_.insert(site.tid);
-    context_.on_loop(site.tid);
-    if (elsewhere) ask(*elsewhere);
+    context_.on_loop(site.tid, last ? std::optional(last->came_ns) : std::nullopt);
+    if (found.elsewhere) ask(*found.elsewhere);
 }
 
 // An epoll, a ring or an aio context is a loop's business. A poll or select may be anybody's: only one that recurs.

@@ -29,10 +29,11 @@ public:
     static constexpr std::uint64_t least_polls = 3;  // in one place, before a thread that polls is taken for a loop
 
     // Of a process: which of its modules Go's linker has made, what to call for each thread that turns out to be a
-    // loop, and for each wait that the scheduler of a runtime made.
+    // loop (`since_ns`: from when on all that it does is known; none: from now), and for each wait that the scheduler
+    // of a runtime made.
     struct Context {
         const std::set<std::string>& go_modules;
-        std::function<void(std::uint32_t tid)> on_loop;
+        std::function<void(std::uint32_t tid, std::optional<std::uint64_t> since_ns)> on_loop;
         std::function<void(std::string_view runtime)> on_scheduler;
     };
     // All references outlive the finder.
@@ -44,6 +45,10 @@ public:
     // From here on waits are seen; asks about those that go on already.
     Result<void> start();
     void on(const WaitEvent& event);
+    // Are there stacks that could not be unwound to their end? Unwinds them again if modules have been mapped since;
+    // else their threads are asked about when they wait again.
+    bool has_cut() const noexcept { return !cut_.empty(); }
+    void ask_cut_again(bool code_is_new);
     // To be called now and then: repeats questions that got lost, forgets threads that have ended once there are many.
     void tidy();
     void forget(std::uint32_t tid);
@@ -82,6 +87,12 @@ private:
     void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
                 const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);
+    struct Whereabouts {
+        std::vector<lw_site> sites;           // of its loop
+        std::optional<std::uint32_t> asleep;  // at which of them
+        std::optional<lw_sleeper> elsewhere;  // in one that has not been judged
+    };
+    Whereabouts find(const WaitSite& site) const;
     void enter(const WaitSite& site);
 
     const Process& process_;
@@ -93,6 +104,12 @@ private:
     // Threads that have ended since the last tidy() and between the two before it, and those of them that were loops.
     std::set<std::uint32_t> ended_, ended_before_, ended_proven_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
+    struct Cut {
+        std::uint32_t tid;
+        lw_wait wait;
+        std::vector<std::uint8_t> stack;
+    };
+    std::vector<Cut> cut_;                // max_asking at most, as each was asked
     std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
     std::deque<lw_sleeper> sleepers_;     // to be asked about
     std::size_t asking_ = 0;

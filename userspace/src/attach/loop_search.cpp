@@ -38,12 +38,13 @@ LoopFinder* finder_of(const Targets& targets, std::uint32_t pid)
     return target == targets.end() ? nullptr : target->second->finder();
 }
 
-void go_on(Kernel& kernel, SymbolWorker& worker, const std::function<void(const Event&)>& take)
+void go_on(const Targets& targets, Kernel& kernel, SymbolWorker& worker, const std::function<void(const Event&)>& take)
 {
     kernel.drain(events_at_once, take);
     pollfd answer{worker.descriptor(), POLLIN, 0};
     ::poll(&answer, 1, answer_ms);
     worker.poll();
+    for (const auto& [pid, target] : targets) target->read_new_code();
 }
 
 // One attaches because a server hangs. Threads that have run all the while may be loops whose callback does not end.
@@ -66,9 +67,9 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
     };
     const auto start = monotonic_ns();
     for (auto now = start; !sampling.empty() && now < start + sampling_ns; now = monotonic_ns())
-        go_on(kernel, worker, take);
+        go_on(targets, kernel, worker, take);
     sampling.clear();
-    while (worker.pending() && monotonic_ns() < start + finding_ns) go_on(kernel, worker, take);
+    while (worker.pending() && monotonic_ns() < start + finding_ns) go_on(targets, kernel, worker, take);
     for (const auto& [pid, target] : targets)
         if (auto* finder = target->finder()) finder->clear_suspects();
     // What is by now old enough to be told at the first look is told with its stack.
@@ -95,7 +96,7 @@ void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
         if (!wait) return on_event(event);
         if (auto* finder = finder_of(targets, wait->head.event.pid)) finder->on(*wait);
     };
-    for (auto now = start; !settled(now); now = monotonic_ns()) go_on(kernel, worker, take);
+    for (auto now = start; !settled(now); now = monotonic_ns()) go_on(targets, kernel, worker, take);
     look_at_spinning(targets, kernel, worker, take);
     worker.stand_back();
 }

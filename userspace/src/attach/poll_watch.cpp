@@ -13,6 +13,7 @@ bool PollWatch::wanted(const Targets& targets, UnprobedLoops& loops, std::uint64
         if (!target->finder()) continue;
         any = true;
         searching |= target->known_loops().empty() && now_ns - began_ns_ < search_ns;
+        searching |= from_start_ && now_ns - began_ns_ < starting_ns;
         for (const auto& loop : target->known_loops())
             if (loop.slot == 0 && loops.take_awake_ns(loop.tid, now_ns) >= busy_ns_) busy_at_ns_ = now_ns;
     }

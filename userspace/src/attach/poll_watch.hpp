@@ -16,16 +16,22 @@ class PollWatch {
 public:
     static constexpr std::uint64_t keep_ns = 10'000'000'000;   // after the last loop that was busy
     static constexpr std::uint64_t search_ns = 2'000'000'000;  // for a loop that never sleeps, where none is known
+    // Of a program that is watched from its start: most loops poll before their first callback, without a sleep as
+    // there is work, and nothing else shows when that callback began.
+    static constexpr std::uint64_t starting_ns = 10'000'000'000;
 
     // Below 100 ms of threshold a fifth of it is shorter than the watchdog's tick comes to see: then always.
-    explicit PollWatch(std::uint64_t threshold_ns) : busy_ns_(threshold_ns / 5), always_(threshold_ns < 100'000'000) {}
+    PollWatch(std::uint64_t threshold_ns, bool from_start)
+        : busy_ns_(threshold_ns / 5), always_(threshold_ns < 100'000'000), from_start_(from_start)
+    {
+    }
 
     // To be asked at each tick and each interval: are there loops that have not slept for so long?
     bool wanted(const Targets& targets, UnprobedLoops& loops, std::uint64_t now_ns);
 
 private:
     std::uint64_t busy_ns_;
-    bool always_;
+    bool always_, from_start_;
     std::uint64_t busy_at_ns_ = 0, began_ns_ = 0;
 };
 

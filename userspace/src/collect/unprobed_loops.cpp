@@ -132,7 +132,8 @@ void UnprobedLoops::set_stack_end(std::uint32_t tid, std::uint64_t stack_end)
 }
 
 bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
-                          std::optional<std::uint32_t> asleep, std::uint64_t stack_end)
+                          std::optional<std::uint32_t> asleep, std::uint64_t stack_end,
+                          std::optional<std::uint64_t> begun_ns)
 {
     lw_loop entry = {};
     entry.site = asleep.value_or(LW_NO_SITE);
@@ -141,7 +142,21 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
     own.slot.stack_top = loop_frame(stack_end);
     for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
         own.sites[own.site_count++] = site;
+    if (begun_ns) {
+        own.slot.seq = 1;
+        own.slot.start = *begun_ns;
+    }
     return enter(pid, tid, entry, own);
+}
+
+std::optional<UnprobedLoops::LastWait> UnprobedLoops::last_wait(std::uint32_t tid, const lw_site& site) const
+{
+    const lw_site_key thread = {tid, 0, 0, 0, 0};
+    lw_asked last = {};
+    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.asked), &thread, &last) != 0) return std::nullopt;
+    const bool here =
+        last.ip == site.ip && last.sp == site.sp && last.object == site.object && last.syscall == site.syscall;
+    return here ? std::optional<LastWait>({last.came_ns, last.slept != 0}) : std::nullopt;
 }
 
 bool UnprobedLoops::enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end)

@@ -50,9 +50,17 @@ public:
     std::vector<lw_sleeper> sleepers(pid_t pid) const;
 
     // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now.
-    // `stack_end`: how far up its stack is worth copying; 0: unknown. False: it was known, or there is no room.
+    // `stack_end`: how far up its stack is worth copying; 0: unknown. `begun_ns`: it is in an iteration since then.
+    // False: it was known, or there is no room.
     bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
-               std::uint64_t stack_end);
+               std::uint64_t stack_end, std::optional<std::uint64_t> begun_ns = {});
+    // The last wait for events of a thread that runs no loop as far as is known, if it was at this place: when it came
+    // there, and whether it slept.
+    struct LastWait {
+        std::uint64_t came_ns = 0;
+        bool slept = false;
+    };
+    std::optional<LastWait> last_wait(std::uint32_t tid, const lw_site& site) const;
     // The same of a thread that hangs in a callback now, of a loop whose own waits nobody has seen.
     bool enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end);
     void set_stack_end(std::uint32_t tid, std::uint64_t stack_end);

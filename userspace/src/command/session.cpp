@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t farewell_ns = 5'000'000'000;  // how long the summary waits for names
+constexpr std::uint64_t starting_ns = 2'000'000'000;  // of a program: until it is in its loop, most likely
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
 
 // What costs too much, and what is said of it.
@@ -73,15 +74,19 @@ void Session::adopt(std::uint64_t now_ns)
         if (!known && (options_.follow_children || Process::is_named(child, options_.name)))
             watch_process(child, now_ns);
     }
-    for (const pid_t pid : images_.take_loaded(now_ns)) {
+    for (const auto& [pid, waits] : images_.take_loaded(now_ns)) {
         // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known
         // of that.
         if (retiring() || find_ended(static_cast<std::uint32_t>(pid))) {
             images_.begun(pid, now_ns);
+            for (const auto& wait : waits) images_.on(wait);
             continue;
         }
         watch_process(pid, now_ns);
-        if (auto* const target = find(static_cast<std::uint32_t>(pid))) target->read_code_ahead();
+        auto* const target = find(static_cast<std::uint32_t>(pid));
+        if (!target) continue;
+        target->read_code_ahead();
+        for (const auto& wait : waits) target->on_wait(wait);
     }
 }
 
@@ -91,7 +96,16 @@ void Session::begin_image(std::uint32_t pid, std::uint64_t now_ns)
     if (find(pid)) end_target(pid, "exec");
     const auto process = static_cast<pid_t>(pid);
     images_.begun(process, now_ns);
-    (void)kernel_->admit(process);
+    if (kernel_->admit(process)) (void)kernel_->unprobed().watch(process);
+    hurry_worker(now_ns);
+}
+
+// A program that starts may be in its first callback before the stack of its first wait is unwound. With the niceness
+// that the worker has else, that took 320 ms beside a program that burns and two compilers.
+void Session::hurry_worker(std::uint64_t now_ns)
+{
+    worker_->hurry();
+    hurried_until_ns_ = now_ns + starting_ns;
 }
 
 // The kernel waits for grace periods when probes are detached (40 to 55 ms): others are watched meanwhile.
@@ -133,6 +147,7 @@ Result<ExitCode> Session::run()
     reporter_.flush();
     kernel_->start_calibration();
     calibrating_ = true;
+    if (options_.from_start) hurry_worker(started_ns_);
     for (const auto& event : std::exchange(early_, {})) on_event(event);
     when_live_();
 
@@ -185,6 +200,12 @@ void Session::wait()
     ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
 
     if (waits[1].revents) worker_->poll();
+    for (const auto& [pid, target] : targets_) {
+        target->read_new_code();
+        if (!target->take_found()) continue;
+        statistics_.found(*target);
+        watchdog_->wake(monotonic_ns());
+    }
     if (waits[2].revents) {
         const auto signal = signals_.take();
         if (signal && !signal->ends) options_.hand_on(signal->number);
@@ -296,7 +317,8 @@ void Session::on(const WakerEvent& event)
 
 void Session::on(const WaitEvent& event)
 {
-    if (auto* target = find(event.head.event.pid)) target->on_wait(event);
+    auto* const target = find(event.head.event.pid);
+    target ? target->on_wait(event) : images_.on(event);
     watchdog_->wake(monotonic_ns());
 }
 
@@ -428,6 +450,10 @@ void Session::interval(std::uint64_t now_ns)
     for (auto at = targets_.begin(); at != targets_.end();)
         if (const auto current = at++; current->second->process().replaced()) begin_image(current->first, now_ns);
     watch_polls(now_ns);
+    if (hurried_until_ns_ && now_ns >= hurried_until_ns_) {
+        worker_->stand_back();
+        hurried_until_ns_ = 0;
+    }
     for (auto& [pid, target] : targets_) {
         if (auto refreshed = target->refresh(); !refreshed && target->process().alive())
             reporter_.warn(target->whole(), refreshed.error().what, refreshed.error().hint);

@@ -60,6 +60,7 @@ private:
     void watch_process(pid_t pid, std::uint64_t now_ns);
     void adopt(std::uint64_t now_ns);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
+    void hurry_worker(std::uint64_t now_ns);
     void retire(std::vector<Link> links);
     bool retiring() const;
     Result<void> check_threads();
@@ -140,6 +141,7 @@ private:
     DispatchBook book_;
     std::optional<Watchdog> watchdog_;
     std::optional<PollWatch> poll_watch_;
+    std::uint64_t hurried_until_ns_ = 0;  // the worker; 0: it is not
     bool polls_unwatched_ = false;
     Statistics statistics_;
 

@@ -53,7 +53,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sin
         WatchdogOptions{wish.threshold_ns, wish.threshold_ns / 2,
                         std::clamp<std::uint64_t>(wish.threshold_ns / 50, 1'000'000, 10'000'000)},
         *session->kernel_, session->book_);
-    session->poll_watch_.emplace(wish.threshold_ns);
+    session->poll_watch_.emplace(wish.threshold_ns, wish.from_start);
     if (auto attached = session->attach_targets(); !attached) return attached.error();
     if (auto threads = session->check_threads(); !threads) return threads.error();
     if (auto floor = session->check_floor(); !floor) return floor.error();
@@ -101,8 +101,10 @@ Result<void> Session::attach_targets()
             for (const pid_t child : descendants(pid)) children_.born(child, 0);
         adopt(monotonic_ns());
     }
-    if (options_.from_start)
+    if (options_.from_start) {
         for (const auto& [pid, target] : targets_) target->read_code_ahead();
+        if (kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
+    }
     find_loops(targets_, *kernel_, *worker_, [this](const Event& event) {
         if (early_.size() < max_records) early_.push_back(event);
     });

@@ -136,7 +136,7 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
                                           std::uint64_t now_ns)
 {
     const Key key{loop.tid, loop.id};
-    if (loop.since_ns != 0 && !last_.contains(key)) born(loop.tid, loop.id, loop.since_ns);
+    found(loop);
     const auto known = last_.find(key);
     if (known == last_.end()) {
         keep(key, slot, now_ns);
@@ -177,6 +177,16 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
 void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
 {
     keep({tid, loop_id}, {}, now_ns);
+}
+
+void Statistics::found(const WatchedProcess& target)
+{
+    for (const auto& loop : target.known_loops()) found(loop);
+}
+
+void Statistics::found(const LoopView& loop)
+{
+    if (loop.since_ns != 0 && !last_.contains({loop.tid, loop.id})) born(loop.tid, loop.id, loop.since_ns);
 }
 
 void Statistics::forget(std::uint32_t tid, std::uint64_t loop_id)

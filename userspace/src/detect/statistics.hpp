@@ -22,6 +22,8 @@ public:
                                   std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
+    // The same of loops that were found during the session: before anything is reported of them.
+    void found(const WatchedProcess& target);
     // It has ended, or its target has: its thread's number may be another's next.
     void forget(std::uint32_t tid, std::uint64_t loop_id);
     void forget(const WatchedProcess& target);
@@ -45,6 +47,7 @@ private:
         std::uint64_t stalled_ns = 0;     // of the last of them, if it has not ended
         std::uint64_t open_since_ns = 0;  // at least so long the dispatch that still ran had run; 0: none did
     };
+    void found(const LoopView& loop);
     std::optional<std::uint64_t> open(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
     std::optional<LoopStats> without_slot(WatchedProcess& target, const LoopView& loop, std::uint64_t now_ns);
     std::uint64_t idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
