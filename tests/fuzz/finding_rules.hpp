@@ -11,19 +11,20 @@
 #include "analysis/explain.hpp"
 #include "invariant.hpp"
 #include "output/record_json.hpp"
-#include "output/text_sink.hpp"
+#include "output/text_encoder.hpp"
 #include "record_script.hpp"
 #include "util/text.hpp"
 
 class FindingRules {
 public:
-    explicit FindingRules(bool wild) : wild_(wild), text_(output()) {}
+    explicit FindingRules(bool wild) : wild_(wild) {}
 
     void check(const loopwatch::Findings& findings)
     {
         for (const auto& call : findings.blocking) check(call);
         if (findings.slow) check(*findings.slow);
         if (findings.stall) check(*findings.stall);
+        write(findings);
     }
     void check(const loopwatch::TaskEvent& event) { write(event); }
     void end()
@@ -34,22 +35,6 @@ public:
     }
 
 private:
-    // Nothing is written to it: what a sink would write is looked at before.
-    struct Text final : loopwatch::TextSink {
-        explicit Text(loopwatch::Output& output) : TextSink(output, {false, false, false, {1, 1}}) {}
-        std::string shown(const loopwatch::Record& record)
-        {
-            add(record);
-            return std::exchange(pending_, {});
-        }
-    };
-    static loopwatch::Output& output()
-    {
-        static auto output = loopwatch::Output::open("-");
-        hold(output.has_value(), "there is a standard output");
-        return *output;
-    }
-
     void check_length(std::uint64_t ns) const { hold(wild_ || ns < RecordScript::longest_ns, "no negative length"); }
     void check_source(const loopwatch::Source& source) const
     {
@@ -62,7 +47,6 @@ private:
         check_source(call.source);
         hold(wild_ || call.source.duration_ns >= call.threshold_ns, "no blocking call below its threshold");
         hold(!call.fingerprint.empty() && !call.verdict.empty() && !call.seen_by.empty(), "a whole finding");
-        write(call);
     }
     template <class Finding>  // SlowCallback or Stall
     void check(const Finding& slow)
@@ -79,18 +63,20 @@ private:
         if (slow.impact) check_length(slow.impact->max_delay_ns);
         if (slow.tasks)
             for (const auto& task : *slow.tasks) hold(task.percent <= 100, "shares of a whole");
-        write(slow);
     }
-    void write(const loopwatch::Record& record)
+    void write(const loopwatch::Report& report)
     {
-        const auto line = loopwatch::to_line(record, {"host", {1, 1}});
-        hold(line.find('\n') == line.npos && nlohmann::json::accept(line), "a line of JSON");
-        const auto text = text_.shown(record);
+        loopwatch::for_each_record(report, [](const auto& record) {
+            const auto line = loopwatch::to_line(record, {"host", {1, 1}});
+            hold(line.find('\n') == line.npos && nlohmann::json::accept(line), "a line of JSON");
+        });
+        std::string text;
+        text_.encode(report, text);
         hold(loopwatch::sanitize_utf8(text) == text, "UTF-8");
         hold(std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\n') || c == 0x7f; }),
              "nothing that steers a terminal");
     }
 
     bool wild_;
-    Text text_;
+    loopwatch::TextEncoder text_{{false, false, false, {1, 1}}};
 };

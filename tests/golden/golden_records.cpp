@@ -15,9 +15,10 @@ int main(int argc, char** argv)
     if (what == "schema" || what == "strict") {
         std::puts(output_schema(what == "strict").c_str());
     } else if (what == "session" || what == "hostile") {
-        for (const Record& record : what == "session" ? samples::session() : samples::hostile()) {
-            std::puts(to_line(record, samples::context()).c_str());
-        }
+        std::string lines;
+        for (const auto& report : what == "session" ? samples::session() : samples::hostile())
+            append_lines(report, samples::context(), lines);
+        std::fputs(lines.c_str(), stdout);
     } else {
         std::fputs("usage: golden_records session|hostile|schema|strict\n", stderr);
         return 2;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sample_records.hpp"
 
+#include "../unit/findings.hpp"
+
 #include "output/record_fields.hpp"
 
 using namespace std::string_literals;
@@ -153,9 +155,9 @@ Overhead overhead()
 }
 
 // Every type that has rows in the table, filled from it, so that a type cannot be forgotten here.
-std::vector<Record> task_events(std::uint64_t at_ns)
+std::vector<Report> task_events(std::uint64_t at_ns)
 {
-    std::vector<Record> records;
+    std::vector<Report> records;
     for (const auto& row : json::task_event_types()) {
         TaskEvent event{.subject = server_thread(), .at_ns = at_ns += ms, .type = std::string(row.type)};
         event.loop_id = "1";
@@ -185,9 +187,9 @@ JsonContext context()
     return {"db7", ClockAnchor{start_ns, 1'700'000'000'000'000'000}};
 }
 
-std::vector<Record> session()
+std::vector<Report> session()
 {
-    std::vector<Record> records;
+    std::vector<Report> records;
     std::uint64_t now = start_ns;
     records.push_back(SessionStart{now,
                                    "0.1.0",
@@ -213,19 +215,21 @@ std::vector<Record> session()
         stall.verdict = "save#17 has been holding loop main for a while.";
         stall.fingerprint = "5bd1e995a1b2c3d5";
         stall.occurrence = elapsed_ns / (100 * ms);
-        records.push_back(stall);
+        records.push_back(only(stall));
     }
-    records.push_back(blocking_call(8'811, now += ms));
-    records.push_back(slow_callback(8'811, now, 1));
-    records.push_back(plain_callback(now += 100 * ms));
-    records.push_back(blocking_call(9'001, now += 50 * ms));
+    Findings findings;
+    findings.blocking.push_back(blocking_call(8'811, now += ms));
+    findings.slow = slow_callback(8'811, now, 1);
+    records.push_back(findings);
+    records.push_back(only(plain_callback(now += 100 * ms)));
+    records.push_back(only(blocking_call(9'001, now += 50 * ms)));
     for (auto& event : task_events(now)) records.push_back(std::move(event));
-    records.push_back(slow_callback(9'101, now += 200 * ms, 2));
-    records.push_back(slow_callback(9'103, now += 20 * ms, 3));
+    records.push_back(only(slow_callback(9'101, now += 200 * ms, 2)));
+    records.push_back(only(slow_callback(9'103, now += 20 * ms, 3)));
     records.push_back(LoopStats{server_thread(), now += 600 * ms, loop(), 1'000 * ms, 9'000, 40'901, 420 * ms, 580 * ms,
                                 0.42, quantiles(), Quantiles{1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1, 48 * ms});
     records.push_back(SessionStats{now, {{"ring_full", 2}}, {{"slow_callback", 5}}, overhead()});
-    records.push_back(slow_callback(9'201, now += 300 * ms, 4));
+    records.push_back(only(slow_callback(9'201, now += 300 * ms, 4)));
     records.push_back(
         Warning{server(), now, "its perf map has 70 MiB: names beyond the first 64 MiB are not read", {}});
     records.push_back(
@@ -269,7 +273,7 @@ std::vector<Record> session()
     return records;
 }
 
-std::vector<Record> hostile()
+std::vector<Report> hostile()
 {
     const std::string bytes =
         "\x1b[2J\xff\xc0\xaf"
@@ -288,7 +292,7 @@ std::vector<Record> hostile()
     slow.sources[0].stack = slow.stack;
     TargetStart started{server(), start_ns, bytes, {bytes}, "", {0}, {{"1", bytes}}, {bytes}};
     TaskEvent event{server_thread(), start_ns, "task_cancelled", "1", "2", {{"reason", bytes}, {"extra", bytes}}, {}};
-    return {started, slow, event};
+    return {started, only(slow), event};
 }
 
 }  // namespace loopwatch::samples

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Records made in code: one of every type with every field filled, and what a hostile target can put into them.
+// Reports made in code: one record of every type with every field filled, and what a hostile target can put into them.
 #pragma once
 
 #include <vector>
@@ -14,9 +14,9 @@ JsonContext context();
 
 // A session as it might have been: each type at least once, each optional part present at least once and absent at
 // least once.
-std::vector<Record> session();
+std::vector<Report> session();
 
 // Broken UTF-8, escape sequences, bidirectional marks, quotes and NUL bytes in every string that a target controls.
-std::vector<Record> hostile();
+std::vector<Report> hostile();
 
 }  // namespace loopwatch::samples

@@ -7,29 +7,26 @@
 #include <fstream>
 
 #include "../unit/temporary_directory.hpp"
-#include "output/text_sink.hpp"
+#include "output/text_encoder.hpp"
 #include "sample_records.hpp"
 
 using namespace loopwatch;
 
 namespace {
 
-std::string ndjson(const std::vector<Record>& records)
+std::string ndjson(const std::vector<Report>& reports)
 {
     std::string lines;
-    for (const Record& record : records) lines += to_line(record, samples::context()) + "\n";
+    for (const auto& report : reports) append_lines(report, samples::context(), lines);
     return lines;
 }
 
-std::string text(const std::vector<Record>& records)
+std::string text(const std::vector<Report>& reports)
 {
-    const TemporaryDirectory directory;
-    auto output = Output::open(directory / "report");
-    REQUIRE(output);
-    TextSink sink(*output, {false, false, false, samples::context().anchor});
-    for (const Record& record : records) REQUIRE(sink.write(record));
-    REQUIRE(sink.flush());
-    return content(directory / "report");
+    TextEncoder encoder({false, false, false, samples::context().anchor});
+    std::string lines;
+    for (const auto& report : reports) encoder.encode(report, lines);
+    return lines;
 }
 
 void compare(const std::string& file, const std::string& actual)

@@ -40,8 +40,9 @@ TEST_CASE("watch is the default command, and its options stand before or behind 
         CHECK(session.block_threshold_ns == 10'000'000);
         CHECK(session.interval_ns == 1'000'000'000);
         CHECK(session.duration_ns == 0);
-        CHECK(watch->output.file == "-");
-        CHECK(watch->output.format == Format::automatic);
+        CHECK(watch->output.files.empty());
+        CHECK(watch->output.default_file == "-");
+        CHECK(watch->output.default_format == "auto");
         CHECK_FALSE(session.rung);
         CHECK(session.max_overhead_percent == 2);
         CHECK(session.max_loops == 64);
@@ -94,8 +95,8 @@ TEST_CASE("every option arrives")
     CHECK(session.block_threshold_ns == 1'500'000'000);
     CHECK(session.duration_ns == 120'000'000'000);
     CHECK(session.interval_ns == 200'000'000);
-    CHECK(o->output.format == Format::ndjson);
-    CHECK(o->output.file == "x");
+    CHECK(o->output.formats == std::vector<std::string>{"ndjson"});
+    CHECK(o->output.files == std::vector<std::string>{"x"});
     CHECK(session.max_overhead_percent == 0.5);
     CHECK(session.max_loops == 9);
     REQUIRE(session.gate.fail_on.size() == 2);
@@ -138,7 +139,10 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--block-threshold", "1"}, "--block-threshold: \"1\" has no unit", "1ms"},
         {{"-p", "1", "--duration", "30"}, "--duration: \"30\" has no unit", "30s"},
         {{"-p", "1", "--interval", "1ms"}, "--interval: \"1ms\" is too short", "100ms"},
-        {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson"},
+        {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson, chrome"},
+        {{"-p", "1", "--format", "text", "--format", "ndjson"}, "--format: 2 of them for 0 of -o", "each -o FILE"},
+        {{"-p", "1", "-o", "a", "-o", "b", "--format", "ndjson"}, "--format: 1 of them for 2 of -o", "each -o FILE"},
+        {{"-p", "1", "-o", "a", "-o", "a"}, "--output: \"a\" is given twice", "each output once"},
         {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
         {{"-p", "1", "--max-overhead", "0"}, "--max-overhead: bad value", "percent"},
         {{"ps", "-p", "1", "--lint", "--max-frame", "0"}, "--max-frame: bad value", "bytes"},
@@ -188,11 +192,16 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
 
 TEST_CASE("what run writes among the program's own messages is for people")
 {
-    CHECK(command<RunCommand>({"run", "--", "x"})->output.file == "/dev/stderr");
-    CHECK(command<RunCommand>({"run", "--", "x"})->output.format == Format::text);
-    CHECK(command<RunCommand>({"run", "--format", "ndjson", "--", "x"})->output.format == Format::ndjson);
-    CHECK(command<RunCommand>({"run", "-o", "file", "--", "x"})->output.format == Format::automatic);
-    CHECK(command({"-p", "1"})->output.format == Format::automatic);
+    CHECK(command<RunCommand>({"run", "--", "x"})->output.default_file == "/dev/stderr");
+    CHECK(command<RunCommand>({"run", "--", "x"})->output.default_format == "text");
+}
+
+TEST_CASE("several outputs, each with its format")
+{
+    const auto both = command({"-p", "1", "-o", "a,b", "--format", "ndjson", "--format", "chrome", "-o", "c"});
+    CHECK(both->output.files == std::vector<std::string>{"a,b", "c"});
+    CHECK(both->output.formats == std::vector<std::string>{"ndjson", "chrome"});
+    CHECK(command({"-p", "1", "-o", "a", "-o", "b"})->output.formats.empty());
 }
 
 TEST_CASE("help and version need nothing else and hide what is not for people")

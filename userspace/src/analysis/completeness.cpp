@@ -25,6 +25,8 @@ constexpr Loss losses[] = {
     {"iteration_unclear", findings, "iterations that could not be told from idle waits"},
     {"iteration_unproven", findings, "slow iterations of threads that may run no event loop"},
     {"loops_untracked", findings, "event loops beyond --max-loops"},
+    {"output_failed", findings, "records that came while the output could not be written"},
+    {"output_full", findings, "records that came faster than the reader of the output took them"},
     {"processes_missed", findings, "processes that ended before they or their event loops could be watched"},
     {"program_missed", findings, "probes that fired while another one ran"},
     {"record_undecodable", findings, "records that made no sense"},

@@ -30,11 +30,6 @@ struct Completeness {
     std::string reason;              // in one sentence; empty: complete
 };
 
-// How many say what could not be seen, and how many only what has no name.
-struct WarningCounts {
-    std::uint64_t of_sight = 0, of_names = 0;
-};
-
 // `lost` and `suppressed` as session_end has them.
 Completeness completeness(const Counts& lost, const Counts& suppressed, WarningCounts warnings, bool saw_loop);
 

@@ -169,6 +169,7 @@ struct TaskEvent {
     std::map<std::string, std::string> labels;
     std::vector<Location> await_chain;
     std::vector<Frame> stack;
+    bool limited = false;  // a misuse, which rate limits hold for; not a field of the record
 };
 
 struct Quantiles {
@@ -290,6 +291,11 @@ struct SessionStats {
     Overhead overhead;
 };
 
+// How many say what could not be seen, and how many only what has no name.
+struct WarningCounts {
+    std::uint64_t of_sight = 0, of_names = 0;
+};
+
 struct SessionEnd {
     std::uint64_t at_ns = 0, duration_ns = 0;
     Counts counts, lost, suppressed;
@@ -299,9 +305,24 @@ struct SessionEnd {
     Overhead overhead;
     std::string reason;
     std::string completeness = "complete", completeness_reason;  // completeness.hpp
+    // What that depends on beside lost and suppressed; no fields of the record.
+    WarningCounts warnings;
+    bool saw_loop = true;
 };
 
+// What one dispatch has to be reported for.
+struct Findings {
+    std::optional<SlowCallback> slow;    // if the dispatch was slow and has ended
+    std::optional<Stall> stall;          // if it goes on; nothing else is told of it then
+    std::vector<BlockingCall> blocking;  // by their end: each call of at least the block threshold, seen by whomever
+};
+
+// What is one line of JSON.
 using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,
                             SessionStats, TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning>;
+
+// What a sink is given: the findings of one dispatch travel together.
+using Report = std::variant<SessionStart, TargetStart, Findings, TaskEvent, LoopStats, SessionStats, TargetEnd,
+                            SessionEnd, ListedTask, TaskListEnd, Warning>;
 
 }  // namespace loopwatch

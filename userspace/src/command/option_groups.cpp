@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <string_view>
 
 #include "analysis/kind.hpp"
-#include "output/chrome_sink.hpp"
-#include "output/ndjson_sink.hpp"
+#include "output/formats.hpp"
+#include "output/line_sink.hpp"
 #include "output/schema.hpp"
-#include "output/text_sink.hpp"
 #include "output/text_style.hpp"
 #include "target/process.hpp"
 #include "util/duration.hpp"
@@ -140,36 +140,60 @@ void TimingOptions::add(OptionParser& parser)
 
 void OutputOptions::add(OptionParser& parser)
 {
-    parser.value("--format",
-                 choice_value<Format>(format, {{"auto", Format::automatic},
-                                               {"text", Format::text},
-                                               {"ndjson", Format::ndjson},
-                                               {"chrome", Format::chrome}}),
-                 "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev", "auto|text|ndjson|chrome");
-    parser.value("-o,--output", text_value(file, "the name of a file"),
-                 "Write to a file, device or FIFO, - for stdout (run: to stderr)", "FILE");
+    parser.repeated(
+        "--format",
+        [this](const std::string& text) -> std::optional<BadValue> {
+            if (text != "auto" && !make_encoder(text, {}))
+                return BadValue{fmt::format("bad value \"{}\"", text),
+                                fmt::format("one of auto, {}", format_names(", "))};
+            formats.push_back(text);
+            return std::nullopt;
+        },
+        "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev",
+        ("auto|" + format_names("|")).c_str());
+    parser.repeated(
+        "-o,--output",
+        [this](const std::string& text) -> std::optional<BadValue> {
+            if (text.empty()) return BadValue{"is empty", "the name of a file"};
+            if (std::ranges::find(files, text) != files.end())
+                return BadValue{fmt::format("\"{}\" is given twice", text), "give each output once"};
+            files.push_back(text);
+            return std::nullopt;
+        },
+        "A file, device or FIFO, - for stdout (run: to stderr); several: each with its --format", "FILE");
     parser.flag("--quiet", quiet, "Text: findings only");
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
+    parser.check([this]() -> std::optional<Error> {
+        if (formats.empty() || formats.size() == std::max<std::size_t>(files.size(), 1)) return std::nullopt;
+        return Error{ExitCode::usage, fmt::format("--format: {} of them for {} of -o", formats.size(), files.size()),
+                     "give each -o FILE its --format, or none"};
+    });
 }
 
-void OutputOptions::add_for_lists(OptionParser& parser)
+void ListOutputOptions::add(OptionParser& parser)
 {
-    parser.value(
-        "--format",
-        choice_value<Format>(format, {{"auto", Format::automatic}, {"text", Format::text}, {"ndjson", Format::ndjson}}),
-        "text, or ndjson for tools", "auto|text|ndjson");
+    parser.value("--format", choice_value<bool>(ndjson, {{"auto", false}, {"text", false}, {"ndjson", true}}),
+                 "text, or ndjson for tools", "auto|text|ndjson");
     parser.value("-o,--output", text_value(file, "the name of a file"), "Write to a file, - for stdout", "FILE");
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
 }
 
-std::unique_ptr<Sink> OutputOptions::sink(Output& output, bool gated) const
+Result<Hub> OutputOptions::open(bool gated) const
 {
-    const bool terminal = output.is_terminal();
-    if (format == Format::chrome) return std::make_unique<ChromeSink>(output);
-    if (format == Format::ndjson || (format == Format::automatic && !terminal))
-        return std::make_unique<NdjsonSink>(output, JsonContext::of_this_machine());
-    return std::make_unique<TextSink>(
-        output, TextOptions{.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated});
+    const auto all = files.empty() ? std::vector{default_file} : files;
+    Hub hub;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        auto output = Output::open(all[i]);
+        if (!output) return output.error();
+        const bool terminal = output->is_terminal();
+        auto format = i < formats.size() ? formats[i] : "auto";
+        if (files.empty() && format == "auto") format = default_format;
+        if (format == "auto") format = terminal ? "text" : "ndjson";
+        auto encoder =
+            make_encoder(format, {.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated});
+        hub.add(all[i], std::make_unique<LineSink>(std::move(*output), std::move(encoder)));
+    }
+    return hub;
 }
 
 void add_gate_options(OptionParser& parser, GateOptions& gate)

@@ -6,7 +6,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,8 +13,8 @@
 
 #include "collect/attach.hpp"
 #include "command/option_parser.hpp"
-#include "output/sink.hpp"
 #include "report/gate_files.hpp"
+#include "report/hub.hpp"
 #include "util/result.hpp"
 
 namespace loopwatch {
@@ -63,20 +62,28 @@ struct TimingOptions {
     void add(OptionParser& parser);
 };
 
-enum class Format { automatic, text, ndjson, chrome };
-
+// Where the records of a session go: any number of outputs, the first -o with the first --format and so on.
 struct OutputOptions {
-    Format format = Format::automatic;
-    std::string file = "-";  // or - for stdout
+    std::vector<std::string> files;    // or - for stdout
+    std::vector<std::string> formats;  // as many, or none; "auto" or one of output/formats.hpp
     bool quiet = false;
     bool no_color = false;
+    // Where no -o is given.
+    std::string default_file = "-";
+    std::string default_format = "auto";
 
-    // Of a session.
     void add(OptionParser& parser);
-    // Of a list: no trace, and nothing to be quiet about.
-    void add_for_lists(OptionParser& parser);
-    // `output` outlives the sink. `gated`: --fail-on decides over what is reported.
-    std::unique_ptr<Sink> sink(Output& output, bool gated) const;
+    // Opens all of them. `gated`: --fail-on decides over what is reported.
+    Result<Hub> open(bool gated) const;
+};
+
+// Where a list goes: no trace, and nothing to be quiet about.
+struct ListOutputOptions {
+    bool ndjson = false;     // else text
+    std::string file = "-";  // or - for stdout
+    bool no_color = false;
+
+    void add(OptionParser& parser);
 };
 
 void add_gate_options(OptionParser& parser, GateOptions& gate);

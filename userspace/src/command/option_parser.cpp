@@ -46,15 +46,20 @@ void OptionParser::flag(const char* names, bool& target, const std::string& help
 
 void OptionParser::value(const char* names, TakeValue take, const std::string& help, const char* type)
 {
-    add(names, std::move(take), help, type, false);
+    add(names, std::move(take), help, type, Occurs::once);
+}
+
+void OptionParser::repeated(const char* names, TakeValue take, const std::string& help, const char* type)
+{
+    add(names, std::move(take), help, type, Occurs::repeated);
 }
 
 void OptionParser::list(const char* names, TakeValue take, const std::string& help, const char* type)
 {
-    add(names, std::move(take), help, type, true);
+    add(names, std::move(take), help, type, Occurs::listed);
 }
 
-void OptionParser::add(const char* names, TakeValue take, const std::string& help, const char* type, bool many)
+void OptionParser::add(const char* names, TakeValue take, const std::string& help, const char* type, Occurs occurs)
 {
     const std::string long_name = std::string(names).substr(std::string(names).rfind(',') + 1);
     const auto take_all = [take = std::move(take), long_name](const std::vector<std::string>& texts) {
@@ -64,9 +69,9 @@ void OptionParser::add(const char* names, TakeValue take, const std::string& hel
     auto* option = app_->add_option_function<std::vector<std::string>>(names, take_all, help)->type_name(type);
     // One value an occurrence, or "-p 1 doctor" would take the command for a pid.
     option->allow_extra_args(false);
-    if (many)
+    if (occurs == Occurs::listed)
         option->delimiter(',');
-    else
+    else if (occurs == Occurs::once)
         option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
     if (help.empty()) option->group("");
 }

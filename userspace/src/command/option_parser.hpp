@@ -37,6 +37,8 @@ public:
     // `names` as in "-p,--pid"; errors name the last of them. Without help text an option is hidden.
     void flag(const char* names, bool& target, const std::string& help);
     void value(const char* names, TakeValue take, const std::string& help, const char* type);
+    // Several, repeated.
+    void repeated(const char* names, TakeValue take, const std::string& help, const char* type);
     // Several, separated by commas or repeated.
     void list(const char* names, TakeValue take, const std::string& help, const char* type);
     // A word that is no option.
@@ -59,7 +61,8 @@ public:
 
 private:
     struct App;
-    void add(const char* names, TakeValue take, const std::string& help, const char* type, bool many);
+    enum class Occurs { once, repeated, listed };
+    void add(const char* names, TakeValue take, const std::string& help, const char* type, Occurs occurs);
 
     Result<void> parse_words(const std::vector<std::string>& arguments, std::optional<std::string>& text);
 

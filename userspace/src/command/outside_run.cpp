@@ -50,7 +50,7 @@ int await_end(Launch& launch, EndingSignals& signals)
 
 }  // namespace
 
-Result<int> run_from_outside(SessionOptions options, const std::vector<std::string>& command, Sink& sink)
+Result<int> run_from_outside(SessionOptions options, const std::vector<std::string>& command, Hub& hub)
 {
     // What can be wrong with a rule file, before anything is started.
     if (auto gate = open_gate(options.gate); !gate) return gate.error();
@@ -80,7 +80,7 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
         const bool ended = pid == static_cast<std::uint32_t>(launch->pid()) && launch->status();
         return ended ? launch->wait_status() : std::nullopt;
     };
-    auto session = Session::open(std::move(options), sink);
+    auto session = Session::open(std::move(options), hub);
     if (!session) {
         if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));
         launch->signal(SIGTERM);

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "command/session_options.hpp"
-#include "output/sink.hpp"
+#include "report/hub.hpp"
 
 namespace loopwatch {
 
 // The program's exit status as a shell tells it; fail_on_matched wins. A signal that ends the session is handed on, a
 // session whose time is up asks the program to end (which is 0, if it does just that); else it runs to its end,
 // whatever becomes of the session.
-Result<int> run_from_outside(SessionOptions options, const std::vector<std::string>& command, Sink& sink);
+Result<int> run_from_outside(SessionOptions options, const std::vector<std::string>& command, Hub& hub);
 
 }  // namespace loopwatch

@@ -30,7 +30,7 @@ Result<int> ListCommand::run()
 void ListCommand::add_common_options(OptionParser& parser, const char* usage)
 {
     listing.processes.add(parser, usage);
-    listing.output.add_for_lists(parser);
+    listing.output.add(parser);
 }
 
 void ListCommand::add_filter_options(OptionParser& parser)

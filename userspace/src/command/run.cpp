@@ -24,7 +24,9 @@ std::unique_ptr<Command> make_run()
 
 RunCommand::RunCommand()
 {
-    output.file = own_output;
+    output.default_file = own_output;
+    // As strace and perf stat do: what is among the program's own messages is for people.
+    output.default_format = "text";
 }
 
 void RunCommand::add_options(OptionParser& parser)
@@ -43,16 +45,14 @@ void RunCommand::add_options(OptionParser& parser)
             return Error{ExitCode::usage,
                          "run: --trace, --debug, --coroutines and --kernel-stacks need the kernel side",
                          "without --inside, and with sudo"};
-        // As strace and perf stat do: what is among the program's own messages is for people.
-        if (output.file == own_output && output.format == Format::automatic) output.format = Format::text;
         return std::nullopt;
     });
 }
 
-Result<int> RunCommand::start(bool outside, Sink& sink)
+Result<int> RunCommand::start(bool outside, Hub& hub)
 {
-    if (outside) return run_from_outside(std::move(session), command_line, sink);
-    auto watched = ShimSession::open(std::move(session), std::move(command_line), sink);
+    if (outside) return run_from_outside(std::move(session), command_line, hub);
+    auto watched = ShimSession::open(std::move(session), std::move(command_line), hub);
     if (!watched) return watched.error();
     return (*watched)->run();
 }
@@ -65,15 +65,12 @@ Result<int> RunCommand::run()
         return Error{ExitCode::not_permitted,
                      "--trace, --debug, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
                      machine.error().hint};
-    auto file = Output::open(output.file);
-    if (!file) return file.error();
-    const auto sink = output.sink(*file, !session.gate.fail_on.empty());
     if (session.threshold_ns < default_floor_ns && std::getenv("LOOPWATCH_FLOOR") == nullptr)
         return Error{ExitCode::usage, "--threshold: shorter than the 100us below which a program looks at nothing",
                      "set LOOPWATCH_FLOOR=50us in its environment too"};
-    auto status = start(outside, *sink);
-    if (auto settled = file->settle(); status && !settled) return settled.error();
-    return status;
+    auto hub = output.open(!session.gate.fail_on.empty());
+    if (!hub) return hub.error();
+    return start(outside, *hub);
 }
 
 }  // namespace loopwatch

@@ -26,7 +26,7 @@ public:
     OutputOptions output;
 
 private:
-    Result<int> start(bool outside, Sink& sink);
+    Result<int> start(bool outside, Hub& hub);
 };
 
 }  // namespace loopwatch

@@ -39,10 +39,10 @@ constexpr StepDown step_downs[] = {
 
 }  // namespace
 
-Session::Session(SessionOptions options, Sink& sink)
+Session::Session(SessionOptions options, Hub& hub)
     : options_(std::move(options)),
       attachment_options_{{options_.trace, options_.coroutines, options_.debug}, options_.debug},
-      reporter_(sink, gate_)
+      reporter_(hub, gate_)
 {
 }
 Session::~Session() = default;
@@ -170,12 +170,14 @@ Result<ExitCode> Session::run()
         if (options_.duration_ns && now - started_ns_ >= options_.duration_ns) break;
     }
     if (!ended_by_ && !follows_name() && targets_.empty() && images_.empty()) end_reason_ = "target_end";
+    if (reporter_.failure()) end_reason_ = "output_failed";
     finish();
-    reporter_.flush();
+    reporter_.close();
     if (reporter_.failure()) return *reporter_.failure();
     const bool blind = !saw_loop_ && !gate_.failed() && !options_.gate.fail_on.empty();
     if (blind) gate_.fail("no_loop_watched", nothing_watched(watched_).what);
-    if (auto closed = close_gate(options_.gate, gate_, watched_, completeness_); !closed) return closed.error();
+    if (auto closed = close_gate(options_.gate, gate_, watched_, reporter_.completeness()); !closed)
+        return closed.error();
     if (blind) return nothing_watched(watched_);
     return gate_.failed() ? ExitCode::fail_on_matched : ExitCode::done;
 }
@@ -186,6 +188,8 @@ void Session::wait()
                                  {worker_->descriptor(), POLLIN, 0},
                                  {signals_.descriptor(), POLLIN, 0}};
     for (const auto& [pid, target] : targets_) waits.push_back({target->process().pidfd(), POLLIN, 0});
+    const auto of_targets = waits.size();
+    for (const int fd : reporter_.waits_for()) waits.push_back({fd, POLLOUT, 0});
     const auto now = monotonic_ns();
     std::uint64_t until = next_interval_ns_;
     if (watchdog_->next_ns()) until = std::min(until, watchdog_->next_ns());
@@ -211,7 +215,7 @@ void Session::wait()
         if (signal && !signal->ends) options_.hand_on(signal->number);
         if (signal && signal->ends) end_reason_ = (ended_by_ = signal)->reason;
     }
-    for (std::size_t i = 3; i < waits.size(); ++i) {
+    for (std::size_t i = 3; i < of_targets; ++i) {
         if (!waits[i].revents) continue;
         drain_present();
         const auto ended = std::find_if(targets_.begin(), targets_.end(), [&](const auto& entry) {
@@ -465,7 +469,7 @@ void Session::interval(std::uint64_t now_ns)
         }
     }
     limit(now_ns);
-    reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), overhead()});
+    reporter_.publish(SessionStats{now_ns, losses(), {}, overhead()});
 }
 
 // Those that cost the targets too much go; the rest goes on.
@@ -578,7 +582,6 @@ void Session::finish()
     end.overhead = overhead();
     end.reason = end_reason_;
     reporter_.publish(end);
-    completeness_ = {end.completeness, end.completeness_reason};
 }
 
 void Session::warn(std::string text)

@@ -38,8 +38,8 @@ namespace loopwatch {
 
 class Session {
 public:
-    // Everything that can go wrong before detection is live goes wrong here. `sink` outlives the session.
-    static Result<std::unique_ptr<Session>> open(SessionOptions options, Sink& sink);
+    // Everything that can go wrong before detection is live goes wrong here. `hub` outlives the session.
+    static Result<std::unique_ptr<Session>> open(SessionOptions options, Hub& hub);
     ~Session();
     // Returns done, or fail_on_matched.
     Result<ExitCode> run();
@@ -53,7 +53,7 @@ public:
 private:
     static constexpr std::size_t max_records = 4096;  // handled in one round
 
-    Session(SessionOptions options, Sink& sink);
+    Session(SessionOptions options, Hub& hub);
     Result<void> leave_out(pid_t pid, const Error& error);
     Result<void> leave_out_unwatchable();
     Result<void> attach_targets();
@@ -152,7 +152,6 @@ private:
     std::optional<EndingSignals::Signal> ended_by_;
     std::string watched_;  // its first target's name
     std::string end_reason_ = "duration";
-    Completeness completeness_;
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
     std::array<OverheadLimit, frequent_kinds> limits_;
     std::vector<Event> early_;  // came before the session was live

@@ -15,9 +15,9 @@
 
 namespace loopwatch {
 
-Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Sink& sink)
+Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Hub& hub)
 {
-    std::unique_ptr<Session> session(new Session(std::move(options), sink));
+    std::unique_ptr<Session> session(new Session(std::move(options), hub));
     auto& wish = session->options_;
     auto gate = open_gate(wish.gate);
     if (!gate) return gate.error();

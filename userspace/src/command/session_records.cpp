@@ -12,7 +12,6 @@
 #include <set>
 #include <utility>
 
-#include "analysis/completeness.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -93,12 +92,10 @@ SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, C
     end.counts = reporter.counts();
     end.coverage = reporter.coverage();
     end.lost = std::move(lost);
-    end.suppressed = reporter.suppressed();
     end.dispatches = statistics.dispatches();
     end.dispatch_ns = statistics.dispatch_ns();
-    auto [level, reason] = completeness(end.lost, end.suppressed, reporter.warnings(), saw_loop);
-    end.completeness = std::move(level);
-    end.completeness_reason = std::move(reason);
+    end.warnings = reporter.warnings();
+    end.saw_loop = saw_loop;
     return end;
 }
 

@@ -20,7 +20,7 @@ namespace loopwatch {
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
                            const std::vector<WatchedProcess*>& targets);
 TargetStart target_start(WatchedProcess& target);
-// All but how it ended, what it cost and what the caller counts itself.
+// All but how it ended, what it cost, what the caller counts itself and what each sink lacks (Hub).
 SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, Counts lost, std::uint64_t started_ns,
                        bool saw_loop);
 Overhead own_overhead(const Kernel::Cost& cost, pid_t worker);

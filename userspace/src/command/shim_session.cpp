@@ -62,7 +62,7 @@ lw_event dispatch_of(const LoopView& loop, std::uint64_t seq)
 
 }  // namespace
 
-ShimSession::ShimSession(SessionOptions options, Sink& sink) : options_(std::move(options)), reporter_(sink, gate_)
+ShimSession::ShimSession(SessionOptions options, Hub& hub) : options_(std::move(options)), reporter_(hub, gate_)
 {
 }
 
@@ -76,9 +76,9 @@ ShimSession::~ShimSession()
 }
 
 Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, std::vector<std::string> command,
-                                                       Sink& sink)
+                                                       Hub& hub)
 {
-    std::unique_ptr<ShimSession> session(new ShimSession(std::move(options), sink));
+    std::unique_ptr<ShimSession> session(new ShimSession(std::move(options), hub));
     auto gate = open_gate(session->options_.gate);
     if (!gate) return gate.error();
     session->gate_ = std::move(*gate);
@@ -156,12 +156,13 @@ Result<int> ShimSession::run()
         reporter_.flush();
         if (launched_->status() && (!options_.follow_children || targets_.empty())) over_ = true;
     }
+    if (reporter_.failure()) end_reason_ = "output_failed";
     finish();
-    reporter_.flush();
+    reporter_.close();
     if (reporter_.failure()) return *reporter_.failure();
     const bool blind = ended_.loops == 0 && !gate_.failed() && !options_.gate.fail_on.empty();
     if (blind) gate_.fail("no_loop_watched", nothing_watched(name_).what);
-    if (auto closed = close_gate(options_.gate, gate_, name_, completeness_); !closed) return closed.error();
+    if (auto closed = close_gate(options_.gate, gate_, name_, reporter_.completeness()); !closed) return closed.error();
     if (blind) return nothing_watched(name_);
     if (gate_.failed()) return static_cast<int>(ExitCode::fail_on_matched);
     const int status = launched_->status().value_or(0);
@@ -170,16 +171,17 @@ Result<int> ShimSession::run()
 
 void ShimSession::wait()
 {
-    pollfd waits[] = {{worker_->descriptor(), POLLIN, 0},
-                      {signals_.descriptor(), POLLIN, 0},
-                      {newcomers_.raw(), POLLIN, 0},
-                      {launched_->status() ? -1 : launched_->descriptor(), POLLIN, 0}};
+    std::vector<pollfd> waits = {{worker_->descriptor(), POLLIN, 0},
+                                 {signals_.descriptor(), POLLIN, 0},
+                                 {newcomers_.raw(), POLLIN, 0},
+                                 {launched_->status() ? -1 : launched_->descriptor(), POLLIN, 0}};
+    for (const int fd : reporter_.waits_for()) waits.push_back({fd, POLLOUT, 0});
     auto until = std::min(next_interval_ns_, next_tick_ns_);
     if (options_.duration_ns && !asked_to_end_) until = std::min(until, started_ns_ + options_.duration_ns);
     const auto now = monotonic_ns();
     const auto left = until > now ? until - now : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
-    ::ppoll(waits, std::size(waits), &timeout, nullptr);
+    ::ppoll(waits.data(), waits.size(), &timeout, nullptr);
     if (waits[0].revents) worker_->poll();
     if (waits[1].revents) on_signal();
     if (waits[2].revents) meet_newcomers();
@@ -439,7 +441,7 @@ void ShimSession::interval(std::uint64_t now_ns)
         reporter_.warn(*target);
         for (auto& stats : statistics_.look(*target, now_ns)) reporter_.publish(stats);
     }
-    reporter_.publish(SessionStats{now_ns, losses(), reporter_.suppressed(), own_overhead({}, worker_->pid())});
+    reporter_.publish(SessionStats{now_ns, losses(), {}, own_overhead({}, worker_->pid())});
 }
 
 void ShimSession::end_target(std::uint32_t pid, const char* reason)
@@ -514,7 +516,6 @@ void ShimSession::finish()
     end.overhead = own_overhead({}, worker_->pid());
     end.reason = end_reason_;
     reporter_.publish(end);
-    completeness_ = {end.completeness, end.completeness_reason};
 }
 
 Counts ShimSession::losses() const

@@ -31,7 +31,7 @@ class ShimSession {
 public:
     // Starts the program. Everything that keeps it from being started, or from being seen, goes wrong here.
     static Result<std::unique_ptr<ShimSession>> open(SessionOptions options, std::vector<std::string> command,
-                                                     Sink& sink);
+                                                     Hub& hub);
     ~ShimSession();
     // Until the program ends, and with follow_children what it has started. Its exit status as a shell tells it;
     // fail_on_matched wins.
@@ -41,7 +41,7 @@ private:
     struct Seen {  // of a loop's dispatch
         std::uint64_t seq = 0, since_ns = 0, told_ns = 0, lost = 0;
     };
-    ShimSession(SessionOptions options, Sink& sink);
+    ShimSession(SessionOptions options, Hub& hub);
     Result<void> make_directory();
     void wait();
     void on_signal();
@@ -100,7 +100,6 @@ private:
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0, next_tick_ns_ = 0;
     bool asked_to_end_ = false, over_ = false;
     std::string end_reason_ = "target_end";
-    Completeness completeness_;
 };
 
 }  // namespace loopwatch

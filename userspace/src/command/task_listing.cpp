@@ -13,8 +13,8 @@
 
 #include "analysis/task_lints.hpp"
 #include "command/ending_signals.hpp"
-#include "output/ndjson_sink.hpp"
 #include "output/output.hpp"
+#include "output/record_json.hpp"
 #include "output/task_text.hpp"
 #include "resolve/captured_stack.hpp"
 #include "resolve/task_view.hpp"
@@ -29,6 +29,8 @@
 namespace loopwatch {
 
 namespace {
+
+constexpr std::size_t lines_at_once = 64u << 10;  // bytes
 
 constexpr std::size_t most_table_bytes = 64 << 20;  // of sockets: 400,000 connections
 
@@ -320,18 +322,21 @@ private:
 
 Result<void> TaskLister::write(Listing& listing, std::size_t first, std::size_t last, const TaskListEnd& end)
 {
-    if (options_.output.format != Format::ndjson) {  // what one asks for and looks at: text in a pipe too
+    if (!options_.output.ndjson) {  // what one asks for and looks at: text in a pipe too
         const TextStyle style{wants_colours(output_.is_terminal(), options_.output.no_color)};
         auto written = write_text(options_, listing, first, last, style, output_);
         if (!written || options_.shape == TaskShape::whole) return written;
         return output_.write_lines(text_of(end, style));
     }
-    NdjsonSink sink(output_, JsonContext::of_this_machine());
-    for (auto at = first; at < last; ++at)
-        if (auto written = sink.write(options_.task != 0 ? listing.whole(at) : listing.listed(at)); !written)
-            return written.error();
-    if (auto written = sink.write(end); !written) return written.error();
-    return sink.flush();
+    const auto context = JsonContext::of_this_machine();
+    std::string lines;
+    for (auto at = first; at < last; ++at) {
+        append_lines(options_.task != 0 ? listing.whole(at) : listing.listed(at), context, lines);
+        if (lines.size() < lines_at_once) continue;
+        if (auto written = output_.write_lines(std::exchange(lines, {})); !written) return written;
+    }
+    append_lines(end, context, lines);
+    return output_.write_lines(lines);
 }
 
 Result<void> TaskLister::look(std::vector<pid_t>& pids, bool tell)

@@ -17,7 +17,7 @@ enum class TaskShape { table, tree, whole };
 
 struct ListingOptions {
     ProcessOptions processes;
-    OutputOptions output;
+    ListOutputOptions output;
     TaskShape shape = TaskShape::table;
     TaskOrder order = TaskOrder::id;
     std::string state;                 // only tasks in it; empty: all

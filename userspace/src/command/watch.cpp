@@ -36,13 +36,11 @@ Result<int> WatchCommand::run()
     session.name = processes.name;
     session.wait = wait;
     if (auto machine = preflight(); !machine) return machine.error();
-    auto file = Output::open(output.file);
-    if (!file) return file.error();
-    const auto sink = output.sink(*file, !session.gate.fail_on.empty());
-    auto watched = Session::open(std::move(session), *sink);
+    auto hub = output.open(!session.gate.fail_on.empty());
+    if (!hub) return hub.error();
+    auto watched = Session::open(std::move(session), *hub);
     if (!watched) return watched.error();
     const auto code = (*watched)->run();
-    if (auto settled = file->settle(); code && !settled) return settled.error();
     if (!code) return code.error();
     return static_cast<int>(*code);
 }

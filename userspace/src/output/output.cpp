@@ -231,10 +231,22 @@ Result<Output> Output::open(const std::string& path)
 
 Result<void> Output::write_lines(std::string_view lines)
 {
+    const auto written = write(lines, true);
+    return written ? Result<void>() : written.error();
+}
+
+Result<std::size_t> Output::write_some(std::string_view lines)
+{
+    return write(lines, false);
+}
+
+Result<std::size_t> Output::write(std::string_view lines, bool wait)
+{
     if (std::exchange(keeps_last_report_, false) && ::ftruncate(fd_.raw(), 0) != 0) return write_error();
     std::size_t written = 0;
     while (written < lines.size()) {
-        if (auto ready = await_room(); !ready) return ready;
+        if (!wait && !has_room()) return written;
+        if (auto ready = wait ? await_room() : Result<void>(); !ready) return ready.error();
         const ssize_t count = ::write(fd_.raw(), lines.data() + written, std::min(lines.size() - written, at_once_));
         if (count > 0) {
             written += static_cast<std::size_t>(count);
@@ -244,7 +256,13 @@ Result<void> Output::write_lines(std::string_view lines)
             return error;
         }
     }
-    return {};
+    return written;
+}
+
+bool Output::has_room() const
+{
+    pollfd room{fd_.raw(), POLLOUT, 0};
+    return ::poll(&room, 1, 0) != 0;  // an error shows when it is written to
 }
 
 // A reader that takes nothing is waited for, but not by who was asked to end.

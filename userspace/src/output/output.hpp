@@ -26,14 +26,21 @@ public:
     // with ExitCode::failed.
     Result<void> write_lines(std::string_view lines);
 
+    // What it takes without waiting: how many bytes that were. Of a regular file all, or none. Fails as write_lines()
+    // does.
+    Result<std::size_t> write_some(std::string_view lines);
+
     // At the end of a report: one in which nothing was said replaces the last one too.
     Result<void> settle() { return write_lines(""); }
 
     bool is_terminal() const;
+    int descriptor() const noexcept { return fd_.raw(); }
 
 private:
     Output(Fd fd, std::string name);
+    Result<std::size_t> write(std::string_view lines, bool wait);
     Result<void> await_room() const;
+    bool has_room() const;
     Error write_error() const;
     void cut_back(std::size_t written) const;
 

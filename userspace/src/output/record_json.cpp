@@ -76,6 +76,33 @@ Json encode(const T& record, const json::Envelope& envelope)
     return result;
 }
 
+template <class T>
+std::string_view type_name(const T& record)
+{
+    if constexpr (std::is_same_v<T, TaskEvent>)
+        return record.type;
+    else
+        return json::table_of<T>().name;
+}
+
+template <class T>
+std::uint64_t end_of(const T& record)
+{
+    if constexpr (requires { record.end_ns; })
+        return record.end_ns;
+    else
+        return record.at_ns;
+}
+
+template <class T>
+std::string line_of(const T& record, const JsonContext& context)
+{
+    const std::uint64_t mono_ns = end_of(record);
+    const json::Envelope envelope{std::string(type_name(record)), context.anchor.rfc3339(mono_ns), mono_ns,
+                                  context.host};
+    return escape_json(encode(record, envelope).dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 }  // namespace
 
 JsonContext JsonContext::of_this_machine()
@@ -88,34 +115,32 @@ JsonContext JsonContext::of_this_machine()
 
 std::string_view type_of(const Record& record)
 {
-    return std::visit(
-        []<class T>(const T& r) -> std::string_view {
-            if constexpr (std::is_same_v<T, TaskEvent>)
-                return r.type;
-            else
-                return json::table_of<T>().name;
-        },
-        record);
+    return std::visit([](const auto& r) { return type_name(r); }, record);
 }
 
 std::uint64_t time_of(const Record& record)
 {
-    return std::visit(
-        [](const auto& r) {
-            if constexpr (requires { r.end_ns; })
-                return r.end_ns;
-            else
-                return r.at_ns;
-        },
-        record);
+    return std::visit([](const auto& r) { return end_of(r); }, record);
+}
+
+std::uint64_t time_of(const Report& report)
+{
+    std::uint64_t latest_ns = 0;
+    for_each_record(report, [&](const auto& record) { latest_ns = std::max(latest_ns, end_of(record)); });
+    return latest_ns;
 }
 
 std::string to_line(const Record& record, const JsonContext& context)
 {
-    const std::uint64_t mono_ns = time_of(record);
-    const json::Envelope envelope{std::string(type_of(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host};
-    const Json object = std::visit([&](const auto& r) { return encode(r, envelope); }, record);
-    return escape_json(object.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return std::visit([&](const auto& r) { return line_of(r, context); }, record);
+}
+
+void append_lines(const Report& report, const JsonContext& context, std::string& lines)
+{
+    for_each_record(report, [&](const auto& record) {
+        lines += line_of(record, context);
+        lines += '\n';
+    });
 }
 
 }  // namespace loopwatch

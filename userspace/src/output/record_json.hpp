@@ -5,6 +5,8 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <variant>
 
 #include "analysis/finding.hpp"
 #include "util/wall_clock.hpp"
@@ -24,6 +26,28 @@ std::string_view type_of(const Record& record);
 // CLOCK_MONOTONIC; of a finding its end.
 std::uint64_t time_of(const Record& record);
 
+// Of findings the latest.
+std::uint64_t time_of(const Report& report);
+// Calls `take` with each record of it, of findings the calls first: a reader that folds them knows them when their
+// dispatch comes.
+template <class Take>
+void for_each_record(const Report& report, const Take& take)
+{
+    std::visit(
+        [&]<class T>(const T& one) {
+            if constexpr (std::is_same_v<T, Findings>) {
+                for (const auto& call : one.blocking) take(call);
+                if (one.stall) take(*one.stall);
+                if (one.slow) take(*one.slow);
+            } else {
+                take(one);
+            }
+        },
+        report);
+}
+
+// Appends a line for each record of it.
+void append_lines(const Report& report, const JsonContext& context, std::string& lines);
 // The record as one line of JSON, without the line's end: broken UTF-8 is replaced, terminal control characters are
 // escaped.
 std::string to_line(const Record& record, const JsonContext& context);

@@ -11,18 +11,17 @@
 
 namespace loopwatch {
 
-void Reporter::publish(const Record& record)
+void Reporter::publish(const Report& report)
 {
-    count_warnings(record);
-    if (const auto* end = std::get_if<TargetEnd>(&record)) end_image(*end);
-    if (failure_) return;
-    if (auto written = sink_.write(record); !written) failure_ = written.error();
+    count_warnings(report);
+    if (const auto* end = std::get_if<TargetEnd>(&report)) end_image(*end);
+    hub_.take(report, monotonic_ns());
 }
 
 void Reporter::flush()
 {
-    if (failure_) return;
-    if (auto written = sink_.flush(); !written) failure_ = written.error();
+    hub_.flush(monotonic_ns());
+    for (auto& text : hub_.take_warnings()) warn(std::nullopt, std::move(text));
 }
 
 template <class Finding>
@@ -34,25 +33,29 @@ bool Reporter::admit(const Finding& finding)
     return gate_.admit(view);
 }
 
-// A call before its dispatch: a reader that folds them knows the call when the dispatch comes.
+template <class Finding>
+void Reporter::count(const char* type, Finding& finding)
+{
+    ++counts_[type];
+    finding.occurrence = occurrences_.add(finding.fingerprint);
+}
+
 void Reporter::publish(Findings findings)
 {
+    std::erase_if(findings.blocking, [&](const BlockingCall& call) { return !admit(call); });
     for (auto& call : findings.blocking) {
-        if (!admit(call)) continue;
         count_coverage(call);
-        call.occurrence = occurrences_.add(call.fingerprint);
-        publish_finding("blocking_call", call.subject.pid, call.fingerprint, call);
+        count("blocking_call", call);
     }
-    if (auto& stall = findings.stall; stall && admit(*stall)) {
-        stall->occurrence = occurrences_.add(stall->fingerprint);
-        publish_finding("stall", stall->subject.pid, stall->fingerprint, *stall);
+    if (findings.stall && !admit(*findings.stall)) findings.stall.reset();
+    if (auto& stall = findings.stall) {
+        count("stall", *stall);
         unfinished_[{stall->subject.pid, stall->loop.id}] = *stall;
     }
     if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
-    if (!findings.slow || !admit(*findings.slow)) return;
-    auto& slow = *findings.slow;
-    slow.occurrence = occurrences_.add(slow.fingerprint);
-    publish_finding("slow_callback", slow.subject.pid, slow.fingerprint, slow);
+    if (findings.slow && !admit(*findings.slow)) findings.slow.reset();
+    if (findings.slow) count("slow_callback", *findings.slow);
+    if (!findings.blocking.empty() || findings.stall || findings.slow) publish(Report(std::move(findings)));
 }
 
 // What a process becomes by exec numbers its loops and dispatches anew.
@@ -76,16 +79,16 @@ void Reporter::judge_unfinished()
 }
 
 // Those of a target are in session_start, too, as "pid N: …".
-void Reporter::count_warnings(const Record& record)
+void Reporter::count_warnings(const Report& report)
 {
-    if (const auto* session = std::get_if<SessionStart>(&record))
+    if (const auto* session = std::get_if<SessionStart>(&report))
         warnings_.of_sight += static_cast<std::uint64_t>(std::ranges::count_if(
             session->warnings, [](const std::string& text) { return !text.starts_with("pid "); }));
-    if (const auto* target = std::get_if<TargetStart>(&record)) {
+    if (const auto* target = std::get_if<TargetStart>(&report)) {
         warnings_.of_names += target->name_warnings;
         warnings_.of_sight += target->warnings.size() - target->name_warnings;
     }
-    if (const auto* warning = std::get_if<Warning>(&record))
+    if (const auto* warning = std::get_if<Warning>(&report))
         ++(warning->of_names ? warnings_.of_names : warnings_.of_sight);
 }
 
@@ -98,22 +101,21 @@ void Reporter::count_coverage(const BlockingCall& call)
     coverage_["ns_" + who] += call.source.duration_ns;
 }
 
-void Reporter::publish(const TaskEvent& misuse)
+void Reporter::publish(TaskEvent misuse)
 {
     gate_.note(misuse.type, misuse.type);
-    // What is done wrong all the time in one place does not hide another.
-    std::string place = misuse.type;
-    for (const auto& [name, at] : misuse.locations) place += fmt::format(" {}:{}", at.file, at.line);
-    publish_finding(misuse.type, misuse.subject.pid, place, misuse);
+    ++counts_[misuse.type];
+    misuse.limited = true;
+    publish(Report(std::move(misuse)));
 }
 
 void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint, bool of_names)
 {
-    if (!sink_.for_people()) {
+    if (!hub_.for_people()) {
         const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
         print_warning(whose + text + (hint.empty() ? "" : " (hint: " + hint + ")"));
     }
-    publish(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), of_names});
+    publish(Report(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), of_names}));
 }
 
 void Reporter::warn(WatchedProcess& target)
@@ -127,15 +129,7 @@ void Reporter::warn(WatchedProcess& target)
 void Reporter::publish_step(const TaskEvent& step)
 {
     ++counts_[step.type];
-    publish(Record(step));
-}
-
-void Reporter::publish_finding(const std::string& type, std::uint32_t pid, const std::string& fingerprint,
-                               const Record& record)
-{
-    ++counts_[type];
-    // By our own clock: what a target says of its times is to concern its own findings only.
-    if (limiter_.admit(type, pid, fingerprint, monotonic_ns())) publish(record);
+    publish(Report(step));
 }
 
 }  // namespace loopwatch

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The report for people. Repeats of a fingerprint are folded: the first in full, later ones as a count. A blocking call
-// is part of its slow callback and stands alone only when its dispatch was not slow.
+// is part of its slow callback, and has lines of its own only when its dispatch was not slow.
 #pragma once
 
 #include <deque>
@@ -9,8 +9,7 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "output/output.hpp"
-#include "output/sink.hpp"
+#include "output/encoder.hpp"
 #include "output/text_summary.hpp"
 
 namespace loopwatch {
@@ -23,17 +22,15 @@ struct TextOptions {
 };
 
 // Time comes from the records; those of loop_stats keep it going when nothing is found.
-class TextSink : public Sink {
+class TextEncoder final : public Encoder {
 public:
-    TextSink(Output& output, const TextOptions& options)
-        : Sink(output), context_{{options.colours}, options.anchor}, quiet_(options.quiet), gated_(options.gated)
+    explicit TextEncoder(const TextOptions& options)
+        : context_{{options.colours}, options.anchor}, quiet_(options.quiet), gated_(options.gated)
     {
     }
 
+    void encode(const Report& report, std::string& lines) override;
     bool for_people() const override { return true; }
-
-protected:
-    void add(const Record& record) override;
 
 private:
     struct Fold {
@@ -42,17 +39,12 @@ private:
         std::uint64_t longest_ns = 0;
         std::uint64_t shown_ns = 0;  // the longest that was shown in full
     };
-    struct Held {
-        std::uint64_t since_ns = 0;
-        BlockingCall call;
-    };
     using DispatchKey = std::tuple<std::uint32_t, std::string, std::uint64_t>;  // pid, loop, dispatch
 
     void add(const SessionStart& start);
     void add(const TargetStart& start);
-    void add(const SlowCallback& slow);
+    void add(const Findings& findings);
     void add(const Stall& stall);
-    void add(const BlockingCall& call);
     void add(const TaskEvent& event);
     void add(const LoopStats& stats);
     void add(const SessionStats&) {}
@@ -68,10 +60,10 @@ private:
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);
     void tell(const std::string& lines);
-    void release_held(std::uint64_t until_ns);
     void show_repeats();
     void forget_folds();
 
+    std::string lines_;
     TextContext context_;
     bool quiet_, gated_;
 
@@ -80,8 +72,6 @@ private:
     std::uint64_t findings_ = 0;
     std::unordered_map<std::string, Fold> folds_;
     std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
-    std::deque<Held> held_;                                      // calls whose slow callback may still come
-    std::deque<DispatchKey> slow_;                               // dispatches whose blocking calls may still come
     std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // with their numbers
     LoopTotals loops_;
 };

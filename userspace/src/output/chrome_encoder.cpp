@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "output/chrome_sink.hpp"
+#include "output/chrome_encoder.hpp"
 
 #include <fmt/format.h>
 
@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <variant>
 
+#include "output/formats.hpp"
 #include "util/text.hpp"
 
 namespace loopwatch {
@@ -50,21 +51,21 @@ std::string place_of(const TaskEvent& event)
 
 }  // namespace
 
-void ChromeSink::append(Json event)
+void ChromeEncoder::append(Json event)
 {
-    if (!std::exchange(begun_, true)) pending_ += "[\n";
-    pending_ += event.dump(-1, ' ', false, Json::error_handler_t::replace);
-    pending_ += ",\n";
+    if (!std::exchange(begun_, true)) lines_ += "[\n";
+    lines_ += event.dump(-1, ' ', false, Json::error_handler_t::replace);
+    lines_ += ",\n";
 }
 
-void ChromeSink::name_track(std::uint32_t pid, std::uint64_t tid, const std::string& name)
+void ChromeEncoder::name_track(std::uint32_t pid, std::uint64_t tid, const std::string& name)
 {
     if (!named_.emplace(pid, tid).second) return;
     append({{"ph", "M"}, {"name", "thread_name"}, {"pid", pid}, {"tid", tid}, {"args", {{"name", name}}}});
 }
 
-void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
-                       const std::string& name, Json arguments)
+void ChromeEncoder::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
+                          const std::string& name, Json arguments)
 {
     append({{"ph", "X"},
             {"name", name},
@@ -75,14 +76,14 @@ void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start
             {"args", std::move(arguments)}});
 }
 
-void ChromeSink::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
-                       const std::string& name)
+void ChromeEncoder::slice(std::uint32_t pid, std::uint64_t tid, std::uint64_t start_ns, std::uint64_t end_ns,
+                          const std::string& name)
 {
     slice(pid, tid, start_ns, end_ns, name, Json::object());
 }
 
-void ChromeSink::instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_ns, const std::string& name,
-                         Json arguments)
+void ChromeEncoder::instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_ns, const std::string& name,
+                            Json arguments)
 {
     append({{"ph", "i"},
             {"s", "t"},
@@ -93,7 +94,7 @@ void ChromeSink::instant(std::uint32_t pid, std::uint64_t tid, std::uint64_t at_
             {"args", std::move(arguments)}});
 }
 
-void ChromeSink::arrow(const Key& from, std::uint64_t at_ns, const Key& to)
+void ChromeEncoder::arrow(const Key& from, std::uint64_t at_ns, const Key& to)
 {
     const auto id = ++flows_;
     tasks_[to].flow_id = id;
@@ -106,14 +107,14 @@ void ChromeSink::arrow(const Key& from, std::uint64_t at_ns, const Key& to)
             {"ts", microseconds(at_ns)}});
 }
 
-std::string ChromeSink::name_of(const Key& task) const
+std::string ChromeEncoder::name_of(const Key& task) const
 {
     const auto known = tasks_.find(task);
     const bool named = known != tasks_.end() && !known->second.name.empty();
     return fmt::format("{}#{}", named ? known->second.name : "task", task.second);
 }
 
-void ChromeSink::begin_dispatch(const TaskEvent& event)
+void ChromeEncoder::begin_dispatch(const TaskEvent& event)
 {
     const Key key{event.subject.pid, event.task_id};
     dispatches_[{event.subject.pid, event.loop_id}] = {event.at_ns,
@@ -138,7 +139,7 @@ void ChromeSink::begin_dispatch(const TaskEvent& event)
                 {"ts", microseconds(event.at_ns)}});
 }
 
-void ChromeSink::end_dispatch(const TaskEvent& event)
+void ChromeEncoder::end_dispatch(const TaskEvent& event)
 {
     const auto begun = dispatches_.find({event.subject.pid, event.loop_id});
     if (begun == dispatches_.end()) return;
@@ -152,7 +153,7 @@ void ChromeSink::end_dispatch(const TaskEvent& event)
               label.empty() ? "runs" : "runs from " + label);
 }
 
-void ChromeSink::add(const TaskEvent& event)
+void ChromeEncoder::add(const TaskEvent& event)
 {
     const Key key{event.subject.pid, event.task_id};
     const auto pid = tasks_of(key.first);
@@ -200,25 +201,25 @@ void ChromeSink::add(const TaskEvent& event)
     }
 }
 
-void ChromeSink::add(const SlowCallback& slow)
+void ChromeEncoder::add(const SlowCallback& slow)
 {
     finding_slice(slow, "slow_callback");
 }
 
 // From the beginning of its dispatch to now: longer ones lie around it, the slow callback around all.
-void ChromeSink::add(const Stall& stall)
+void ChromeEncoder::add(const Stall& stall)
 {
     finding_slice(stall, "stall");
 }
 
-void ChromeSink::finding_slice(const SlowCallback& slow, const std::string& name)
+void ChromeEncoder::finding_slice(const SlowCallback& slow, const std::string& name)
 {
     name_track(slow.subject.pid, slow.subject.tid, slow.subject.comm);
     slice(slow.subject.pid, slow.subject.tid, slow.end_ns - slow.duration_ns, slow.end_ns, name,
           {{"verdict", slow.verdict}, {"fingerprint", slow.fingerprint}});
 }
 
-void ChromeSink::add(const Warning& warning)
+void ChromeEncoder::add(const Warning& warning)
 {
     append({{"ph", "i"},
             {"s", warning.target ? "p" : "g"},
@@ -229,14 +230,14 @@ void ChromeSink::add(const Warning& warning)
             {"args", {{"text", warning.text}, {"hint", warning.hint}}}});
 }
 
-void ChromeSink::add(const BlockingCall& call)
+void ChromeEncoder::add(const BlockingCall& call)
 {
     name_track(call.subject.pid, call.subject.tid, call.subject.comm);
     slice(call.subject.pid, call.subject.tid, call.end_ns - call.source.duration_ns, call.end_ns, call.source.call,
           {{"verdict", call.verdict}, {"fingerprint", call.fingerprint}});
 }
 
-void ChromeSink::add(const TargetStart& start)
+void ChromeEncoder::add(const TargetStart& start)
 {
     const auto pid = start.subject.pid;
     for (const auto& [number, name] :
@@ -244,7 +245,7 @@ void ChromeSink::add(const TargetStart& start)
         append({{"ph", "M"}, {"name", "process_name"}, {"pid", number}, {"args", {{"name", name}}}});
 }
 
-void ChromeSink::add(const SessionEnd& end)
+void ChromeEncoder::add(const SessionEnd& end)
 {
     Json lost = Json::object();
     for (const auto& [name, count] : end.lost) lost[name] = count;
@@ -255,13 +256,26 @@ void ChromeSink::add(const SessionEnd& end)
             {"tid", 0},
             {"ts", microseconds(end.at_ns)},
             {"args", {{"lost", std::move(lost)}}}});
-    pending_.erase(pending_.size() - 2);
-    pending_ += "\n]\n";
+    lines_.erase(lines_.size() - 2);
+    lines_ += "\n]\n";
 }
 
-void ChromeSink::add(const Record& record)
+void ChromeEncoder::add(const Findings& findings)
 {
-    std::visit([this](const auto& what) { add(what); }, record);
+    for (const auto& call : findings.blocking) add(call);
+    if (findings.stall) add(*findings.stall);
+    if (findings.slow) add(*findings.slow);
+}
+
+void ChromeEncoder::encode(const Report& report, std::string& lines)
+{
+    std::visit([this](const auto& what) { add(what); }, report);
+    lines += std::exchange(lines_, {});
+}
+
+std::unique_ptr<Encoder> make_chrome(const EncoderOptions&)
+{
+    return std::make_unique<ChromeEncoder>();
 }
 
 }  // namespace loopwatch

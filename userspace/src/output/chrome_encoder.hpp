@@ -13,17 +13,14 @@
 #include <unordered_map>
 #include <utility>
 
+#include "output/encoder.hpp"
 #include "output/json_table.hpp"
-#include "output/sink.hpp"
 
 namespace loopwatch {
 
-class ChromeSink : public Sink {
+class ChromeEncoder final : public Encoder {
 public:
-    explicit ChromeSink(Output& output) : Sink(output) {}
-
-protected:
-    void add(const Record& record) override;
+    void encode(const Report& report, std::string& lines) override;
 
 private:
     using Key = std::pair<std::uint32_t, std::string>;  // pid, id of a task or a loop
@@ -38,6 +35,7 @@ private:
         std::optional<std::uint64_t> flow_id;  // of the arrow that ends at its next run
     };
 
+    void add(const Findings& findings);
     void add(const TaskEvent& event);
     void add(const SlowCallback& slow);
     void add(const Stall& stall);
@@ -68,6 +66,7 @@ private:
     void arrow(const Key& from, std::uint64_t at_ns, const Key& to);
     std::string name_of(const Key& task) const;
 
+    std::string lines_;
     bool begun_ = false;
     std::uint64_t flows_ = 0;
     std::set<std::pair<std::uint32_t, std::uint64_t>> named_;

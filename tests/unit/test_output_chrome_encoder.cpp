@@ -7,8 +7,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "output/chrome_sink.hpp"
-#include "temporary_directory.hpp"
+#include "findings.hpp"
+#include "output/chrome_encoder.hpp"
 
 using namespace loopwatch;
 
@@ -26,7 +26,7 @@ TaskEvent step(const char* type, std::uint64_t at_us, const char* task, const ch
 }
 
 // A task 1 that waits for task 2, which ends.
-std::vector<Record> records()
+std::vector<Report> records()
 {
     auto created = step("task_created", 1, "1");
     created.fields = {{"name", "fetch\xff"}};
@@ -54,18 +54,12 @@ std::vector<Record> records()
             end};
 }
 
-std::string written(std::vector<Record> list)
+std::string written(const std::vector<Report>& list)
 {
-    const TemporaryDirectory directory;
-    const auto path = directory / "trace.json";
-    {
-        auto output = Output::open(path);
-        REQUIRE(output);
-        ChromeSink sink(*output);
-        for (const auto& record : list) REQUIRE(sink.write(record));
-        REQUIRE(sink.flush());
-    }
-    return content(path);
+    ChromeEncoder encoder;
+    std::string lines;
+    for (const auto& report : list) encoder.encode(report, lines);
+    return lines;
 }
 
 }  // namespace
@@ -108,7 +102,7 @@ TEST_CASE("a stall is in the trace while nothing else is: a program that hangs h
     stall.duration_ns = 300'000;
     stall.verdict = "it hangs";
     const Warning warning{Subject{4711, 0, 0, 0, "server"}, 600'000, "less is seen", "do more"};
-    const auto trace = nlohmann::json::parse(written({stall, warning, SessionEnd{}}));
+    const auto trace = nlohmann::json::parse(written({only(stall), warning, SessionEnd{}}));
     const auto named = [&](const char* name) {
         const auto found = std::ranges::find_if(trace, [&](const auto& event) { return event.at("name") == name; });
         REQUIRE(found != trace.end());

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/hub.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace loopwatch {
+
+namespace {
+
+// What is left of a dispatch's findings within the limits; none: nothing.
+std::optional<Findings> within_limits(const Findings& findings, Limiter& limiter, std::uint64_t now_ns)
+{
+    const auto admit = [&](const char* type, const auto& finding) {
+        return limiter.admit(type, finding.subject.pid, finding.fingerprint, now_ns);
+    };
+    Findings left;
+    for (const auto& call : findings.blocking)
+        if (admit("blocking_call", call)) left.blocking.push_back(call);
+    if (findings.stall && admit("stall", *findings.stall)) left.stall = findings.stall;
+    if (findings.slow && admit("slow_callback", *findings.slow)) left.slow = findings.slow;
+    if (left.blocking.empty() && !left.stall && !left.slow) return std::nullopt;
+    return left;
+}
+
+// What is done wrong all the time in one place does not hide another.
+std::string place_of(const TaskEvent& event)
+{
+    std::string place = event.type;
+    for (const auto& [name, at] : event.locations) place += fmt::format(" {}:{}", at.file, at.line);
+    return place;
+}
+
+}  // namespace
+
+void Hub::add(std::string name, std::unique_ptr<Sink> sink, SinkOptions options)
+{
+    entries_.push_back({std::move(name), std::move(sink), options, Limiter(options.limits)});
+}
+
+void Hub::take(const Report& report, std::uint64_t now_ns)
+{
+    for (auto& entry : entries_) {
+        if (const auto* findings = std::get_if<Findings>(&report)) {
+            if (const auto left = within_limits(*findings, entry.limiter, now_ns)) deliver(entry, *left, now_ns);
+        } else if (const auto* event = std::get_if<TaskEvent>(&report); event && event->limited) {
+            if (entry.limiter.admit(event->type, event->subject.pid, place_of(*event), now_ns))
+                deliver(entry, report, now_ns);
+        } else if (const auto* stats = std::get_if<SessionStats>(&report)) {
+            auto own = *stats;
+            own.suppressed = entry.limiter.suppressed();
+            count_losses(entry, own.lost);
+            deliver(entry, own, now_ns);
+        } else if (const auto* end = std::get_if<SessionEnd>(&report)) {
+            auto own = *end;
+            own.suppressed = entry.limiter.suppressed();
+            count_losses(entry, own.lost);
+            const auto complete = loopwatch::completeness(own.lost, own.suppressed, own.warnings, own.saw_loop);
+            own.completeness = complete.level;
+            own.completeness_reason = complete.reason;
+            if (&entry == &entries_.front()) completeness_ = complete;
+            deliver(entry, own, now_ns);
+        } else {
+            deliver(entry, report, now_ns);
+        }
+    }
+}
+
+void Hub::deliver(Entry& entry, const Report& report, std::uint64_t now_ns)
+{
+    if (is_down(entry, now_ns))
+        ++entry.lost;
+    else
+        check(entry, entry.sink->take(report), now_ns);
+}
+
+void Hub::flush(std::uint64_t now_ns)
+{
+    for (auto& entry : entries_)
+        if (!is_down(entry, now_ns)) check(entry, entry.sink->flush(), now_ns);
+}
+
+void Hub::close()
+{
+    for (auto& entry : entries_)
+        if (!entry.ended) check(entry, entry.sink->close(), 0);
+}
+
+// One whose time has come to be tried again counts as working.
+bool Hub::is_down(const Entry& entry, std::uint64_t now_ns)
+{
+    return entry.ended || now_ns < entry.retry_at_ns;
+}
+
+void Hub::check(Entry& entry, const Result<void>& delivered, std::uint64_t now_ns)
+{
+    if (delivered) {
+        entry.retry_at_ns = 0;
+        return;
+    }
+    if (entry.options.required) {
+        entry.ended = true;
+        if (!failure_) failure_ = delivered.error();
+        return;
+    }
+    if (entry.retry_at_ns == 0)
+        warnings_.push_back(fmt::format("{}: {}; it is tried again", entry.name, delivered.error().what));
+    entry.retry_at_ns = now_ns + retry_ns;
+}
+
+void Hub::count_losses(const Entry& entry, Counts& lost)
+{
+    lost["output_full"] += entry.sink->lost();
+    lost["output_failed"] += entry.lost;
+}
+
+bool Hub::for_people() const
+{
+    return std::ranges::any_of(entries_, [](const Entry& entry) { return entry.sink->for_people(); });
+}
+
+const Counts& Hub::suppressed() const
+{
+    static const Counts none;
+    return entries_.empty() ? none : entries_.front().limiter.suppressed();
+}
+
+std::vector<int> Hub::waits_for() const
+{
+    std::vector<int> descriptors;
+    for (const auto& entry : entries_)
+        if (const int fd = entry.sink->waits_for(); fd >= 0 && !entry.ended && entry.retry_at_ns == 0)
+            descriptors.push_back(fd);
+    return descriptors;
+}
+
+}  // namespace loopwatch
