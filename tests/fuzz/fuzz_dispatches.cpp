@@ -41,8 +41,8 @@ public:
     {
         std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == id; });
     }
-    bool read(const LoopView&, lw_loop_slot&) const override { return false; }
-    bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
+    bool read(const LoopView&, LoopState&) const override { return false; }
+    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
     std::vector<int> tiers() const override { return {}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
 

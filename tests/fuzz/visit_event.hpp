@@ -3,15 +3,13 @@
 // Reads all of an event that its readers do, and holds it to what they rely on.
 #pragma once
 
-#include <loopwatch/loop_state.h>
-
 #include <numeric>
 #include <variant>
 #include <vector>
 
 #include "collect/event.hpp"
 #include "invariant.hpp"
-#include "target/loops.hpp"
+#include "target/loop_state.hpp"
 
 inline void visit_task(const lw_task_view& task)
 {
@@ -27,7 +25,7 @@ inline void visit_stack(const lw_stack& head, const std::vector<std::uint8_t>& s
 }
 
 // A length and a moment, as statistics make them of a loop's clock.
-inline void visit_slot(const lw_loop_slot& slot)
+inline void visit_slot(const loopwatch::LoopState& slot)
 {
     hold(slot.clock_shift < 64, "a clock's shift that can be done");
     volatile auto sum = loopwatch::ticks_to_ns(slot, slot.busy_ticks) + loopwatch::moment_ns(slot, slot.start);
@@ -38,7 +36,7 @@ struct EventVisitor {
     void operator()(const lw_loop_started&) const {}
     void operator()(const loopwatch::LoopStoppedEvent& event) const
     {
-        if (event.slot) visit_slot(*event.slot);
+        if (event.state) visit_slot(*event.state);
     }
     void operator()(const lw_dispatch& event) const
     {

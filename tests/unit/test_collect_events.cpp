@@ -4,7 +4,6 @@
 #include <span>
 
 #include "collect/event.hpp"
-#include "target/loops.hpp"
 
 using namespace loopwatch;
 
@@ -46,17 +45,4 @@ TEST_CASE("what ends before it begins takes no time")
     };
     CHECK(length_ns(dispatch) == 0);
     CHECK(length_ns(iteration) == 0);
-}
-
-TEST_CASE("a moment on a counter that has begun anew is long ago, not in the future")
-{
-    lw_loop_slot slot = {};
-    slot.clock = LW_CLOCK_TSC;
-    slot.clock_mult = 1u << 10;
-    slot.clock_shift = 10;
-    slot.anchor_ticks = 5'000'000;
-    slot.anchor_ns = 1'000'000;
-    CHECK(moment_ns(slot, 5'000'100) == 1'000'100);
-    CHECK(moment_ns(slot, 4'999'900) == 999'900);
-    CHECK(moment_ns(slot, 100) == 0);
 }

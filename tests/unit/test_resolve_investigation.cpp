@@ -22,8 +22,8 @@ namespace {
 class Target final : public WatchedProcess {
 public:
     Target() : WatchedProcess(std::move(*Process::open(::getpid()))) {}
-    bool read(const LoopView&, lw_loop_slot&) const override { return false; }
-    bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
+    bool read(const LoopView&, LoopState&) const override { return false; }
+    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
     std::vector<int> tiers() const override { return {}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     void add_loop(const LoopView& loop) { known_loops_.push_back(loop); }

@@ -296,7 +296,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
 
 void Attachment::scan_registries()
 {
-    std::vector<std::pair<std::uint64_t, lw_loop_slot>> listed;
+    std::vector<std::pair<std::uint64_t, LoopState>> listed;
     std::string other_version;
     for (const auto registry : registries_)
         std::ranges::move(loops_.list(registry, other_version), std::back_inserter(listed));
@@ -345,7 +345,7 @@ void Attachment::keep_loop(LoopView loop)
 void Attachment::add_loop(const lw_loop_started& event)
 {
     const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
-    lw_loop_slot slot;
+    LoopState slot;
     if (known_loops_.size() >= max_loops) return kernel_.count_untracked();
     if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
     auto loop = loops_.view(event.slot, slot, tid);
@@ -424,7 +424,7 @@ void Attachment::warn_of_handover()
                     name(*worker), name(*loops.begin())));
 }
 
-bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
+bool Attachment::read(const LoopView& loop, LoopState& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot) && slot.loop_id == loop.id;
     const auto own = kernel_.unprobed().slot(loop.tid);
@@ -432,7 +432,7 @@ bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
     return own.has_value();
 }
 
-bool Attachment::saw_begin(const LoopView& loop, const lw_loop_slot& slot) const
+bool Attachment::saw_begin(const LoopView& loop, const LoopState& slot) const
 {
     return slot.start != 0 && (loop.slot || kernel_.unprobed().saw_begin(loop.tid, slot.seq));
 }

@@ -47,11 +47,11 @@ public:
 
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);
-    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
+    bool read(const LoopView& loop, LoopState& slot) const override;
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
     // For sure: it cannot go on without a context switch.
     bool sleeps(const LoopView& loop) const;
-    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const override;
+    bool saw_begin(const LoopView& loop, const LoopState& slot) const override;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
     lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.

@@ -112,7 +112,7 @@ std::vector<LoopView> ShimTarget::look()
         const auto tid = outer_tid(lane.tid);
         if (tid == 0) continue;
         LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
-        lw_loop_slot slot = {};
+        LoopState slot = {};
         if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
             loop = loops_.view(lane.slot, slot, tid);
         } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
@@ -240,7 +240,7 @@ std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint6
     return calls;
 }
 
-bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
+bool ShimTarget::read(const LoopView& loop, LoopState& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot);
     const auto lane = lane_of(loop.tid);
@@ -265,7 +265,7 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     event.head.caller = call->caller;
     std::copy(std::begin(call->call), std::end(call->call), event.head.call);
     event.head.stack.registers = call->registers;
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     if (!read(loop, slot)) return std::nullopt;
     event.stack = copy_stack(event.head.stack, call->registers.dwarf[LW_REG_RSP], slot.stack_top, loops_.memory());
     // It may have returned meanwhile, and its stack be another call's.

@@ -25,8 +25,8 @@ public:
     static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
     ~ShimTarget() override;
 
-    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
-    bool saw_begin(const LoopView&, const lw_loop_slot& slot) const override { return slot.start != 0; }
+    bool read(const LoopView& loop, LoopState& slot) const override;
+    bool saw_begin(const LoopView&, const LoopState& slot) const override { return slot.start != 0; }
     std::vector<int> tiers() const override;
     const std::set<std::string>& probes() const noexcept override { return probes_; }
 

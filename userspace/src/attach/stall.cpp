@@ -2,7 +2,6 @@
 #include "attach/stall.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -64,9 +63,9 @@ void add_scheduling(lw_dispatch& closing, OngoingDispatch& ongoing, std::uint64_
 }
 
 // What is ready now has waited at most since the dispatch began; what else is waiting for the loop to poll is not seen.
-void add_impact(lw_dispatch& closing, const lw_loop_slot& slot)
+void add_impact(lw_dispatch& closing, const LoopState& slot)
 {
-    const auto ready = static_cast<lw_u32>(slot.queued - static_cast<lw_u32>((slot.seq + 1) / 2));
+    const auto ready = static_cast<std::uint32_t>(slot.queued - static_cast<std::uint32_t>((slot.seq + 1) / 2));
     const auto elapsed_ns = closing.end_ns - closing.start_ns;
     // More can hardly be true: the target's memory is not to be trusted.
     if (ready == 0 || ready > 1u << 30) return;
@@ -89,7 +88,7 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     closing.event.seq = bundle.seq;
     closing.start_ns = overdue.start_ns;
     closing.end_ns = overdue.now_ns;
-    closing.resume = std::bit_cast<std::uint64_t>(overdue.slot.resume);
+    closing.resume = overdue.slot.resume;
     closing.slow = 1;
     closing.coroutine = overdue.coroutine;
     if (ongoing) {
@@ -129,7 +128,7 @@ std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std:
     place.head.syscall = found->syscall;
     std::copy(std::begin(found->args), std::end(found->args), place.head.args);
     place.head.state = found->state;
-    place.head.task = view_task(std::bit_cast<std::uint64_t>(overdue.slot.task), memory);
+    place.head.task = view_task(overdue.slot.task, memory);
     place.head.stack.registers = found->registers;
     const auto sp = found->registers.dwarf[LW_REG_RSP];
     place.stack = copy_stack(place.head.stack, sp, overdue.slot.stack_top, memory);

@@ -30,7 +30,7 @@ struct OverdueDispatch {
     std::uint64_t start_ns = 0, now_ns = 0;
     bool start_known = true;  // false: it went on when it was found, and is older
     std::uint64_t slot_address = 0;
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     lw_resume coroutine = {};  // of a program without probes
 };
 

@@ -321,7 +321,7 @@ void DispatchBook::place_sleep(DispatchBundle& bundle)
     const auto until_ns = std::min(closing.seen_ns, closing.end_ns);
     if (!bundle.asleep || until_ns <= from_ns) return;
     auto place = std::move(*std::exchange(bundle.asleep, std::nullopt));
-    place.head.index = static_cast<lw_u32>(bundle.places.size());
+    place.head.index = static_cast<std::uint32_t>(bundle.places.size());
     place.head.count = 1;
     place.head.total_ns = place.head.longest_ns = until_ns - from_ns;
     place.head.block_start_ns = from_ns;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/event.hpp"
 
+#include <loopwatch/loop_state.h>
 #include <poll.h>
 #include <sys/syscall.h>
 
@@ -8,8 +9,6 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
-
-#include "target/loops.hpp"
 
 namespace loopwatch {
 
@@ -48,7 +47,7 @@ std::optional<Event> stopped(std::span<const std::uint8_t> bytes)
     LoopStoppedEvent event{};
     lw_loop_slot slot;
     if (!copy(bytes, event.head)) return std::nullopt;
-    if (copy(bytes.subspan(sizeof event.head), slot) && is_loop_slot(slot)) event.slot = slot;
+    if (copy(bytes.subspan(sizeof event.head), slot)) event.state = loop_state(slot);
     return event;
 }
 

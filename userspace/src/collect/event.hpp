@@ -11,14 +11,15 @@
 #include <variant>
 #include <vector>
 
-#include <loopwatch/loop_state.h>
 #include <lw_event.h>
+
+#include "target/loop_state.hpp"
 
 namespace loopwatch {
 
 struct LoopStoppedEvent {
     lw_loop_started head;
-    std::optional<lw_loop_slot> slot;
+    std::optional<LoopState> state;
 };
 struct SourceEvent {
     lw_source head;

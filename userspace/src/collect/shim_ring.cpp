@@ -10,8 +10,6 @@
 #include <cstddef>
 #include <utility>
 
-#include "target/loops.hpp"
-
 namespace loopwatch {
 
 namespace {
@@ -152,7 +150,7 @@ void ShimRing::let_idle(std::size_t lane, std::uint64_t place)
     (void)::pwrite(file_.raw(), idle, sizeof idle, static_cast<off_t>(at));
 }
 
-std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
+std::optional<LoopState> ShimRing::read_own_slot(std::size_t lane) const
 {
     constexpr int torn_retries = 4;
     const auto at = body_at(lane) + offsetof(lw_lane_body, own);
@@ -162,8 +160,7 @@ std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
         if (!read(slot, at) || !read(seq, at)) return std::nullopt;
         if (seq == slot.seq) break;
     }
-    if (!is_loop_slot(slot)) return std::nullopt;
-    return slot;
+    return loop_state(slot);
 }
 
 std::optional<lw_ongoing> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const

@@ -56,7 +56,7 @@ public:
     void read_draft(std::size_t lane, const std::function<void(const Event&)>& handle);
     // Tells the lane's thread that this place, as lw_place_key, is one of those where its loop waits on a lock.
     void let_idle(std::size_t lane, std::uint64_t place);
-    std::optional<lw_loop_slot> read_own_slot(std::size_t lane) const;
+    std::optional<LoopState> read_own_slot(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
     std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
     // What the shim found out about itself: enum lw_canary.

@@ -222,7 +222,7 @@ bool UnprobedLoops::undecided(std::uint32_t tid) const
     return (loop.site < LW_SITES && open(own->sites[loop.site].verdict)) || own->unclear_seq == own->slot.seq;
 }
 
-std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
+std::optional<LoopState> UnprobedLoops::slot(std::uint32_t tid) const
 {
     const auto* own = find(tid);
     if (!own) return std::nullopt;
@@ -231,7 +231,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         copy = *own;
         if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
     }
-    if (!(copy.slot.seq & 1)) return copy.slot;
+    if (!(copy.slot.seq & 1)) return loop_state(copy.slot);
     bool began = !copy.began_unsure;
     for (const auto& unsure : std::span(copy.unsure).first(std::min(copy.unsure_count, lw_u32{LW_UNSURE}))) {
         const auto verdict = copy.sites[unsure.site % LW_SITES].verdict;
@@ -239,7 +239,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         began = verdict == LW_VERDICT_IDLE || (verdict == LW_VERDICT_BUSY && began);
     }
     if (!began) --copy.slot.seq;
-    return copy.slot;
+    return loop_state(copy.slot);
 }
 
 bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const

@@ -19,6 +19,7 @@
 #include <lw_state.h>
 
 #include "collect/attach.hpp"
+#include "target/loop_state.hpp"
 #include "util/result.hpp"
 
 struct loopwatch_bpf;
@@ -65,7 +66,7 @@ public:
     bool undecided(std::uint32_t tid) const;
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
-    std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    std::optional<LoopState> slot(std::uint32_t tid) const;
     // False: iteration `seq` went on already when its loop was found; its slot tells since when it was watched.
     bool saw_begin(std::uint32_t tid, std::uint64_t seq) const;
     // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.

@@ -230,8 +230,8 @@ void Session::on(const LoopStoppedEvent& event)
     auto* target = find(head.pid);
     const auto* loop = target ? target->find_loop(head.tid, head.loop_id) : nullptr;
     if (!loop) return;
-    if (event.slot)
-        if (auto stats = statistics_.look(*target, *loop, *event.slot, head.time_ns)) reporter_.publish(*stats);
+    if (event.state)
+        if (auto stats = statistics_.look(*target, *loop, *event.state, head.time_ns)) reporter_.publish(*stats);
     end_loop(*target, head.tid, head.loop_id);
 }
 

@@ -33,7 +33,7 @@ std::uint64_t floor_of(WatchedProcess& target)
 {
     std::uint64_t floor = 0;
     for (const auto& loop : target.known_loops()) {
-        lw_loop_slot slot;
+        LoopState slot;
         if (target.read(loop, slot)) floor = std::max<std::uint64_t>(floor, slot.floor_ns);
     }
     return floor;

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -352,7 +351,7 @@ void ShimSession::meet_loops(ShimTarget& target, std::uint64_t now_ns)
 // Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
 void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
 {
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     if (!wanted(loop.tid) || !target.read(loop, slot)) return;
     auto& seen = seen_[loop.tid];
     if (seen.seq != slot.seq) {
@@ -381,9 +380,9 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     closing.event.seq = slot.seq;
     closing.start_ns = start_ns;
     closing.end_ns = now_ns;
-    closing.resume = std::bit_cast<std::uint64_t>(slot.resume);
+    closing.resume = slot.resume;
     closing.slow = 1;
-    if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
+    if (slot.task) closing.task = view_task(slot.task, target.loops().memory());
     bundle.closing = closing;
     bundle.calls_missing = target.counts().lost != seen.lost;
     for (auto& call : target.calls_so_far(loop, slot.seq))
@@ -424,7 +423,7 @@ void ShimSession::explain_lost_ends(const std::vector<LostEnds::End>& ends)
 // Of a target that ends: is its last dispatch over?
 void ShimSession::note_end(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
 {
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     const auto seen = seen_.find(loop.tid);
     if (seen != seen_.end() && target.read(loop, slot) && slot.seq != seen->second.seq)
         lost_ends_.over(dispatch_of(loop, seen->second.seq), now_ns);

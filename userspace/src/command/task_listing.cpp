@@ -34,7 +34,7 @@ constexpr std::size_t most_table_bytes = 64 << 20;  // of sockets: 400,000 conne
 
 struct LoopTasks {
     LoopView loop;
-    lw_loop_slot slot;
+    LoopState slot;
     std::vector<TaskView> tasks;
 };
 
