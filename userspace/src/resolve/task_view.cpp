@@ -38,30 +38,32 @@ lw_task_view view_task(std::uint64_t address, const Memory& memory)
     return view;
 }
 
-const char* task_state_name(std::uint32_t state)
+const char* task_state_name(TaskState state)
 {
     switch (state) {
-        case LW_TASK_CREATED: return "created";
-        case LW_TASK_RUNNING: return "running";
-        case LW_TASK_SUSPENDED: return "suspended";
-        case LW_TASK_READY: return "ready";
-        case LW_TASK_FINISHED: return "finished";
-        default: return "unknown";
+        case TaskState::created: return "created";
+        case TaskState::running: return "running";
+        case TaskState::suspended: return "suspended";
+        case TaskState::ready: return "ready";
+        case TaskState::finished: return "finished";
+        case TaskState::unknown: break;
     }
+    return "unknown";
 }
 
-const char* awaited_kind_name(std::uint32_t kind)
+const char* awaited_kind_name(AwaitedKind kind)
 {
     switch (kind) {
-        case LW_AWAITED_TIMER: return "timer";
-        case LW_AWAITED_IO: return "io";
-        case LW_AWAITED_EVENT: return "event";
-        case LW_AWAITED_MUTEX: return "mutex";
-        case LW_AWAITED_CHANNEL: return "channel";
-        case LW_AWAITED_EXECUTOR: return "executor";
-        case LW_AWAITED_SEMAPHORE: return "semaphore";
-        default: return "other";
+        case AwaitedKind::timer: return "timer";
+        case AwaitedKind::io: return "io";
+        case AwaitedKind::event: return "event";
+        case AwaitedKind::mutex: return "mutex";
+        case AwaitedKind::channel: return "channel";
+        case AwaitedKind::executor: return "executor";
+        case AwaitedKind::semaphore: return "semaphore";
+        case AwaitedKind::other: break;
     }
+    return "other";
 }
 
 Location location_info(std::uint64_t address, Loops& loops)
@@ -98,7 +100,7 @@ TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
     seen.id = view.id;
     seen.parent_id = view.parent_id;
     seen.created_at = view.created_at;
-    seen.state = view.state;
+    seen.state = task_state(view.state);
     seen.name = view.name;
     if (view.labels[0] != 0) seen.extras = std::make_shared<const TaskExtras>(TaskExtras{"", view.labels});
     for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)

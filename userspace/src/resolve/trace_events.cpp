@@ -69,15 +69,16 @@ constexpr Row rows[] = {
     {"poll_end", "poll_end", {{Meaning::loop}, {Meaning::number, "events"}}},
 };
 
-const char* outcome_name(std::uint64_t outcome)
+const char* outcome_name(TaskOutcome outcome)
 {
     switch (outcome) {
-        case LW_OUTCOME_RESULT: return "result";
-        case LW_OUTCOME_EXCEPTION: return "exception";
-        case LW_OUTCOME_CANCELLED: return "cancelled";
-        case LW_OUTCOME_SWALLOWED: return "swallowed";
-        default: return "unknown";
+        case TaskOutcome::result: return "result";
+        case TaskOutcome::exception: return "exception";
+        case TaskOutcome::cancelled: return "cancelled";
+        case TaskOutcome::swallowed: return "swallowed";
+        case TaskOutcome::unknown: break;
     }
+    return "unknown";
 }
 
 void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const StepEvent& event,
@@ -94,9 +95,9 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
             break;
         case Meaning::text: record.fields.emplace_back(argument.field, event.step.text); break;
         case Meaning::name: record.fields.emplace_back(argument.field, target.loops().memory().text(value, 256)); break;
-        case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(value)); break;
+        case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(task_outcome(value))); break;
         case Meaning::state:
-            record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value)));
+            record.fields.emplace_back(argument.field, task_state_name(task_state(static_cast<std::uint32_t>(value))));
             break;
         case Meaning::id:
             if (value) record.fields.emplace_back(argument.field, std::to_string(value));
