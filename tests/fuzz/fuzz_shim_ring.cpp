@@ -224,7 +224,7 @@ void Fuzzed::look(std::uint64_t seq)
             visit_event(event);
         });
         hold(events <= most * ((sizeof(lw_call) + LW_STACK_BYTES) / offsetof(lw_step, text)), "bounded drafts");
-        if (const auto call = ring_.ongoing(lane, seq)) hold_terminated(call->call);
+        if (const auto call = ring_.ongoing(lane, seq)) visit_text(call->call);
         if (const auto slot = ring_.read_own_slot(lane)) visit_slot(*slot);
     }
     (void)ring_.canary();

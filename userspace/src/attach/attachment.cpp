@@ -342,9 +342,9 @@ void Attachment::keep_loop(LoopView loop)
 }
 
 // A loop that lived for a moment may be gone by now, and another stand in its memory.
-void Attachment::add_loop(const lw_loop_started& event)
+void Attachment::add_loop(const LoopStartedEvent& event)
 {
-    const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
+    const auto [tid, id] = std::pair(event.head.tid, event.head.loop_id);
     LoopState slot;
     if (known_loops_.size() >= max_loops) return kernel_.count_untracked();
     if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
@@ -363,7 +363,7 @@ void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 void Attachment::on_wait(const WaitEvent& event)
 {
     if (!finder_) return;
-    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.event.tid, event.head.event.time_ns);
+    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.tid, event.head.time_ns);
     finder_->on(event);
 }
 
@@ -437,9 +437,9 @@ bool Attachment::saw_begin(const LoopView& loop, const LoopState& slot) const
     return slot.start != 0 && (loop.slot || kernel_.unprobed().saw_begin(loop.tid, slot.seq));
 }
 
-lw_resume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
+CoroutineResume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
 {
-    return loop.slot ? lw_resume{} : kernel_.unprobed().coroutine(loop.tid, seq);
+    return loop.slot ? CoroutineResume{} : kernel_.unprobed().coroutine(loop.tid, seq);
 }
 
 bool Attachment::sleeps(const LoopView& loop) const

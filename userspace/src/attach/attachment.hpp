@@ -53,7 +53,7 @@ public:
     bool sleeps(const LoopView& loop) const;
     bool saw_begin(const LoopView& loop, const LoopState& slot) const override;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
-    lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
+    CoroutineResume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
@@ -62,7 +62,7 @@ public:
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
-    void add_loop(const lw_loop_started& event);
+    void add_loop(const LoopStartedEvent& event);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
     // Thread and id of loops whose threads have ended without a word, since the last call.
     std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() { return std::exchange(ended_, {}); }

@@ -19,22 +19,21 @@ constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
-constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
+constexpr std::uint64_t no_end = RawStack::above_loop + 1;  // below any stack: nothing is missing above it
 constexpr std::size_t max_ended = 1024;
 constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
 
-WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
+WaitSite site_of(const WaitEvent& wait)
 {
-    const auto& registers = wait.stack.registers.dwarf;
-    return wait_site(tid, static_cast<std::uint32_t>(wait.syscall), registers[LW_REG_RIP], registers[LW_REG_RSP],
-                     wait.args);
+    const auto& registers = wait.stack.registers;
+    return wait_site(wait.head.tid, static_cast<std::uint32_t>(wait.syscall), registers.pc(), registers.sp(),
+                     wait.args.data());
 }
 
-WaitSite site_of(const lw_sleeper& sleeper)
+WaitSite site_of(const SleepingThread& sleeper)
 {
-    const auto& registers = sleeper.registers.dwarf;
-    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), registers[LW_REG_RIP],
-                     registers[LW_REG_RSP], sleeper.args);
+    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), sleeper.registers.pc(),
+                     sleeper.registers.sp(), sleeper.args.data());
 }
 
 static_assert(lone_poll == LW_LONE_POLL);
@@ -44,17 +43,7 @@ lw_site raw(const WaitSite& site)
     return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0, 0};
 }
 
-// As the kernel side does of a thread that begins to wait.
-void read_polled(lw_wait& wait, const Memory& memory)
-{
-    const auto selects = wait.syscall == SYS_select || wait.syscall == SYS_pselect6;
-    if (!selects && wait.syscall != SYS_poll && wait.syscall != SYS_ppoll) return;
-    const auto most = std::min<std::uint64_t>(wait.args[selects ? 0 : 1], LW_POLLED_BYTES * 8);
-    const auto bytes = std::min<std::uint64_t>(selects ? (most + 7) / 8 : most * 8, LW_POLLED_BYTES);
-    if (memory.read(wait.args[selects ? 1 : 0], wait.polled, bytes)) wait.polled_bytes = static_cast<lw_u32>(bytes);
-}
-
-bool may_be_a_loops(const lw_sleeper& sleeper)
+bool may_be_a_loops(const SleepingThread& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
     if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
@@ -84,7 +73,7 @@ Result<void> LoopFinder::start()
     if (auto watched = loops_.watch(process_.pid()); !watched) return watched;
     auto sleepers = loops_.sleepers(process_.pid());
     // Those that poll first: a thread that only parks is a worker if its like polls too.
-    std::stable_partition(sleepers.begin(), sleepers.end(), [](const lw_sleeper& sleeper) {
+    std::stable_partition(sleepers.begin(), sleepers.end(), [](const SleepingThread& sleeper) {
         return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
     });
     std::size_t elsewhere = 0;
@@ -99,10 +88,10 @@ Result<void> LoopFinder::start()
 }
 
 // One that has woken counts no switch until it sleeps again, but has its stack in use.
-bool LoopFinder::still_sleeps(const lw_sleeper& asleep) const
+bool LoopFinder::still_sleeps(const SleepingThread& asleep) const
 {
     const auto now = sleeper(process_.pid(), asleep.tid);
-    return now && now->sp == asleep.registers.dwarf[LW_REG_RSP] &&
+    return now && now->sp == asleep.registers.sp() &&
            process_.voluntary_switches(static_cast<pid_t>(asleep.tid)) == asleep.switches;
 }
 
@@ -117,36 +106,37 @@ void LoopFinder::ask_next()
 
 void LoopFinder::on(const WaitEvent& event)
 {
-    went_on_.erase(event.head.event.tid);
-    running_.erase(event.head.event.tid);
-    if (suspects_.erase(event.head.event.tid)) loops_.withdraw(event.head.event.tid);
-    ask(event.head.event.tid, event.head, event.stack);
+    went_on_.erase(event.head.tid);
+    running_.erase(event.head.tid);
+    if (suspects_.erase(event.head.tid)) loops_.withdraw(event.head.tid);
+    ask(event);
 }
 
 // A stack that is copied while its thread goes on is of no moment: then the thread will be asked about when it waits
 // again, and the start waits for that: a loop with a timer of a millisecond was missed 25 times in 60.
-void LoopFinder::ask(const lw_sleeper& sleeper)
+void LoopFinder::ask(const SleepingThread& sleeper)
 {
-    lw_wait wait = {};
+    WaitEvent wait;
+    wait.head.tid = sleeper.tid;
     wait.syscall = sleeper.syscall;
-    std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
-    read_polled(wait, Memory(process_.pid()));
-    auto bytes = stack_of(sleeper, wait.stack);
-    if (!bytes) {
+    wait.args = sleeper.args;
+    wait.polled = read_polled(sleeper.syscall, sleeper.args, Memory(process_.pid()));
+    auto stack = stack_of(sleeper);
+    if (!stack) {
         went_on_.insert(sleeper.tid);
         return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
     }
-    ask(sleeper.tid, wait, std::move(*bytes), sleeper);
+    wait.stack = std::move(*stack);
+    ask(std::move(wait), sleeper);
 }
 
 // Of a thread that sleeps in no wait of a loop: it may be a callback that hangs.
-void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
+void LoopFinder::ask_where_it_hangs(const SleepingThread& sleeper)
 {
-    lw_stack stack = {};
-    auto bytes = stack_of(sleeper, stack);
-    if (!bytes) return;
+    auto stack = stack_of(sleeper);
+    if (!stack) return;
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), stack, std::move(*bytes)),
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), std::move(*stack)),
                    [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -155,12 +145,11 @@ void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
                    });
 }
 
-std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& sleeper, lw_stack& stack) const
+std::optional<RawStack> LoopFinder::stack_of(const SleepingThread& sleeper) const
 {
-    stack.registers = sleeper.registers;
-    auto bytes = copy_stack(stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    auto stack = copy_stack(sleeper.registers, 0, Memory(process_.pid()));
     if (!still_sleeps(sleeper)) return std::nullopt;
-    return bytes;
+    return stack;
 }
 
 void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
@@ -191,22 +180,21 @@ bool LoopFinder::suspect(std::uint32_t tid)
 
 // The kernel side copies no page that is not there, and libuv keeps 12 KiB of events on its stack, most of them never
 // touched. Read from outside, what lies above has not changed as long as the callback has not returned.
-std::vector<std::uint8_t> LoopFinder::whole_stack(const SampleEvent& event) const
+RawStack LoopFinder::whole_stack(const SampleEvent& event) const
 {
     auto stack = event.stack;
-    lw_stack above = {};
-    const auto rest = copy_stack(above, event.head.stack.base + stack.size(), 0, Memory(process_.pid()));
-    stack.insert(stack.end(), rest.begin(), rest.end());
-    stack.resize(std::min<std::size_t>(stack.size(), LW_STACK_BYTES));
+    const auto above = copy_stack(stack.base + stack.bytes.size(), 0, Memory(process_.pid()));
+    stack.bytes.insert(stack.bytes.end(), above.begin(), above.end());
+    stack.bytes.resize(std::min(stack.bytes.size(), RawStack::max_bytes));
     return stack;
 }
 
 void LoopFinder::on(const SampleEvent& event)
 {
-    const auto tid = event.head.event.tid;
-    if (!suspects_.contains(tid) || event.stack.empty() || asking_ >= max_asking) return;
+    const auto tid = event.head.tid;
+    if (!suspects_.contains(tid) || event.stack.bytes.empty() || asking_ >= max_asking) return;
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), event.head.stack, whole_stack(event)),
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), whole_stack(event)),
                    [this, tid, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -223,16 +211,17 @@ void LoopFinder::clear_suspects()
     for (const auto tid : std::exchange(suspects_, {})) loops_.withdraw(tid);
 }
 
-void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
-                     std::optional<lw_sleeper> asleep)
+void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
 {
-    const auto site = site_of(tid, wait);
+    const auto tid = wait.head.tid;
+    const auto site = site_of(wait);
     if (sites_->knows(site)) return apply(sites_->judge(site, {}));
     // Of a thread that runs no loop yet: when it waits again.
-    if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
+    if (wait.stack.bytes.empty() || (asking_ >= max_asking && !entered_.contains(tid)))
+        return loops_.ask_again(tid, raw(site));
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, std::move(stack)),
-                   [this, site, argument = wait.args[0], polled = polled_descriptors(wait), asleep = std::move(asleep),
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), std::move(wait.stack)),
+                   [this, site, argument = wait.args[0], polled = std::move(wait.polled), asleep = std::move(asleep),
                     alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -299,7 +288,7 @@ void LoopFinder::enter(const WaitSite& site)
     std::vector<lw_site> sites = {raw(site)};
     sites.front().verdict = LW_VERDICT_IDLE;
     std::optional<std::uint32_t> asleep;
-    std::optional<lw_sleeper> elsewhere;
+    std::optional<SleepingThread> elsewhere;
     if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
     if (const auto now = sleeper(process_.pid(), site.tid); now && now->syscall >= 0) {
         const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);

@@ -31,7 +31,7 @@ struct OverdueDispatch {
     bool start_known = true;  // false: it went on when it was found, and is older
     std::uint64_t slot_address = 0;
     LoopState slot = {};
-    lw_resume coroutine = {};  // of a program without probes
+    CoroutineResume coroutine = {};  // of a program without probes
 };
 
 class Watchdog {

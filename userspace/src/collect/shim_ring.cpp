@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "collect/wire.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -163,14 +165,13 @@ std::optional<LoopState> ShimRing::read_own_slot(std::size_t lane) const
     return loop_state(slot);
 }
 
-std::optional<lw_ongoing> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
+std::optional<OngoingCall> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
 {
     const auto at = body_at(lane) + offsetof(lw_lane_body, ongoing);
     lw_ongoing call = {};
     lw_u64 after = 0;
     if (!read(call, at) || !read(after, at) || call.seq != seq || after != seq) return std::nullopt;
-    call.call[sizeof call.call - 1] = '\0';
-    return call;
+    return OngoingCall{call.start_ns, call.caller, bounded_text(call.call), registers_of(call.registers)};
 }
 
 ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)

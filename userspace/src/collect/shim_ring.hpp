@@ -31,6 +31,13 @@ struct ShimLane {
     std::uint32_t held = 0;           // findings of a candidate, which is not to have any
 };
 
+// A call that goes on.
+struct OngoingCall {
+    std::uint64_t start_ns = 0, caller = 0;
+    BoundedText<32> call;
+    Registers registers;  // of the frame that measures, which stays where it is until the call returns
+};
+
 class ShimRing {
 public:
     struct Counts {
@@ -58,7 +65,7 @@ public:
     void let_idle(std::size_t lane, std::uint64_t place);
     std::optional<LoopState> read_own_slot(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
-    std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
+    std::optional<OngoingCall> ongoing(std::size_t lane, std::uint64_t seq) const;
     // What the shim found out about itself: enum lw_canary.
     std::uint32_t canary() const;
     // Has the process a seccomp filter of its own?

@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@
 #include "collect/loop_table.hpp"
 #include "collect/own_maps.hpp"
 #include "collect/tracepoints.hpp"
+#include "collect/wire.hpp"
 #include "loopwatch.skel.h"
 #include "util/fd.hpp"
 #include "util/wall_clock.hpp"
@@ -46,6 +49,18 @@ bool same_site(const lw_site& a, const lw_site& b)
 }
 
 }  // namespace
+
+std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<std::uint64_t, 6>& args,
+                                       const Memory& memory)
+{
+    const bool set = selects(syscall);
+    if (!set && syscall != SYS_poll && syscall != SYS_ppoll) return {};
+    const auto most = std::min<std::uint64_t>(args[set ? 0 : 1], LW_POLLED_BYTES * 8);
+    std::array<std::uint8_t, LW_POLLED_BYTES> polled = {};
+    const auto bytes = std::min<std::uint64_t>(set ? (most + 7) / 8 : most * sizeof(pollfd), polled.size());
+    if (!memory.read(args[set ? 1 : 0], polled.data(), bytes)) return {};
+    return polled_descriptors(syscall, std::span(polled).first(bytes));
+}
 
 UnprobedLoops::~UnprobedLoops()
 {
@@ -110,9 +125,9 @@ void UnprobedLoops::dismiss(pid_t pid)
     std::atomic_ref(count).fetch_sub(1);
 }
 
-std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
+std::vector<SleepingThread> UnprobedLoops::sleepers(pid_t pid) const
 {
-    std::vector<lw_sleeper> sleepers;
+    std::vector<SleepingThread> sleepers;
     skeleton_.bss->iterated_pid = static_cast<std::uint32_t>(pid);
     bpf_link* const link = bpf_program__attach_iter(skeleton_.progs.on_thread, nullptr);
     if (!link) return sleepers;
@@ -121,7 +136,7 @@ std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
     // The kernel hands over whole records as long as the buffer holds one.
     while (iterator && sleepers.size() < max_sleepers &&
            ::read(iterator.raw(), &sleeper, sizeof sleeper) == sizeof sleeper)
-        sleepers.push_back(sleeper);
+        sleepers.push_back(sleeping_thread(sleeper));
     bpf_link__destroy(link);
     return sleepers;
 }
@@ -248,10 +263,10 @@ bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const
     return !own || !own->found_hanging || seq != 1;
 }
 
-lw_resume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const
+CoroutineResume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const
 {
     const auto* own = find(tid);
-    return own && own->resumed_seq == seq ? own->resume : lw_resume{};
+    return own && own->resumed_seq == seq ? coroutine_resume(own->resume) : CoroutineResume{};
 }
 
 std::optional<std::uint64_t> UnprobedLoops::seq(std::uint32_t tid) const

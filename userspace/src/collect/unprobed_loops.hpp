@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -19,7 +20,8 @@
 #include <lw_state.h>
 
 #include "collect/attach.hpp"
-#include "target/loop_state.hpp"
+#include "collect/observation.hpp"
+#include "target/memory.hpp"
 #include "util/result.hpp"
 
 struct loopwatch_bpf;
@@ -27,6 +29,10 @@ struct loopwatch_bpf;
 namespace loopwatch {
 
 class LoopTable;
+
+// What a thread that sleeps in a poll or select waits for, as the kernel side reads it of one that begins to wait.
+std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<std::uint64_t, 6>& args,
+                                       const Memory& memory);
 
 class UnprobedLoops {
 public:
@@ -48,7 +54,7 @@ public:
     std::uint64_t take_awake_ns(std::uint32_t tid, std::uint64_t now_ns);
     void dismiss(pid_t pid);
     // The threads of a process that sleep now, in a system call or not.
-    std::vector<lw_sleeper> sleepers(pid_t pid) const;
+    std::vector<SleepingThread> sleepers(pid_t pid) const;
 
     // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now.
     // `stack_end`: how far up its stack is worth copying; 0: unknown. False: it was known, or there is no room.
@@ -70,7 +76,7 @@ public:
     // False: iteration `seq` went on already when its loop was found; its slot tells since when it was watched.
     bool saw_begin(std::uint32_t tid, std::uint64_t seq) const;
     // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.
-    lw_resume coroutine(std::uint32_t tid, std::uint64_t seq) const;
+    CoroutineResume coroutine(std::uint32_t tid, std::uint64_t seq) const;
     // How many iterations have ended at this place.
     std::uint64_t ends_at(std::uint32_t tid, const lw_site& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;

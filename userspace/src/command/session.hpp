@@ -73,10 +73,10 @@ private:
     void drain_all();
     void wait_for_worker(int timeout_ms);
     void on_event(const Event& event);
-    void on(const lw_loop_started& event);
+    void on(const LoopStartedEvent& event);
     void on(const LoopStoppedEvent& event);
-    void on(const lw_dispatch& event);
-    void on(const lw_iteration& event);
+    void on(const DispatchEvent& event);
+    void on(const IterationEvent& event);
     void on(const SourceEvent& event);
     void on(const SampleEvent& event);
     void on(const CallEvent& event);
