@@ -89,6 +89,7 @@ private:
     void on(const CallEvent& event) { book_.add(event); }
     void on(const WakerEvent& event) { book_.add(event); }
     void on(const WaitEvent& event);
+    void on(const ShimWaitEvent&) {}
     void on(const StepEvent& event);
     void on(const ThrownEvent& event) { book_.add(event); }
     void on(const ExitEvent& event) { explain_all(book_.abandon(event.head.tid)); }
@@ -206,6 +207,7 @@ void FuzzedSession::judge_wait()
     wait.event = script_.head(LW_EVENT_WAIT);
     wait.syscall = script_.syscall();
     wait.args[0] = RecordScript::object;
+    wait.args_are = LW_WAIT_ARGS_CALL;
     script_.registers(wait.stack.registers);
     tell(wait);
 }

@@ -99,6 +99,7 @@ struct EventVisitor {
         visit_numbers(event.polled);
         visit_stack(event.stack);
     }
+    void operator()(const loopwatch::ShimWaitEvent& event) const { visit_stack(event.stack); }
     void operator()(const loopwatch::ThrownEvent& event) const { visit_stack(event.stack); }
     void operator()(const loopwatch::WakeEvent&) const {}
     void operator()(const loopwatch::ExitEvent&) const {}

@@ -5,6 +5,7 @@
 #include <lw_event.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstring>
@@ -175,6 +176,7 @@ TEST_CASE("what a record does not bring of its step is not that of the step befo
 TEST_CASE("a wait has the descriptors that its call polls, as far as they were read")
 {
     auto raw = filled<lw_wait>(0, LW_EVENT_WAIT);
+    raw.args_are = LW_WAIT_ARGS_CALL;
     raw.syscall = SYS_poll;
     raw.polled[0] = 5;
     raw.polled[8] = raw.polled[9] = raw.polled[10] = raw.polled[11] = 0xff;  // -1
@@ -186,6 +188,24 @@ TEST_CASE("a wait has the descriptors that its call polls, as far as they were r
     raw.polled_bytes = 1;
     raw.syscall = SYS_select;
     CHECK(only<WaitEvent>(raw).polled == std::vector<std::uint64_t>{0, 2});
+}
+
+TEST_CASE("the arguments of a wait are the call's, or the shim's place, as its writer says")
+{
+    auto raw = filled<lw_wait>(0, LW_EVENT_WAIT);
+    raw.syscall = SYS_epoll_wait;
+    for (std::uint64_t i = 0; i < 6; ++i) raw.args[i] = 0x1000 + i;
+    CHECK(decoded(raw).empty());
+    raw.args_are = LW_WAIT_ARGS_CALL;
+    CHECK(only<WaitEvent>(raw).args == std::array<std::uint64_t, 6>{0x1000, 0x1001, 0x1002, 0x1003, 0x1004, 0x1005});
+    raw.args_are = LW_WAIT_ARGS_PLACE;
+    const auto wait = only<ShimWaitEvent>(raw);
+    CHECK(wait.syscall == SYS_epoll_wait);
+    CHECK(wait.ip == 0x1000);
+    CHECK(wait.frame == 0x1001);
+    CHECK(wait.object == 0x1002);
+    raw.args_are = LW_WAIT_ARGS_PLACE + 1;
+    CHECK(decoded(raw).empty());
 }
 
 TEST_CASE("a loop that has stopped has its counters if its slot came with it, and is one")

@@ -192,7 +192,7 @@ std::optional<Event> ShimTarget::as_own(Event event)
     if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head;
     if (auto* dispatch = std::get_if<DispatchEvent>(&event)) head = &dispatch->head;
     if (auto* iteration = std::get_if<IterationEvent>(&event)) head = &iteration->head;
-    if (auto* wait = std::get_if<WaitEvent>(&event)) head = &wait->head;
+    if (auto* wait = std::get_if<ShimWaitEvent>(&event)) head = &wait->head;
     const auto tid = head ? outer_tid(head->tid) : 0;
     if (tid == 0 || ends_in_future(event)) return std::nullopt;
     head->pid = pid();
@@ -207,13 +207,12 @@ std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
     return std::nullopt;
 }
 
-void ShimTarget::judge(const WaitEvent& event)
+void ShimTarget::judge(const ShimWaitEvent& event)
 {
     const auto tid = event.head.tid;
     const auto lane = lane_of(tid);
-    const auto ip = event.args[0], frame = event.args[1];
-    const WaitSite site{tid, static_cast<std::uint32_t>(event.syscall), ip, frame,
-                        event.syscall == SYS_epoll_wait ? event.args[2] : 0};
+    const WaitSite site{tid, static_cast<std::uint32_t>(event.syscall), event.ip, event.frame,
+                        event.syscall == SYS_epoll_wait ? event.object : 0};
     if (!lane || idle_.size() >= WaitSites::max_sites) return;
     worker_.unwind(captured_stack(pid(), event.stack),
                    [this, site, lane, alive = std::weak_ptr(sites_)](const std::vector<Frame>& frames) {

@@ -37,7 +37,7 @@ public:
     // As ShimRing::drain, with what this process may say of itself and no more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
     // Where a thread waits: is it its loop's own business? If so the shim is told.
-    void judge(const WaitEvent& event);
+    void judge(const ShimWaitEvent& event);
     // A call from there is a wait of the loop's own, as has turned out by now.
     const WaitSites& sites() const noexcept { return *sites_; }
     bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }

@@ -97,8 +97,13 @@ WakerEvent own(const lw_waker_stack& raw, Bytes stack)
     return {event_head(raw.event), raw.waker_tid, raw_stack(raw.stack, stack)};
 }
 
-WaitEvent own(const lw_wait& raw, Bytes stack)
+// What its arguments are, the writer says.
+std::optional<Event> own(const lw_wait& raw, Bytes stack)
 {
+    if (raw.args_are == LW_WAIT_ARGS_PLACE)
+        return ShimWaitEvent{event_head(raw.event), raw.syscall, raw.args[0],
+                             raw.args[1],           raw.args[2], raw_stack(raw.stack, stack)};
+    if (raw.args_are != LW_WAIT_ARGS_CALL) return std::nullopt;
     const auto polled = Bytes(raw.polled).first(std::min<std::size_t>(raw.polled_bytes, sizeof raw.polled));
     WaitEvent event{
         event_head(raw.event), raw.syscall, {}, polled_descriptors(raw.syscall, polled), raw_stack(raw.stack, stack)};

@@ -177,12 +177,20 @@ struct WakerEvent {
     RawStack stack;
 };
 
-// A wait at a place that is not classified yet.
+// A system call that may be where a loop idles, about to be made or slept in, at a place that is not classified yet.
 struct WaitEvent {
     EventHead head;
     std::int32_t syscall = -1;
     std::array<std::uint64_t, 6> args = {};
     std::vector<std::uint64_t> polled;  // descriptors that a poll or select waits for, as far as they were read
+    RawStack stack;
+};
+
+// The same from the shim, which knows the place in the code that called libc.
+struct ShimWaitEvent {
+    EventHead head;
+    std::int32_t syscall = -1;  // one that waits so
+    std::uint64_t ip = 0, frame = 0, object = 0;
     RawStack stack;
 };
 
@@ -233,9 +241,9 @@ struct ExecEvent {  // a process runs another image
     EventHead head;
 };
 
-using Event =
-    std::variant<LoopStartedEvent, LoopStoppedEvent, DispatchEvent, IterationEvent, SourceEvent, SampleEvent, CallEvent,
-                 StepEvent, WakerEvent, WaitEvent, ThrownEvent, WakeEvent, ExitEvent, ChildEvent, ExecEvent>;
+using Event = std::variant<LoopStartedEvent, LoopStoppedEvent, DispatchEvent, IterationEvent, SourceEvent, SampleEvent,
+                           CallEvent, StepEvent, WakerEvent, WaitEvent, ShimWaitEvent, ThrownEvent, WakeEvent,
+                           ExitEvent, ChildEvent, ExecEvent>;
 
 // Why a thread is not on a CPU.
 enum class OffCpu : std::uint32_t { running, blocked, preempted, stopped, idle };

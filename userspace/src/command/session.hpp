@@ -83,6 +83,7 @@ private:
     void on(const StepEvent& event);
     void on(const WakerEvent& event);
     void on(const WaitEvent& event);
+    void on(const ShimWaitEvent&) {}  // the shim sends none where the kernel side watches
     void on(const ThrownEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);

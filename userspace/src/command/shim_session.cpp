@@ -297,7 +297,7 @@ void ShimSession::on(const CallEvent& event)
     if (wanted(event.head.tid)) book_.add(event);
 }
 
-void ShimSession::on(const WaitEvent& event)
+void ShimSession::on(const ShimWaitEvent& event)
 {
     if (const auto target = targets_.find(event.head.pid); target != targets_.end()) target->second->judge(event);
 }

@@ -53,7 +53,7 @@ private:
     void on(const DispatchEvent& event);
     void on(const IterationEvent& event);
     void on(const CallEvent& event);
-    void on(const WaitEvent& event);
+    void on(const ShimWaitEvent& event);
     template <class Other>
     void on(const Other&)
     {
