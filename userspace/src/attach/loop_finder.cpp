@@ -36,18 +36,18 @@ WaitSite site_of(const SleepingThread& sleeper)
                      sleeper.registers.sp(), sleeper.args.data());
 }
 
-static_assert(lone_poll == LW_LONE_POLL);
+static_assert(lone_poll == UnprobedSite::lone_poll);
 
-lw_site raw(const WaitSite& site)
+UnprobedSite without_thread(const WaitSite& site)
 {
-    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0, 0};
+    return {site.ip, site.sp, site.object, site.syscall};
 }
 
 bool may_be_a_loops(const SleepingThread& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
     if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
-    if (syscall == SYS_futex) return LW_MAY_PARK(sleeper.args[1], sleeper.args[2], sleeper.args[3]);
+    if (syscall == SYS_futex) return may_park(sleeper.args);
     if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 0;
     return waits_for_events(syscall);
 }
@@ -124,7 +124,7 @@ void LoopFinder::ask(const SleepingThread& sleeper)
     auto stack = stack_of(sleeper);
     if (!stack) {
         went_on_.insert(sleeper.tid);
-        return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
+        return loops_.ask_again(sleeper.tid, without_thread(site_of(sleeper)));
     }
     wait.stack = std::move(*stack);
     ask(std::move(wait), sleeper);
@@ -218,7 +218,7 @@ void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
     if (sites_->knows(site)) return apply(sites_->judge(site, {}));
     // Of a thread that runs no loop yet: when it waits again.
     if (wait.stack.bytes.empty() || (asking_ >= max_asking && !entered_.contains(tid)))
-        return loops_.ask_again(tid, raw(site));
+        return loops_.ask_again(tid, without_thread(site));
     ++asking_;
     worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), std::move(wait.stack)),
                    [this, site, argument = wait.args[0], polled = std::move(wait.polled), asleep = std::move(asleep),
@@ -228,7 +228,7 @@ void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
                        if (is_scheduled(site, frames)) return ask_next();
                        if (!asleep && lacks_a_page(site, frames)) {
                            went_on_.insert(site.tid);
-                           loops_.ask_again(site.tid, raw(site));
+                           loops_.ask_again(site.tid, without_thread(site));
                            return ask_next();
                        }
                        answer(site, argument, polled, frames);
@@ -268,7 +268,7 @@ void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, cons
 {
     const auto verdicts =
         frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
-    if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
+    if (verdicts.empty()) loops_.ask_again(site.tid, without_thread(site));
     apply(verdicts);
 }
 
@@ -276,7 +276,7 @@ void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
 {
     for (const auto& verdict : verdicts) {
         if (entered_.contains(verdict.site.tid))
-            loops_.judge(verdict.site.tid, raw(verdict.site), verdict.idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+            loops_.judge(verdict.site.tid, without_thread(verdict.site), verdict.idle);
         else if (verdict.idle)
             enter(verdict.site);
     }
@@ -285,8 +285,7 @@ void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
 // It may have gone on to a place that the kernel side did not ask about, as it did not know the thread yet.
 void LoopFinder::enter(const WaitSite& site)
 {
-    std::vector<lw_site> sites = {raw(site)};
-    sites.front().verdict = LW_VERDICT_IDLE;
+    std::vector<UnprobedLoops::KnownSite> sites = {{without_thread(site), true}};
     std::optional<std::uint32_t> asleep;
     std::optional<SleepingThread> elsewhere;
     if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
@@ -295,13 +294,12 @@ void LoopFinder::enter(const WaitSite& site)
         if (there == site) {
             asleep = 0;
         } else if (sites_->idles_at(there)) {
-            sites.push_back(raw(there));
-            sites.back().verdict = LW_VERDICT_IDLE;
+            sites.push_back({without_thread(there), true});
             asleep = 1;
         } else {
             for (const auto& found : loops_.sleepers(process_.pid()))
                 if (found.tid == site.tid && may_be_a_loops(found)) elsewhere = found;
-            if (elsewhere) sites.push_back(raw(site_of(*elsewhere)));
+            if (elsewhere) sites.push_back({without_thread(site_of(*elsewhere)), false});
             if (elsewhere) asleep = 1;
         }
     }
@@ -320,7 +318,7 @@ bool LoopFinder::proven(std::uint32_t tid) const
     const auto idle = sites_->idle_sites(tid);
     return std::ranges::any_of(idle, [&](const WaitSite& site) {
         const bool is_a_poll = site.object == 0 || site.object == lone_poll;
-        return !is_a_poll || loops_.ends_at(tid, raw(site)) >= least_polls;
+        return !is_a_poll || loops_.ends_at(tid, without_thread(site)) >= least_polls;
     });
 }
 

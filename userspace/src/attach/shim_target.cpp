@@ -125,7 +125,7 @@ std::vector<LoopView> ShimTarget::look()
         born.push_back(loop);
         known_loops_.push_back(std::move(loop));
     }
-    if (ring_.canary() == LW_CANARY_UNSEEN && !std::exchange(unarmed_, true))
+    if (ring_.bypassed() && !std::exchange(unarmed_, true))
         warn(
             "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
             "RTLD_DEEPBIND");
@@ -220,8 +220,7 @@ void ShimTarget::judge(const ShimWaitEvent& event)
                        for (const auto& verdict : sites_->judge(site, frames)) {
                            if (!verdict.idle || waits_for_events(verdict.site.syscall)) continue;
                            idle_.insert({verdict.site.tid, verdict.site.ip});
-                           if (verdict.site.tid == site.tid)
-                               ring_.let_idle(*lane, lw_place_key(verdict.site.ip, verdict.site.sp));
+                           if (verdict.site.tid == site.tid) ring_.let_idle(*lane, verdict.site.ip, verdict.site.sp);
                        }
                    });
 }

@@ -32,6 +32,13 @@ std::uint64_t body_at(std::size_t index)
 
 }  // namespace
 
+RingName ring_name(std::string_view path)
+{
+    if (path.ends_with("/" LW_RING_UNWATCHED)) return RingName::unwatched_child;
+    if (path.ends_with("/" LW_RING_ELSEWHERE)) return RingName::child_elsewhere;
+    return path.ends_with(LW_RING_DRAFT) ? RingName::draft : RingName::ring;
+}
+
 template <class T>
 bool ShimRing::read(T& to, std::uint64_t offset) const
 {
@@ -141,8 +148,9 @@ void ShimRing::read_draft(std::size_t index, const std::function<void(const Even
     if (!walk(index, lanes_[index].head, lanes_[index].draft, most, handle)) ++corrupt_;
 }
 
-void ShimRing::let_idle(std::size_t lane, std::uint64_t place)
+void ShimRing::let_idle(std::size_t lane, std::uint64_t ip, std::uint64_t frame)
 {
+    const auto place = lw_place_key(ip, frame);
     const auto at = lane_at(lane) + offsetof(lw_lane, idle);
     lw_u64 idle[LW_IDLE] = {};
     if (!read(idle, at)) return;
@@ -185,11 +193,10 @@ ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
     return *this;
 }
 
-std::uint32_t ShimRing::canary() const
+bool ShimRing::bypassed() const
 {
     lw_u32 canary = LW_CANARY_NOT_YET;
-    (void)read(canary, offsetof(lw_ring, canary));
-    return canary;
+    return read(canary, offsetof(lw_ring, canary)) && canary == LW_CANARY_UNSEEN;
 }
 
 bool ShimRing::sandboxed() const

@@ -43,12 +43,19 @@ std::uint64_t loop_frame(std::uint64_t stack_end)
     return stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
 }
 
-bool same_site(const lw_site& a, const lw_site& b)
+bool is_at(const lw_site& known, const UnprobedSite& site)
 {
-    return a.ip == b.ip && a.sp == b.sp && a.object == b.object && a.syscall == b.syscall;
+    return known.ip == site.ip && known.sp == site.sp && known.object == site.object && known.syscall == site.syscall;
 }
 
+static_assert(UnprobedSite::lone_poll == LW_LONE_POLL);
+
 }  // namespace
+
+bool may_park(const std::array<std::uint64_t, 6>& args)
+{
+    return LW_MAY_PARK(args[1], args[2], args[3]);
+}
 
 std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<std::uint64_t, 6>& args,
                                        const Memory& memory)
@@ -146,7 +153,7 @@ void UnprobedLoops::set_stack_end(std::uint32_t tid, std::uint64_t stack_end)
     if (auto* own = find(tid)) own->slot.stack_top = loop_frame(stack_end);
 }
 
-bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
+bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const KnownSite> sites,
                           std::optional<std::uint32_t> asleep, std::uint64_t stack_end)
 {
     lw_loop entry = {};
@@ -154,8 +161,9 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
     entry.off = asleep ? LW_OFF_IDLE : LW_OFF_NOT;
     lw_unprobed own = {};
     own.slot.stack_top = loop_frame(stack_end);
-    for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
-        own.sites[own.site_count++] = site;
+    for (const auto& [site, idle] : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
+        own.sites[own.site_count++] = {
+            site.ip, site.sp, site.object, site.syscall, idle ? LW_VERDICT_IDLE : LW_VERDICT_NONE, 0, 0};
     return enter(pid, tid, entry, own);
 }
 
@@ -189,17 +197,22 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, co
     return buffer.has_value();
 }
 
-void UnprobedLoops::judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict)
+void UnprobedLoops::judge(std::uint32_t tid, const UnprobedSite& site, bool idle)
+{
+    store(tid, site, idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+}
+
+void UnprobedLoops::store(std::uint32_t tid, const UnprobedSite& site, lw_verdict verdict)
 {
     auto* own = find(tid);
     if (!own) return;
     for (auto& known : own->sites)
-        if (same_site(known, site)) std::atomic_ref(known.verdict).store(verdict);
+        if (is_at(known, site)) std::atomic_ref(known.verdict).store(verdict);
 }
 
-void UnprobedLoops::ask_again(std::uint32_t tid, const lw_site& site)
+void UnprobedLoops::ask_again(std::uint32_t tid, const UnprobedSite& site)
 {
-    judge(tid, site, LW_VERDICT_ASK);
+    store(tid, site, LW_VERDICT_ASK);
     const lw_site_key key = {tid, site.syscall, site.ip, site.sp, site.object};
     bpf_map_delete_elem(bpf_map__fd(skeleton_.maps.asked), &key);
 }
@@ -220,11 +233,11 @@ void UnprobedLoops::withdraw(std::uint32_t tid)
     if (!buffer.empty()) table_.withdraw(tid, buffer.mapped());
 }
 
-std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const lw_site& site) const
+std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const UnprobedSite& site) const
 {
     const auto* own = find(tid);
     if (!own) return 0;
-    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return same_site(one, site); });
+    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return is_at(one, site); });
     return known == std::end(own->sites) ? 0 : known->ends;
 }
 

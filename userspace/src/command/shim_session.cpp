@@ -113,8 +113,8 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
     auto launched = Launch::start(*program, command, *shim, [&](pid_t pid) {
         return std::vector<std::pair<std::string, std::string>>{
-            {LW_RUN_VARIABLE, fmt::format("{}:{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
-                                          wish.block_threshold_ns, own_pid_namespace(), session->directory_)}};
+            {run_variable, fmt::format("{}:{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
+                                       wish.block_threshold_ns, own_pid_namespace(), session->directory_)}};
     });
     if (!launched) return launched.error();
     session->launched_ = std::move(*launched);
@@ -214,12 +214,13 @@ void ShimSession::meet_newcomers()
 
 void ShimSession::meet(const std::string& path)
 {
-    if (path.ends_with("/" LW_RING_UNWATCHED)) children_unwatched_ = true;
-    if (path.ends_with("/" LW_RING_ELSEWHERE) && !std::exchange(child_elsewhere_, true))
+    const auto name = ring_name(path);
+    if (name == RingName::unwatched_child) children_unwatched_ = true;
+    if (name == RingName::child_elsewhere && !std::exchange(child_elsewhere_, true))
         reporter_.warn(std::nullopt,
                        "a process that it started has a PID namespace of its own, and is not watched from inside",
                        "sudo loopwatch run --follow-children, or sudo loopwatch -p PID");
-    if (path.ends_with(LW_RING_DRAFT)) return;
+    if (name != RingName::ring) return;
     auto ring = ShimRing::open(path);
     ::unlink(path.c_str());
     if (!ring) {
