@@ -281,8 +281,14 @@ struct lw_waker_stack {
 #define LW_MAY_PARK(op, value, timeout) \
     (((op)&0x7f) == 9 || (((op)&0x7f) == 0 && ((__lw_u32)(value) != 2 || (timeout) != 0)))
 
+/* What the `args` of a wait are. */
+enum lw_wait_args {
+    LW_WAIT_ARGS_CALL = 1,  /* of the system call */
+    LW_WAIT_ARGS_PLACE = 2, /* the fields of the shim's struct Place: `ip`, `frame`, `object` */
+};
+
 /* A system call that may be where a loop idles, about to be made or slept in. From the shim, which knows the place in
- * the code that called libc, `args` are the fields of its struct Place, and `syscall` is one that waits so. */
+ * the code that called libc, `syscall` is one that waits so. */
 #define LW_POLLED_BYTES 128
 struct lw_wait {
     struct lw_event event;
@@ -290,7 +296,9 @@ struct lw_wait {
     __lw_u32 polled_bytes; /* of `polled`; 0: it does not poll or select, or that could not be read */
     __lw_u64 args[6];
     __lw_u8 polled[LW_POLLED_BYTES]; /* the first of its struct pollfd; for select, its set of those to be read */
-    struct lw_stack stack;           /* followed by stack.bytes bytes */
+    __lw_u32 args_are;               /* enum lw_wait_args */
+    __lw_u32 reserved;
+    struct lw_stack stack; /* followed by stack.bytes bytes */
 };
 
 /* An exception that nobody looked at; `event` is of the thread that let go of it. */
@@ -342,7 +350,7 @@ LW_EVENT_ASSERT(sizeof(struct lw_source) == 144 + sizeof(struct lw_waker) + size
                 "layout of lw_source");
 LW_EVENT_ASSERT(sizeof(struct lw_waker_stack) == 48 + sizeof(struct lw_stack), "layout of lw_waker_stack");
 LW_EVENT_ASSERT(sizeof(struct lw_thrown) == 56 + sizeof(struct lw_stack), "layout of lw_thrown");
-LW_EVENT_ASSERT(sizeof(struct lw_wait) == 96 + LW_POLLED_BYTES + sizeof(struct lw_stack), "layout of lw_wait");
+LW_EVENT_ASSERT(sizeof(struct lw_wait) == 104 + LW_POLLED_BYTES + sizeof(struct lw_stack), "layout of lw_wait");
 LW_EVENT_ASSERT(sizeof(struct lw_step) == 112 + sizeof(struct lw_misuse), "layout of lw_step");
 
 #endif

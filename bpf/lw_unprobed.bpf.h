@@ -114,6 +114,7 @@ static __always_inline void ask(const struct pt_regs *regs, __u32 pid, __u32 tid
     wait->args[3] = regs->r10;
     wait->args[4] = regs->r8;
     wait->args[5] = regs->r9;
+    wait->args_are = LW_WAIT_ARGS_CALL;
     read_registers(&wait->stack.registers, regs);
     send_question();
 }

@@ -30,7 +30,7 @@
 #define LW_RING_UNWATCHED "children" LW_RING_DRAFT /* made by a child that is not asked to tell */
 #define LW_RING_ELSEWHERE "namespace" LW_RING_DRAFT /* by a process whose numbers mean others to the collector */
 #define LW_RING_MAGIC 0x31676e6972776cull /* "lwring1", little endian */
-#define LW_RING_ABI 3u
+#define LW_RING_ABI 4u
 #define LW_LANES 32
 #define LW_LANE_BYTES (1u << 20)
 #define LW_RECORD_ALIGN 8u

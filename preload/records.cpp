@@ -265,6 +265,7 @@ void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& disp
     record.args[0] = ip;
     record.args[1] = frame;
     record.args[2] = static_cast<lw_u64>(object);
+    record.args_are = LW_WAIT_ARGS_PLACE;
     capture(record.stack.registers);
     copy_stack(record.stack, to + sizeof record, LW_STACK_BYTES, 0);
     record.event.size = static_cast<lw_u32>(sizeof record) + record.stack.bytes;

@@ -20,6 +20,7 @@ cancel_request trace 3 cancel_delivered trace 2                       slow_itera
 CODE = {".c", ".h", ".cpp", ".hpp", ".def", ".py", ".sh", ".cmake", ".map"}
 PROBES = "runtime_probes/include/loopwatch/probes.def"
 WIRE = "bpf/lw_event.h"
+ABOVE_WIRE = ("resolve", "detect", "attach", "report", "command")
 SITES = "runtime_probes/include/loopwatch/probe.hpp"
 
 
@@ -71,6 +72,12 @@ def casts(tree):
     """in the collector, bytes become records in userspace/src/collect only"""
     others = [p for p in tree.code("userspace/src/") if not p.startswith("userspace/src/collect/")]
     return hits(tree, others, r"\breinterpret_cast\b", "{} outside userspace/src/collect")
+
+
+def wire_types(tree):
+    """types of the wire format and the C ABI end in target/ and collect/: the collector's other folders see its own"""
+    above = [p for p in tree.code(*(f"userspace/src/{folder}/" for folder in ABOVE_WIRE))]
+    return hits(tree, above, r"\b(?:lw_|LW_(?!COMMANDS\b))\w*", "{} above userspace/src/collect")
 
 
 def ring(tree):
@@ -169,7 +176,7 @@ def schedule(tree):
 
 
 RULES = {rule.__name__.replace("_", "-"): rule
-         for rule in (licence, casts, ring, sites, probe_table, wire, executables, unfinished, references, shell, schedule)}
+         for rule in (licence, casts, wire_types, ring, sites, probe_table, wire, executables, unfinished, references, shell, schedule)}
 
 
 def warnings(tree):

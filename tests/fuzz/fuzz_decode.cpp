@@ -2,6 +2,10 @@
 //
 // One record of the ring, whose texts and numbers are the target's. The first byte tells whether the record states its
 // true size, as the kernel side does, or any; the rest is the record.
+#include <lw_event.h>
+
+#include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "visit_event.hpp"

@@ -41,8 +41,8 @@ public:
     {
         std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == id; });
     }
-    bool read(const LoopView&, lw_loop_slot&) const override { return false; }
-    bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
+    bool read(const LoopView&, LoopState&) const override { return false; }
+    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
     std::vector<int> tiers() const override { return {}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
 
@@ -76,19 +76,20 @@ private:
     }
     void tell_plain(std::uint32_t kind);
     void on_event(const Event& event);
-    void on(const lw_loop_started& event) { target_.add_loop(event.event.tid, event.event.loop_id, event.slot); }
-    void on(const LoopStoppedEvent& event) { target_.remove_loop(event.head.event.tid, event.head.event.loop_id); }
-    void on(const lw_dispatch& event) { explain_bundle(book_.close(event)); }
-    void on(const lw_iteration& event) { explain_bundle(book_.close(event)); }
+    void on(const LoopStartedEvent& event) { target_.add_loop(event.head.tid, event.head.loop_id, event.slot); }
+    void on(const LoopStoppedEvent& event) { target_.remove_loop(event.head.tid, event.head.loop_id); }
+    void on(const DispatchEvent& event) { explain_bundle(book_.close(event)); }
+    void on(const IterationEvent& event) { explain_bundle(book_.close(event)); }
     void on(const SourceEvent& event) { book_.add(event); }
     void on(const SampleEvent& event)
     {
-        sampled_ns_ += event.head.stands_for_ns;
+        sampled_ns_ += event.stands_for_ns;
         book_.add(event);
     }
     void on(const CallEvent& event) { book_.add(event); }
     void on(const WakerEvent& event) { book_.add(event); }
     void on(const WaitEvent& event);
+    void on(const ShimWaitEvent&) {}
     void on(const StepEvent& event);
     void on(const ThrownEvent& event) { book_.add(event); }
     void on(const ExitEvent& event) { explain_all(book_.abandon(event.head.tid)); }
@@ -173,7 +174,7 @@ void FuzzedSession::on(const StepEvent& event)
 {
     auto record = task_event(event, target_);
     if (!record) return;
-    const auto thrown = book_.take_thrown(event.event.tid);
+    const auto thrown = book_.take_thrown(event.head.tid);
     ++investigated_;
     complete(std::move(*record), event, thrown ? &*thrown : nullptr, worker_, [this](const TaskEvent& misuse) {
         ++answered_;
@@ -183,10 +184,10 @@ void FuzzedSession::on(const StepEvent& event)
 
 void FuzzedSession::on(const WaitEvent& event)
 {
-    const auto& registers = event.head.stack.registers.dwarf;
-    const auto site = wait_site(event.head.event.tid, static_cast<std::uint32_t>(event.head.syscall),
-                                registers[LW_REG_RIP], registers[LW_REG_RSP], event.head.args);
-    for (const auto& verdict : sites_.judge(site, frames_of(event.stack), event.head.args[0]))
+    const auto& registers = event.stack.registers;
+    const auto site = wait_site(event.head.tid, static_cast<std::uint32_t>(event.syscall), registers.pc(),
+                                registers.sp(), event.args.data());
+    for (const auto& verdict : sites_.judge(site, frames_of(event.stack.bytes), event.args[0]))
         hold(!verdict.idle || sites_.idles_at(verdict.site), "a verdict that is kept");
     hold(sites_.size() <= WaitSites::max_sites, "bounded sites");
 }
@@ -206,6 +207,7 @@ void FuzzedSession::judge_wait()
     wait.event = script_.head(LW_EVENT_WAIT);
     wait.syscall = script_.syscall();
     wait.args[0] = RecordScript::object;
+    wait.args_are = LW_WAIT_ARGS_CALL;
     script_.registers(wait.stack.registers);
     tell(wait);
 }
@@ -234,9 +236,9 @@ void FuzzedSession::stall()
     overdue.slot.loop_id = head.loop_id;
     overdue.slot.queued = which;
     script_.overwrite(overdue.slot);
-    if (which & 2) overdue.coroutine = {0x2000, 0x1000, 0x7000u + which * 8u, 0};
+    if (which & 2) overdue.coroutine = {0x2000, 0x1000, 0x7000u + which * 8u};
     std::optional<OngoingDispatch> ongoing;
-    if (which & 4) ongoing = OngoingDispatch{script_.ongoing(), {}};
+    if (which & 4) ongoing = script_.ongoing();
     for (auto places = which / 8 % (LW_SOURCES + 1u); ongoing && places > 0; --places)
         script_.tell(script_.source(), script_.stack(), [&](const Event& event) {
             if (const auto* place = std::get_if<SourceEvent>(&event)) ongoing->places.push_back(*place);

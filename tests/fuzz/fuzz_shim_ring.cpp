@@ -161,7 +161,7 @@ void Fuzzed::play(const Op& op)
         case 6: file_.put(body_at(lane, offsetof(lw_lane_body, ongoing)) + aligned % 64, op.value); break;
         case 7: file_.put(head_at, LW_LANE_BYTES - op.value % 512); break;  // close to where a lane ends
         case 8: cut(op.value % (2 * sizeof(lw_ring))); break;
-        default: ring_.let_idle(lane, op.value); break;
+        default: ring_.let_idle(lane, op.value, 0); break;
     }
 }
 
@@ -224,10 +224,10 @@ void Fuzzed::look(std::uint64_t seq)
             visit_event(event);
         });
         hold(events <= most * ((sizeof(lw_call) + LW_STACK_BYTES) / offsetof(lw_step, text)), "bounded drafts");
-        if (const auto call = ring_.ongoing(lane, seq)) hold_terminated(call->call);
+        if (const auto call = ring_.ongoing(lane, seq)) visit_text(call->call);
         if (const auto slot = ring_.read_own_slot(lane)) visit_slot(*slot);
     }
-    (void)ring_.canary();
+    (void)ring_.bypassed();
 }
 
 }  // namespace

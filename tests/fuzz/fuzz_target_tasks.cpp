@@ -52,7 +52,7 @@ void check(const TaskList& list, std::uint64_t reads_before)
     std::unordered_set<std::uint64_t> ids;
     for (const auto& task : list.tasks) {
         hold(task.id != 0 && ids.insert(task.id).second, "each task once");
-        hold(task.state <= LW_TASK_FINISHED, "a state that is one");
+        hold(task.state != TaskState::unknown, "a state that is one");
         hold(task.name.size() <= max_name, "bounded names");
         if (task.extras != nullptr)
             hold(task.extras->cancel_reason.size() <= max_name && task.extras->labels.size() <= max_labels,

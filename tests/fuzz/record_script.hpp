@@ -18,6 +18,7 @@
 #include <lw_state.h>
 
 #include "collect/event.hpp"
+#include "collect/wire.hpp"
 #include "invariant.hpp"
 
 class RecordScript {
@@ -105,7 +106,7 @@ public:
     lw_iteration iteration();
     lw_call call();
     lw_step step();
-    lw_loop ongoing();
+    loopwatch::OngoingDispatch ongoing();
     // As bytes of the ring, exactly so long that a read beyond them is seen, through decode().
     template <class Record>
     void tell(Record record, const std::vector<std::uint8_t>& behind,
@@ -243,7 +244,7 @@ inline lw_step RecordScript::step()
 }
 
 // Of a thread as the scheduler's view has it.
-inline lw_loop RecordScript::ongoing()
+inline loopwatch::OngoingDispatch RecordScript::ongoing()
 {
     lw_loop loop = {};
     const auto which = byte();
@@ -260,9 +261,7 @@ inline lw_loop RecordScript::ongoing()
     loop.other_blocked_ns = which & 8 ? length_ns() : 0;
     loop.blocks = which;
     overwrite(loop);
-    for (auto& preemptor : loop.contention.preemptors)
-        preemptor.comm[sizeof preemptor.comm - 1] = '\0';  // the kernel side's own, not read from a record
-    return loop;
+    return loopwatch::ongoing_dispatch(loop);
 }
 
 template <class Record>

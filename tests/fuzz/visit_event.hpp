@@ -3,31 +3,42 @@
 // Reads all of an event that its readers do, and holds it to what they rely on.
 #pragma once
 
-#include <loopwatch/loop_state.h>
-
 #include <numeric>
 #include <variant>
 #include <vector>
 
 #include "collect/event.hpp"
 #include "invariant.hpp"
-#include "target/loops.hpp"
+#include "target/loop_state.hpp"
 
-inline void visit_task(const lw_task_view& task)
+// Reads to the end of a text, and of a list.
+template <std::size_t room>
+void visit_text(const loopwatch::BoundedText<room>& text)
 {
-    hold_terminated(task.name);
-    hold_terminated(task.labels);
+    hold(text.view().size() < room, "a text that ends");
 }
 
-inline void visit_stack(const lw_stack& head, const std::vector<std::uint8_t>& stack)
+inline void visit_numbers(const auto& numbers)
 {
-    hold(stack.size() == head.bytes, "a stack as long as it says");
-    volatile auto sum = std::accumulate(stack.begin(), stack.end(), 0u);
+    volatile auto sum = std::accumulate(numbers.begin(), numbers.end(), std::uint64_t{0});
     (void)sum;
 }
 
+inline void visit_task(const loopwatch::TaskSnapshot& task)
+{
+    visit_text(task.name);
+    visit_text(task.labels);
+    hold(task.frames.size() <= loopwatch::TaskSnapshot::max_frames, "bounded chains");
+    hold(task.state <= loopwatch::TaskState::unknown, "a state that is one");
+}
+
+inline void visit_stack(const loopwatch::RawStack& stack)
+{
+    visit_numbers(stack.bytes);
+}
+
 // A length and a moment, as statistics make them of a loop's clock.
-inline void visit_slot(const lw_loop_slot& slot)
+inline void visit_slot(const loopwatch::LoopState& slot)
 {
     hold(slot.clock_shift < 64, "a clock's shift that can be done");
     volatile auto sum = loopwatch::ticks_to_ns(slot, slot.busy_ticks) + loopwatch::moment_ns(slot, slot.start);
@@ -35,46 +46,61 @@ inline void visit_slot(const lw_loop_slot& slot)
 }
 
 struct EventVisitor {
-    void operator()(const lw_loop_started&) const {}
+    void operator()(const loopwatch::LoopStartedEvent&) const {}
     void operator()(const loopwatch::LoopStoppedEvent& event) const
     {
-        if (event.slot) visit_slot(*event.slot);
+        if (event.state) visit_slot(*event.state);
     }
-    void operator()(const lw_dispatch& event) const
+    void operator()(const loopwatch::DispatchEvent& event) const
     {
-        for (const auto& preemptor : event.contention.preemptors) hold_terminated(preemptor.comm);
+        hold(event.start_ns <= event.end_ns, "no end before its beginning");
+        for (const auto& preemptor : event.contention.preemptors) visit_text(preemptor.comm);
+        for (const auto& wait : event.waits) hold(wait.since_ns != 0, "a wait that was");
         visit_task(event.task);
     }
-    void operator()(const lw_iteration&) const {}
+    void operator()(const loopwatch::IterationEvent& event) const
+    {
+        hold(event.start_ns <= event.end_ns, "no end before its beginning");
+    }
     void operator()(const loopwatch::SourceEvent& event) const
     {
-        hold_terminated(event.head.waker.comm);
-        visit_task(event.head.task);
-        visit_stack(event.head.stack, event.stack);
+        visit_text(event.waker.comm);
+        visit_text(event.file.path);
+        visit_numbers(event.waker.kernel_stack);
+        visit_numbers(event.kernel_stack);
+        visit_task(event.task);
+        visit_stack(event.stack);
     }
     void operator()(const loopwatch::SampleEvent& event) const
     {
-        visit_task(event.head.task);
-        visit_stack(event.head.stack, event.stack);
+        visit_task(event.task);
+        visit_stack(event.stack);
     }
     void operator()(const loopwatch::CallEvent& event) const
     {
-        hold_terminated(event.head.call);
-        hold_terminated(event.head.text);
-        hold_terminated(event.head.target);
-        visit_task(event.head.task);
-        visit_stack(event.head.stack, event.stack);
+        visit_text(event.call);
+        visit_text(event.text);
+        visit_text(event.target);
+        visit_task(event.task);
+        visit_stack(event.stack);
     }
     void operator()(const loopwatch::StepEvent& event) const
     {
-        hold_terminated(event.step.text);
-        hold_terminated(event.step.misuse.file);
-        hold_terminated(event.step.misuse.function);
-        visit_task(event.step.misuse.task);
+        visit_text(event.text);
+        if (!event.misuse) return;
+        visit_text(event.misuse->file);
+        visit_text(event.misuse->function);
+        visit_numbers(event.misuse->calls);
+        visit_task(event.misuse->task);
     }
-    void operator()(const loopwatch::WakerEvent& event) const { visit_stack(event.head.stack, event.stack); }
-    void operator()(const loopwatch::WaitEvent& event) const { visit_stack(event.head.stack, event.stack); }
-    void operator()(const loopwatch::ThrownEvent& event) const { visit_stack(event.head.stack, event.stack); }
+    void operator()(const loopwatch::WakerEvent& event) const { visit_stack(event.stack); }
+    void operator()(const loopwatch::WaitEvent& event) const
+    {
+        visit_numbers(event.polled);
+        visit_stack(event.stack);
+    }
+    void operator()(const loopwatch::ShimWaitEvent& event) const { visit_stack(event.stack); }
+    void operator()(const loopwatch::ThrownEvent& event) const { visit_stack(event.stack); }
     void operator()(const loopwatch::WakeEvent&) const {}
     void operator()(const loopwatch::ExitEvent&) const {}
     void operator()(const loopwatch::ChildEvent&) const {}

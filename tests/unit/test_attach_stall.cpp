@@ -20,19 +20,19 @@ OverdueDispatch overdue()
 }
 
 // One place, in which the thread slept three times for 30 ms in all.
-OngoingDispatch ongoing(std::uint32_t off, std::uint64_t off_ns)
+OngoingDispatch ongoing(OffCpu off, std::uint64_t off_ns)
 {
-    OngoingDispatch state = {};
-    state.loop.seq = 41;
-    state.loop.blocked_ns = 30 * ms;
-    state.loop.blocks = 3;
-    state.loop.places = 1;
-    state.loop.off = off;
-    state.loop.off_ns = off_ns;
-    SourceEvent place = {};
-    place.head.count = 3;
-    place.head.total_ns = 30 * ms;
-    place.head.longest_ns = 12 * ms;
+    OngoingDispatch state;
+    state.seq = 41;
+    state.blocked_ns = 30 * ms;
+    state.blocks = 3;
+    state.place = 0;
+    state.off = off;
+    state.off_ns = off_ns;
+    SourceEvent place;
+    place.count = 3;
+    place.total_ns = 30 * ms;
+    place.longest_ns = 12 * ms;
     state.places.push_back(place);
     return state;
 }
@@ -42,7 +42,7 @@ OngoingDispatch ongoing(std::uint32_t off, std::uint64_t off_ns)
 TEST_CASE("the block that a stall is in counts as if it ended now")
 {
     const DispatchBook book;
-    const auto bundle = stall_bundle(overdue(), ongoing(LW_OFF_BLOCKED, began + 50 * ms), book);
+    const auto bundle = stall_bundle(overdue(), ongoing(OffCpu::blocked, began + 50 * ms), book);
     CHECK(bundle.in_progress);
     CHECK(bundle.start_known);
     CHECK(bundle.tid == 4712);
@@ -53,15 +53,15 @@ TEST_CASE("the block that a stall is in counts as if it ended now")
     CHECK(bundle.closing->blocked_ns == 230 * ms);
     CHECK(bundle.closing->blocks == 4);
     REQUIRE(bundle.places.size() == 1);
-    CHECK(bundle.places[0].head.count == 4);
-    CHECK(bundle.places[0].head.total_ns == 230 * ms);
-    CHECK(bundle.places[0].head.longest_ns == 200 * ms);
+    CHECK(bundle.places[0].count == 4);
+    CHECK(bundle.places[0].total_ns == 230 * ms);
+    CHECK(bundle.places[0].longest_ns == 200 * ms);
 }
 
 TEST_CASE("from its waking on a stalled thread waits for a CPU")
 {
-    auto state = ongoing(LW_OFF_BLOCKED, began + 50 * ms);
-    state.loop.wake_ns = began + 150 * ms;
+    auto state = ongoing(OffCpu::blocked, began + 50 * ms);
+    state.wake_ns = began + 150 * ms;
     const DispatchBook book;
     const auto bundle = stall_bundle(overdue(), state, book);
     CHECK(bundle.closing->blocked_ns == 130 * ms);
@@ -71,10 +71,10 @@ TEST_CASE("from its waking on a stalled thread waits for a CPU")
 TEST_CASE("the wait for a CPU that a stall is in is one of its waits, and may be the longest")
 {
     const DispatchBook book;
-    auto waiting = ongoing(LW_OFF_PREEMPTED, now - 40 * ms);
-    waiting.loop.runq_ns = 25 * ms;
-    waiting.loop.preemptions = 2;
-    waiting.loop.contention.longest_ns = 20 * ms;
+    auto waiting = ongoing(OffCpu::preempted, now - 40 * ms);
+    waiting.runq_ns = 25 * ms;
+    waiting.preemptions = 2;
+    waiting.contention.longest_ns = 20 * ms;
     const auto bundle = stall_bundle(overdue(), waiting, book);
     REQUIRE(bundle.closing);
     CHECK(bundle.closing->runq_ns == 65 * ms);
@@ -85,16 +85,16 @@ TEST_CASE("the wait for a CPU that a stall is in is one of its waits, and may be
 TEST_CASE("a stalled thread may be preempted, or stopped")
 {
     const DispatchBook book;
-    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_PREEMPTED, now - 5 * ms), book).closing->runq_ns == 5 * ms);
-    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_STOPPED, now - 5 * ms), book).closing->stopped_ns == 5 * ms);
-    CHECK(stall_bundle(overdue(), ongoing(LW_OFF_NOT, now - 5 * ms), book).closing->blocked_ns == 30 * ms);
+    CHECK(stall_bundle(overdue(), ongoing(OffCpu::preempted, now - 5 * ms), book).closing->runq_ns == 5 * ms);
+    CHECK(stall_bundle(overdue(), ongoing(OffCpu::stopped, now - 5 * ms), book).closing->stopped_ns == 5 * ms);
+    CHECK(stall_bundle(overdue(), ongoing(OffCpu::running, now - 5 * ms), book).closing->blocked_ns == 30 * ms);
 }
 
 TEST_CASE("what the scheduler has of another dispatch is not this one's")
 {
     const DispatchBook book;
-    auto state = ongoing(LW_OFF_BLOCKED, began + 50 * ms);
-    state.loop.seq = 39;
+    auto state = ongoing(OffCpu::blocked, began + 50 * ms);
+    state.seq = 39;
     for (const auto& bundle : {stall_bundle(overdue(), state, book), stall_bundle(overdue(), std::nullopt, book)}) {
         CHECK(bundle.closing->blocked_ns == 0);
         CHECK(bundle.places.empty());
@@ -103,24 +103,24 @@ TEST_CASE("what the scheduler has of another dispatch is not this one's")
 
 TEST_CASE("a block outside of the places that are kept is blocked elsewhere")
 {
-    auto state = ongoing(LW_OFF_BLOCKED, now - 80 * ms);
-    state.loop.place = LW_NO_PLACE;
+    auto state = ongoing(OffCpu::blocked, now - 80 * ms);
+    state.place = OngoingDispatch::no_place;
     const DispatchBook book;
     const auto bundle = stall_bundle(overdue(), state, book);
     CHECK(bundle.closing->other_blocked_ns == 80 * ms);
-    CHECK(bundle.places[0].head.total_ns == 30 * ms);
+    CHECK(bundle.places[0].total_ns == 30 * ms);
 }
 
 TEST_CASE("a block in a place that the scheduler does not know is of another dispatch with this number")
 {
     DispatchBook book;
-    SourceEvent block = {};
-    block.head.event.tid = 4712;
-    block.head.event.seq = 41;
-    block.head.single = 1;
-    for (block.head.index = 0; block.head.index < 4; ++block.head.index) book.add(block);
+    SourceEvent block;
+    block.head.tid = 4712;
+    block.head.seq = 41;
+    block.single = true;
+    for (block.index = 0; block.index < 4; ++block.index) book.add(block);
     REQUIRE(book.so_far(4712, 41).long_blocks.size() == 4);
-    const auto bundle = stall_bundle(overdue(), ongoing(LW_OFF_NOT, now), book);
+    const auto bundle = stall_bundle(overdue(), ongoing(OffCpu::running, now), book);
     CHECK(bundle.places.size() == 1);
     CHECK(bundle.long_blocks.size() == 1);
 }
@@ -141,12 +141,12 @@ TEST_CASE("who is in the ready queue waits, unless the count cannot be true")
 TEST_CASE("what the book holds of a stalled dispatch stays there for its end")
 {
     DispatchBook book;
-    SampleEvent sample = {};
-    sample.head.event.tid = 4712;
-    sample.head.event.seq = 41;
+    SampleEvent sample;
+    sample.head.tid = 4712;
+    sample.head.seq = 41;
     book.add(sample);
     CHECK(stall_bundle(overdue(), std::nullopt, book).samples.size() == 1);
-    lw_dispatch closing = {};
-    closing.event = sample.head.event;
+    DispatchEvent closing;
+    closing.head = sample.head;
     CHECK(book.close(closing).samples.size() == 1);
 }

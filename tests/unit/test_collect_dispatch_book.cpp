@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <string_view>
 
 #include "collect/dispatch_book.hpp"
 
@@ -9,13 +8,13 @@ using namespace loopwatch;
 
 namespace {
 
-constexpr std::size_t stack_bytes = LW_STACK_BYTES;
+constexpr std::size_t stack_bytes = RawStack::max_bytes;
 constexpr std::size_t max_bytes =
     DispatchBook::max_stack_bytes + DispatchBook::max_head_bytes + DispatchBook::max_last_bytes;
 
-lw_event event_of(std::uint32_t pid, std::uint32_t tid, std::uint64_t time_ns)
+EventHead event_of(std::uint32_t pid, std::uint32_t tid, std::uint64_t time_ns)
 {
-    lw_event event = {};
+    EventHead event;
     event.pid = pid;
     event.tid = tid;
     event.seq = 1;
@@ -25,11 +24,11 @@ lw_event event_of(std::uint32_t pid, std::uint32_t tid, std::uint64_t time_ns)
 
 // What a thread with a deep stack did.
 template <class Event>
-Event with_stack(const lw_event& event)
+Event with_stack(const EventHead& event)
 {
-    Event one = {};
-    one.head.event = event;
-    one.stack.resize(stack_bytes);
+    Event one;
+    one.head = event;
+    one.stack.bytes.resize(stack_bytes);
     return one;
 }
 
@@ -39,20 +38,20 @@ void add_block(DispatchBook& book, std::uint32_t pid, std::uint32_t tid, std::ui
 {
     const auto start_ns = 12'000'000 * (number + 1);
     auto waker = with_stack<WakerEvent>(event_of(pid, tid, start_ns + 12'000'000 + longer_ns));
-    waker.head.waker_tid = 99;
+    waker.waker_tid = 99;
     book.add(std::move(waker));
     auto block = with_stack<SourceEvent>(event_of(pid, tid, start_ns + 12'000'000 + longer_ns));
-    block.head.waker.tid = 99;
-    block.head.single = 1;
-    block.head.block_start_ns = start_ns;
-    block.head.block_end_ns = block.head.event.time_ns;
-    if (number != 0) block.stack.clear();
+    block.waker.tid = 99;
+    block.single = true;
+    block.block_start_ns = start_ns;
+    block.block_end_ns = block.head.time_ns;
+    if (number != 0) block.stack.bytes.clear();
     book.add(std::move(block));
 }
 
 bool has_waker(const LongBlock& block)
 {
-    return block.waker_stack && !block.waker_stack->stack.empty();
+    return block.waker_stack && !block.waker_stack->stack.bytes.empty();
 }
 
 std::size_t wakers_of(const DispatchBundle& bundle)
@@ -64,9 +63,10 @@ std::size_t memory_of(const DispatchBundle& bundle)
 {
     std::size_t bytes = bundle.long_blocks.capacity() * sizeof(LongBlock);
     bytes += bundle.samples.capacity() * sizeof(SampleEvent);
-    for (const auto& place : bundle.places) bytes += place.stack.capacity();
-    for (const auto& sample : bundle.samples) bytes += sample.stack.capacity();
-    for (const auto& block : bundle.long_blocks) bytes += block.waker_stack ? block.waker_stack->stack.capacity() : 0;
+    for (const auto& place : bundle.places) bytes += place.stack.bytes.capacity();
+    for (const auto& sample : bundle.samples) bytes += sample.stack.bytes.capacity();
+    for (const auto& block : bundle.long_blocks)
+        bytes += block.waker_stack ? block.waker_stack->stack.bytes.capacity() : 0;
     return bytes;
 }
 
@@ -78,6 +78,23 @@ std::size_t memory_of(const std::vector<DispatchBundle>& bundles)
 }
 
 }  // namespace
+
+TEST_CASE("a place that blocks again has the latest sums and its first stack")
+{
+    DispatchBook book;
+    auto place = with_stack<SourceEvent>(event_of(1, 2, 10));
+    place.stack.registers.dwarf[Registers::pc_index] = 0x1000;
+    place.count = 1;
+    book.add(place);
+    place.stack = {};
+    place.count = 2;
+    book.add(place);
+    const auto kept = book.so_far(2, 1).places.at(0);
+    CHECK(kept.count == 2);
+    CHECK(kept.stack.bytes.size() == stack_bytes);
+    CHECK(kept.stack.registers.pc() == 0x1000);
+    CHECK(book.bytes() == stack_bytes);
+}
 
 TEST_CASE("dispatches that never end hold a bounded number of bytes, and leave some to other processes")
 {
@@ -113,9 +130,9 @@ TEST_CASE("records without stacks take a bounded number of bytes, too")
     DispatchBook book;
     for (std::uint32_t tid = 1; tid <= DispatchBook::max_open; ++tid)
         for (std::uint64_t number = 0; number < DispatchBook::max_long_blocks; ++number) {
-            SourceEvent block = {};
-            block.head.event = event_of(1, tid, number);
-            block.head.single = 1;
+            SourceEvent block;
+            block.head = event_of(1, tid, number);
+            block.single = true;
             book.add(std::move(block));
         }
     CHECK(memory_of(book.abandon_process(1)) <= DispatchBook::max_head_bytes);
@@ -129,15 +146,15 @@ TEST_CASE("samples of dispatches that have ended are part of what is held")
     for (std::uint64_t seq = 1; seq <= DispatchBook::max_samples; ++seq)
         for (std::uint32_t tid = 1; tid <= 64; ++tid) {
             auto sample = with_stack<SampleEvent>(event_of(1, tid, seq));
-            sample.head.event.seq = seq;
+            sample.head.seq = seq;
             book.add(std::move(sample));
         }
     CHECK(book.bytes() <= max_bytes);
     std::size_t bytes = 0;
     for (std::uint32_t tid = 1; tid <= 64; ++tid) {
-        lw_iteration iteration = {};
-        iteration.event = event_of(1, tid, 0);
-        iteration.event.seq = iteration.end_ns = DispatchBook::max_samples + 1;
+        IterationEvent iteration;
+        iteration.head = event_of(1, tid, 0);
+        iteration.head.seq = iteration.end_ns = DispatchBook::max_samples + 1;
         bytes += memory_of(book.close(iteration));
     }
     CHECK(bytes > DispatchBook::max_recent * stack_bytes);
@@ -179,14 +196,14 @@ TEST_CASE("of a dispatch that goes on the waker of its longest block is told, an
 TEST_CASE("a waker of which the registers alone are known is told with these")
 {
     DispatchBook book;
-    WakerEvent waker = {};
-    waker.head.event = event_of(1, 1, 10);
-    waker.head.waker_tid = 99;
+    WakerEvent waker;
+    waker.head = event_of(1, 1, 10);
+    waker.waker_tid = 99;
     book.add(std::move(waker));
-    SourceEvent block = {};
-    block.head.event = event_of(1, 1, 10);
-    block.head.waker.tid = 99;
-    block.head.single = 1;
+    SourceEvent block;
+    block.head = event_of(1, 1, 10);
+    block.waker.tid = 99;
+    block.single = true;
     book.add(std::move(block));
     CHECK(book.abandon(1).at(0).long_blocks.at(0).waker_stack);
 }
@@ -200,7 +217,7 @@ TEST_CASE("stacks of exceptions wait for the next step of their thread, in bound
     book.add(with_stack<ThrownEvent>(event_of(1, 7, 8)));
     const auto thrown = book.take_thrown(7);
     REQUIRE(thrown);
-    CHECK(thrown->head.event.time_ns == 8);
+    CHECK(thrown->head.time_ns == 8);
     CHECK_FALSE(book.take_thrown(7));
     // What is not told of ends with its thread, or its process.
     (void)book.abandon(8);
@@ -213,12 +230,12 @@ namespace {
 
 CallEvent call_of(std::uint64_t caller, std::uint64_t start_ns, std::uint64_t lasted_ns)
 {
-    CallEvent call = {};
-    call.head.event = event_of(1, 1, start_ns + lasted_ns);
-    call.head.caller = caller;
-    call.head.start_ns = start_ns;
-    call.head.end_ns = start_ns + lasted_ns;
-    std::string_view("fsync").copy(call.head.call, sizeof call.head.call);
+    CallEvent call;
+    call.head = event_of(1, 1, start_ns + lasted_ns);
+    call.caller = caller;
+    call.start_ns = start_ns;
+    call.end_ns = start_ns + lasted_ns;
+    call.call = "fsync";
     return call;
 }
 
@@ -236,11 +253,11 @@ TEST_CASE("calls beyond the cap are part of the sum of their place, and the long
     // Of a place that has no record: its name is not kept, its time is.
     book.add(call_of(99, 30'000'000, 500));
     // What the shim had no room for.
-    CallEvent rest = {};
-    rest.head.event = event_of(1, 1, 40'000'000);
-    rest.head.start_ns = rest.head.end_ns = 40'000'000;
-    rest.head.more = 3;
-    rest.head.more_ns = 700;
+    CallEvent rest;
+    rest.head = event_of(1, 1, 40'000'000);
+    rest.start_ns = rest.end_ns = 40'000'000;
+    rest.more = 3;
+    rest.more_ns = 700;
     book.add(std::move(rest));
 
     CHECK(book.so_far(1, 1).unrecorded_ns == 1'200);
@@ -250,10 +267,10 @@ TEST_CASE("calls beyond the cap are part of the sum of their place, and the long
     CHECK(ended[0].calls.size() == DispatchBook::max_calls);
     std::uint64_t kept_ns = 0, count = 0, longest_more_ns = 0;
     for (const auto& call : ended[0].calls) {
-        kept_ns += call.head.end_ns - call.head.start_ns + call.head.more_ns;
-        count += 1 + call.head.more;
-        longest_more_ns = std::max<std::uint64_t>(longest_more_ns, call.head.more_longest_ns);
-        CHECK(call.head.end_ns - call.head.start_ns >= 1'000 + 2'000 - DispatchBook::max_calls);
+        kept_ns += call.end_ns - call.start_ns + call.more_ns;
+        count += 1 + call.more;
+        longest_more_ns = std::max<std::uint64_t>(longest_more_ns, call.more_longest_ns);
+        CHECK(call.end_ns - call.start_ns >= 1'000 + 2'000 - DispatchBook::max_calls);
     }
     CHECK(kept_ns == total_ns);
     CHECK(count == 2'000);
@@ -266,11 +283,11 @@ TEST_CASE("a dispatch that slept when its loop was found has slept in that place
     constexpr std::uint64_t ms = 1'000'000;
     DispatchBook book;
     auto place = with_stack<SourceEvent>(event_of(1, 2, 500 * ms));
-    place.head.syscall = 35;
+    place.syscall = 35;
     book.found_asleep(place);
     book.found_asleep(place);
-    lw_dispatch closing = {};
-    closing.event = event_of(1, 2, 1'400 * ms);
+    DispatchEvent closing;
+    closing.head = event_of(1, 2, 1'400 * ms);
     closing.start_ns = 100 * ms;  // of which the session has seen nothing
     closing.entered_ns = 300 * ms;
     closing.seen_ns = 1'390 * ms;
@@ -279,9 +296,9 @@ TEST_CASE("a dispatch that slept when its loop was found has slept in that place
     {
         const auto bundle = book.close(closing);
         REQUIRE(bundle.places.size() == 1);
-        CHECK(bundle.places[0].head.syscall == 35);
-        CHECK(bundle.places[0].head.total_ns == 1'090 * ms);
-        CHECK(bundle.places[0].stack.size() == stack_bytes);
+        CHECK(bundle.places[0].syscall == 35);
+        CHECK(bundle.places[0].total_ns == 1'090 * ms);
+        CHECK(bundle.places[0].stack.bytes.size() == stack_bytes);
         CHECK(bundle.closing->blocked_ns == 1'090 * ms);
         CHECK(bundle.closing->seen_ns == 300 * ms);
     }

@@ -15,12 +15,12 @@ constexpr std::size_t stack_bytes = 4096;
 
 SampleEvent sample_at(std::uint64_t time_ns, std::uint64_t stands_for_ns, std::uint64_t seq = 1)
 {
-    SampleEvent sample = {};
-    sample.head.event.pid = sample.head.event.tid = 1;
-    sample.head.event.seq = seq;
-    sample.head.event.time_ns = time_ns;
-    sample.head.stands_for_ns = stands_for_ns;
-    sample.stack.resize(stack_bytes);
+    SampleEvent sample;
+    sample.head.pid = sample.head.tid = 1;
+    sample.head.seq = seq;
+    sample.head.time_ns = time_ns;
+    sample.stands_for_ns = stands_for_ns;
+    sample.stack.bytes.resize(stack_bytes);
     return sample;
 }
 
@@ -38,8 +38,7 @@ std::uint64_t weight_of(const std::vector<SampleEvent>& samples, std::uint64_t f
 {
     std::uint64_t weight_ns = 0;
     for (const auto& sample : samples)
-        if (sample.head.event.time_ns >= from_ns && sample.head.event.time_ns < until_ns)
-            weight_ns += sample.head.stands_for_ns;
+        if (sample.head.time_ns >= from_ns && sample.head.time_ns < until_ns) weight_ns += sample.stands_for_ns;
     return weight_ns;
 }
 
@@ -70,8 +69,8 @@ TEST_CASE("the samples of a callback stand for all of the time that it burned")
     const auto lasted_ns = GENERATE(100 * ms, 1'700 * ms, 60'000 * ms);
     DispatchBook book;
     burn(book, 0, lasted_ns);
-    lw_dispatch closing = {};
-    closing.event = sample_at(lasted_ns, 0).head.event;
+    DispatchEvent closing;
+    closing.head = sample_at(lasted_ns, 0).head;
     const auto samples = book.close(closing).samples;
     CHECK(samples.size() <= DispatchBook::max_samples);
     CHECK(samples.size() >= 32);
@@ -92,17 +91,17 @@ TEST_CASE("those of an iteration of many callbacks do, too")
     auto distance_ns = 2 * ms;
     for (std::uint64_t now_ns = 0; now_ns < 2'000 * ms; now_ns += distance_ns, ++seq) {
         book.add(sample_at(now_ns, distance_ns, seq));
-        SourceEvent place = {};
-        place.head.event = sample_at(now_ns, 0, seq).head.event;
-        place.head.block_start_ns = now_ns;
-        place.head.total_ns = 7;
-        place.head.event.loop_id = now_ns < 500 * ms ? 1 : 2;  // which place
-        place.stack.resize(stack_bytes);
+        SourceEvent place;
+        place.head = sample_at(now_ns, 0, seq).head;
+        place.block_start_ns = now_ns;
+        place.total_ns = 7;
+        place.head.loop_id = now_ns < 500 * ms ? 1 : 2;  // which place
+        place.stack.bytes.resize(stack_bytes);
         book.found_blocked(1, place);
         distance_ns = std::max(distance_ns, book.sample_distance_since(1, 0));
     }
-    lw_iteration iteration = {};
-    iteration.event = sample_at(2'000 * ms, 0, seq).head.event;
+    IterationEvent iteration;
+    iteration.head = sample_at(2'000 * ms, 0, seq).head;
     iteration.end_ns = 2'000 * ms;
     iteration.blocked_ns = 1'000 * ms;
     const auto bundle = book.close(iteration);
@@ -110,7 +109,7 @@ TEST_CASE("those of an iteration of many callbacks do, too")
     CHECK(is_part_of(weight_of(bundle.samples, 0, 500 * ms), weight_of(bundle.samples, 0, 2'000 * ms), 0.2, 0.3));
     CHECK(bundle.places.size() <= DispatchBook::max_samples);
     std::uint64_t blocked_ns = 0;
-    for (const auto& place : bundle.places) blocked_ns += place.head.total_ns;
+    for (const auto& place : bundle.places) blocked_ns += place.total_ns;
     CHECK(is_part_of(blocked_ns, 1'000 * ms, 0.999, 1));
     CHECK(book.bytes() == 0);
 }

@@ -11,10 +11,10 @@ constexpr std::uint64_t ms = 1'000'000, threshold = 100 * ms, park = 0x1000, sle
 
 CallEvent call(std::uint64_t caller, std::uint64_t start_ms, std::uint64_t end_ms)
 {
-    CallEvent event = {};
-    event.head.caller = caller;
-    event.head.start_ns = start_ms * ms;
-    event.head.end_ns = end_ms * ms;
+    CallEvent event;
+    event.caller = caller;
+    event.start_ns = start_ms * ms;
+    event.end_ns = end_ms * ms;
     return event;
 }
 
@@ -22,10 +22,10 @@ CallEvent call(std::uint64_t caller, std::uint64_t start_ms, std::uint64_t end_m
 DispatchBundle iteration(std::vector<CallEvent> calls)
 {
     DispatchBundle bundle;
-    lw_dispatch closing = {};
+    DispatchEvent closing;
     closing.start_ns = 1'000 * ms;
     closing.end_ns = 2'000 * ms;
-    closing.slow = 1;
+    closing.slow = true;
     bundle.closing = closing;
     bundle.calls = std::move(calls);
     return bundle;
@@ -45,11 +45,11 @@ TEST_CASE("what lies before and behind an idle wait are two iterations")
     REQUIRE(parts.size() == 2);
     CHECK(parts[0].closing->start_ns == 1'000 * ms);
     CHECK(parts[0].closing->end_ns == 1'150 * ms);
-    CHECK(parts[0].closing->slow == 1);
+    CHECK(parts[0].closing->slow);
     REQUIRE(parts[0].calls.size() == 1);
-    CHECK(parts[0].calls[0].head.caller == sleep_);
+    CHECK(parts[0].calls[0].caller == sleep_);
     CHECK(parts[1].closing->start_ns == 1'800 * ms);
-    CHECK(parts[1].closing->slow == 1);
+    CHECK(parts[1].closing->slow);
     CHECK(parts[1].calls.empty());
 }
 
@@ -58,14 +58,14 @@ TEST_CASE("an iteration that is short and made no call is none to report")
     CHECK(split(iteration({call(park, 1'050, 1'950)})).empty());
     const auto parts = split(iteration({call(park, 1'050, 1'950), call(sleep_, 1'960, 1'980)}));
     REQUIRE(parts.size() == 1);
-    CHECK(parts[0].closing->slow == 0);
+    CHECK_FALSE(parts[0].closing->slow);
     CHECK(parts[0].closing->start_ns == 1'950 * ms);
 }
 
 TEST_CASE("of summed idle waits it is not known what lies between")
 {
     auto waits = call(park, 1'050, 1'060);
-    waits.head.more = 3;
+    waits.more = 3;
     CHECK(split(iteration({waits, call(sleep_, 1'500, 1'700)})).empty());
 }
 

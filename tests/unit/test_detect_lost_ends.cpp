@@ -9,20 +9,20 @@ namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
 
-lw_event of(std::uint32_t tid, std::uint64_t seq, std::uint64_t loop_id = 9)
+EventHead of(std::uint32_t tid, std::uint64_t seq, std::uint64_t loop_id = 9)
 {
-    lw_event event = {};
+    EventHead event;
     event.tid = tid;
     event.loop_id = loop_id;
     event.seq = seq;
     return event;
 }
 
-lw_dispatch stalled(std::uint32_t pid, std::uint32_t tid, std::uint64_t seq)
+DispatchEvent stalled(std::uint32_t pid, std::uint32_t tid, std::uint64_t seq)
 {
-    lw_dispatch closing = {};
-    closing.event = of(tid, seq);
-    closing.event.pid = pid;
+    DispatchEvent closing;
+    closing.head = of(tid, seq);
+    closing.head.pid = pid;
     closing.start_ns = seq * ms;
     closing.end_ns = seq * ms + 100 * ms;
     return closing;
@@ -86,7 +86,7 @@ TEST_CASE("records of a thread come in order, so that what is missing before one
     CHECK(ends.take_before(of(2, 7, 10), 300 * ms).empty());  // of a loop within its dispatch
     const auto taken = ends.take_before(of(2, 7), 300 * ms);
     REQUIRE(taken.size() == 1);
-    CHECK(taken[0].closing.event.tid == 2);
+    CHECK(taken[0].closing.head.tid == 2);
     CHECK(taken[0].closing.end_ns == 300 * ms);
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <loopwatch/loop_state.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -18,18 +19,18 @@ public:
     {
         known_loops_.push_back({.slot = 0x1000, .id = 3, .ns_tid = 4712, .tid = 4712, .name = "main"});
     }
-    bool read(const LoopView&, lw_loop_slot& to) const override
+    bool read(const LoopView&, LoopState& to) const override
     {
         to = slot;
         return !gone;
     }
-    bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
+    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
     std::vector<int> tiers() const override { return {3}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     void become_unprobed() { known_loops_[0].slot = 0; }
     void found_at(std::uint64_t ns) { known_loops_[0].since_ns = ns; }
 
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     bool gone = false;
 
 private:

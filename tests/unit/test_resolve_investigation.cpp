@@ -22,8 +22,8 @@ namespace {
 class Target final : public WatchedProcess {
 public:
     Target() : WatchedProcess(std::move(*Process::open(::getpid()))) {}
-    bool read(const LoopView&, lw_loop_slot&) const override { return false; }
-    bool saw_begin(const LoopView&, const lw_loop_slot&) const override { return true; }
+    bool read(const LoopView&, LoopState&) const override { return false; }
+    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
     std::vector<int> tiers() const override { return {}; }
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     void add_loop(const LoopView& loop) { known_loops_.push_back(loop); }
@@ -36,27 +36,27 @@ DispatchBundle ended(const Target& target)
 {
     DispatchBundle bundle;
     bundle.pid = bundle.tid = target.pid();
-    bundle.closing = lw_dispatch{};
+    bundle.closing = DispatchEvent{};
     return bundle;
 }
 
 void add_sample(DispatchBundle& bundle, std::size_t frames)
 {
-    SampleEvent sample = {};
-    sample.head.event.pid = bundle.pid;
-    sample.stack.resize(frames, 1);
+    SampleEvent sample;
+    sample.head.pid = bundle.pid;
+    sample.stack.bytes.resize(frames, 1);
     bundle.samples.push_back(std::move(sample));
 }
 
 // A place in which the thread waits on a descriptor, as the kernel describes its file.
 void add_wait(DispatchBundle& bundle, int syscall, int fd, mode_t mode, std::uint64_t inode)
 {
-    SourceEvent place = {};
-    place.head.syscall = syscall;
-    place.head.args[0] = static_cast<std::uint64_t>(fd);
-    place.head.count = 1;
-    place.head.file.mode = mode;
-    place.head.file.inode = inode;
+    SourceEvent place;
+    place.syscall = syscall;
+    place.args[0] = static_cast<std::uint64_t>(fd);
+    place.count = 1;
+    place.file.mode = mode;
+    place.file.inode = inode;
     bundle.places.push_back(std::move(place));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The list of a loop's tasks as a hostile or busy process shows it; this very process is read.
+#include <loopwatch/loop_state.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>

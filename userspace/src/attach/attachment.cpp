@@ -301,7 +301,7 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
 
 void Attachment::scan_registries()
 {
-    std::vector<std::pair<std::uint64_t, lw_loop_slot>> listed;
+    std::vector<std::pair<std::uint64_t, LoopState>> listed;
     std::string other_version;
     for (const auto registry : registries_)
         std::ranges::move(loops_.list(registry, other_version), std::back_inserter(listed));
@@ -347,10 +347,10 @@ void Attachment::keep_loop(LoopView loop)
 }
 
 // A loop that lived for a moment may be gone by now, and another stand in its memory.
-void Attachment::add_loop(const lw_loop_started& event)
+void Attachment::add_loop(const LoopStartedEvent& event)
 {
-    const auto [tid, id] = std::pair(event.event.tid, event.event.loop_id);
-    lw_loop_slot slot;
+    const auto [tid, id] = std::pair(event.head.tid, event.head.loop_id);
+    LoopState slot;
     if (known_loops_.size() >= max_loops) return kernel_.count_untracked();
     if (!loops_.read(event.slot, slot) || slot.loop_id != id || find_loop(tid, id)) return;
     auto loop = loops_.view(event.slot, slot, tid);
@@ -368,7 +368,7 @@ void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 void Attachment::on_wait(const WaitEvent& event)
 {
     if (!finder_) return;
-    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.event.tid, event.head.event.time_ns);
+    if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.tid, event.head.time_ns);
     finder_->on(event);
 }
 
@@ -438,7 +438,7 @@ void Attachment::warn_of_handover()
                     name(*worker), name(*loops.begin())));
 }
 
-bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
+bool Attachment::read(const LoopView& loop, LoopState& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot) && slot.loop_id == loop.id;
     const auto own = kernel_.unprobed().slot(loop.tid);
@@ -446,14 +446,14 @@ bool Attachment::read(const LoopView& loop, lw_loop_slot& slot) const
     return own.has_value();
 }
 
-bool Attachment::saw_begin(const LoopView& loop, const lw_loop_slot& slot) const
+bool Attachment::saw_begin(const LoopView& loop, const LoopState& slot) const
 {
     return slot.start != 0 && (loop.slot || kernel_.unprobed().saw_begin(loop.tid, slot.seq));
 }
 
-lw_resume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
+CoroutineResume Attachment::coroutine(const LoopView& loop, std::uint64_t seq) const
 {
-    return loop.slot ? lw_resume{} : kernel_.unprobed().coroutine(loop.tid, seq);
+    return loop.slot ? CoroutineResume{} : kernel_.unprobed().coroutine(loop.tid, seq);
 }
 
 bool Attachment::sleeps(const LoopView& loop) const

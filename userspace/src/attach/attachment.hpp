@@ -47,13 +47,13 @@ public:
 
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);
-    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
+    bool read(const LoopView& loop, LoopState& slot) const override;
     std::optional<std::uint64_t> seq(const LoopView& loop) const;
     // For sure: it cannot go on without a context switch.
     bool sleeps(const LoopView& loop) const;
-    bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const override;
+    bool saw_begin(const LoopView& loop, const LoopState& slot) const override;
     // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
-    lw_resume coroutine(const LoopView& loop, std::uint64_t seq) const;
+    CoroutineResume coroutine(const LoopView& loop, std::uint64_t seq) const;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
@@ -64,7 +64,7 @@ public:
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.
-    void add_loop(const lw_loop_started& event);
+    void add_loop(const LoopStartedEvent& event);
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
     // Has one of its threads turned out to be a loop since the last call?
     bool take_found() { return std::exchange(found_, false); }

@@ -19,46 +19,35 @@ constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
 constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
-constexpr std::uint64_t no_end = LW_ABOVE_LOOP + 1;  // below any stack: nothing is missing above it
+constexpr std::uint64_t no_end = RawStack::above_loop + 1;  // below any stack: nothing is missing above it
 constexpr std::size_t max_ended = 1024;
 constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
 
-WaitSite site_of(std::uint32_t tid, const lw_wait& wait)
+WaitSite site_of(const WaitEvent& wait)
 {
-    const auto& registers = wait.stack.registers.dwarf;
-    return wait_site(tid, static_cast<std::uint32_t>(wait.syscall), registers[LW_REG_RIP], registers[LW_REG_RSP],
-                     wait.args);
+    const auto& registers = wait.stack.registers;
+    return wait_site(wait.head.tid, static_cast<std::uint32_t>(wait.syscall), registers.pc(), registers.sp(),
+                     wait.args.data());
 }
 
-WaitSite site_of(const lw_sleeper& sleeper)
+WaitSite site_of(const SleepingThread& sleeper)
 {
-    const auto& registers = sleeper.registers.dwarf;
-    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), registers[LW_REG_RIP],
-                     registers[LW_REG_RSP], sleeper.args);
+    return wait_site(sleeper.tid, static_cast<std::uint32_t>(sleeper.syscall), sleeper.registers.pc(),
+                     sleeper.registers.sp(), sleeper.args.data());
 }
 
-static_assert(lone_poll == LW_LONE_POLL);
+static_assert(lone_poll == UnprobedSite::lone_poll);
 
-lw_site raw(const WaitSite& site)
+UnprobedSite without_thread(const WaitSite& site)
 {
-    return {site.ip, site.sp, site.object, site.syscall, LW_VERDICT_NONE, 0, 0};
+    return {site.ip, site.sp, site.object, site.syscall};
 }
 
-// As the kernel side does of a thread that begins to wait.
-void read_polled(lw_wait& wait, const Memory& memory)
-{
-    const auto selects = wait.syscall == SYS_select || wait.syscall == SYS_pselect6;
-    if (!selects && wait.syscall != SYS_poll && wait.syscall != SYS_ppoll) return;
-    const auto most = std::min<std::uint64_t>(wait.args[selects ? 0 : 1], LW_POLLED_BYTES * 8);
-    const auto bytes = std::min<std::uint64_t>(selects ? (most + 7) / 8 : most * 8, LW_POLLED_BYTES);
-    if (memory.read(wait.args[selects ? 1 : 0], wait.polled, bytes)) wait.polled_bytes = static_cast<lw_u32>(bytes);
-}
-
-bool may_be_a_loops(const lw_sleeper& sleeper)
+bool may_be_a_loops(const SleepingThread& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
     if (sleeper.syscall < 0 || !(sleeper.state & sleeping)) return false;
-    if (syscall == SYS_futex) return LW_MAY_PARK(sleeper.args[1], sleeper.args[2], sleeper.args[3]);
+    if (syscall == SYS_futex) return may_park(sleeper.args);
     if (syscall == SYS_poll || syscall == SYS_ppoll) return sleeper.args[1] > 0;
     return waits_for_events(syscall);
 }
@@ -84,7 +73,7 @@ Result<void> LoopFinder::start()
     if (auto watched = loops_.watch(process_.pid()); !watched) return watched;
     auto sleepers = loops_.sleepers(process_.pid());
     // Those that poll first: a thread that only parks is a worker if its like polls too.
-    std::stable_partition(sleepers.begin(), sleepers.end(), [](const lw_sleeper& sleeper) {
+    std::stable_partition(sleepers.begin(), sleepers.end(), [](const SleepingThread& sleeper) {
         return waits_for_events(static_cast<std::uint32_t>(sleeper.syscall));
     });
     std::size_t elsewhere = 0;
@@ -99,10 +88,10 @@ Result<void> LoopFinder::start()
 }
 
 // One that has woken counts no switch until it sleeps again, but has its stack in use.
-bool LoopFinder::still_sleeps(const lw_sleeper& asleep) const
+bool LoopFinder::still_sleeps(const SleepingThread& asleep) const
 {
     const auto now = sleeper(process_.pid(), asleep.tid);
-    return now && now->sp == asleep.registers.dwarf[LW_REG_RSP] &&
+    return now && now->sp == asleep.registers.sp() &&
            process_.voluntary_switches(static_cast<pid_t>(asleep.tid)) == asleep.switches;
 }
 
@@ -117,36 +106,37 @@ void LoopFinder::ask_next()
 
 void LoopFinder::on(const WaitEvent& event)
 {
-    went_on_.erase(event.head.event.tid);
-    running_.erase(event.head.event.tid);
-    if (suspects_.erase(event.head.event.tid)) loops_.withdraw(event.head.event.tid);
-    ask(event.head.event.tid, event.head, event.stack);
+    went_on_.erase(event.head.tid);
+    running_.erase(event.head.tid);
+    if (suspects_.erase(event.head.tid)) loops_.withdraw(event.head.tid);
+    ask(event);
 }
 
 // A stack that is copied while its thread goes on is of no moment: then the thread will be asked about when it waits
 // again, and the start waits for that: a loop with a timer of a millisecond was missed 25 times in 60.
-void LoopFinder::ask(const lw_sleeper& sleeper)
+void LoopFinder::ask(const SleepingThread& sleeper)
 {
-    lw_wait wait = {};
+    WaitEvent wait;
+    wait.head.tid = sleeper.tid;
     wait.syscall = sleeper.syscall;
-    std::copy(std::begin(sleeper.args), std::end(sleeper.args), wait.args);
-    read_polled(wait, Memory(process_.pid()));
-    auto bytes = stack_of(sleeper, wait.stack);
-    if (!bytes) {
+    wait.args = sleeper.args;
+    wait.polled = read_polled(sleeper.syscall, sleeper.args, Memory(process_.pid()));
+    auto stack = stack_of(sleeper);
+    if (!stack) {
         went_on_.insert(sleeper.tid);
-        return loops_.ask_again(sleeper.tid, raw(site_of(sleeper)));
+        return loops_.ask_again(sleeper.tid, without_thread(site_of(sleeper)));
     }
-    ask(sleeper.tid, wait, std::move(*bytes), sleeper);
+    wait.stack = std::move(*stack);
+    ask(std::move(wait), sleeper);
 }
 
 // Of a thread that sleeps in no wait of a loop: it may be a callback that hangs.
-void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
+void LoopFinder::ask_where_it_hangs(const SleepingThread& sleeper)
 {
-    lw_stack stack = {};
-    auto bytes = stack_of(sleeper, stack);
-    if (!bytes) return;
+    auto stack = stack_of(sleeper);
+    if (!stack) return;
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), stack, std::move(*bytes)),
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), std::move(*stack)),
                    [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -155,12 +145,11 @@ void LoopFinder::ask_where_it_hangs(const lw_sleeper& sleeper)
                    });
 }
 
-std::optional<std::vector<std::uint8_t>> LoopFinder::stack_of(const lw_sleeper& sleeper, lw_stack& stack) const
+std::optional<RawStack> LoopFinder::stack_of(const SleepingThread& sleeper) const
 {
-    stack.registers = sleeper.registers;
-    auto bytes = copy_stack(stack, sleeper.registers.dwarf[LW_REG_RSP], 0, Memory(process_.pid()));
+    auto stack = copy_stack(sleeper.registers, 0, Memory(process_.pid()));
     if (!still_sleeps(sleeper)) return std::nullopt;
-    return bytes;
+    return stack;
 }
 
 void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
@@ -191,22 +180,21 @@ bool LoopFinder::suspect(std::uint32_t tid)
 
 // The kernel side copies no page that is not there, and libuv keeps 12 KiB of events on its stack, most of them never
 // touched. Read from outside, what lies above has not changed as long as the callback has not returned.
-std::vector<std::uint8_t> LoopFinder::whole_stack(const SampleEvent& event) const
+RawStack LoopFinder::whole_stack(const SampleEvent& event) const
 {
     auto stack = event.stack;
-    lw_stack above = {};
-    const auto rest = copy_stack(above, event.head.stack.base + stack.size(), 0, Memory(process_.pid()));
-    stack.insert(stack.end(), rest.begin(), rest.end());
-    stack.resize(std::min<std::size_t>(stack.size(), LW_STACK_BYTES));
+    const auto above = copy_stack(stack.base + stack.bytes.size(), 0, Memory(process_.pid()));
+    stack.bytes.insert(stack.bytes.end(), above.begin(), above.end());
+    stack.bytes.resize(std::min(stack.bytes.size(), RawStack::max_bytes));
     return stack;
 }
 
 void LoopFinder::on(const SampleEvent& event)
 {
-    const auto tid = event.head.event.tid;
-    if (!suspects_.contains(tid) || event.stack.empty() || asking_ >= max_asking) return;
+    const auto tid = event.head.tid;
+    if (!suspects_.contains(tid) || event.stack.bytes.empty() || asking_ >= max_asking) return;
     ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), event.head.stack, whole_stack(event)),
+    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), whole_stack(event)),
                    [this, tid, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
                        if (alive.expired()) return;
                        --asking_;
@@ -223,26 +211,27 @@ void LoopFinder::clear_suspects()
     for (const auto tid : std::exchange(suspects_, {})) loops_.withdraw(tid);
 }
 
-void LoopFinder::ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
-                     std::optional<lw_sleeper> asleep)
+void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
 {
-    const auto site = site_of(tid, wait);
+    const auto tid = wait.head.tid;
+    const auto site = site_of(wait);
     if (sites_->knows(site)) return apply(sites_->judge(site, {}));
     // Of a thread that runs no loop yet: when it waits again.
-    if (stack.empty() || (asking_ >= max_asking && !entered_.contains(tid))) return loops_.ask_again(tid, raw(site));
+    if (wait.stack.bytes.empty() || (asking_ >= max_asking && !entered_.contains(tid)))
+        return loops_.ask_again(tid, without_thread(site));
     ++asking_;
-    auto captured = captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack, stack);
-    worker_.unwind(std::move(captured), [this, site, wait, stack = std::move(stack), asleep = std::move(asleep),
+    auto captured = captured_stack(static_cast<std::uint32_t>(process_.pid()), wait.stack);
+    worker_.unwind(std::move(captured), [this, site, wait = std::move(wait), asleep = std::move(asleep),
                                          alive = std::weak_ptr(sites_)](std::vector<Frame> frames) mutable {
         if (alive.expired()) return;
         --asking_;
         if (is_scheduled(site, frames)) return ask_next();
         if (!asleep && lacks_a_page(site, frames)) {
             went_on_.insert(site.tid);
-            cut_.push_back({site.tid, wait, std::move(stack)});
+            cut_.push_back(std::move(wait));
             return ask_next();
         }
-        answer(site, wait.args[0], polled_descriptors(wait), frames);
+        answer(site, wait.args[0], wait.polled, frames);
         if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames)) enter_hanging(site.tid, frames);
         // At the start only: later a wait in a callback is nothing special.
         const bool hangs = waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
@@ -274,11 +263,12 @@ bool LoopFinder::lacks_a_page(const WaitSite& site, const std::vector<Frame>& fr
 // The code that lies between may have been loaded a moment before: a loop in a library that a script imports.
 void LoopFinder::ask_cut_again(bool code_is_new)
 {
-    for (auto& [tid, wait, stack] : std::exchange(cut_, {})) {
+    for (auto& wait : std::exchange(cut_, {})) {
+        const auto site = site_of(wait);
         if (code_is_new)
-            ask(tid, wait, std::move(stack));
+            ask(std::move(wait));
         else
-            loops_.ask_again(tid, raw(site_of(tid, wait)));
+            loops_.ask_again(site.tid, without_thread(site));
     }
 }
 
@@ -288,7 +278,7 @@ void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, cons
 {
     const auto verdicts =
         frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
-    if (verdicts.empty()) loops_.ask_again(site.tid, raw(site));
+    if (verdicts.empty()) loops_.ask_again(site.tid, without_thread(site));
     apply(verdicts);
 }
 
@@ -296,7 +286,7 @@ void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
 {
     for (const auto& verdict : verdicts) {
         if (entered_.contains(verdict.site.tid))
-            loops_.judge(verdict.site.tid, raw(verdict.site), verdict.idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+            loops_.judge(verdict.site.tid, without_thread(verdict.site), verdict.idle);
         else if (verdict.idle)
             enter(verdict.site);
     }
@@ -306,21 +296,19 @@ void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
 // did not know the thread yet.
 LoopFinder::Whereabouts LoopFinder::find(const WaitSite& site) const
 {
-    Whereabouts found = {{raw(site)}, {}, {}};
-    found.sites.front().verdict = LW_VERDICT_IDLE;
+    Whereabouts found = {{{without_thread(site), true}}, {}, {}};
     const auto now = sleeper(process_.pid(), site.tid);
     if (!now || now->syscall < 0) return found;
     const auto there = wait_site(site.tid, static_cast<std::uint32_t>(now->syscall), now->pc, now->sp, now->args);
     if (there == site) {
         found.asleep = 0;
     } else if (sites_->idles_at(there)) {
-        found.sites.push_back(raw(there));
-        found.sites.back().verdict = LW_VERDICT_IDLE;
+        found.sites.push_back({without_thread(there), true});
         found.asleep = 1;
     } else {
         for (const auto& one : loops_.sleepers(process_.pid()))
             if (one.tid == site.tid && may_be_a_loops(one)) found.elsewhere = one;
-        if (found.elsewhere) found.sites.push_back(raw(site_of(*found.elsewhere)));
+        if (found.elsewhere) found.sites.push_back({without_thread(site_of(*found.elsewhere)), false});
         if (found.elsewhere) found.asleep = 1;
     }
     return found;
@@ -331,13 +319,13 @@ void LoopFinder::enter(const WaitSite& site)
     if (stopped_ || !process_.has_thread(static_cast<pid_t>(site.tid))) return;
     const auto found = find(site);
     // Either it sleeps there still, or it has polled without a sleep and is in what it does since.
-    auto last = loops_.last_wait(site.tid, raw(site));
+    auto last = loops_.last_wait(site.tid, without_thread(site));
     if (last && last->slept != (found.asleep == 0)) last.reset();
     const auto enter_with = [&](std::optional<std::uint64_t> begun_ns) {
         return loops_.enter(process_.pid(), site.tid, found.sites, found.asleep, sites_->stack_end(site), begun_ns);
     };
     if (!enter_with(last && !found.asleep ? std::optional(last->came_ns) : std::nullopt)) return;
-    const auto now = loops_.last_wait(site.tid, raw(site));
+    const auto now = loops_.last_wait(site.tid, without_thread(site));
     if (last && (!now || now->came_ns != last->came_ns)) {  // it went on meanwhile
         last.reset();
         loops_.withdraw(site.tid);
@@ -357,7 +345,7 @@ bool LoopFinder::proven(std::uint32_t tid) const
     const auto idle = sites_->idle_sites(tid);
     return std::ranges::any_of(idle, [&](const WaitSite& site) {
         const bool is_a_poll = site.object == 0 || site.object == lone_poll;
-        return !is_a_poll || loops_.ends_at(tid, raw(site)) >= least_polls;
+        return !is_a_poll || loops_.ends_at(tid, without_thread(site)) >= least_polls;
     });
 }
 

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "analysis/wait_sites.hpp"
-#include "collect/event.hpp"
+#include "collect/observation.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "stack/symbol_worker.hpp"
 #include "target/process.hpp"
@@ -72,15 +72,14 @@ public:
     const WaitSites& sites() const { return *sites_; }
 
 private:
-    void ask(const lw_sleeper& sleeper);
-    void ask_where_it_hangs(const lw_sleeper& sleeper);
-    std::optional<std::vector<std::uint8_t>> stack_of(const lw_sleeper& sleeper, lw_stack& stack) const;
+    void ask(const SleepingThread& sleeper);
+    void ask_where_it_hangs(const SleepingThread& sleeper);
+    std::optional<RawStack> stack_of(const SleepingThread& sleeper) const;
     void enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames);
     void convict(std::uint32_t tid);
-    std::vector<std::uint8_t> whole_stack(const SampleEvent& event) const;
-    void ask(std::uint32_t tid, const lw_wait& wait, std::vector<std::uint8_t> stack,
-             std::optional<lw_sleeper> asleep = {});
-    bool still_sleeps(const lw_sleeper& asleep) const;
+    RawStack whole_stack(const SampleEvent& event) const;
+    void ask(WaitEvent wait, std::optional<SleepingThread> asleep = {});
+    bool still_sleeps(const SleepingThread& asleep) const;
     void ask_next();
     bool is_scheduled(const WaitSite& site, const std::vector<Frame>& frames);
     bool lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames);
@@ -88,9 +87,9 @@ private:
                 const std::vector<Frame>& frames);
     void apply(const std::vector<SiteVerdict>& verdicts);
     struct Whereabouts {
-        std::vector<lw_site> sites;           // of its loop
-        std::optional<std::uint32_t> asleep;  // at which of them
-        std::optional<lw_sleeper> elsewhere;  // in one that has not been judged
+        std::vector<UnprobedLoops::KnownSite> sites;  // of its loop
+        std::optional<std::uint32_t> asleep;          // at which of them
+        std::optional<SleepingThread> elsewhere;      // in one that has not been judged
     };
     Whereabouts find(const WaitSite& site) const;
     void enter(const WaitSite& site);
@@ -104,14 +103,9 @@ private:
     // Threads that have ended since the last tidy() and between the two before it, and those of them that were loops.
     std::set<std::uint32_t> ended_, ended_before_, ended_proven_;
     std::map<std::uint32_t, std::uint64_t> running_;  // since the start, with as many voluntary switches
-    struct Cut {
-        std::uint32_t tid;
-        lw_wait wait;
-        std::vector<std::uint8_t> stack;
-    };
-    std::vector<Cut> cut_;                // max_asking at most, as each was asked
-    std::map<WaitSite, int> cut_stacks_;  // how often what a thread waited in could not be unwound to its end
-    std::deque<lw_sleeper> sleepers_;     // to be asked about
+    std::vector<WaitEvent> cut_;           // stacks that could not be unwound to their end; max_asking at most
+    std::map<WaitSite, int> cut_stacks_;   // how often that was so of what a thread waited in
+    std::deque<SleepingThread> sleepers_;  // to be asked about
     std::size_t asking_ = 0;
     std::shared_ptr<WaitSites> sites_;  // shared: an answer that comes after the end finds nobody
 };

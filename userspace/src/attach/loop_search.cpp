@@ -63,7 +63,7 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
     const auto take = [&](const Event& event) {
         const auto* sample = std::get_if<SampleEvent>(&event);
         if (!sample) return on_event(event);
-        if (auto* finder = finder_of(targets, sample->head.event.pid)) finder->on(samples.emplace_back(*sample));
+        if (auto* finder = finder_of(targets, sample->head.pid)) finder->on(samples.emplace_back(*sample));
     };
     const auto start = monotonic_ns();
     for (auto now = start; !sampling.empty() && now < start + sampling_ns; now = monotonic_ns())
@@ -74,7 +74,7 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
         if (auto* finder = target->finder()) finder->clear_suspects();
     // What is by now old enough to be told at the first look is told with its stack.
     for (const auto& sample : samples)
-        if (finder_of(targets, sample.head.event.pid)->hangs(sample.head.event.tid)) on_event(sample);
+        if (finder_of(targets, sample.head.pid)->hangs(sample.head.tid)) on_event(sample);
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
     const auto take = [&](const Event& event) {
         const auto* wait = std::get_if<WaitEvent>(&event);
         if (!wait) return on_event(event);
-        if (auto* finder = finder_of(targets, wait->head.event.pid)) finder->on(*wait);
+        if (auto* finder = finder_of(targets, wait->head.pid)) finder->on(*wait);
     };
     for (auto now = start; !settled(now); now = monotonic_ns()) go_on(targets, kernel, worker, take);
     look_at_spinning(targets, kernel, worker, take);

@@ -38,7 +38,7 @@ public:
     }
     void on(const WaitEvent& event)
     {
-        const auto image = loading_.find(static_cast<pid_t>(event.head.event.pid));
+        const auto image = loading_.find(static_cast<pid_t>(event.head.pid));
         if (image != loading_.end() && image->second.waits.size() < most_waits) image->second.waits.push_back(event);
     }
     bool empty() const noexcept { return loading_.empty(); }

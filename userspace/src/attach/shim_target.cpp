@@ -24,9 +24,9 @@ constexpr std::uint64_t hang_factor = 10, min_hang_ns = 1'000'000'000;  // a thr
 bool ends_in_future(const Event& event)
 {
     std::uint64_t end_ns = 0;
-    if (const auto* call = std::get_if<CallEvent>(&event)) end_ns = call->head.end_ns;
-    if (const auto* dispatch = std::get_if<lw_dispatch>(&event)) end_ns = dispatch->end_ns;
-    if (const auto* iteration = std::get_if<lw_iteration>(&event)) end_ns = iteration->end_ns;
+    if (const auto* call = std::get_if<CallEvent>(&event)) end_ns = call->end_ns;
+    if (const auto* dispatch = std::get_if<DispatchEvent>(&event)) end_ns = dispatch->end_ns;
+    if (const auto* iteration = std::get_if<IterationEvent>(&event)) end_ns = iteration->end_ns;
     return end_ns > monotonic_ns() + clock_error_ns;
 }
 
@@ -112,7 +112,7 @@ std::vector<LoopView> ShimTarget::look()
         const auto tid = outer_tid(lane.tid);
         if (tid == 0) continue;
         LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
-        lw_loop_slot slot = {};
+        LoopState slot = {};
         if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
             loop = loops_.view(lane.slot, slot, tid);
         } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
@@ -125,7 +125,7 @@ std::vector<LoopView> ShimTarget::look()
         born.push_back(loop);
         known_loops_.push_back(std::move(loop));
     }
-    if (ring_.canary() == LW_CANARY_UNSEEN && !std::exchange(unarmed_, true))
+    if (ring_.bypassed() && !std::exchange(unarmed_, true))
         warn(
             "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
             "RTLD_DEEPBIND");
@@ -188,11 +188,11 @@ bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>
 // What this process may say of itself: its calls, waits, dispatches and iterations.
 std::optional<Event> ShimTarget::as_own(Event event)
 {
-    lw_event* head = nullptr;
-    if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head.event;
-    if (auto* dispatch = std::get_if<lw_dispatch>(&event)) head = &dispatch->event;
-    if (auto* iteration = std::get_if<lw_iteration>(&event)) head = &iteration->event;
-    if (auto* wait = std::get_if<WaitEvent>(&event)) head = &wait->head.event;
+    EventHead* head = nullptr;
+    if (auto* call = std::get_if<CallEvent>(&event)) head = &call->head;
+    if (auto* dispatch = std::get_if<DispatchEvent>(&event)) head = &dispatch->head;
+    if (auto* iteration = std::get_if<IterationEvent>(&event)) head = &iteration->head;
+    if (auto* wait = std::get_if<ShimWaitEvent>(&event)) head = &wait->head;
     const auto tid = head ? outer_tid(head->tid) : 0;
     if (tid == 0 || ends_in_future(event)) return std::nullopt;
     head->pid = pid();
@@ -207,22 +207,20 @@ std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
     return std::nullopt;
 }
 
-void ShimTarget::judge(const WaitEvent& event)
+void ShimTarget::judge(const ShimWaitEvent& event)
 {
-    const auto tid = event.head.event.tid;
+    const auto tid = event.head.tid;
     const auto lane = lane_of(tid);
-    const auto ip = event.head.args[0], frame = event.head.args[1];
-    const WaitSite site{tid, static_cast<std::uint32_t>(event.head.syscall), ip, frame,
-                        event.head.syscall == SYS_epoll_wait ? event.head.args[2] : 0};
+    const WaitSite site{tid, static_cast<std::uint32_t>(event.syscall), event.ip, event.frame,
+                        event.syscall == SYS_epoll_wait ? event.object : 0};
     if (!lane || idle_.size() >= WaitSites::max_sites) return;
-    worker_.unwind(captured_stack(pid(), event.head.stack, event.stack),
+    worker_.unwind(captured_stack(pid(), event.stack),
                    [this, site, lane, alive = std::weak_ptr(sites_)](const std::vector<Frame>& frames) {
                        if (alive.expired()) return;
                        for (const auto& verdict : sites_->judge(site, frames)) {
                            if (!verdict.idle || waits_for_events(verdict.site.syscall)) continue;
                            idle_.insert({verdict.site.tid, verdict.site.ip});
-                           if (verdict.site.tid == site.tid)
-                               ring_.let_idle(*lane, lw_place_key(verdict.site.ip, verdict.site.sp));
+                           if (verdict.site.tid == site.tid) ring_.let_idle(*lane, verdict.site.ip, verdict.site.sp);
                        }
                    });
 }
@@ -235,12 +233,12 @@ std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint6
     ring_.read_draft(*lane, [&](const Event& event) {
         const auto own = as_own(event);
         const auto* call = own ? std::get_if<CallEvent>(&*own) : nullptr;
-        if (call && call->head.event.tid == loop.tid && call->head.event.seq == seq) calls.push_back(*call);
+        if (call && call->head.tid == loop.tid && call->head.seq == seq) calls.push_back(*call);
     });
     return calls;
 }
 
-bool ShimTarget::read(const LoopView& loop, lw_loop_slot& slot) const
+bool ShimTarget::read(const LoopView& loop, LoopState& slot) const
 {
     if (loop.slot) return loops_.read(loop.slot, slot);
     const auto lane = lane_of(loop.tid);
@@ -255,19 +253,17 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     const auto lane = lane_of(loop.tid);
     const auto call = lane ? ring_.ongoing(*lane, seq) : std::nullopt;
     if (!call || call->start_ns >= now_ns) return std::nullopt;
-    CallEvent event = {};
-    event.head.event.pid = pid();
-    event.head.event.tid = loop.tid;
-    event.head.event.seq = seq;
-    event.head.start_ns = call->start_ns;
-    event.head.end_ns = now_ns;
-    event.head.fd = -1;
-    event.head.caller = call->caller;
-    std::copy(std::begin(call->call), std::end(call->call), event.head.call);
-    event.head.stack.registers = call->registers;
-    lw_loop_slot slot = {};
+    CallEvent event;
+    event.head.pid = pid();
+    event.head.tid = loop.tid;
+    event.head.seq = seq;
+    event.start_ns = call->start_ns;
+    event.end_ns = now_ns;
+    event.caller = call->caller;
+    event.call = call->call;
+    LoopState slot = {};
     if (!read(loop, slot)) return std::nullopt;
-    event.stack = copy_stack(event.head.stack, call->registers.dwarf[LW_REG_RSP], slot.stack_top, loops_.memory());
+    event.stack = copy_stack(call->registers, slot.stack_top, loops_.memory());
     // It may have returned meanwhile, and its stack be another call's.
     if (!ring_.ongoing(*lane, seq)) return std::nullopt;
     return event;

@@ -25,8 +25,8 @@ public:
     static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
     ~ShimTarget() override;
 
-    bool read(const LoopView& loop, lw_loop_slot& slot) const override;
-    bool saw_begin(const LoopView&, const lw_loop_slot& slot) const override { return slot.start != 0; }
+    bool read(const LoopView& loop, LoopState& slot) const override;
+    bool saw_begin(const LoopView&, const LoopState& slot) const override { return slot.start != 0; }
     std::vector<int> tiers() const override;
     const std::set<std::string>& probes() const noexcept override { return probes_; }
 
@@ -37,7 +37,7 @@ public:
     // As ShimRing::drain, with what this process may say of itself and no more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
     // Where a thread waits: is it its loop's own business? If so the shim is told.
-    void judge(const WaitEvent& event);
+    void judge(const ShimWaitEvent& event);
     // A call from there is a wait of the loop's own, as has turned out by now.
     const WaitSites& sites() const noexcept { return *sites_; }
     bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }

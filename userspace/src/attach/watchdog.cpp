@@ -61,7 +61,7 @@ Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
             seen.sampling.reset();
             continue;
         }
-        lw_loop_slot slot = {};
+        LoopState slot = {};
         const bool current = attachment.read(loop, slot) && slot.seq == *seq;
         const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;

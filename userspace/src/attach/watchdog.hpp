@@ -30,8 +30,8 @@ struct OverdueDispatch {
     std::uint64_t start_ns = 0, now_ns = 0;
     bool start_known = true;  // false: it went on when it was found, and is older
     std::uint64_t slot_address = 0;
-    lw_loop_slot slot = {};
-    lw_resume coroutine = {};  // of a program without probes
+    LoopState slot = {};
+    CoroutineResume coroutine = {};  // of a program without probes
 };
 
 class Watchdog {

@@ -29,11 +29,11 @@ std::uint64_t duration_of(const LongBlock& block)
 
 std::uint64_t duration_of(const CallEvent& call)
 {
-    return call.head.end_ns - std::min(call.head.start_ns, call.head.end_ns);
+    return call.end_ns - std::min(call.start_ns, call.end_ns);
 }
 
 // Keeps the times of the longer one.
-void add_to(lw_call& sum, const lw_call& more, std::uint64_t sum_ns, std::uint64_t more_ns)
+void add_to(CallEvent& sum, const CallEvent& more, std::uint64_t sum_ns, std::uint64_t more_ns)
 {
     sum.more += 1 + more.more;
     sum.more_ns += more.more_ns + std::min(sum_ns, more_ns);
@@ -48,22 +48,22 @@ bool add_to_its_like(std::vector<CallEvent>& calls, const CallEvent& event)
 {
     CallEvent* shortest = nullptr;
     for (auto& call : calls) {
-        const bool same = call.head.caller == event.head.caller && std::string_view(call.head.call) == event.head.call;
+        const bool same = call.caller == event.caller && call.call.view() == event.call.view();
         if (same && (!shortest || duration_of(call) < duration_of(*shortest))) shortest = &call;
     }
-    if (shortest) add_to(shortest->head, event.head, duration_of(*shortest), duration_of(event));
+    if (shortest) add_to(*shortest, event, duration_of(*shortest), duration_of(event));
     return shortest != nullptr;
 }
 
 // One stands for what the other did, too.
 void add_weight(SampleEvent& sample, const SampleEvent& gone)
 {
-    sample.head.stands_for_ns += gone.head.stands_for_ns;
+    sample.stands_for_ns += gone.stands_for_ns;
 }
 
 void add_weight(SourceEvent& found_blocked, const SourceEvent& gone)
 {
-    found_blocked.head.count += gone.head.count;
+    found_blocked.count += gone.count;
 }
 
 // Of those since then.
@@ -71,8 +71,7 @@ std::uint64_t distance_between(const auto& samples, std::uint64_t time_ns = 0)
 {
     std::uint64_t longest_ns = 0;
     for (const SampleEvent& sample : samples)
-        if (sample.head.event.time_ns >= time_ns)
-            longest_ns = std::max<std::uint64_t>(longest_ns, sample.head.stands_for_ns);
+        if (sample.head.time_ns >= time_ns) longest_ns = std::max<std::uint64_t>(longest_ns, sample.stands_for_ns);
     return longest_ns;
 }
 
@@ -86,21 +85,21 @@ void free_stack(std::vector<std::uint8_t>& stack)
 
 bool is_rest(const CallEvent& event)
 {
-    return event.head.call[0] == '\0' && event.head.caller == 0;
+    return event.call.empty() && event.caller == 0;
 }
 
 void DispatchBundle::add_rest(const CallEvent& event)
 {
-    unrecorded_ns += duration_of(event) + event.head.more_ns;
+    unrecorded_ns += duration_of(event) + event.more_ns;
 }
 
 // A loop runs one dispatch at a time: a later one proves that earlier ones of its thread ended. Either they were
 // neither slow nor held a long block, or the record that closes them was lost or, without probes, never comes.
-DispatchBundle& DispatchBook::open(const lw_event& event)
+DispatchBundle& DispatchBook::open(const EventHead& head)
 {
-    const Key key{event.tid, event.seq};
-    for (auto older = open_.lower_bound({event.tid, 0}); older != open_.end() && older->first < key;
-         older = open_.lower_bound({event.tid, 0})) {
+    const Key key{head.tid, head.seq};
+    for (auto older = open_.lower_bound({head.tid, 0}); older != open_.end() && older->first < key;
+         older = open_.lower_bound({head.tid, 0})) {
         auto ended = take(older);
         keep(ended);
         if (worth_reporting(ended)) superseded_.push_back(std::move(ended));
@@ -113,13 +112,13 @@ DispatchBundle& DispatchBook::open(const lw_event& event)
         ++overflow_;
     }
     // Its thread's number was another process's before.
-    if (const auto known = open_.find(key); known != open_.end() && known->second.pid != event.pid) (void)take(known);
+    if (const auto known = open_.find(key); known != open_.end() && known->second.pid != head.pid) (void)take(known);
     auto& bundle = open_[key];
-    bundle.pid = event.pid;
-    bundle.tid = event.tid;
-    bundle.loop_id = event.loop_id;
-    bundle.seq = event.seq;
-    bundle.last_ns = event.time_ns;
+    bundle.pid = head.pid;
+    bundle.tid = head.tid;
+    bundle.loop_id = head.loop_id;
+    bundle.seq = head.seq;
+    bundle.last_ns = head.time_ns;
     return bundle;
 }
 
@@ -164,9 +163,9 @@ DispatchBundle DispatchBook::take(std::map<Key, DispatchBundle>::iterator open)
 template <class T>
 void DispatchBook::put(Last<T>& last, T event)
 {
-    const auto& head = event.head.event;
+    const auto& head = event.head;
     (void)take(last, head.tid);
-    if (last.size() < max_open && last_.take(head.pid, event.stack.size()))
+    if (last.size() < max_open && last_.take(head.pid, event.stack.bytes.size()))
         last.emplace(head.tid, std::move(event));
     else
         ++overflow_;
@@ -177,7 +176,7 @@ std::optional<T> DispatchBook::take(Last<T>& last, std::uint32_t tid)
 {
     auto taken = last.extract(tid);
     if (taken.empty()) return std::nullopt;
-    last_.give_back(taken.mapped().head.event.pid, taken.mapped().stack.size());
+    last_.give_back(taken.mapped().head.pid, taken.mapped().stack.bytes.size());
     return std::move(taken.mapped());
 }
 
@@ -185,35 +184,32 @@ template <class T>
 void DispatchBook::forget(Last<T>& last, std::uint32_t pid)
 {
     for (auto at = last.begin(); at != last.end();)
-        if (const auto current = at++; current->second.head.event.pid == pid) (void)take(last, current->first);
+        if (const auto current = at++; current->second.head.pid == pid) (void)take(last, current->first);
 }
 
 void DispatchBook::add(SourceEvent event)
 {
-    auto& bundle = open(event.head.event);
-    const auto& head = event.head;
-    if (head.index >= LW_SOURCES) return;
-    if (head.single) {
-        auto waker = take_waker(head);
+    auto& bundle = open(event.head);
+    if (event.index >= max_places) return;
+    if (event.single) {
+        auto waker = take_waker(event);
         if (bundle.long_blocks.size() >= max_long_blocks) {
             ++overflow_;
         } else if (hold_head(bundle, head_bytes<LongBlock>)) {
-            LongBlock block{head.index, head.block_start_ns, head.block_end_ns, head.waker, {}};
+            LongBlock block{event.index, event.block_start_ns, event.block_end_ns, event.waker, {}};
             hold_waker(bundle, block, std::move(waker));
             bundle.long_blocks.push_back(std::move(block));
         }
     }
-    if (bundle.places.size() <= head.index) bundle.places.resize(head.index + 1);
-    auto& place = bundle.places[head.index];
-    if (event.stack.empty() && !place.stack.empty()) {
-        const auto stack = place.head.stack;
-        place.head = head;
-        place.head.stack = stack;
+    if (bundle.places.size() <= event.index) bundle.places.resize(event.index + 1);
+    auto& place = bundle.places[event.index];
+    if (event.stack.bytes.empty() && !place.stack.bytes.empty()) {
+        event.stack = std::move(place.stack);
     } else {
-        drop_stack(bundle, place.stack);
-        hold_stack(bundle, event.stack);
-        place = std::move(event);
+        drop_stack(bundle, place.stack.bytes);
+        hold_stack(bundle, event.stack.bytes);
     }
+    place = std::move(event);
 }
 
 // Where there is no room, one of a longer block takes that of the shortest.
@@ -227,15 +223,15 @@ void DispatchBook::hold_waker(DispatchBundle& bundle, LongBlock& block, std::opt
         ++stacks;
         if (!shortest || duration_of(other) < duration_of(*shortest)) shortest = &other;
     }
-    if (shortest && (stacks >= max_waker_stacks || !stacks_.has_room(bundle.pid, waker->stack.size()))) {
+    if (shortest && (stacks >= max_waker_stacks || !stacks_.has_room(bundle.pid, waker->stack.bytes.size()))) {
         ++overflow_;
         if (duration_of(block) < duration_of(*shortest)) return;
-        drop_stack(bundle, shortest->waker_stack->stack);
+        drop_stack(bundle, shortest->waker_stack->stack.bytes);
         shortest->waker_stack.reset();
     }
-    const bool read = !waker->stack.empty();  // else its registers are all that is known
-    hold_stack(bundle, waker->stack);
-    if (!read || !waker->stack.empty()) block.waker_stack = std::move(waker);
+    const bool read = !waker->stack.bytes.empty();  // else its registers are all that is known
+    hold_stack(bundle, waker->stack.bytes);
+    if (!read || !waker->stack.bytes.empty()) block.waker_stack = std::move(waker);
 }
 
 void DispatchBook::add(WakerEvent event)
@@ -243,11 +239,10 @@ void DispatchBook::add(WakerEvent event)
     put(wakers_, std::move(event));
 }
 
-std::optional<WakerEvent> DispatchBook::take_waker(const lw_source& source)
+std::optional<WakerEvent> DispatchBook::take_waker(const SourceEvent& block)
 {
-    auto waker = take(wakers_, source.event.tid);
-    const bool same =
-        waker && waker->head.waker_tid == source.waker.tid && waker->head.event.time_ns >= source.block_start_ns;
+    auto waker = take(wakers_, block.head.tid);
+    const bool same = waker && waker->waker_tid == block.waker.tid && waker->head.time_ns >= block.block_start_ns;
     return same ? std::move(waker) : std::nullopt;
 }
 
@@ -263,10 +258,10 @@ std::optional<ThrownEvent> DispatchBook::take_thrown(std::uint32_t tid)
 
 void DispatchBook::add(SampleEvent event)
 {
-    auto& bundle = open(event.head.event);
+    auto& bundle = open(event.head);
     if (bundle.samples.size() >= max_samples) thin_out(bundle);
     if (!hold_head(bundle, head_bytes<SampleEvent>)) return;
-    hold_stack(bundle, event.stack);
+    hold_stack(bundle, event.stack.bytes);
     bundle.samples.push_back(std::move(event));
 }
 
@@ -275,7 +270,7 @@ void DispatchBook::thin_out(DispatchBundle& bundle)
     const auto held = bundle.samples.size();
     thin(bundle.samples, [&](SampleEvent& kept, SampleEvent& gone) {
         add_weight(kept, gone);
-        drop_stack(bundle, gone.stack);
+        drop_stack(bundle, gone.stack.bytes);
     });
     const auto bytes = (held - bundle.samples.size()) * head_bytes<SampleEvent>;
     bundle.head_bytes -= bytes;
@@ -284,11 +279,11 @@ void DispatchBook::thin_out(DispatchBundle& bundle)
 
 void DispatchBook::add(CallEvent event)
 {
-    auto& bundle = open(event.head.event);
+    auto& bundle = open(event.head);
     if (is_rest(event)) return bundle.add_rest(event);
     const bool has_room = bundle.calls.size() < max_calls;
     if (has_room && hold_head(bundle, head_bytes<CallEvent>)) {
-        hold_stack(bundle, event.stack);
+        hold_stack(bundle, event.stack.bytes);
         bundle.calls.push_back(std::move(event));
         return;
     }
@@ -296,19 +291,19 @@ void DispatchBook::add(CallEvent event)
     if (!add_to_its_like(bundle.calls, event)) bundle.add_rest(event);
 }
 
-DispatchBundle DispatchBook::close(const lw_dispatch& closing)
+DispatchBundle DispatchBook::close(const DispatchEvent& closing)
 {
-    auto& bundle = open(closing.event);
+    auto& bundle = open(closing.head);
     bundle.closing = closing;
     place_sleep(bundle);
-    return take(open_.find({closing.event.tid, closing.event.seq}));
+    return take(open_.find({closing.head.tid, closing.head.seq}));
 }
 
 void DispatchBook::found_asleep(SourceEvent place)
 {
-    auto& bundle = open(place.head.event);
+    auto& bundle = open(place.head);
     if (bundle.asleep || !hold_head(bundle, sizeof(SourceEvent))) return;
-    hold_stack(bundle, place.stack);
+    hold_stack(bundle, place.stack.bytes);
     bundle.asleep = std::move(place);
 }
 
@@ -321,11 +316,11 @@ void DispatchBook::place_sleep(DispatchBundle& bundle)
     const auto until_ns = std::min(closing.seen_ns, closing.end_ns);
     if (!bundle.asleep || until_ns <= from_ns) return;
     auto place = std::move(*std::exchange(bundle.asleep, std::nullopt));
-    place.head.index = static_cast<lw_u32>(bundle.places.size());
-    place.head.count = 1;
-    place.head.total_ns = place.head.longest_ns = until_ns - from_ns;
-    place.head.block_start_ns = from_ns;
-    place.head.block_end_ns = until_ns;
+    place.index = static_cast<std::uint32_t>(bundle.places.size());
+    place.count = 1;
+    place.total_ns = place.longest_ns = until_ns - from_ns;
+    place.block_start_ns = from_ns;
+    place.block_end_ns = until_ns;
     bundle.places.push_back(std::move(place));
     closing.blocked_ns += until_ns - from_ns;
     ++closing.blocks;
@@ -350,9 +345,9 @@ template <class T>
 void DispatchBook::put(std::deque<T>& recent, T event)
 {
     if (recent.size() >= max_samples) thin_out(recent);
-    if (!stacks_.take(event.head.event.pid, event.stack.size())) {
+    if (!stacks_.take(event.head.pid, event.stack.bytes.size())) {
         ++overflow_;
-        free_stack(event.stack);
+        free_stack(event.stack.bytes);
     }
     recent.push_back(std::move(event));
 }
@@ -362,8 +357,8 @@ void DispatchBook::thin_out(std::deque<T>& recent)
 {
     thin(recent, [&](T& kept, T& gone) {
         add_weight(kept, gone);
-        stacks_.give_back(gone.head.event.pid, gone.stack.size());
-        free_stack(gone.stack);
+        stacks_.give_back(gone.head.pid, gone.stack.bytes.size());
+        free_stack(gone.stack.bytes);
     });
 }
 
@@ -371,7 +366,7 @@ DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
 {
     auto taken = recent_.extract(tid);
     if (taken.empty()) return {};
-    const auto give_back = [&](const auto& event) { stacks_.give_back(event.head.event.pid, event.stack.size()); };
+    const auto give_back = [&](const auto& event) { stacks_.give_back(event.head.pid, event.stack.bytes.size()); };
     std::ranges::for_each(taken.mapped().samples, give_back);
     std::ranges::for_each(taken.mapped().blocked, give_back);
     return std::move(taken.mapped());
@@ -379,7 +374,7 @@ DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
 
 void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
 {
-    place.head.count = 1;
+    place.count = 1;
     put(recent_of(tid).blocked, std::move(place));
 }
 
@@ -394,33 +389,33 @@ std::uint64_t DispatchBook::sample_distance_since(std::uint32_t tid, std::uint64
 }
 
 // Each time it was found blocked stands for as much of the time that it was.
-DispatchBundle DispatchBook::close(const lw_iteration& closing)
+DispatchBundle DispatchBook::close(const IterationEvent& closing)
 {
-    const auto tid = closing.event.tid;
-    (void)open(closing.event);  // earlier ones have ended
+    const auto tid = closing.head.tid;
+    (void)open(closing.head);  // earlier ones have ended
     DispatchBundle bundle;
-    bundle.pid = closing.event.pid;
+    bundle.pid = closing.head.pid;
     bundle.tid = tid;
-    bundle.loop_id = closing.event.loop_id;
-    bundle.seq = closing.event.seq;
+    bundle.loop_id = closing.head.loop_id;
+    bundle.seq = closing.head.seq;
     bundle.dispatches = closing.dispatches;
-    auto last = take(open_.find({tid, closing.event.seq}));
+    auto last = take(open_.find({tid, closing.head.seq}));
     keep(last);
     auto recent = take_recent(tid);
     const auto within = [&](std::uint64_t time_ns) { return time_ns >= closing.start_ns && time_ns <= closing.end_ns; };
     for (auto& sample : recent.samples)
-        if (within(sample.head.event.time_ns)) bundle.samples.push_back(std::move(sample));
-    std::erase_if(recent.blocked, [&](const SourceEvent& place) { return !within(place.head.block_start_ns); });
+        if (within(sample.head.time_ns)) bundle.samples.push_back(std::move(sample));
+    std::erase_if(recent.blocked, [&](const SourceEvent& place) { return !within(place.block_start_ns); });
     std::uint64_t times = 0;
-    for (const auto& place : recent.blocked) times += place.head.count;
+    for (const auto& place : recent.blocked) times += place.count;
     for (auto& place : recent.blocked) {
-        const auto share = static_cast<double>(place.head.count) / static_cast<double>(times);
-        place.head.total_ns = static_cast<std::uint64_t>(static_cast<double>(closing.blocked_ns) * share);
-        place.head.longest_ns = place.head.total_ns / place.head.count;
+        const auto share = static_cast<double>(place.count) / static_cast<double>(times);
+        place.total_ns = static_cast<std::uint64_t>(static_cast<double>(closing.blocked_ns) * share);
+        place.longest_ns = place.total_ns / place.count;
         bundle.places.push_back(std::move(place));
     }
-    lw_dispatch sums = {};
-    sums.event = closing.event;
+    DispatchEvent sums = {};
+    sums.head = closing.head;
     sums.start_ns = closing.start_ns;
     sums.end_ns = closing.end_ns;
     sums.blocked_ns = closing.blocked_ns;
@@ -428,7 +423,7 @@ DispatchBundle DispatchBook::close(const lw_iteration& closing)
     sums.throttled_ns = closing.throttled_ns;
     sums.stopped_ns = closing.stopped_ns;
     sums.entered_ns = sums.seen_ns = closing.entered_ns;
-    sums.slow = 1;
+    sums.slow = true;
     bundle.closing = sums;
     return bundle;
 }
@@ -478,7 +473,7 @@ DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
     bundle.unrecorded_ns = known.unrecorded_ns;
     bundle.samples = known.samples;
     bundle.long_blocks.reserve(known.long_blocks.size());
-    std::array<const LongBlock*, LW_SOURCES> longest = {};
+    std::array<const LongBlock*, max_places> longest = {};
     for (const auto& block : known.long_blocks) {
         bundle.long_blocks.push_back({block.place, block.start_ns, block.end_ns, block.waker, {}});
         auto& so_far = longest[block.place];

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "collect/event.hpp"
+#include "collect/observation.hpp"
 #include "util/byte_budget.hpp"
 
 namespace loopwatch {
@@ -20,7 +20,7 @@ namespace loopwatch {
 struct LongBlock {
     std::uint32_t place = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
-    lw_waker waker = {};
+    RawWaker waker;
     std::optional<WakerEvent> waker_stack;  // none: not seen, or left out
 };
 
@@ -30,7 +30,7 @@ struct DispatchBundle {
     bool end_known = true;     // false: closing's end is when it was seen to be over
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
-    std::optional<lw_dispatch> closing;
+    std::optional<DispatchEvent> closing;
     std::vector<SourceEvent> places;  // by their index; the latest totals, the first stack
     std::vector<LongBlock> long_blocks;
     std::vector<CallEvent> calls;
@@ -71,7 +71,7 @@ public:
     // The next step of its thread tells of it.
     void add(ThrownEvent event);
     std::optional<ThrownEvent> take_thrown(std::uint32_t tid);
-    DispatchBundle close(const lw_dispatch& closing);
+    DispatchBundle close(const DispatchEvent& closing);
     // An iteration that is old stands in a dispatch that is not: where it does. Its `count` is how often.
     void found_blocked(std::uint32_t tid, SourceEvent place);
     // The dispatch of `place`, which goes on, has slept there since before its loop was found: no switch was seen. It
@@ -79,7 +79,7 @@ public:
     void found_asleep(SourceEvent place);
     // How far apart the samples since then are by now, in CPU time of their thread; 0: there are none.
     std::uint64_t sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const;
-    DispatchBundle close(const lw_iteration& closing);
+    DispatchBundle close(const IterationEvent& closing);
     // Dispatches that ended unclosed, known from a later one of their thread, of which at least a long block or a call
     // is known.
     std::vector<DispatchBundle> take_superseded();
@@ -98,7 +98,7 @@ public:
 
 private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;
-    DispatchBundle& open(const lw_event& event);
+    DispatchBundle& open(const EventHead& head);
     bool hold_head(DispatchBundle& bundle, std::size_t bytes);
     void hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     void drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
@@ -106,7 +106,7 @@ private:
     static void place_sleep(DispatchBundle& bundle);
     void thin_out(DispatchBundle& bundle);
     void hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker);
-    std::optional<WakerEvent> take_waker(const lw_source& source);
+    std::optional<WakerEvent> take_waker(const SourceEvent& block);
     // The last of each thread, by tid.
     template <class T>
     using Last = std::map<std::uint32_t, T>;

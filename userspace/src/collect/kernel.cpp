@@ -24,6 +24,7 @@
 #include "collect/own_maps.hpp"
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
+#include "collect/wire.hpp"
 #include "loopwatch.skel.h"
 
 namespace loopwatch {
@@ -249,20 +250,21 @@ std::optional<OngoingDispatch> Kernel::ongoing(std::uint32_t tid) const
     const int loops = bpf_map__fd(parts_->skeleton->maps.loops), places = bpf_map__fd(parts_->skeleton->maps.places);
     const auto buffer = std::make_unique<lw_buffer>();
     for (int attempt = 0; attempt < 4; ++attempt) {
-        OngoingDispatch found = {};
-        if (bpf_map_lookup_elem(loops, &tid, &found.loop) != 0) return std::nullopt;
-        for (std::uint32_t place = 0; place < std::min<std::uint32_t>(found.loop.places, LW_SOURCES); ++place) {
-            const std::uint32_t key = found.loop.buffer * LW_BUFFERS + place;
+        lw_loop loop = {};
+        if (bpf_map_lookup_elem(loops, &tid, &loop) != 0) return std::nullopt;
+        auto found = ongoing_dispatch(loop);
+        for (std::uint32_t place = 0; place < std::min<std::uint32_t>(loop.places, LW_SOURCES); ++place) {
+            const std::uint32_t key = loop.buffer * LW_BUFFERS + place;
             if (bpf_map_lookup_elem(places, &key, buffer.get()) != 0) return std::nullopt;
             const auto bytes = std::min<std::uint32_t>(buffer->source.stack.bytes, LW_STACK_BYTES);
             const auto* stack = buffer->raw + sizeof(lw_source);
-            found.places.push_back({buffer->source, {stack, stack + bytes}});
-            found.places.back().head.event.pid = found.loop.pid;
-            found.places.back().head.event.tid = tid;
+            auto& source = found.places.emplace_back(source_event(buffer->source, {stack, bytes}));
+            source.head.pid = loop.pid;
+            source.head.tid = tid;
         }
         lw_loop again = {};
         if (bpf_map_lookup_elem(loops, &tid, &again) != 0) return std::nullopt;
-        if (std::memcmp(&again, &found.loop, sizeof again) == 0) return found;
+        if (std::memcmp(&again, &loop, sizeof again) == 0) return found;
     }
     return std::nullopt;
 }

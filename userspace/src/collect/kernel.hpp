@@ -16,8 +16,6 @@
 #include <string>
 #include <vector>
 
-#include <lw_state.h>
-
 #include "collect/attach.hpp"
 #include "collect/event.hpp"
 #include "collect/probe_table.hpp"
@@ -43,12 +41,6 @@ struct KernelOptions {
     bool coroutines = false;
     bool debug = false;  // 9.5 MiB more
     AttachRung rung = AttachRung::multi;
-};
-
-// A dispatch as the scheduler sees it while it goes on.
-struct OngoingDispatch {
-    lw_loop loop;                     // times of what has ended
-    std::vector<SourceEvent> places;  // where it blocked so far, with its stack there
 };
 
 // A probe site the collector has checked.

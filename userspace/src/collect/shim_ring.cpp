@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "target/loops.hpp"
+#include "collect/wire.hpp"
 
 namespace loopwatch {
 
@@ -31,6 +31,13 @@ std::uint64_t body_at(std::size_t index)
 }
 
 }  // namespace
+
+RingName ring_name(std::string_view path)
+{
+    if (path.ends_with("/" LW_RING_UNWATCHED)) return RingName::unwatched_child;
+    if (path.ends_with("/" LW_RING_ELSEWHERE)) return RingName::child_elsewhere;
+    return path.ends_with(LW_RING_DRAFT) ? RingName::draft : RingName::ring;
+}
 
 template <class T>
 bool ShimRing::read(T& to, std::uint64_t offset) const
@@ -141,8 +148,9 @@ void ShimRing::read_draft(std::size_t index, const std::function<void(const Even
     if (!walk(index, lanes_[index].head, lanes_[index].draft, most, handle)) ++corrupt_;
 }
 
-void ShimRing::let_idle(std::size_t lane, std::uint64_t place)
+void ShimRing::let_idle(std::size_t lane, std::uint64_t ip, std::uint64_t frame)
 {
+    const auto place = lw_place_key(ip, frame);
     const auto at = lane_at(lane) + offsetof(lw_lane, idle);
     lw_u64 idle[LW_IDLE] = {};
     if (!read(idle, at)) return;
@@ -152,7 +160,7 @@ void ShimRing::let_idle(std::size_t lane, std::uint64_t place)
     (void)::pwrite(file_.raw(), idle, sizeof idle, static_cast<off_t>(at));
 }
 
-std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
+std::optional<LoopState> ShimRing::read_own_slot(std::size_t lane) const
 {
     constexpr int torn_retries = 4;
     const auto at = body_at(lane) + offsetof(lw_lane_body, own);
@@ -162,18 +170,16 @@ std::optional<lw_loop_slot> ShimRing::read_own_slot(std::size_t lane) const
         if (!read(slot, at) || !read(seq, at)) return std::nullopt;
         if (seq == slot.seq) break;
     }
-    if (!is_loop_slot(slot)) return std::nullopt;
-    return slot;
+    return loop_state(slot);
 }
 
-std::optional<lw_ongoing> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
+std::optional<OngoingCall> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
 {
     const auto at = body_at(lane) + offsetof(lw_lane_body, ongoing);
     lw_ongoing call = {};
     lw_u64 after = 0;
     if (!read(call, at) || !read(after, at) || call.seq != seq || after != seq) return std::nullopt;
-    call.call[sizeof call.call - 1] = '\0';
-    return call;
+    return OngoingCall{call.start_ns, call.caller, bounded_text(call.call), registers_of(call.registers)};
 }
 
 ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
@@ -187,11 +193,10 @@ ShimRing::Counts& ShimRing::Counts::operator+=(const Counts& more)
     return *this;
 }
 
-std::uint32_t ShimRing::canary() const
+bool ShimRing::bypassed() const
 {
     lw_u32 canary = LW_CANARY_NOT_YET;
-    (void)read(canary, offsetof(lw_ring, canary));
-    return canary;
+    return read(canary, offsetof(lw_ring, canary)) && canary == LW_CANARY_UNSEEN;
 }
 
 bool ShimRing::sandboxed() const

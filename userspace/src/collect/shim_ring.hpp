@@ -11,6 +11,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <lw_ring.h>
@@ -21,6 +22,15 @@
 
 namespace loopwatch {
 
+// The environment variable that `loopwatch run` sets for the shim:
+// PID:THRESHOLD_NS:BLOCK_THRESHOLD_NS:NAMESPACE:DIRECTORY.
+inline constexpr const char* run_variable = LW_RUN_VARIABLE;
+
+// What a file in the directory of rings is, by its name: a ring; one that is not ready; the mark of a child that is not
+// watched, or of a process whose PID namespace is not ours.
+enum class RingName { ring, draft, unwatched_child, child_elsewhere };
+RingName ring_name(std::string_view path);
+
 // A loop's thread as the ring knows it.
 struct ShimLane {
     std::size_t index = 0;
@@ -29,6 +39,13 @@ struct ShimLane {
     std::uint64_t slot = 0;           // its address in the process; 0: read_own_slot()
     bool candidate = false;           // not known to run a loop
     std::uint32_t held = 0;           // findings of a candidate, which is not to have any
+};
+
+// A call that goes on.
+struct OngoingCall {
+    std::uint64_t start_ns = 0, caller = 0;
+    BoundedText<32> call;
+    Registers registers;  // of the frame that measures, which stays where it is until the call returns
 };
 
 class ShimRing {
@@ -54,13 +71,13 @@ public:
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
     // What will be told of the dispatch that goes on if it turns out to be slow.
     void read_draft(std::size_t lane, const std::function<void(const Event&)>& handle);
-    // Tells the lane's thread that this place, as lw_place_key, is one of those where its loop waits on a lock.
-    void let_idle(std::size_t lane, std::uint64_t place);
-    std::optional<lw_loop_slot> read_own_slot(std::size_t lane) const;
+    // Lets the lane's thread know that its loop waits on a lock here: who calls, and with which frame.
+    void let_idle(std::size_t lane, std::uint64_t ip, std::uint64_t frame);
+    std::optional<LoopState> read_own_slot(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
-    std::optional<lw_ongoing> ongoing(std::size_t lane, std::uint64_t seq) const;
-    // What the shim found out about itself: enum lw_canary.
-    std::uint32_t canary() const;
+    std::optional<OngoingCall> ongoing(std::size_t lane, std::uint64_t seq) const;
+    // A call that the shim made itself did not pass through its wrapper: nor do the program's.
+    bool bypassed() const;
     // Has the process a seccomp filter of its own?
     bool sandboxed() const;
     Counts counts() const;

@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@
 #include "collect/loop_table.hpp"
 #include "collect/own_maps.hpp"
 #include "collect/tracepoints.hpp"
+#include "collect/wire.hpp"
 #include "loopwatch.skel.h"
 #include "util/fd.hpp"
 #include "util/wall_clock.hpp"
@@ -40,12 +43,31 @@ std::uint64_t loop_frame(std::uint64_t stack_end)
     return stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
 }
 
-bool same_site(const lw_site& a, const lw_site& b)
+bool is_at(const lw_site& known, const UnprobedSite& site)
 {
-    return a.ip == b.ip && a.sp == b.sp && a.object == b.object && a.syscall == b.syscall;
+    return known.ip == site.ip && known.sp == site.sp && known.object == site.object && known.syscall == site.syscall;
 }
 
+static_assert(UnprobedSite::lone_poll == LW_LONE_POLL);
+
 }  // namespace
+
+bool may_park(const std::array<std::uint64_t, 6>& args)
+{
+    return LW_MAY_PARK(args[1], args[2], args[3]);
+}
+
+std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<std::uint64_t, 6>& args,
+                                       const Memory& memory)
+{
+    const bool set = selects(syscall);
+    if (!set && syscall != SYS_poll && syscall != SYS_ppoll) return {};
+    const auto most = std::min<std::uint64_t>(args[set ? 0 : 1], LW_POLLED_BYTES * 8);
+    std::array<std::uint8_t, LW_POLLED_BYTES> polled = {};
+    const auto bytes = std::min<std::uint64_t>(set ? (most + 7) / 8 : most * sizeof(pollfd), polled.size());
+    if (!memory.read(args[set ? 1 : 0], polled.data(), bytes)) return {};
+    return polled_descriptors(syscall, std::span(polled).first(bytes));
+}
 
 UnprobedLoops::~UnprobedLoops()
 {
@@ -110,9 +132,9 @@ void UnprobedLoops::dismiss(pid_t pid)
     std::atomic_ref(count).fetch_sub(1);
 }
 
-std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
+std::vector<SleepingThread> UnprobedLoops::sleepers(pid_t pid) const
 {
-    std::vector<lw_sleeper> sleepers;
+    std::vector<SleepingThread> sleepers;
     skeleton_.bss->iterated_pid = static_cast<std::uint32_t>(pid);
     bpf_link* const link = bpf_program__attach_iter(skeleton_.progs.on_thread, nullptr);
     if (!link) return sleepers;
@@ -121,7 +143,7 @@ std::vector<lw_sleeper> UnprobedLoops::sleepers(pid_t pid) const
     // The kernel hands over whole records as long as the buffer holds one.
     while (iterator && sleepers.size() < max_sleepers &&
            ::read(iterator.raw(), &sleeper, sizeof sleeper) == sizeof sleeper)
-        sleepers.push_back(sleeper);
+        sleepers.push_back(sleeping_thread(sleeper));
     bpf_link__destroy(link);
     return sleepers;
 }
@@ -131,7 +153,7 @@ void UnprobedLoops::set_stack_end(std::uint32_t tid, std::uint64_t stack_end)
     if (auto* own = find(tid)) own->slot.stack_top = loop_frame(stack_end);
 }
 
-bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites,
+bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const KnownSite> sites,
                           std::optional<std::uint32_t> asleep, std::uint64_t stack_end,
                           std::optional<std::uint64_t> begun_ns)
 {
@@ -140,8 +162,9 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
     entry.off = asleep ? LW_OFF_IDLE : LW_OFF_NOT;
     lw_unprobed own = {};
     own.slot.stack_top = loop_frame(stack_end);
-    for (const auto& site : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
-        own.sites[own.site_count++] = site;
+    for (const auto& [site, idle] : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
+        own.sites[own.site_count++] = {
+            site.ip, site.sp, site.object, site.syscall, idle ? LW_VERDICT_IDLE : LW_VERDICT_NONE, 0, 0};
     if (begun_ns) {
         own.slot.seq = 1;
         own.slot.start = *begun_ns;
@@ -149,7 +172,7 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const lw_site>
     return enter(pid, tid, entry, own);
 }
 
-std::optional<UnprobedLoops::LastWait> UnprobedLoops::last_wait(std::uint32_t tid, const lw_site& site) const
+std::optional<UnprobedLoops::LastWait> UnprobedLoops::last_wait(std::uint32_t tid, const UnprobedSite& site) const
 {
     const lw_site_key thread = {tid, 0, 0, 0, 0};
     lw_asked last = {};
@@ -189,17 +212,22 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, co
     return buffer.has_value();
 }
 
-void UnprobedLoops::judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict)
+void UnprobedLoops::judge(std::uint32_t tid, const UnprobedSite& site, bool idle)
+{
+    store(tid, site, idle ? LW_VERDICT_IDLE : LW_VERDICT_BUSY);
+}
+
+void UnprobedLoops::store(std::uint32_t tid, const UnprobedSite& site, lw_verdict verdict)
 {
     auto* own = find(tid);
     if (!own) return;
     for (auto& known : own->sites)
-        if (same_site(known, site)) std::atomic_ref(known.verdict).store(verdict);
+        if (is_at(known, site)) std::atomic_ref(known.verdict).store(verdict);
 }
 
-void UnprobedLoops::ask_again(std::uint32_t tid, const lw_site& site)
+void UnprobedLoops::ask_again(std::uint32_t tid, const UnprobedSite& site)
 {
-    judge(tid, site, LW_VERDICT_ASK);
+    store(tid, site, LW_VERDICT_ASK);
     const lw_site_key key = {tid, site.syscall, site.ip, site.sp, site.object};
     bpf_map_delete_elem(bpf_map__fd(skeleton_.maps.asked), &key);
 }
@@ -220,11 +248,11 @@ void UnprobedLoops::withdraw(std::uint32_t tid)
     if (!buffer.empty()) table_.withdraw(tid, buffer.mapped());
 }
 
-std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const lw_site& site) const
+std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const UnprobedSite& site) const
 {
     const auto* own = find(tid);
     if (!own) return 0;
-    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return same_site(one, site); });
+    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return is_at(one, site); });
     return known == std::end(own->sites) ? 0 : known->ends;
 }
 
@@ -237,7 +265,7 @@ bool UnprobedLoops::undecided(std::uint32_t tid) const
     return (loop.site < LW_SITES && open(own->sites[loop.site].verdict)) || own->unclear_seq == own->slot.seq;
 }
 
-std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
+std::optional<LoopState> UnprobedLoops::slot(std::uint32_t tid) const
 {
     const auto* own = find(tid);
     if (!own) return std::nullopt;
@@ -246,7 +274,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         copy = *own;
         if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
     }
-    if (!(copy.slot.seq & 1)) return copy.slot;
+    if (!(copy.slot.seq & 1)) return loop_state(copy.slot);
     bool began = !copy.began_unsure;
     for (const auto& unsure : std::span(copy.unsure).first(std::min(copy.unsure_count, lw_u32{LW_UNSURE}))) {
         const auto verdict = copy.sites[unsure.site % LW_SITES].verdict;
@@ -254,7 +282,7 @@ std::optional<lw_loop_slot> UnprobedLoops::slot(std::uint32_t tid) const
         began = verdict == LW_VERDICT_IDLE || (verdict == LW_VERDICT_BUSY && began);
     }
     if (!began) --copy.slot.seq;
-    return copy.slot;
+    return loop_state(copy.slot);
 }
 
 bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const
@@ -263,10 +291,10 @@ bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const
     return !own || !own->found_hanging || seq != 1;
 }
 
-lw_resume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const
+CoroutineResume UnprobedLoops::coroutine(std::uint32_t tid, std::uint64_t seq) const
 {
     const auto* own = find(tid);
-    return own && own->resumed_seq == seq ? own->resume : lw_resume{};
+    return own && own->resumed_seq == seq ? coroutine_resume(own->resume) : CoroutineResume{};
 }
 
 std::optional<std::uint64_t> UnprobedLoops::seq(std::uint32_t tid) const

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -19,6 +20,8 @@
 #include <lw_state.h>
 
 #include "collect/attach.hpp"
+#include "collect/observation.hpp"
+#include "target/memory.hpp"
 #include "util/result.hpp"
 
 struct loopwatch_bpf;
@@ -27,8 +30,29 @@ namespace loopwatch {
 
 class LoopTable;
 
+// Where a thread waits: the system call, the code that makes it, how deep, and for what.
+struct UnprobedSite {
+    static constexpr std::uint64_t lone_poll = ~0ull;  // LW_LONE_POLL: `object` of a poll of one descriptor alone
+
+    std::uint64_t ip = 0, sp = 0;
+    std::uint64_t object = 0;  // descriptor of the epoll, ring or aio context; lone_poll; else 0
+    std::uint32_t syscall = 0;
+};
+
+// May an idle thread of a pool wait so? The arguments are those of futex(2).
+bool may_park(const std::array<std::uint64_t, 6>& args);
+
+// What a thread that sleeps in a poll or select waits for, as the kernel side reads it of one that begins to wait.
+std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<std::uint64_t, 6>& args,
+                                       const Memory& memory);
+
 class UnprobedLoops {
 public:
+    struct KnownSite {
+        UnprobedSite site;
+        bool idle = false;  // the loop's own; false: not classified yet
+    };
+
     // The kernel side is loaded, and outlives this.
     UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table) : skeleton_(skeleton), table_(table) {}
     ~UnprobedLoops();
@@ -47,12 +71,12 @@ public:
     std::uint64_t take_awake_ns(std::uint32_t tid, std::uint64_t now_ns);
     void dismiss(pid_t pid);
     // The threads of a process that sleep now, in a system call or not.
-    std::vector<lw_sleeper> sleepers(pid_t pid) const;
+    std::vector<SleepingThread> sleepers(pid_t pid) const;
 
-    // The thread runs a loop, which waits at these places, judged or not. `asleep`: at which of them right now.
+    // The thread runs a loop, which waits at these places, classified or not. `asleep`: at which of them right now.
     // `stack_end`: how far up its stack is worth copying; 0: unknown. `begun_ns`: it is in an iteration since then.
     // False: it was known, or there is no room.
-    bool enter(pid_t pid, std::uint32_t tid, std::span<const lw_site> sites, std::optional<std::uint32_t> asleep,
+    bool enter(pid_t pid, std::uint32_t tid, std::span<const KnownSite> sites, std::optional<std::uint32_t> asleep,
                std::uint64_t stack_end, std::optional<std::uint64_t> begun_ns = {});
     // The last wait for events of a thread that runs no loop as far as is known, if it was at this place: when it came
     // there, and whether it slept.
@@ -60,32 +84,34 @@ public:
         std::uint64_t came_ns = 0;
         bool slept = false;
     };
-    std::optional<LastWait> last_wait(std::uint32_t tid, const lw_site& site) const;
+    std::optional<LastWait> last_wait(std::uint32_t tid, const UnprobedSite& site) const;
     // The same of a thread that hangs in a callback now, of a loop whose own waits nobody has seen.
     bool enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end);
     void set_stack_end(std::uint32_t tid, std::uint64_t stack_end);
-    void judge(std::uint32_t tid, const lw_site& site, lw_verdict verdict);
+    // `idle`: the loop itself waits here; else something that it called does.
+    void judge(std::uint32_t tid, const UnprobedSite& site, bool idle);
     // A question that could not be answered, to be put again when the thread waits there again.
-    void ask_again(std::uint32_t tid, const lw_site& site);
+    void ask_again(std::uint32_t tid, const UnprobedSite& site);
     // And those that were lost on the way; one that is being answered is put twice, no more.
     void ask_unanswered(std::uint32_t tid);
     // Does the thread sleep in a place that nobody has judged, or has it passed one for which there was no room?
     bool undecided(std::uint32_t tid) const;
 
     // As far as verdicts go: what began at a place that nobody has judged is no iteration yet.
-    std::optional<lw_loop_slot> slot(std::uint32_t tid) const;
+    std::optional<LoopState> slot(std::uint32_t tid) const;
     // False: iteration `seq` went on already when its loop was found; its slot tells since when it was watched.
     bool saw_begin(std::uint32_t tid, std::uint64_t seq) const;
     // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.
-    lw_resume coroutine(std::uint32_t tid, std::uint64_t seq) const;
+    CoroutineResume coroutine(std::uint32_t tid, std::uint64_t seq) const;
     // How many iterations have ended at this place.
-    std::uint64_t ends_at(std::uint32_t tid, const lw_site& site) const;
+    std::uint64_t ends_at(std::uint32_t tid, const UnprobedSite& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;
     void forget(std::uint32_t tid) { buffers_.erase(tid); }
     // Undoes enter(): the thread has ended before it.
     void withdraw(std::uint32_t tid);
 
 private:
+    void store(std::uint32_t tid, const UnprobedSite& site, lw_verdict verdict);
     bool enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, const lw_unprobed& first);
     lw_unprobed* find(std::uint32_t tid) const;
 

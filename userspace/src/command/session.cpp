@@ -237,26 +237,26 @@ void Session::on_event(const Event& event)
     std::visit([this](const auto& typed) { on(typed); }, event);
 }
 
-void Session::on(const lw_loop_started& event)
+void Session::on(const LoopStartedEvent& event)
 {
-    watchdog_->forget(event.event.tid);
-    if (auto* target = find(event.event.pid)) {
+    watchdog_->forget(event.head.tid);
+    if (auto* target = find(event.head.pid)) {
         target->add_loop(event);
         note_loops(*target);
-        if (target->find_loop(event.event.tid, event.event.loop_id))
-            statistics_.born(event.event.tid, event.event.loop_id, event.event.time_ns);
+        if (target->find_loop(event.head.tid, event.head.loop_id))
+            statistics_.born(event.head.tid, event.head.loop_id, event.head.time_ns);
     }
 }
 
 void Session::on(const LoopStoppedEvent& event)
 {
-    const auto& head = event.head.event;
+    const auto& head = event.head;
     watchdog_->forget(head.tid);
     auto* target = find(head.pid);
     const auto* loop = target ? target->find_loop(head.tid, head.loop_id) : nullptr;
     if (!loop) return;
-    if (event.slot)
-        if (auto stats = statistics_.look(*target, *loop, *event.slot, head.time_ns)) reporter_.publish(*stats);
+    if (event.state)
+        if (auto stats = statistics_.look(*target, *loop, *event.state, head.time_ns)) reporter_.publish(*stats);
     end_loop(*target, head.tid, head.loop_id);
 }
 
@@ -266,45 +266,44 @@ void Session::end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop
     target.remove_loop(tid, loop_id);
 }
 
-void Session::on(const lw_dispatch& event)
+void Session::on(const DispatchEvent& event)
 {
-    if (!wanted(event.event.tid)) return;
+    if (!wanted(event.head.tid)) return;
     // What may be several iterations has each of them in the histogram.
-    if (std::ranges::all_of(event.parks, [](const lw_park& park) { return park.since_ns == 0; }))
-        statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
+    if (event.waits.empty()) statistics_.reported(event.head.tid, event.head.loop_id, event.end_ns - event.start_ns);
     explain_bundle(book_.close(event));
 }
 
-void Session::on(const lw_iteration& event)
+void Session::on(const IterationEvent& event)
 {
-    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+    if (wanted(event.head.tid)) explain_bundle(book_.close(event));
 }
 
 void Session::on(const SourceEvent& event)
 {
-    if (wanted(event.head.event.tid)) book_.add(event);
+    if (wanted(event.head.tid)) book_.add(event);
 }
 
 void Session::on(const SampleEvent& event)
 {
-    if (wanted(event.head.event.tid)) book_.add(event);
+    if (wanted(event.head.tid)) book_.add(event);
 }
 
 void Session::on(const CallEvent& event)
 {
-    if (wanted(event.head.event.tid)) book_.add(event);
+    if (wanted(event.head.tid)) book_.add(event);
 }
 
 void Session::on(const StepEvent& event)
 {
-    auto* target = find(event.event.pid);
-    if (!target || !wanted(event.event.tid)) return;
+    auto* target = find(event.head.pid);
+    if (!target || !wanted(event.head.tid)) return;
     const auto record = task_event(event, *target);
     if (!record) return;
     // Told from the floor on; what a session wants to know of is its own affair.
-    if (record->type == "slow_poll" && event.step.args[2] - event.step.args[1] < options_.threshold_ns) return;
-    if (find_probe(event.step.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
-    const auto thrown = book_.take_thrown(event.event.tid);
+    if (record->type == "slow_poll" && event.args[2] - event.args[1] < options_.threshold_ns) return;
+    if (find_probe(event.probe)->gate == ProbeGate::trace) return reporter_.publish_step(*record);
+    const auto thrown = book_.take_thrown(event.head.tid);
     complete(*record, event, thrown ? &*thrown : nullptr, *worker_,
              [this](const TaskEvent& misuse) { reporter_.publish(misuse); });
 }
@@ -316,12 +315,12 @@ void Session::on(const ThrownEvent& event)
 
 void Session::on(const WakerEvent& event)
 {
-    if (wanted(event.head.event.tid)) book_.add(event);
+    if (wanted(event.head.tid)) book_.add(event);
 }
 
 void Session::on(const WaitEvent& event)
 {
-    auto* const target = find(event.head.event.pid);
+    auto* const target = find(event.head.pid);
     target ? target->on_wait(event) : images_.on(event);
     watchdog_->wake(monotonic_ns());
 }
@@ -424,9 +423,9 @@ void Session::tick(std::uint64_t now_ns)
     watchdog_->tick(targets_, now_ns);
     for (const auto tid : watchdog_->take_old_iterations()) {
         auto ongoing = kernel_->ongoing(tid);
-        if (ongoing && ongoing->loop.off == LW_OFF_BLOCKED && ongoing->loop.place < ongoing->places.size()) {
-            auto& place = ongoing->places[ongoing->loop.place];
-            place.head.block_start_ns = ongoing->loop.off_ns;
+        if (ongoing && ongoing->off == OffCpu::blocked && ongoing->place < ongoing->places.size()) {
+            auto& place = ongoing->places[ongoing->place];
+            place.block_start_ns = ongoing->off_ns;
             book_.found_blocked(tid, std::move(place));
         }
     }
@@ -438,9 +437,9 @@ void Session::tick(std::uint64_t now_ns)
             statistics_.reported(overdue.tid, overdue.slot.loop_id, overdue.now_ns - overdue.start_ns, false);
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
         auto ongoing = kernel_->ongoing(overdue.tid);
-        if (ongoing && ongoing->loop.seq != overdue.slot.seq)
-            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed())) {
-                if (ongoing->loop.seen_ns == 0) book_.found_asleep(asleep->places.front());
+        if (ongoing && ongoing->seq != overdue.slot.seq)
+            if (auto asleep = found_asleep(overdue, ongoing->entered_ns, *target, kernel_->unprobed())) {
+                if (ongoing->seen_ns == 0) book_.found_asleep(asleep->places.front());
                 ongoing = std::move(asleep);
             }
         explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));

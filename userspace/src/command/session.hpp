@@ -74,16 +74,17 @@ private:
     void drain_all();
     void wait_for_worker(int timeout_ms);
     void on_event(const Event& event);
-    void on(const lw_loop_started& event);
+    void on(const LoopStartedEvent& event);
     void on(const LoopStoppedEvent& event);
-    void on(const lw_dispatch& event);
-    void on(const lw_iteration& event);
+    void on(const DispatchEvent& event);
+    void on(const IterationEvent& event);
     void on(const SourceEvent& event);
     void on(const SampleEvent& event);
     void on(const CallEvent& event);
     void on(const StepEvent& event);
     void on(const WakerEvent& event);
     void on(const WaitEvent& event);
+    void on(const ShimWaitEvent&) {}  // the shim sends none where the kernel side watches
     void on(const ThrownEvent& event);
     void on(const WakeEvent& event);
     void on(const ExitEvent& event);

@@ -144,7 +144,7 @@ Result<void> Session::check_floor()
 {
     for (auto& [pid, target] : targets_)
         for (const auto& loop : target->known_loops()) {
-            lw_loop_slot slot;
+            LoopState slot;
             if (!target->read(loop, slot) || slot.floor_ns <= options_.threshold_ns) continue;
             auto below = fmt::format("threshold {} is below the floor of process {} ({})",
                                      format_duration(options_.threshold_ns), pid, format_duration(slot.floor_ns));

@@ -32,7 +32,7 @@ std::uint64_t floor_of(WatchedProcess& target)
 {
     std::uint64_t floor = 0;
     for (const auto& loop : target.known_loops()) {
-        lw_loop_slot slot;
+        LoopState slot;
         if (target.read(loop, slot)) floor = std::max<std::uint64_t>(floor, slot.floor_ns);
     }
     return floor;
@@ -50,7 +50,8 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     if (::uname(&name) == 0) start.kernel = name.release;
     start.threshold_ns = options.threshold_ns;
     start.block_threshold_ns = options.block_threshold_ns;
-    start.limits = {{"max_loops", options.max_loops}, {"stack_bytes", LW_STACK_BYTES}, {"stacks_per_second", 2000}};
+    start.limits = {
+        {"max_loops", options.max_loops}, {"stack_bytes", RawStack::max_bytes}, {"stacks_per_second", 2000}};
     start.warnings = warnings;
     std::set<std::string> probes;
     std::set<int> tiers;

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -19,11 +18,11 @@
 
 #include "analysis/calls.hpp"
 #include "analysis/explain.hpp"
+#include "collect/task_snapshot.hpp"
 #include "command/session_records.hpp"
 #include "detect/idle_split.hpp"
 #include "detect/iteration.hpp"
 #include "resolve/investigation.hpp"
-#include "resolve/task_view.hpp"
 #include "target/seccomp.hpp"
 #include "util/log.hpp"
 #include "util/wall_clock.hpp"
@@ -40,7 +39,7 @@ constexpr std::uint64_t drain_timeout_ns = 5'000'000'000;  // how long an end wa
 // A wait for a lock, or a system call by its number: it may be the loop's own.
 bool may_be_idle(const CallEvent& call)
 {
-    const auto* const row = find_call(call.head.call);
+    const auto* const row = find_call(call.call);
     return row != nullptr && (row->rule == CallRule::lock || row->rule == CallRule::other);
 }
 
@@ -51,9 +50,9 @@ std::uint64_t own_pid_namespace()
     return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
 }
 
-lw_event dispatch_of(const LoopView& loop, std::uint64_t seq)
+EventHead dispatch_of(const LoopView& loop, std::uint64_t seq)
 {
-    lw_event event = {};
+    EventHead event = {};
     event.tid = loop.tid;
     event.loop_id = loop.id;
     event.seq = seq;
@@ -114,8 +113,8 @@ Result<std::unique_ptr<ShimSession>> ShimSession::open(SessionOptions options, s
     // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
     auto launched = Launch::start(*program, command, *shim, [&](pid_t pid) {
         return std::vector<std::pair<std::string, std::string>>{
-            {LW_RUN_VARIABLE, fmt::format("{}:{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
-                                          wish.block_threshold_ns, own_pid_namespace(), session->directory_)}};
+            {run_variable, fmt::format("{}:{}:{}:{}:{}", wish.follow_children ? 0 : pid, wish.threshold_ns,
+                                       wish.block_threshold_ns, own_pid_namespace(), session->directory_)}};
     });
     if (!launched) return launched.error();
     session->launched_ = std::move(*launched);
@@ -217,12 +216,13 @@ void ShimSession::meet_newcomers()
 
 void ShimSession::meet(const std::string& path)
 {
-    if (path.ends_with("/" LW_RING_UNWATCHED)) children_unwatched_ = true;
-    if (path.ends_with("/" LW_RING_ELSEWHERE) && !std::exchange(child_elsewhere_, true))
+    const auto name = ring_name(path);
+    if (name == RingName::unwatched_child) children_unwatched_ = true;
+    if (name == RingName::child_elsewhere && !std::exchange(child_elsewhere_, true))
         reporter_.warn(std::nullopt,
                        "a process that it started has a PID namespace of its own, and is not watched from inside",
                        "sudo loopwatch run --follow-children, or sudo loopwatch -p PID");
-    if (path.ends_with(LW_RING_DRAFT)) return;
+    if (name != RingName::ring) return;
     auto ring = ShimRing::open(path);
     ::unlink(path.c_str());
     if (!ring) {
@@ -275,34 +275,34 @@ void ShimSession::on_event(const Event& event)
     std::visit([this](const auto& typed) { on(typed); }, event);
 }
 
-void ShimSession::on(const lw_dispatch& event)
+void ShimSession::on(const DispatchEvent& event)
 {
-    if (!wanted(event.event.tid)) return;
-    statistics_.reported(event.event.tid, event.event.loop_id, event.end_ns - event.start_ns);
+    if (!wanted(event.head.tid)) return;
+    statistics_.reported(event.head.tid, event.head.loop_id, event.end_ns - event.start_ns);
     const auto now = monotonic_ns();
     // First those of which calls are known: their ends are not to be reported without these.
     explain_ended(book_.take_superseded(), now);
-    explain_lost_ends(lost_ends_.take_before(event.event, now));
+    explain_lost_ends(lost_ends_.take_before(event.head, now));
     auto bundle = book_.close(event);
     // Of calls for which the ring had no room. The kernel side means another thing by it.
     bundle.unrecorded_ns += std::exchange(bundle.closing->other_blocked_ns, 0);
-    if (!lost_ends_.came(event.event)) bundle.closing->slow = 0;  // it was reported
+    if (!lost_ends_.came(event.head)) bundle.closing->slow = false;  // it was reported
     explain_bundle(std::move(bundle));
 }
 
-void ShimSession::on(const lw_iteration& event)
+void ShimSession::on(const IterationEvent& event)
 {
-    if (wanted(event.event.tid)) explain_bundle(book_.close(event));
+    if (wanted(event.head.tid)) explain_bundle(book_.close(event));
 }
 
 void ShimSession::on(const CallEvent& event)
 {
-    if (wanted(event.head.event.tid)) book_.add(event);
+    if (wanted(event.head.tid)) book_.add(event);
 }
 
-void ShimSession::on(const WaitEvent& event)
+void ShimSession::on(const ShimWaitEvent& event)
 {
-    if (const auto target = targets_.find(event.head.event.pid); target != targets_.end()) target->second->judge(event);
+    if (const auto target = targets_.find(event.head.pid); target != targets_.end()) target->second->judge(event);
 }
 
 void ShimSession::explain_bundle(DispatchBundle bundle)
@@ -317,7 +317,7 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
         const auto idles = [&](std::uint64_t caller) {
             return of != targets_.end() && of->second->idles_at(tid, caller);
         };
-        if (std::ranges::any_of(parked->calls, [&](const CallEvent& call) { return idles(call.head.caller); })) {
+        if (std::ranges::any_of(parked->calls, [&](const CallEvent& call) { return idles(call.caller); })) {
             for (auto& part : split_at_idle(*parked, idles, options_.threshold_ns)) explain_bundle(std::move(part));
             return;
         }
@@ -354,7 +354,7 @@ void ShimSession::meet_loops(ShimTarget& target, std::uint64_t now_ns)
 // Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
 void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
 {
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     if (!wanted(loop.tid) || !target.read(loop, slot)) return;
     auto& seen = seen_[loop.tid];
     if (seen.seq != slot.seq) {
@@ -379,13 +379,13 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
     bundle.start_known = target.saw_begin(loop, slot);
     bundle.pid = target.pid();
     bundle.loop_id = slot.loop_id;
-    lw_dispatch closing = {};
-    closing.event.seq = slot.seq;
+    DispatchEvent closing = {};
+    closing.head.seq = slot.seq;
     closing.start_ns = start_ns;
     closing.end_ns = now_ns;
-    closing.resume = std::bit_cast<std::uint64_t>(slot.resume);
-    closing.slow = 1;
-    if (slot.task) closing.task = view_task(std::bit_cast<std::uint64_t>(slot.task), target.loops().memory());
+    closing.resume = slot.resume;
+    closing.slow = true;
+    if (slot.task) closing.task = view_task(slot.task, target.loops().memory());
     bundle.closing = closing;
     bundle.calls_missing = target.counts().lost != seen.lost;
     for (auto& call : target.calls_so_far(loop, slot.seq))
@@ -393,11 +393,11 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
             bundle.add_rest(call);
         else
             bundle.calls.push_back(std::move(call));
-    const auto began = [](const CallEvent& call) { return call.head.start_ns; };
-    if (ongoing && std::ranges::find(bundle.calls, ongoing->head.start_ns, began) == bundle.calls.end())
+    const auto began = [](const CallEvent& call) { return call.start_ns; };
+    if (ongoing && std::ranges::find(bundle.calls, ongoing->start_ns, began) == bundle.calls.end())
         bundle.calls.push_back(*ongoing);
-    closing.event = dispatch_of(loop, slot.seq);
-    closing.event.pid = target.pid();
+    closing.head = dispatch_of(loop, slot.seq);
+    closing.head.pid = target.pid();
     lost_ends_.told(closing, bundle.start_known);
     if (loop.slot) statistics_.reported(loop.tid, loop.id, age_ns, false);
     explain_bundle(std::move(bundle));
@@ -426,7 +426,7 @@ void ShimSession::explain_lost_ends(const std::vector<LostEnds::End>& ends)
 // Of a target that ends: is its last dispatch over?
 void ShimSession::note_end(ShimTarget& target, const LoopView& loop, std::uint64_t now_ns)
 {
-    lw_loop_slot slot = {};
+    LoopState slot = {};
     const auto seen = seen_.find(loop.tid);
     if (seen != seen_.end() && target.read(loop, slot) && slot.seq != seen->second.seq)
         lost_ends_.over(dispatch_of(loop, seen->second.seq), now_ns);

@@ -50,10 +50,10 @@ private:
     void warn_of_closed(std::uint32_t pid, const Error& error);
     bool drain();
     void on_event(const Event& event);
-    void on(const lw_dispatch& event);
-    void on(const lw_iteration& event);
+    void on(const DispatchEvent& event);
+    void on(const IterationEvent& event);
     void on(const CallEvent& event);
-    void on(const WaitEvent& event);
+    void on(const ShimWaitEvent& event);
     template <class Other>
     void on(const Other&)
     {

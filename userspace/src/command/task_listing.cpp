@@ -36,7 +36,7 @@ constexpr std::size_t most_table_bytes = 64 << 20;  // of sockets: 400,000 conne
 
 struct LoopTasks {
     LoopView loop;
-    lw_loop_slot slot;
+    LoopState slot;
     std::vector<TaskView> tasks;
 };
 
@@ -46,9 +46,9 @@ WaitingFor waiting_for(const AwaitedView& awaited, std::uint64_t now_ns, const P
     WaitingFor waiting;
     waiting.kind = awaited_kind_name(awaited.kind);
     if (awaited.name != 0) waiting.name = memory.text(awaited.name, 128);
-    if (awaited.kind == LW_AWAITED_TIMER) waiting.remaining_ns = awaited.value - std::min(awaited.value, now_ns);
-    if (awaited.kind == LW_AWAITED_CHANNEL) waiting.values = awaited.value;
-    const bool held = awaited.kind == LW_AWAITED_MUTEX || awaited.kind == LW_AWAITED_SEMAPHORE;
+    if (awaited.kind == AwaitedKind::timer) waiting.remaining_ns = awaited.value - std::min(awaited.value, now_ns);
+    if (awaited.kind == AwaitedKind::channel) waiting.values = awaited.value;
+    const bool held = awaited.kind == AwaitedKind::mutex || awaited.kind == AwaitedKind::semaphore;
     if (held && awaited.value != 0) waiting.holder = std::to_string(awaited.value);
     if (awaited.fd >= 0) {
         waiting.fd = static_cast<std::uint64_t>(awaited.fd);
@@ -230,14 +230,12 @@ ListedTask Listing::whole(std::size_t at)
 std::vector<Frame> Listing::creation_stack(const TaskView& task)
 {
     if (task.extras == nullptr || task.extras->created_stack == 0) return {};
-    const auto backtrace = names_.memory().object<lw_backtrace>(task.extras->created_stack);
+    const auto backtrace = read_backtrace(task.extras->created_stack, names_.memory());
     auto modules = process_.modules();
     auto worker = SymbolWorker::start();
-    if (!backtrace || !modules || !worker || !(*worker)->map_process(pid(), std::move(*modules))) return {};
-    const auto count = std::min<std::uint64_t>(backtrace->count, LW_STACK_DEPTH);
+    if (backtrace.empty() || !modules || !worker || !(*worker)->map_process(pid(), std::move(*modules))) return {};
     std::vector<Frame> stack;
-    (*worker)->symbolize(pid(), call_sites({backtrace->address, count}),
-                         [&](std::vector<Frame> frames) { stack = std::move(frames); });
+    (*worker)->symbolize(pid(), call_sites(backtrace), [&](std::vector<Frame> frames) { stack = std::move(frames); });
     while ((*worker)->pending() != 0) {
         pollfd wait{(*worker)->descriptor(), POLLIN, 0};
         ::poll(&wait, 1, 1000);
@@ -262,12 +260,12 @@ std::vector<LintTask> Listing::for_lints() const
     std::vector<LintTask> tasks;
     for (const auto& loop : loops_)
         for (const auto& task : loop.tasks) {
-            const bool locked_out = task.awaited && task.awaited->kind == LW_AWAITED_MUTEX;
+            const bool locked_out = task.awaited && task.awaited->kind == AwaitedKind::mutex;
             const auto largest = std::ranges::max_element(task.frames, {}, &TaskFrame::bytes);
             const auto frame = largest == task.frames.end() ? TaskFrame{} : *largest;
             // Whoever waits for something leads to it, also once that has come.
             tasks.push_back({task.id, task.name, task.created_at, task.resumes, task.has_waited,
-                             task.state == LW_TASK_RUNNING, task.awaits, locked_out ? task.awaited->value : 0,
+                             task.state == TaskState::running, task.awaits, locked_out ? task.awaited->value : 0,
                              frame.bytes, frame.created_at});
         }
     return tasks;
@@ -291,7 +289,7 @@ Result<void> write_text(const ListingOptions& options, Listing& listing, std::si
     TaskSource source{{}, [&](std::size_t at) { return listing.listed(first + at); }};
     for (auto at = first; at < last; ++at) {
         const auto& view = listing.view(at);
-        const bool locked_out = view.awaits == 0 && view.awaited && view.awaited->kind == LW_AWAITED_MUTEX;
+        const bool locked_out = view.awaits == 0 && view.awaited && view.awaited->kind == AwaitedKind::mutex;
         source.links.push_back({view.id, locked_out ? view.awaited->value : view.awaits});
     }
     if (options.shape == TaskShape::tree) return output.write_lines(task_forest(source, style));

@@ -16,10 +16,10 @@ DispatchBundle part_of(const DispatchBundle& bundle, std::uint64_t start_ns, std
     DispatchBundle part = bundle;
     part.closing->start_ns = start_ns;
     part.closing->end_ns = end_ns;
-    part.closing->slow = end_ns - start_ns >= threshold_ns ? 1 : 0;
+    part.closing->slow = end_ns - start_ns >= threshold_ns;
     part.calls_missing |= std::exchange(part.unrecorded_ns, 0) != 0;  // in which part they were is not known
     std::erase_if(part.calls, [&](const CallEvent& call) {
-        return is_idle(call.head.caller) || call.head.start_ns < start_ns || call.head.end_ns > end_ns;
+        return is_idle(call.caller) || call.start_ns < start_ns || call.end_ns > end_ns;
     });
     return part;
 }
@@ -32,9 +32,9 @@ std::vector<DispatchBundle> split_at_idle(const DispatchBundle& bundle, const Is
     std::vector<DispatchBundle> parts;
     std::vector<std::pair<std::uint64_t, std::uint64_t>> waits;
     for (const auto& call : bundle.calls) {
-        if (!is_idle(call.head.caller)) continue;
-        if (call.head.more != 0) return {};
-        waits.emplace_back(call.head.start_ns, call.head.end_ns);
+        if (!is_idle(call.caller)) continue;
+        if (call.more != 0) return {};
+        waits.emplace_back(call.start_ns, call.end_ns);
     }
     if (!bundle.closing) return {};
     std::ranges::sort(waits);
@@ -46,7 +46,7 @@ std::vector<DispatchBundle> split_at_idle(const DispatchBundle& bundle, const Is
             // Of one that goes on, what has ended is reported when it does.
             const bool last = from_ns == bundle.closing->end_ns;
             const bool worth =
-                bundle.in_progress ? last && part.closing->slow != 0 : part.closing->slow != 0 || !part.calls.empty();
+                bundle.in_progress ? last && part.closing->slow : part.closing->slow || !part.calls.empty();
             if (worth) parts.push_back(std::move(part));
         }
         start_ns = std::max(start_ns, to_ns);

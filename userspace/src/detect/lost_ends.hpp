@@ -17,7 +17,7 @@ namespace loopwatch {
 class LostEnds {
 public:
     struct End {
-        lw_dispatch closing = {};  // as of the last stall; end_ns is when it was seen to be over, 0: it goes on
+        DispatchEvent closing = {};  // as of the last stall; end_ns is when it was seen to be over, 0: it goes on
         bool start_known = true;
     };
     // How long a record may take once its dispatch is over: the thread that writes it may lose its CPU before.
@@ -25,17 +25,17 @@ public:
     static constexpr std::size_t max_ends = 4096;
 
     // A stall was reported.
-    void told(lw_dispatch closing, bool start_known);
+    void told(DispatchEvent closing, bool start_known);
     // The loop is past this dispatch. `of`: its thread, loop and number.
-    void over(const lw_event& of, std::uint64_t now_ns);
+    void over(const EventHead& of, std::uint64_t now_ns);
     // The record that closes a dispatch has come. False: too late, the dispatch was taken.
-    bool came(const lw_event& of);
+    bool came(const EventHead& of);
     // Of one whose record does not come any more, as later ones of its thread have: closes it, if it is known.
     void close(DispatchBundle& bundle, std::uint64_t now_ns);
     // Those whose records should have come by now.
     std::vector<End> take(std::uint64_t now_ns);
     // Those of a loop before a dispatch whose record has come: records come in order.
-    std::vector<End> take_before(const lw_event& of, std::uint64_t now_ns);
+    std::vector<End> take_before(const EventHead& of, std::uint64_t now_ns);
     // All that are over of a process that has ended; nothing is known of it from then on.
     std::vector<End> take_of(std::uint32_t pid);
 
@@ -45,7 +45,7 @@ private:
         std::uint64_t loop_id, seq;
         auto operator<=>(const Key&) const = default;
     };
-    static Key key_of(const lw_event& event) { return {event.tid, event.loop_id, event.seq}; }
+    static Key key_of(const EventHead& event) { return {event.tid, event.loop_id, event.seq}; }
     template <class Is>
     std::vector<End> take_if(Is is);
     std::map<Key, End> ends_;

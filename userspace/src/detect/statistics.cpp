@@ -12,20 +12,13 @@ namespace {
 
 constexpr std::size_t max_loops = 4096;
 
-double ns_per_tick(const lw_loop_slot& slot)
-{
-    return slot.clock == LW_CLOCK_TSC
-               ? static_cast<double>(slot.clock_mult) / static_cast<double>(1ull << slot.clock_shift)
-               : 1.0;
-}
-
 using Buckets = std::vector<std::uint64_t>;
 
 // Counters wrap at 2^32: unsigned differences stay right.
-Buckets difference(const lw_u32 (&now)[LW_HISTOGRAM_BUCKETS], const lw_u32 (&before)[LW_HISTOGRAM_BUCKETS])
+Buckets difference(const LoopState::Histogram& now, const LoopState::Histogram& before)
 {
-    Buckets buckets(LW_HISTOGRAM_BUCKETS);
-    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = static_cast<lw_u32>(now[i] - before[i]);
+    Buckets buckets(now.size());
+    for (std::size_t i = 0; i < buckets.size(); ++i) buckets[i] = static_cast<std::uint32_t>(now[i] - before[i]);
     return buckets;
 }
 
@@ -57,7 +50,7 @@ void set_longest(Quantiles& quantiles, std::uint64_t longest_ns)
 }  // namespace
 
 // A dispatch that is still running has not been added by the loop yet, and may never be.
-std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+std::uint64_t Statistics::busy(Last& last, const LoopState& slot, std::uint64_t now_ns) const
 {
     auto busy_ns = ticks_to_ns(slot, slot.busy_ticks - last.slot.busy_ticks);
     const bool same = slot.seq == last.slot.seq;
@@ -75,7 +68,7 @@ std::uint64_t Statistics::busy(Last& last, const lw_loop_slot& slot, std::uint64
 }
 
 // How long the dispatch that runs now has run, as far as is known. Its target may end in it: then no histogram has it.
-std::optional<std::uint64_t> Statistics::open(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+std::optional<std::uint64_t> Statistics::open(Last& last, const LoopState& slot, std::uint64_t now_ns) const
 {
     const auto seen_since_ns = slot.seq == last.slot.seq && last.open_since_ns ? last.open_since_ns : last.at_ns;
     last.open_since_ns = 0;
@@ -86,7 +79,7 @@ std::optional<std::uint64_t> Statistics::open(Last& last, const lw_loop_slot& sl
 }
 
 // A wait that goes on: most loops of most servers are in one most of the time.
-std::uint64_t Statistics::idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const
+std::uint64_t Statistics::idle(Last& last, const LoopState& slot, std::uint64_t now_ns) const
 {
     const auto since_ns = slot.poll_since ? moment_ns(slot, slot.poll_since) : 0;
     const std::uint64_t open_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
@@ -109,7 +102,7 @@ std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t no
 {
     std::vector<LoopStats> records;
     for (const auto& loop : target.known_loops()) {
-        lw_loop_slot slot;
+        LoopState slot;
         auto stats = target.read(loop, slot) ? look(target, loop, slot, now_ns) : without_slot(target, loop, now_ns);
         if (stats) records.push_back(std::move(*stats));
     }
@@ -132,7 +125,7 @@ std::optional<LoopStats> Statistics::without_slot(WatchedProcess& target, const 
     return stats;
 }
 
-std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
+std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const LoopState& slot,
                                           std::uint64_t now_ns)
 {
     const Key key{loop.tid, loop.id};
@@ -199,7 +192,7 @@ void Statistics::forget(const WatchedProcess& target)
     for (const auto& loop : target.known_loops()) forget(loop.tid, loop.id);
 }
 
-void Statistics::keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns)
+void Statistics::keep(const Key& key, const LoopState& slot, std::uint64_t now_ns)
 {
     if (last_.size() < max_loops || last_.contains(key))
         last_.insert_or_assign(key, Last{slot, now_ns});

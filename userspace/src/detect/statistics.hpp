@@ -18,7 +18,7 @@ public:
     // One record a loop since its last look; a loop seen for the first time starts from here.
     std::vector<LoopStats> look(WatchedProcess& target, std::uint64_t now_ns);
     // Of one loop whose slot was read; none: it is the first look.
-    std::optional<LoopStats> look(WatchedProcess& target, const LoopView& loop, const lw_loop_slot& slot,
+    std::optional<LoopStats> look(WatchedProcess& target, const LoopView& loop, const LoopState& slot,
                                   std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     void born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns);
@@ -39,7 +39,7 @@ public:
 private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;  // tid, loop id
     struct Last {
-        lw_loop_slot slot = {};
+        LoopState slot = {};
         std::uint64_t at_ns = 0;
         std::uint64_t credited_ns = 0;    // of a dispatch still running: counted as busy already
         std::uint64_t waited_ns = 0;      // of a poll still waiting: counted as idle already
@@ -48,15 +48,15 @@ private:
         std::uint64_t open_since_ns = 0;  // at least so long the dispatch that still ran had run; 0: none did
     };
     void found(const LoopView& loop);
-    std::optional<std::uint64_t> open(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
+    std::optional<std::uint64_t> open(Last& last, const LoopState& slot, std::uint64_t now_ns) const;
     std::optional<LoopStats> without_slot(WatchedProcess& target, const LoopView& loop, std::uint64_t now_ns);
-    std::uint64_t idle(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
-    std::uint64_t busy(Last& last, const lw_loop_slot& slot, std::uint64_t now_ns) const;
-    void keep(const Key& key, const lw_loop_slot& slot, std::uint64_t now_ns);
+    std::uint64_t idle(Last& last, const LoopState& slot, std::uint64_t now_ns) const;
+    std::uint64_t busy(Last& last, const LoopState& slot, std::uint64_t now_ns) const;
+    void keep(const Key& key, const LoopState& slot, std::uint64_t now_ns);
     std::map<Key, Last> last_;
     std::uint64_t overflow_ = 0;
     std::uint64_t dispatches_ = 0;
-    std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LW_HISTOGRAM_BUCKETS);
+    std::vector<std::uint64_t> histogram_ = std::vector<std::uint64_t>(LoopState::buckets);
     double ns_per_tick_ = 1;
     std::uint64_t longest_ns_ = 0;
 };

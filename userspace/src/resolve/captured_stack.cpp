@@ -2,6 +2,7 @@
 #include "resolve/captured_stack.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace loopwatch {
 
@@ -11,14 +12,14 @@ constexpr std::uint64_t page = 4096;
 
 }  // namespace
 
-CapturedStack captured_stack(std::uint32_t pid, const lw_stack& stack, std::vector<std::uint8_t> bytes)
+CapturedStack captured_stack(std::uint32_t pid, RawStack stack)
 {
     CapturedStack captured;
     captured.pid = pid;
-    std::copy(std::begin(stack.registers.dwarf), std::end(stack.registers.dwarf), captured.dwarf_registers);
+    std::ranges::copy(stack.registers.dwarf, captured.dwarf_registers);
     captured.base = stack.base;
-    captured.bytes = std::move(bytes);
-    captured.truncated = stack.truncated != 0;
+    captured.bytes = std::move(stack.bytes);
+    captured.truncated = stack.truncated;
     return captured;
 }
 
@@ -29,21 +30,26 @@ std::vector<std::uint64_t> call_sites(std::span<const std::uint64_t> return_addr
     return calls;
 }
 
-std::vector<std::uint8_t> copy_stack(lw_stack& stack, std::uint64_t sp, std::uint64_t top, const Memory& memory)
+std::vector<std::uint8_t> copy_stack(std::uint64_t from, std::uint64_t top, const Memory& memory)
 {
-    stack.base = sp;
-    const auto want = top > sp ? std::min<std::uint64_t>(top + LW_ABOVE_LOOP - sp, LW_STACK_BYTES) : LW_STACK_BYTES;
+    constexpr std::uint64_t most = RawStack::max_bytes;
+    const auto want = top > from ? std::min(top + RawStack::above_loop - from, most) : most;
     std::vector<std::uint8_t> bytes(want);
     std::uint64_t done = 0;
     while (done < want) {
-        const auto step = std::min(page - (sp + done) % page, want - done);
-        if (!memory.read(sp + done, bytes.data() + done, step)) break;
+        const auto step = std::min(page - (from + done) % page, want - done);
+        if (!memory.read(from + done, bytes.data() + done, step)) break;
         done += step;
     }
     bytes.resize(done);
-    stack.bytes = static_cast<std::uint32_t>(done);
-    stack.truncated = sp + done < top;
     return bytes;
+}
+
+RawStack copy_stack(const Registers& registers, std::uint64_t top, const Memory& memory)
+{
+    RawStack stack{registers, registers.sp(), false, copy_stack(registers.sp(), top, memory)};
+    stack.truncated = stack.base + stack.bytes.size() < top;
+    return stack;
 }
 
 }  // namespace loopwatch

@@ -5,10 +5,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <memory>
-#include <span>
 
 #include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
@@ -36,19 +34,17 @@ WokenBy woken_by(WakeOrigin origin)
 }
 
 // What the kernel saw behind a descriptor when the thread blocked on it; a path is that within its filesystem.
-std::string seen_target(const lw_file& file)
+std::string seen_target(const SeenFile& file)
 {
     if (S_ISSOCK(file.mode)) return fmt::format("socket:[{}]", file.inode);
-    std::string path;
-    for (std::uint32_t part = 0; part < std::min<std::uint32_t>(file.parts, LW_PATH_PARTS); ++part)
-        path.insert(0, "/" + std::string(file.path[part], ::strnlen(file.path[part], LW_PATH_PART_BYTES)));
+    std::string path(file.path.view());
     if (S_ISFIFO(file.mode)) return path.empty() ? fmt::format("pipe:[{}]", file.inode) : "fifo:" + path;
     if (S_ISCHR(file.mode) && !path.empty()) return "/dev" + path;
     return path;
 }
 
 // The live descriptor knows the full path, if it still is the same file.
-void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
+void set_descriptor(BlockFacts& block, const SeenFile& seen, int fd, pid_t pid)
 {
     auto live = describe_descriptor(pid, fd);
     const bool same = seen.mode == 0 || live.inode == seen.inode;
@@ -58,44 +54,42 @@ void set_descriptor(BlockFacts& block, const lw_file& seen, int fd, pid_t pid)
 
 BlockFacts block_facts(const SourceEvent& event, WatchedProcess& target, KernelSymbols& symbols)
 {
-    const auto& head = event.head;
     BlockFacts block;
-    block.syscall = head.syscall;
-    std::copy(std::begin(head.args), std::end(head.args), block.args);
-    block.ip = head.stack.registers.dwarf[LW_REG_RIP];
-    block.sp = head.stack.registers.dwarf[LW_REG_RSP];
-    block.task_state = head.state;
-    block.total_ns = head.total_ns;
-    block.longest_ns = head.longest_ns;
-    block.count = head.count;
-    block.last_start_ns = head.block_start_ns;
-    block.last_end_ns = head.block_end_ns;
-    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(head.kernel_depth, LW_KERNEL_DEPTH); ++i) {
+    block.syscall = event.syscall;
+    std::ranges::copy(event.args, block.args);
+    block.ip = event.stack.registers.pc();
+    block.sp = event.stack.registers.sp();
+    block.task_state = event.state;
+    block.total_ns = event.total_ns;
+    block.longest_ns = event.longest_ns;
+    block.count = event.count;
+    block.last_start_ns = event.block_start_ns;
+    block.last_end_ns = event.block_end_ns;
+    for (const auto address : event.kernel_stack) {
         Frame frame;
-        frame.function = symbols.name(head.kernel_stack[i]);
+        frame.function = symbols.name(address);
         frame.module = "[kernel]";
-        frame.offset = head.kernel_stack[i];
+        frame.offset = address;
         block.kernel_stack.push_back(std::move(frame));
     }
-    if (head.file.parts == LW_PATH_GIVEN)
-        block.path = std::string(&head.file.path[0][0], ::strnlen(&head.file.path[0][0], sizeof head.file.path));
-    if (const int argument = fd_argument(head.syscall); argument >= 0 && argument < 6)
-        set_descriptor(block, argument == 0 ? head.file : lw_file{}, static_cast<int>(head.args[argument]),
-                       target.process().pid());
+    if (event.file.given) block.path = event.file.path;
+    if (const int argument = fd_argument(event.syscall); argument >= 0 && argument < 6)
+        set_descriptor(block, argument == 0 ? event.file : SeenFile{},
+                       static_cast<int>(event.args[static_cast<std::size_t>(argument)]), target.process().pid());
     return block;
 }
 
-void set_waker(const lw_waker& raw, KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
+void set_waker(const RawWaker& raw, KernelSymbols& symbols, std::optional<Waker>& waker, WokenBy& origin)
 {
-    // Not seen: depth 0. Thread 0 is seen: on an idle CPU, which an interrupt hit, it is the current one (12 of 23
-    // sleeps).
-    if (raw.depth == 0) return;
-    origin = woken_by(symbols.origin({raw.kernel_stack, std::min<std::size_t>(raw.depth, LW_WAKER_DEPTH)}));
+    // Without a stack: not seen. Thread 0 is seen: on an idle CPU, which an interrupt hit, it is the current one (12 of
+    // 23 sleeps).
+    if (raw.kernel_stack.empty()) return;
+    origin = woken_by(symbols.origin({raw.kernel_stack.begin(), raw.kernel_stack.size()}));
     if (origin != WokenBy::thread) return;
     if (raw.tid == 0)
         origin = WokenBy::unknown;
     else
-        waker = Waker{raw.pid, raw.tid, raw.comm, {}, raw.runq_ns};
+        waker = Waker{raw.pid, raw.tid, std::string(raw.comm), {}, raw.runq_ns};
 }
 
 SingleBlock single_block(const LongBlock& block, KernelSymbols& symbols)
@@ -108,40 +102,40 @@ SingleBlock single_block(const LongBlock& block, KernelSymbols& symbols)
     return single;
 }
 
-CallFacts call_facts(const lw_call& head, WatchedProcess& target)
+CallFacts call_facts(const CallEvent& event, WatchedProcess& target)
 {
     CallFacts call;
-    call.call = head.call;
-    call.start_ns = head.start_ns;
-    call.end_ns = head.end_ns;
-    call.more = head.more;
-    call.more_ns = head.more_ns;
-    call.more_longest_ns = head.more_longest_ns;
-    call.fd = head.fd;
-    call.arg = head.arg;
-    call.text = head.text;
-    if (const auto* made = call.call == "syscall" ? find_syscall(static_cast<std::int64_t>(head.arg)) : nullptr) {
+    call.call = event.call;
+    call.start_ns = event.start_ns;
+    call.end_ns = event.end_ns;
+    call.more = event.more;
+    call.more_ns = event.more_ns;
+    call.more_longest_ns = event.more_longest_ns;
+    call.fd = event.fd;
+    call.arg = event.arg;
+    call.text = event.text;
+    if (const auto* made = call.call == "syscall" ? find_syscall(static_cast<std::int64_t>(event.arg)) : nullptr) {
         call.call = made->name;
         call.arg = 0;
     }
-    if (head.fd >= 0) {
-        auto descriptor = describe_descriptor(target.process().pid(), head.fd);
-        const bool same = head.target[0] == '\0' || descriptor.target == head.target;
-        call.fd_target = same ? std::move(descriptor.target) : head.target;
+    if (event.fd >= 0) {
+        auto descriptor = describe_descriptor(target.process().pid(), event.fd);
+        const bool same = event.target.empty() || descriptor.target == event.target.view();
+        call.fd_target = same ? std::move(descriptor.target) : std::string(event.target);
         if (same) call.peer = std::move(descriptor.peer);
     }
     return call;
 }
 
 // The task as it was while the dispatch ran: at its first block or sample, else as it is at its end.
-const lw_task_view* task_view(const DispatchBundle& bundle)
+const TaskSnapshot* task_view(const DispatchBundle& bundle)
 {
     for (const auto& place : bundle.places)
-        if (place.head.task.id) return &place.head.task;
+        if (place.task.id) return &place.task;
     for (const auto& sample : bundle.samples)
-        if (sample.head.task.id) return &sample.head.task;
+        if (sample.task.id) return &sample.task;
     for (const auto& call : bundle.calls)
-        if (call.head.task.id) return &call.head.task;
+        if (call.task.id) return &call.task;
     return bundle.closing && bundle.closing->task.id ? &bundle.closing->task : nullptr;
 }
 
@@ -154,7 +148,7 @@ std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
     };
     std::map<std::uint64_t, Met> by_id;
     std::uint64_t whole_ns = 0;
-    const auto meet = [&](const lw_task_view& task, std::uint64_t for_ns) {
+    const auto meet = [&](const TaskSnapshot& task, std::uint64_t for_ns) {
         whole_ns += for_ns;
         if (task.id == 0) return;
         auto& met = by_id[task.id];
@@ -162,8 +156,8 @@ std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
         met.share.name = task.name;
         met.for_ns += for_ns;
     };
-    for (const auto& sample : bundle.samples) meet(sample.head.task, sample.head.stands_for_ns);
-    for (const auto& place : bundle.places) meet(place.head.task, place.head.total_ns);
+    for (const auto& sample : bundle.samples) meet(sample.task, sample.stands_for_ns);
+    for (const auto& place : bundle.places) meet(place.task, place.total_ns);
     std::vector<TaskShare> shares;
     for (auto& [id, met] : by_id) {
         met.share.percent = met.for_ns * 100 / std::max<std::uint64_t>(whole_ns, 1);
@@ -174,19 +168,18 @@ std::vector<TaskShare> task_shares(const DispatchBundle& bundle)
     return shares;
 }
 
-void add_contention(DispatchFacts& facts, const lw_contention& contention)
+void add_contention(DispatchFacts& facts, const Contention& contention)
 {
     facts.longest_runq_ns = contention.longest_ns;
-    for (const auto& one :
-         std::span(contention.preemptors).first(std::min<std::uint32_t>(contention.used, LW_PREEMPTORS))) {
+    for (const auto& one : contention.preemptors) {
         facts.preemptors_ns += one.had_ns;
         if (one.had_ns <= facts.preemptor_ns) continue;
-        facts.preemptor = Waker{one.pid, one.tid, one.comm, {}};
+        facts.preemptor = Waker{one.pid, one.tid, std::string(one.comm), {}};
         facts.preemptor_ns = one.had_ns;
     }
 }
 
-void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
+void add_closing(DispatchFacts& facts, const DispatchEvent& closing)
 {
     facts.start_ns = closing.start_ns;
     facts.end_ns = closing.end_ns;
@@ -198,11 +191,11 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     facts.other_blocked_ns = closing.other_blocked_ns;
     facts.blocks = closing.blocks;
     facts.preemptions = closing.preemptions;
-    facts.slow = closing.slow != 0;
-    facts.unclear = closing.unclear != 0;
-    for (const auto& park : closing.parks)
-        if (park.since_ns >= closing.start_ns && park.left_ns >= park.since_ns && park.left_ns <= closing.end_ns)
-            facts.parks.push_back({park.since_ns, park.left_ns, park.ip, park.sp, park.object, park.syscall});
+    facts.slow = closing.slow;
+    facts.unclear = closing.unclear;
+    for (const auto& wait : closing.waits)
+        if (wait.since_ns >= closing.start_ns && wait.left_ns >= wait.since_ns && wait.left_ns <= closing.end_ns)
+            facts.parks.push_back({wait.since_ns, wait.left_ns, wait.ip, wait.sp, wait.object, wait.syscall});
     if (closing.start_ns < closing.entered_ns) {
         const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
         facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
@@ -246,10 +239,9 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
     for (const auto& place : bundle.places)
         facts->blocks_by_place.push_back(block_facts(place, target, kernel_symbols));
     for (const auto& block : bundle.long_blocks) facts->long_blocks.push_back(single_block(block, kernel_symbols));
-    for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call.head, target));
+    for (const auto& call : bundle.calls) facts->calls.push_back(call_facts(call, target));
     for (const auto& sample : bundle.samples)
-        facts->samples.push_back(
-            {{}, sample.head.event.time_ns, std::max<std::uint64_t>(sample.head.stands_for_ns, 1)});
+        facts->samples.push_back({{}, sample.head.time_ns, std::max<std::uint64_t>(sample.stands_for_ns, 1)});
     facts->in_progress = bundle.in_progress;
     facts->start_known = bundle.start_known;
     facts->end_known = bundle.end_known;
@@ -296,10 +288,10 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         };
     };
     const auto ask = [&](std::uint32_t pid, auto& event, std::vector<Frame>& to) {
-        if (named) worker.unwind(captured_stack(pid, event.head.stack, std::move(event.stack)), answer_into(to));
+        if (named) worker.unwind(captured_stack(pid, std::move(event.stack)), answer_into(to));
     };
     const auto ask_of_target = [&](auto& event, std::vector<Frame>& to) {
-        if (!event.stack.empty()) ask(event.head.event.pid, event, to);
+        if (!event.stack.bytes.empty()) ask(event.head.pid, event, to);
     };
     if (facts->resume && named)
         worker.symbolize(target.pid(), {bundle.closing->coroutine.function}, answer_into(facts->resume->body));

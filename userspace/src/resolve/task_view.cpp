@@ -2,66 +2,39 @@
 #include "resolve/task_view.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include <loopwatch/loop_state.h>
-
 namespace loopwatch {
 
-lw_task_view view_task(std::uint64_t address, const Memory& memory)
-{
-    lw_task_view view = {};
-    const auto task = memory.object<lw_task>(address);
-    if (!task) return view;
-    view.id = task->id;
-    view.parent_id = task->parent_id;
-    view.created_at = std::bit_cast<std::uint64_t>(task->created_at);
-    view.cancelled_by = task->cancelled_by;
-    view.state = task->state;
-    const auto name = memory.text(std::bit_cast<std::uint64_t>(task->name), sizeof view.name - 1);
-    std::memcpy(view.name, name.data(), std::min(name.size(), sizeof view.name - 1));
-    const auto labels = memory.text(std::bit_cast<std::uint64_t>(task->labels), sizeof view.labels - 1);
-    std::memcpy(view.labels, labels.data(), std::min(labels.size(), sizeof view.labels - 1));
-    auto next = std::bit_cast<std::uint64_t>(task->leaf);
-    for (int i = 0; i < LW_CHAIN && next; ++i) {
-        const auto frame = memory.object<lw_frame>(next);
-        if (!frame) break;
-        view.chain_created[i] = std::bit_cast<std::uint64_t>(frame->created_at);
-        view.chain_suspended[i] = std::bit_cast<std::uint64_t>(frame->suspended_at);
-        view.chain_length = static_cast<std::uint32_t>(i + 1);
-        next = std::bit_cast<std::uint64_t>(frame->awaiter);
-    }
-    return view;
-}
-
-const char* task_state_name(std::uint32_t state)
+const char* task_state_name(TaskState state)
 {
     switch (state) {
-        case LW_TASK_CREATED: return "created";
-        case LW_TASK_RUNNING: return "running";
-        case LW_TASK_SUSPENDED: return "suspended";
-        case LW_TASK_READY: return "ready";
-        case LW_TASK_FINISHED: return "finished";
-        default: return "unknown";
+        case TaskState::created: return "created";
+        case TaskState::running: return "running";
+        case TaskState::suspended: return "suspended";
+        case TaskState::ready: return "ready";
+        case TaskState::finished: return "finished";
+        case TaskState::unknown: break;
     }
+    return "unknown";
 }
 
-const char* awaited_kind_name(std::uint32_t kind)
+const char* awaited_kind_name(AwaitedKind kind)
 {
     switch (kind) {
-        case LW_AWAITED_TIMER: return "timer";
-        case LW_AWAITED_IO: return "io";
-        case LW_AWAITED_EVENT: return "event";
-        case LW_AWAITED_MUTEX: return "mutex";
-        case LW_AWAITED_CHANNEL: return "channel";
-        case LW_AWAITED_EXECUTOR: return "executor";
-        case LW_AWAITED_SEMAPHORE: return "semaphore";
-        default: return "other";
+        case AwaitedKind::timer: return "timer";
+        case AwaitedKind::io: return "io";
+        case AwaitedKind::event: return "event";
+        case AwaitedKind::mutex: return "mutex";
+        case AwaitedKind::channel: return "channel";
+        case AwaitedKind::executor: return "executor";
+        case AwaitedKind::semaphore: return "semaphore";
+        case AwaitedKind::other: break;
     }
+    return "other";
 }
 
 Location location_info(std::uint64_t address, Loops& loops)
@@ -92,20 +65,20 @@ std::map<std::string, std::string> labels_of(std::string_view lines)
     return labels;
 }
 
-TaskInfo task_info(const lw_task_view& view, std::uint64_t resume, Loops& loops)
+TaskInfo task_info(const TaskSnapshot& task, std::uint64_t resume, Loops& loops)
 {
-    TaskView seen;
-    seen.id = view.id;
-    seen.parent_id = view.parent_id;
-    seen.created_at = view.created_at;
-    seen.state = view.state;
-    seen.name = view.name;
-    if (view.labels[0] != 0) seen.extras = std::make_shared<const TaskExtras>(TaskExtras{"", view.labels});
-    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(view.chain_length, LW_CHAIN); ++i)
-        seen.frames.push_back({view.chain_created[i], view.chain_suspended[i]});
-    auto task = task_info(seen, loops);
-    task.resumed_at = location_info(resume, loops);
-    return task;
+    TaskView view;
+    view.id = task.id;
+    view.parent_id = task.parent_id;
+    view.created_at = task.created_at;
+    view.state = task.state;
+    view.name = task.name;
+    if (!task.labels.empty())
+        view.extras = std::make_shared<const TaskExtras>(TaskExtras{"", std::string(task.labels.view())});
+    view.frames.assign(task.frames.begin(), task.frames.end());
+    auto info = task_info(view, loops);
+    info.resumed_at = location_info(resume, loops);
+    return info;
 }
 
 TaskInfo task_info(const TaskView& view, Loops& loops)

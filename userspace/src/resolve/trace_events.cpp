@@ -69,15 +69,16 @@ constexpr Row rows[] = {
     {"poll_end", "poll_end", {{Meaning::loop}, {Meaning::number, "events"}}},
 };
 
-const char* outcome_name(std::uint64_t outcome)
+const char* outcome_name(TaskOutcome outcome)
 {
     switch (outcome) {
-        case LW_OUTCOME_RESULT: return "result";
-        case LW_OUTCOME_EXCEPTION: return "exception";
-        case LW_OUTCOME_CANCELLED: return "cancelled";
-        case LW_OUTCOME_SWALLOWED: return "swallowed";
-        default: return "unknown";
+        case TaskOutcome::result: return "result";
+        case TaskOutcome::exception: return "exception";
+        case TaskOutcome::cancelled: return "cancelled";
+        case TaskOutcome::swallowed: return "swallowed";
+        case TaskOutcome::unknown: break;
     }
+    return "unknown";
 }
 
 void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const StepEvent& event,
@@ -92,11 +93,11 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
         case Meaning::location:
             record.locations.emplace_back(argument.field, location_info(value, target.loops()));
             break;
-        case Meaning::text: record.fields.emplace_back(argument.field, event.step.text); break;
+        case Meaning::text: record.fields.emplace_back(argument.field, event.text.view()); break;
         case Meaning::name: record.fields.emplace_back(argument.field, target.loops().memory().text(value, 256)); break;
-        case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(value)); break;
+        case Meaning::outcome: record.fields.emplace_back(argument.field, outcome_name(task_outcome(value))); break;
         case Meaning::state:
-            record.fields.emplace_back(argument.field, task_state_name(static_cast<std::uint32_t>(value)));
+            record.fields.emplace_back(argument.field, task_state_name(task_state(static_cast<std::uint32_t>(value))));
             break;
         case Meaning::id:
             if (value) record.fields.emplace_back(argument.field, std::to_string(value));
@@ -108,7 +109,7 @@ void add(TaskEvent& record, const Argument& argument, std::uint64_t value, const
 }
 
 // What the kernel side read of the task it concerns, or of the one in whose dispatch it happened.
-void add_task(TaskEvent& record, const lw_task_view& view, Loops& loops)
+void add_task(TaskEvent& record, const TaskSnapshot& view, Loops& loops)
 {
     if (view.id == 0) return;
     auto task = task_info(view, 0, loops);
@@ -156,24 +157,27 @@ void set_stack(TaskEvent& record, std::vector<Frame> stack)
 
 std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& target)
 {
-    const auto* probe = find_probe(event.step.probe);
+    const auto* probe = find_probe(event.probe);
     if (!probe) return std::nullopt;
     for (const auto& row : rows) {
         if (row.probe != probe->name) continue;
-        const auto& misuse = event.step.misuse;
-        if (misuse.location != 0) target.loops().remember(misuse.location, misuse.function, misuse.file, misuse.line);
+        static const Misuse none;
+        const auto& misuse = event.misuse ? *event.misuse : none;
+        if (misuse.location != 0)
+            target.loops().remember(misuse.location, std::string(misuse.function), std::string(misuse.file),
+                                    misuse.line);
         TaskEvent record;
         record.type = row.type;
-        record.at_ns = event.event.time_ns;
-        record.subject = target.subject(event.event.tid);
+        record.at_ns = event.head.time_ns;
+        record.subject = target.subject(event.head.tid);
         for (std::size_t i = 0; i < std::size(row.arguments); ++i)
-            add(record, row.arguments[i], event.step.args[i], event, target);
+            add(record, row.arguments[i], event.args[i], event, target);
         if (misuse.asked_ns != 0 && misuse.asked_ns <= record.at_ns)
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
         // Steps come by the hundred thousand, and by their dispatch.
         if (record.loop_id.empty() && probe->gate != ProbeGate::trace)
             for (const auto& loop : target.known_loops())
-                if (loop.tid == event.event.tid) record.loop_id = std::to_string(loop.id);
+                if (loop.tid == event.head.tid) record.loop_id = std::to_string(loop.id);
         add_task(record, misuse.task, target.loops());
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
@@ -184,8 +188,7 @@ std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& targ
 void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown, SymbolWorker& worker,
               std::function<void(const TaskEvent&)> done)
 {
-    const auto pid = step.event.pid;
-    const auto& misuse = step.step.misuse;
+    const auto pid = step.head.pid;
     auto record = std::make_shared<TaskEvent>(std::move(event));
     auto outstanding = std::make_shared<std::size_t>(1);
     const auto finish = [record, outstanding, done = std::move(done)] {
@@ -203,13 +206,13 @@ void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown,
             finish();
         });
     }
-    if (thrown && thrown->head.event.time_ns == step.event.time_ns) {
+    if (thrown && thrown->head.time_ns == step.head.time_ns) {
         ++*outstanding;
-        worker.unwind(captured_stack(pid, thrown->head.stack, thrown->stack), with_stack);
-    } else if (misuse.call_count != 0) {
+        worker.unwind(captured_stack(pid, thrown->stack), with_stack);
+    } else if (step.misuse && !step.misuse->calls.empty()) {
         ++*outstanding;
-        const auto calls = std::min<std::uint64_t>(misuse.call_count, LW_CALLS);
-        worker.symbolize(pid, call_sites({misuse.calls, calls}), with_stack);
+        const auto& calls = step.misuse->calls;
+        worker.symbolize(pid, call_sites({calls.begin(), calls.size()}), with_stack);
     }
     finish();
 }

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "analysis/finding.hpp"
-#include "collect/event.hpp"
+#include "collect/observation.hpp"
 #include "resolve/watched_process.hpp"
 #include "stack/symbol_worker.hpp"
 

@@ -26,9 +26,9 @@ public:
     WatchedProcess& operator=(const WatchedProcess&) = delete;
 
     // What the loop publishes, or what is kept for it; false: unreadable, or it is gone.
-    virtual bool read(const LoopView& loop, lw_loop_slot& slot) const = 0;
+    virtual bool read(const LoopView& loop, LoopState& slot) const = 0;
     // False: what the slot tells of is older than its start, or than the first look at it.
-    virtual bool saw_begin(const LoopView& loop, const lw_loop_slot& slot) const = 0;
+    virtual bool saw_begin(const LoopView& loop, const LoopState& slot) const = 0;
     virtual std::vector<int> tiers() const = 0;
     // Probes that are attached.
     virtual const std::set<std::string>& probes() const noexcept = 0;

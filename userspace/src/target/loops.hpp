@@ -11,8 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <loopwatch/loop_state.h>
-
+#include "target/loop_state.hpp"
 #include "target/memory.hpp"
 #include "target/process.hpp"
 
@@ -40,11 +39,11 @@ public:
 
     // All loops of a registry (address of struct lw_registry), by the addresses of their slots. Those of another
     // version of loop_state.h cannot be read: `other_version` says which one, and what to do about it.
-    std::vector<std::pair<std::uint64_t, lw_loop_slot>> list(std::uint64_t registry, std::string& other_version) const;
+    std::vector<std::pair<std::uint64_t, LoopState>> list(std::uint64_t registry, std::string& other_version) const;
     // The slot at this address, if it is one of ours in a version we know; re-read while torn (at most 4 times).
-    bool read(std::uint64_t slot, lw_loop_slot& to) const;
+    bool read(std::uint64_t slot, LoopState& to) const;
     // `tid`: of the loop's thread in our PID namespace; 0: not known.
-    LoopView view(std::uint64_t address, const lw_loop_slot& slot, std::uint32_t tid) const;
+    LoopView view(std::uint64_t address, const LoopState& state, std::uint32_t tid) const;
     // Resolved once per address: locations are constants of the target.
     const TargetLocation& location(std::uint64_t address);
     // As read by somebody else, who may have been earlier than the target's end. `function` as the compiler spells it.
@@ -52,20 +51,11 @@ public:
     const Memory& memory() const { return memory_; }
 
 private:
+    bool read_slot(std::uint64_t address, lw_loop_slot& slot) const;
+
     const Process& process_;
     Memory memory_;
     std::unordered_map<std::uint64_t, TargetLocation> locations_;
 };
-
-// Is it one of ours, in a version we know? What a target has in its slot may be anything: a shift of 128 and more is no
-// shift.
-inline bool is_loop_slot(const lw_loop_slot& slot)
-{
-    return slot.magic == LW_SLOT_MAGIC && slot.abi == LW_ABI && slot.size >= sizeof slot && slot.clock_shift < 64;
-}
-
-// Ticks of a slot's clock → nanoseconds (a length), and → CLOCK_MONOTONIC (a moment).
-std::uint64_t ticks_to_ns(const lw_loop_slot& slot, std::uint64_t ticks);
-std::uint64_t moment_ns(const lw_loop_slot& slot, std::uint64_t ticks);
 
 }  // namespace loopwatch

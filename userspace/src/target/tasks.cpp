@@ -2,7 +2,9 @@
 #include "target/tasks.hpp"
 
 #include <fmt/format.h>
+#include <loopwatch/loop_state.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -23,6 +25,14 @@ struct Step {
 };
 
 }  // namespace
+
+std::vector<std::uint64_t> read_backtrace(std::uint64_t address, const Memory& memory)
+{
+    const auto raw = memory.object<lw_backtrace>(address);
+    if (!raw) return {};
+    const auto count = std::min<std::uint64_t>(raw->count, std::size(raw->address));
+    return {raw->address, raw->address + count};
+}
 
 const char* PageCache::page(std::uint64_t address)
 {
@@ -71,7 +81,7 @@ TaskView TaskReader::view(const lw_task& task)
     view.created_at = address_of(task.created_at);
     view.awaits = task.awaited_task;
     view.cancelled_by = task.cancelled_by;
-    view.state = task.state;
+    view.state = task_state(task.state);
     view.cancel_requests = task.cancel_requests;
     view.name = pages_.text(address_of(task.name), max_text);
     if (task.cancel_requests != 0 || task.labels != nullptr || task.created_stack != nullptr)
@@ -85,7 +95,7 @@ TaskView TaskReader::view(const lw_task& task)
     view.busy_ticks = task.busy_ticks;
     if (lw_awaited awaited = {}; task.state == LW_TASK_SUSPENDED && task.awaited != nullptr &&
                                  pages_.read(address_of(task.awaited), &awaited, sizeof awaited))
-        view.awaited = {awaited.kind, awaited.fd, awaited.value, address_of(awaited.name)};
+        view.awaited = {awaited_kind(awaited.kind), awaited.fd, awaited.value, address_of(awaited.name)};
     auto next = address_of(task.leaf);
     while (next != 0 && view.frames.size() < max_frames) {
         lw_frame frame = {};

@@ -11,9 +11,10 @@
 #include <string>
 #include <vector>
 
-#include <loopwatch/loop_state.h>
-
 #include "target/memory.hpp"
+#include "target/task_state.hpp"
+
+struct lw_task;
 
 namespace loopwatch {
 
@@ -26,7 +27,7 @@ struct TaskFrame {
 // struct lw_awaited. Its name is a constant, or of what outlives the wait: an address, to be read when it is told (of
 // 100,000 tasks each string more in here is 3 MiB).
 struct AwaitedView {
-    std::uint32_t kind = 0;  // enum lw_awaited_kind
+    AwaitedKind kind = AwaitedKind::other;
     std::int32_t fd = -1;
     std::uint64_t value = 0, name = 0;
 };
@@ -41,7 +42,8 @@ struct TaskExtras {
 struct TaskView {
     std::uint64_t id = 0, parent_id = 0, created_at = 0, awaits = 0, cancelled_by = 0;
     std::uint64_t created_ns = 0, resumes = 0, busy_ticks = 0;
-    std::uint32_t state = 0, cancel_requests = 0;
+    TaskState state = TaskState::created;
+    std::uint32_t cancel_requests = 0;
     std::string name;
     std::shared_ptr<const TaskExtras> extras;  // null: none
     bool has_waited = false;                   // for a task or something else, if only in the past
@@ -57,6 +59,9 @@ struct TaskList {
     std::string broken;           // why it ends early; empty: it is whole
     std::size_t bytes = 0;        // that `tasks` take, about
 };
+
+// The return addresses of a struct lw_backtrace, innermost first; empty: unreadable.
+std::vector<std::uint64_t> read_backtrace(std::uint64_t address, const Memory& memory);
 
 // Pages of a target, kept for a moment: tasks that were spawned one after the other lie side by side. A system call an
 // object took 1.1 s of 100,000 tasks, this 0.4.
