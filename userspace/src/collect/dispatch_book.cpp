@@ -440,8 +440,11 @@ std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
     (void)take(thrown_, tid);
     std::vector<DispatchBundle> abandoned;
     for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid;
-         open = open_.lower_bound({tid, 0}))
-        if (auto bundle = take(open); worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
+         open = open_.lower_bound({tid, 0})) {
+        auto bundle = take(open);
+        bundle.last = true;
+        if (worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
+    }
     return abandoned;
 }
 

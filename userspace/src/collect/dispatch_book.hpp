@@ -28,6 +28,7 @@ struct DispatchBundle {
     bool in_progress = false;  // `closing` tells how things stand, not how they ended
     bool start_known = true;   // false: closing's start is when it was first seen
     bool end_known = true;     // false: closing's end is when it was seen to be over
+    bool last = false;         // its thread began no other: it ended in this one, or is not watched any more
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
     std::optional<lw_dispatch> closing;

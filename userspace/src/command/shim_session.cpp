@@ -320,6 +320,7 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
             return;
         }
         if (of != targets_.end()) mark_loop(facts, of->second->sites());
+        if (of != targets_.end() && facts.iteration && !remove_after_loop(facts, of->second->sites())) return;
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     };

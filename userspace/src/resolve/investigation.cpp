@@ -251,6 +251,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         facts->samples.push_back(
             {{}, sample.head.event.time_ns, std::max<std::uint64_t>(sample.head.stands_for_ns, 1)});
     facts->in_progress = bundle.in_progress;
+    facts->last = bundle.last;
     facts->start_known = bundle.start_known;
     facts->end_known = bundle.end_known;
     facts->unrecorded_ns = bundle.unrecorded_ns;
