@@ -37,6 +37,16 @@ check_equal "the next stall is found" 1 \
 check "with its own duration, not the other's" has_record busy-session '149e6 < of("slow_callback")[-1]["duration_ns"] < 200e6'
 tell busy quit
 
+# --- in a dispatch that is its loop's last ---
+start_fixture last "$fixtures/stall" --dir "$work" sleep 1 1500
+tell last go
+wait_until 5 sleeps_ || fail "the dispatch did not begin"
+watch last-session "$target"
+tell last quit
+ended_with "$session" || fail "the session does not end"
+check "a loop that ended before its process was seen all the same" has_record last-session \
+    "of('stall') and r[-1]['completeness'] != 'nothing_watched'"
+
 # --- a loop without probes that polls: what was seen before it was known to be a loop ---
 start_fixture poller "$fixtures/any_loop" --dir "$work" poll
 ask poller rest '^done' || fail "it does not rest"

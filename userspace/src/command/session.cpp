@@ -237,6 +237,7 @@ void Session::on(const LoopStoppedEvent& event)
 
 void Session::end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop_id)
 {
+    note_loops(target);
     statistics_.forget(tid, loop_id);
     target.remove_loop(tid, loop_id);
 }
@@ -311,7 +312,6 @@ void Session::on(const ExitEvent& event)
     unproven_.forget([&](const Subject& thread) { return thread.tid == event.head.tid; });
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
     if (auto* target = find(event.head.pid)) {
-        note_loops(*target);
         for (auto& stats : statistics_.look(*target, event.head.time_ns)) reporter_.publish(stats);
         end_loop(*target, event.head.tid, event.head.loop_id);
     }
