@@ -92,10 +92,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     closing.resume = std::bit_cast<std::uint64_t>(overdue.slot.resume);
     closing.slow = 1;
     closing.coroutine = overdue.coroutine;
-    if (ongoing) {
-        closing.entered_ns = ongoing->loop.entered_ns;
-        closing.seen_ns = ongoing->loop.seen_ns;
-    }
+    closing.entered_ns = ongoing ? ongoing->loop.entered_ns : overdue.now_ns;
+    closing.seen_ns = ongoing ? ongoing->loop.seen_ns : overdue.now_ns;
     if (ongoing && ongoing->loop.seq == bundle.seq) {
         add_scheduling(closing, *ongoing, overdue.now_ns);
         bundle.places = std::move(ongoing->places);
@@ -104,6 +102,7 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     }
     add_impact(closing, overdue.slot);
     bundle.closing = closing;
+    DispatchBook::place_sleep(bundle);
     return bundle;
 }
 

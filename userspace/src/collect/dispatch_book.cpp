@@ -480,6 +480,7 @@ DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
     bundle.calls = known.calls;
     bundle.unrecorded_ns = known.unrecorded_ns;
     bundle.samples = known.samples;
+    bundle.asleep = known.asleep;
     bundle.long_blocks.reserve(known.long_blocks.size());
     std::array<const LongBlock*, LW_SOURCES> longest = {};
     for (const auto& block : known.long_blocks) {

@@ -411,14 +411,24 @@ void Session::tick(std::uint64_t now_ns)
         if (overdue.slot_address)
             statistics_.reported(overdue.tid, overdue.slot.loop_id, overdue.now_ns - overdue.start_ns, false);
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
-        auto ongoing = kernel_->ongoing(overdue.tid);
-        if (ongoing && ongoing->loop.seq != overdue.slot.seq)
-            if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, *target, kernel_->unprobed())) {
-                if (ongoing->loop.seen_ns == 0) book_.found_asleep(asleep->places.front());
-                ongoing = std::move(asleep);
-            }
-        explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
+        explain_bundle(stall_bundle(overdue, ongoing_of(overdue, *target), book_));
     }
+}
+
+// What the scheduler's view has of it; if nothing, what is seen from outside. nullopt: it has gone on meanwhile.
+std::optional<OngoingDispatch> Session::ongoing_of(const OverdueDispatch& overdue, Attachment& target)
+{
+    auto ongoing = kernel_->ongoing(overdue.tid);
+    if (!ongoing || ongoing->loop.seq == overdue.slot.seq) return ongoing;
+    if (auto asleep = found_asleep(overdue, ongoing->loop.entered_ns, target, kernel_->unprobed())) {
+        if (ongoing->loop.seen_ns == 0) book_.found_asleep(asleep->places.front());
+        return asleep;
+    }
+    // It runs. It may have woken since the view was read, and slept since before the session.
+    ongoing = kernel_->ongoing(overdue.tid);
+    const auto* loop = target.find_loop(overdue.tid, overdue.slot.loop_id);
+    if (!loop || target.seq(*loop) != overdue.slot.seq) return std::nullopt;
+    return ongoing;
 }
 
 void Session::interval(std::uint64_t now_ns)

@@ -203,10 +203,9 @@ void add_closing(DispatchFacts& facts, const lw_dispatch& closing)
     for (const auto& park : closing.parks)
         if (park.since_ns >= closing.start_ns && park.left_ns >= park.since_ns && park.left_ns <= closing.end_ns)
             facts.parks.push_back({park.since_ns, park.left_ns, park.ip, park.sp, park.object, park.syscall});
-    if (closing.start_ns < closing.entered_ns) {
-        const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
-        facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
-    }
+    // A dispatch whose start is not known may seem to begin after the session entered its loop.
+    const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
+    facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
     // Who waits in the ready queue, the loop's probes tell; of an iteration nobody does.
     if (!facts.iteration) facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
 }
