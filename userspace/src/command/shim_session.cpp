@@ -344,10 +344,13 @@ void ShimSession::tick(std::uint64_t now_ns)
     for (const auto pid : ended) end_target(pid, "exited");
 }
 
-// They began during the session.
+// They began during the session. By then the runtime has opened its perf map, which it had not when the shim was
+// loaded.
 void ShimSession::meet_loops(ShimTarget& target, std::uint64_t now_ns)
 {
-    for (const auto& loop : target.look()) statistics_.born(loop.tid, loop.id, now_ns);
+    const auto born = target.look();
+    for (const auto& loop : born) statistics_.born(loop.tid, loop.id, now_ns);
+    if (!born.empty()) target.refresh();
 }
 
 // Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
@@ -467,6 +470,7 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
         worker_->poll();
     }
     const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
+    if (!target.known_loops().empty()) target.check_names();
     reporter_.warn(target);
     TargetEnd end{target.whole(), monotonic_ns(), reason, std::nullopt};
     if (is_program) end.exit_status = launched_->wait_status();
