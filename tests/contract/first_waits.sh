@@ -46,6 +46,31 @@ guest second
 check_equal "what holds a loop after a quick first iteration is found, and in which call" "0 1 usleep" \
     "$status $(records second "len(of('slow_callback'))") $(records second "of('slow_callback')[0]['sources'][0]['call']")"
 
+# What main does once its loop has returned holds up no loop. Unless main may be part of it: then it cannot be known.
+cat >after.c <<'C'
+static void callback(int round) { (void)round; }
+static void *doze(void *unused) { usleep(250000); return unused; }
+__attribute__((noinline)) static int serve(void) { run_loop(10, callback); return 1; }
+__attribute__((noinline)) static int work(int step) { if (step == 2) usleep(150000); if (step == 3) pause(); return step; }
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+    (void)argv;
+    for (int step = 0; argc > 1; step++) serve(), work(step);
+    pthread_create(&thread, NULL, doze, NULL);
+    if (serve()) usleep(150000);
+    pthread_join(thread, NULL);
+    usleep(150000);
+    return 0;
+}
+C
+compiled after
+ran after --fail-on slow_callback,blocking_call -- ./after
+check_equal "what main does after its loop has ended is no finding" "0 0 0 0" "$status $(told_of after) $(records after "len(of('stall'))")"
+ran steps --fail-on slow_callback --duration 2s -- ./after steps
+check_equal "of a main that runs its loop step by step it is" "3 1 work" "$status $(told_of steps | cut -c1) $(records steps "of('slow_callback')[0]['stack'][0]['function']")"
+check "once that is known, while it lasts too" has_record steps "any(s['duration_ns'] > 0.5e9 and 'pause' in s['verdict'] for s in of('stall'))"
+
 # Twice is no loop as far as is known.
 ran twice -- ./first 2
 check_equal "what waits twice is accused of nothing" "0 0 0" "$status $(told_of twice)"

@@ -23,6 +23,12 @@ served() {
     status=$stopped_status
 }
 
+# --- whether it will work here ---
+"${user[@]}" "$loopwatch" doctor >doctor.out || true
+"${user[@]}" env LOOPWATCH_PRELOAD=/nowhere/shim.so "$loopwatch" doctor >no_shim.out || true
+check "doctor says that run works" grep -qE '^ok +run +from ' doctor.out
+check "or what it lacks" grep -qE '^MISSING +run ' no_shim.out
+
 # --- a server with probes ---
 served server "fsync lock cpu dns sleep log ok/fsync ok/lock ok/sleep"
 check_equal "a server that is asked to end ends well" 0 "$status"

@@ -495,6 +495,23 @@ gcc -shared -fPIC -o before.so before.c
 timeout 60 "${user[@]}" env LOOPWATCH=warn LD_PRELOAD="$work/before.so:$shim" true 2>alone.err
 check "what keeps calls from the shim is named" grep -q 'not armed: .*LD_PRELOAD' alone.err
 
+# --- names of code that is generated at run time: the perf map is there once a loop runs, not when the shim is loaded ---
+if command -v node >/dev/null; then
+    cat >block.js <<'JS'
+let round = 0;
+const word = new Int32Array(new SharedArrayBuffer(4));
+function renderInvoice() { Atomics.wait(word, 0, 0, 200); }
+const timer = setInterval(() => { if (++round === 10) renderInvoice(); if (round === 20) clearInterval(timer); }, 10);
+JS
+    ran named --interval 60s -- node --logfile="$work/v8.log" --no-logfile-per-isolate --perf-basic-prof --interpreted-frames-native-stack block.js
+    check "a function of node's has its name from the perf map" has_record named \
+        "any('renderInvoice' in x['verdict'] for x in of('slow_callback')) and not any('no names' in x['text'] for x in of('warning'))"
+    ran nameless --interval 60s -- node block.js
+    check "without a perf map a warning says how to get one" has_record nameless "any('--perf-basic-prof' in x['text'] for x in of('warning'))"
+else
+    skip_check "a function of node's has its name from the perf map" "needs node (Debian: nodejs)"
+fi
+
 # --- a process that lies ---
 cat >liar.py <<'PY'
 import asyncio, ctypes, os, random, re, time

@@ -181,6 +181,32 @@ ran last -- /usr/bin/python3 last.py
 check "the call in which a program ends is reported" has_record last \
     "[x['duration_ns'] > 149e6 for x in of('blocking_call') if x['call'] == 'clock_nanosleep'] == [True] and not r[-1]['lost']['iteration_unproven']"
 check "and the iteration is in the statistics" has_record last "of('loop_stats')[-1]['open_ns'] >= 149e6 and r[-1]['dispatch_ns']['max'] >= 149e6"
+cat >after.c <<'C'
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+static void *doze(void *unused) { usleep(250000); return unused; }
+__attribute__((noinline)) static int serve(void)
+{
+    struct epoll_event event;
+    const int epoll = epoll_create1(0);
+    for (int i = 0; i < 30; i++) epoll_wait(epoll, &event, 1, 10);
+    return 1;
+}
+int main(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, doze, NULL);
+    if (serve()) usleep(150000);
+    pthread_join(thread, NULL);
+    usleep(150000);
+    return 0;
+}
+C
+gcc -g -O1 -pthread -o after after.c
+ran after --fail-on slow_callback,blocking_call -- ./after
+check_equal "what main does after its loop has ended is no finding: $(records after "[x['verdict'] for x in of('stall', 'slow_callback', 'blocking_call')]")" \
+    "0 ['after']" "$status $(records after "sorted({x['loop']['name'] for x in of('loop_stats')})")"
 ran over --duration 300ms -- sleep 30
 check_equal "a program that is asked to end is told of: it runs on, for the report ends first" 1 \
     "$(grep -cE '^loopwatch: the session is over, and sleep \(pid [0-9]+\) runs until it ends: the time is up, so it is sent SIGTERM$' over.said)"

@@ -57,6 +57,8 @@ for pair in "awaitable answer" "qt serve_timer"; do
     ask "$loop" "load 0" '^done'
     end_session
     check_silent "$loop under load: no finding" healthy
+    check "what a resume costs is a notice, and no limit of the report" has_record healthy \
+        '"costs it about" in str(of("target_start")) and "warning" not in r[-1]["completeness_reason"]'
     check "the session saw it" has_record healthy 'r[-1]["dispatches"] > 1000 and r[-1]["lost"]["ring_full"] == 0'
 
     watch limited "$target" "${thresholds[@]}" --coroutines --max-overhead 0.01

@@ -346,6 +346,15 @@ TEST_CASE("once its loop has returned to main, a thread is in no callback")
         1,
         stack(
             {{"handler", 0x51, 0x9100}, {"do_run_one", 0x22, 0x9800}, {"run", 0x31, 0x9900}, {"main", 0x41, 0x9f00}})));
+    // Main waits for a thread to end, which is no wait of the loop's.
+    auto joining = stack({{"main", 0x45, 0x9f00}});
+    joining.front().function = "pthread_join";
+    CHECK_FALSE(sites.judge(at(futex, 0x9e00), joining).front().idle);
+    sites.judge(at(futex, 0x9e10), stack({{"main", 0x46, 0x9f00}}));
+    CHECK(sites.left_loop(1, stack({{"main", 0x47, 0x9f00}})));
+    // Main runs it step by step.
+    sites.note_return(1);
+    CHECK_FALSE(sites.left_loop(1, stack({{"main", 0x47, 0x9f00}})));
     // A loop that stands in main itself.
     WaitSites flat;
     flat.judge(at(epoll_wait, 0x8000), stack({{"main", 0x41, 0x9f00}}));

@@ -101,6 +101,40 @@ TEST_CASE("what the scheduler has of another dispatch is not this one's")
     }
 }
 
+TEST_CASE("of a dispatch that the scheduler's view has nothing of, all is unknown")
+{
+    const DispatchBook book;
+    CHECK(stall_bundle(overdue(), std::nullopt, book).closing->seen_ns == now);
+}
+
+TEST_CASE("a stall that slept since before the session did so until its thread was first seen")
+{
+    DispatchBook book;
+    SourceEvent asleep = {};
+    asleep.head.tid = 4712;
+    asleep.head.seq = 41;
+    book.found_asleep(asleep);
+    auto state = ongoing(OffCpu::running, 0);
+    state.entered_ns = began + 20 * ms;
+    state.seen_ns = began + 120 * ms;
+    for (const std::uint64_t seq : {39, 41}) {
+        state.seq = seq;
+        const auto bundle = stall_bundle(overdue(), state, book);
+        CHECK(bundle.closing->blocked_ns == (seq == 41 ? 130 : 100) * ms);
+        REQUIRE_FALSE(bundle.places.empty());
+        CHECK(bundle.places.back().total_ns == 100 * ms);
+        CHECK(bundle.closing->seen_ns == began + 20 * ms);
+    }
+    // Its end says the same.
+    DispatchEvent closing = {};
+    closing.head = asleep.head;
+    closing.start_ns = began;
+    closing.entered_ns = state.entered_ns;
+    closing.seen_ns = state.seen_ns;
+    closing.end_ns = now;
+    CHECK(book.close(closing).closing->blocked_ns == 100 * ms);
+}
+
 TEST_CASE("a block outside of the places that are kept is blocked elsewhere")
 {
     auto state = ongoing(OffCpu::blocked, now - 80 * ms);

@@ -135,11 +135,20 @@ TEST_CASE("one incident has one number, from its first report to its last")
     CHECK(has(report.take(), "#1 00:00:01.250  slow 1\n"));
     report.write(slow(3, second + 300 * ms, 100 * ms, "other"));
     CHECK(has(report.take(), "#2 "));
-    // Another one of the kind.
+    // Another one of the kind is a line of its own only once it has lasted twice as long.
     report.write(stalled(5, 100 * ms));
-    CHECK(report.take() == "#3 00:00:01.100  slow 5 (like #1)\n");
+    CHECK(report.take() == "");
     report.write(stalled(5, 200 * ms));
     CHECK(report.take() == "#3 00:00:01.200  slow 5 (like #1)\n");
+    report.write(stalled(5, 400 * ms));
+    CHECK(report.take() == "#3 00:00:01.400  slow 5 (like #1)\n");
+    // One that ends is counted then, one that never does at the end.
+    report.write(stalled(7, 100 * ms));
+    report.write(slow(7, second + 410 * ms, 160 * ms, "slow"));
+    report.write(stalled(9, 150 * ms));
+    CHECK(report.take() == "");
+    report.write(end(second + 500 * ms));
+    CHECK(report.take().starts_with("×1 more like #1, longest 160 ms\n×1 more like #1, longest 150 ms\n"));
 }
 
 TEST_CASE("repeats that were not told yet are told at the end, and kinds are counted apart")

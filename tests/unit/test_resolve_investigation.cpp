@@ -103,6 +103,26 @@ std::size_t named(const DispatchFacts& facts)
 
 }  // namespace
 
+TEST_CASE("what passed until a thread was first seen is unknown, also of a dispatch that seems to begin later")
+{
+    Target target;
+    Investigations all;
+    auto bundle = ended(target);
+    const auto unseen_ns = [&](std::uint64_t entered_ns, std::uint64_t seen_ns) {
+        bundle.closing->start_ns = 300;
+        bundle.closing->end_ns = 900;
+        bundle.closing->entered_ns = entered_ns;
+        bundle.closing->seen_ns = seen_ns;
+        return facts_of(bundle, target, all).unseen_ns;
+    };
+    CHECK(unseen_ns(400, 400) == 100);
+    CHECK(unseen_ns(400, 0) == 100);
+    CHECK(unseen_ns(200, 700) == 400);
+    CHECK(unseen_ns(200, 950) == 600);
+    CHECK(unseen_ns(200, 200) == 0);
+    CHECK(unseen_ns(0, 0) == 0);
+}
+
 TEST_CASE("a finding that waits for names holds a bounded number of bytes of them")
 {
     Target target;

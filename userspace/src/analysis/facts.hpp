@@ -100,6 +100,7 @@ struct DispatchFacts {
     bool scheduler_seen =
         true;  // false: the shim alone is there, so blocked_ns, runq_ns and stopped_ns are unknown, not 0
     bool in_progress = false;         // the dispatch goes on: all of this is as of end_ns
+    bool last = false;                // its thread began no other after it
     bool start_known = true;          // false: start_ns is when it was first seen
     bool end_known = true;            // false: end_ns is when it was seen to be over
     std::uint64_t unrecorded_ns = 0;  // calls of which only the sum is known; with the scheduler seen, part of the rest

@@ -216,16 +216,19 @@ struct TargetStart {
     std::vector<int> tiers;
     std::vector<LoopInfo> loops;
     std::vector<std::string> warnings;
-    std::uint64_t name_warnings = 0;  // how many of them tell only of names; not a field of the record
+    std::uint64_t name_warnings = 0, cost_warnings = 0;  // how many of them; no fields of the record
 };
+
+// What a warning is about: something that is not seen, names that are missing, or only what something costs.
+enum class WarningAbout { sight, names, cost };
 
 // What cannot be seen, or no longer, and since when: whenever that turns out.
 struct Warning {
     std::optional<Subject> target;  // empty: it concerns the session
     std::uint64_t at_ns = 0;
     std::string text;
-    std::string hint;       // the command or setting that mends it; empty: none
-    bool of_names = false;  // it tells only of names that are missing; not a field of the record
+    std::string hint;                          // the command or setting that mends it; empty: none
+    WarningAbout about = WarningAbout::sight;  // not a field of the record
 };
 
 struct TargetEnd {

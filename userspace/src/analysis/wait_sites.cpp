@@ -212,6 +212,12 @@ bool waits_for_one_thing(const std::vector<Frame>& stack)
     return entry && entry->through;
 }
 
+bool waits_for_a_thread(const std::vector<Frame>& stack)
+{
+    const auto entry = libc_entry(stack);
+    return entry && entry->call.find("join") != entry->call.npos;
+}
+
 }  // namespace
 
 bool hangs_in_a_callback(const std::vector<Frame>& stack)
@@ -259,7 +265,7 @@ std::vector<SiteVerdict> WaitSites::judge(const WaitSite& site, const std::vecto
 {
     if (const auto known = sites_.find(site); known != sites_.end()) return {{site, known->second.idle}};
     Known known{real_calls(stack), inlined_functions(stack),   first_argument,
-                std::move(polled), waits_for_one_thing(stack), false};
+                std::move(polled), waits_for_one_thing(stack), waits_for_a_thread(stack)};
     if (known.calls.empty()) return {};
     std::vector<SiteVerdict> verdicts;
     known.idle = waits_for_events(site.syscall) ? judge_poll(site, known, verdicts) : judge_park(site, known);
@@ -306,7 +312,8 @@ void WaitSites::judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteV
 // further in.
 bool WaitSites::judge_park(const WaitSite& site, const Known& known) const
 {
-    if (known.one_thing) return false;
+    // Main waits for threads to end once its loop has ended: what came before was no iteration, which would end here.
+    if (known.one_thing || (known.joins && has_left(site.tid, known.calls))) return false;
     bool polls_too = false;
     for (auto other = sites_.lower_bound({site.tid}); other != sites_.end() && other->first.tid == site.tid; ++other) {
         if (!other->second.idle || !waits_for_events(other->first.syscall)) continue;
@@ -454,14 +461,20 @@ void WaitSites::mark_loop(std::uint32_t tid, std::vector<Frame>& stack) const
 
 bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const
 {
-    const auto calls = real_calls(stack);
-    if (calls.empty()) return false;
+    return !returns_.contains(tid) && has_left(tid, real_calls(stack));
+}
+
+// Where main waits for a lock, such as for a thread to end, says nothing of where the loop is that it has called.
+bool WaitSites::has_left(std::uint32_t tid, const std::vector<Frame>& calls) const
+{
+    const auto idle = idle_sites(tid);
+    const auto is_poll = [](const WaitSite& site) { return waits_for_events(site.syscall); };
+    const bool polls_too = std::ranges::any_of(idle, is_poll);
     bool left = false;
-    for (auto site = sites_.lower_bound({tid}); site != sites_.end() && site->first.tid == tid; ++site) {
-        if (!site->second.idle) continue;
-        const auto& loop = site->second.calls;
+    for (const auto& site : idle) {
+        const auto& loop = sites_.at(site).calls;
         const auto fork = fork_of(calls, loop);
-        if (!fork) continue;
+        if (!fork || (polls_too && !is_poll(site))) continue;
         if (fork->theirs == 0 || !is_outermost(loop, fork->theirs)) return false;
         left = true;
     }
@@ -471,11 +484,13 @@ bool WaitSites::left_loop(std::uint32_t tid, const std::vector<Frame>& stack) co
 void WaitSites::forget(std::uint32_t tid)
 {
     std::erase_if(sites_, [&](const auto& site) { return site.first.tid == tid; });
+    returns_.erase(tid);
 }
 
 void WaitSites::keep(const std::set<std::uint32_t>& tids)
 {
     std::erase_if(sites_, [&](const auto& site) { return !tids.contains(site.first.tid); });
+    std::erase_if(returns_, [&](std::uint32_t tid) { return !tids.contains(tid); });
 }
 
 }  // namespace loopwatch

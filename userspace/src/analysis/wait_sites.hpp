@@ -67,8 +67,10 @@ public:
     // Marks what the stack has in common with the waits of its thread's loop: the function that waits for events, or
     // calls one that does, and all that called it.
     void mark_loop(std::uint32_t tid, std::vector<Frame>& stack) const;
-    // Has the loop of this thread returned to what called it? Of a stack in which the thread stands now.
+    // Has the loop of this thread returned to its thread's first function? Of a stack in which the thread is now.
     bool left_loop(std::uint32_t tid, const std::vector<Frame>& stack) const;
+    // That function is part of the loop: it called the loop again. Nothing leaves this loop any more.
+    void note_return(std::uint32_t tid) { returns_.insert(tid); }
     void forget(std::uint32_t tid);
     // Forgets all other threads.
     void keep(const std::set<std::uint32_t>& tids);
@@ -81,9 +83,11 @@ private:
         std::uint64_t lock = 0;
         std::vector<std::uint64_t> polled;
         bool one_thing = false;  // below getaddrinfo, system and the like
+        bool joins = false;      // for another thread to end
         bool idle = false;
     };
     bool judge_park(const WaitSite& site, const Known& known) const;
+    bool has_left(std::uint32_t tid, const std::vector<Frame>& calls) const;
     void judge_parks_again(std::uint32_t tid, bool all, std::vector<SiteVerdict>& revised);
     bool judge_poll(const WaitSite& site, const Known& known, std::vector<SiteVerdict>& revised);
 
@@ -103,6 +107,7 @@ private:
     bool learn(const WaitSite& site, const Known& known);
 
     std::map<WaitSite, Known> sites_;
+    std::set<std::uint32_t> returns_;
     Patterns patterns_;
 };
 

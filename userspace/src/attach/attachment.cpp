@@ -126,7 +126,8 @@ Result<void> Attachment::refresh()
     code_starts_.clear();
     for (const auto& module : *modules) code_starts_.push_back(module.start);
     if (unreadable)
-        warn_of_names(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable));
+        warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable),
+             WarningAbout::names);
     if (auto attached = attach_modules(*modules); !attached) return attached;
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;
@@ -271,7 +272,7 @@ void Attachment::state_price(const std::string& path, const std::vector<Coroutin
     auto price = fmt::format("{}: each resume of its {} coroutine bodies costs it about {}{}", path, list.size(),
                              format_duration(simple != 0 ? cost.simple_ns : cost.stepped_ns), mixed);
     print_warning(price);
-    warn(std::move(price));
+    warn(std::move(price), WarningAbout::cost);
 }
 
 // What the worker claims is checked again here: it parsed a file that may be crafted.

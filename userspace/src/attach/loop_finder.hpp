@@ -69,7 +69,7 @@ public:
     bool hangs(std::uint32_t tid) const { return hanging_.contains(tid); }
     // Has this thread shown that it is a loop, beyond a single wait?
     bool proven(std::uint32_t tid) const;
-    const WaitSites& sites() const { return *sites_; }
+    WaitSites& sites() const { return *sites_; }
 
 private:
     void ask(const SleepingThread& sleeper);

@@ -39,7 +39,7 @@ public:
     // Where a thread waits: is it its loop's own business? If so the shim is told.
     void judge(const ShimWaitEvent& event);
     // A call from there is a wait of the loop's own, as has turned out by now.
-    const WaitSites& sites() const noexcept { return *sites_; }
+    WaitSites& sites() const noexcept { return *sites_; }
     bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
     // Short ones of a dispatch that goes on.
     std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);

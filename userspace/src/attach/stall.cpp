@@ -90,10 +90,8 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     closing.resume = overdue.slot.resume;
     closing.slow = true;
     closing.coroutine = overdue.coroutine;
-    if (ongoing) {
-        closing.entered_ns = ongoing->entered_ns;
-        closing.seen_ns = ongoing->seen_ns;
-    }
+    closing.entered_ns = ongoing ? ongoing->entered_ns : overdue.now_ns;
+    closing.seen_ns = ongoing ? ongoing->seen_ns : overdue.now_ns;
     if (ongoing && ongoing->seq == bundle.seq) {
         add_scheduling(closing, *ongoing, overdue.now_ns);
         bundle.places = std::move(ongoing->places);
@@ -102,6 +100,7 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     }
     add_impact(closing, overdue.slot);
     bundle.closing = closing;
+    DispatchBook::place_sleep(bundle);
     return bundle;
 }
 

@@ -14,8 +14,9 @@
 
 namespace loopwatch {
 
-// `ongoing`: what the scheduler's view has of the thread; of another dispatch, or nullopt: nothing, so that the whole
-// time counts as running. What `book` holds is kept there for the dispatch's end.
+// `ongoing`: what the scheduler's view has of the thread. If it is of another dispatch, no switch was seen in this one:
+// it has been running for as long as its thread was seen. nullopt: nothing is known. What `book` holds is kept there
+// for the dispatch's end.
 DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<OngoingDispatch> ongoing,
                             const DispatchBook& book);
 

@@ -435,8 +435,11 @@ std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
     (void)take(thrown_, tid);
     std::vector<DispatchBundle> abandoned;
     for (auto open = open_.lower_bound({tid, 0}); open != open_.end() && open->first.first == tid;
-         open = open_.lower_bound({tid, 0}))
-        if (auto bundle = take(open); worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
+         open = open_.lower_bound({tid, 0})) {
+        auto bundle = take(open);
+        bundle.last = true;
+        if (worth_reporting(bundle)) abandoned.push_back(std::move(bundle));
+    }
     return abandoned;
 }
 
@@ -472,6 +475,7 @@ DispatchBundle DispatchBook::so_far(std::uint32_t tid, std::uint64_t seq) const
     bundle.calls = known.calls;
     bundle.unrecorded_ns = known.unrecorded_ns;
     bundle.samples = known.samples;
+    bundle.asleep = known.asleep;
     bundle.long_blocks.reserve(known.long_blocks.size());
     std::array<const LongBlock*, max_places> longest = {};
     for (const auto& block : known.long_blocks) {

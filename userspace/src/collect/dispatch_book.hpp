@@ -28,6 +28,7 @@ struct DispatchBundle {
     bool in_progress = false;  // `closing` tells how things stand, not how they ended
     bool start_known = true;   // false: closing's start is when it was first seen
     bool end_known = true;     // false: closing's end is when it was seen to be over
+    bool last = false;         // its thread began no other: it ended in this one, or is not watched any more
     std::uint32_t pid = 0, tid = 0;
     std::uint64_t loop_id = 0, seq = 0, last_ns = 0;
     std::optional<DispatchEvent> closing;
@@ -77,6 +78,8 @@ public:
     // The dispatch of `place`, which goes on, has slept there since before its loop was found: no switch was seen. It
     // is accounted for when the dispatch ends.
     void found_asleep(SourceEvent place);
+    // Accounts for that sleep in what closes its dispatch.
+    static void place_sleep(DispatchBundle& bundle);
     // How far apart the samples since then are by now, in CPU time of their thread; 0: there are none.
     std::uint64_t sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const;
     DispatchBundle close(const IterationEvent& closing);
@@ -88,7 +91,7 @@ public:
     // And of a process.
     std::vector<DispatchBundle> abandon_process(std::uint32_t pid);
     // What is known so far of a dispatch that goes on; empty but for its thread and number if nothing is. With the
-    // stack of one waker a place, that of its longest block: a stall tells no other.
+    // stack of one waker a place, that of its longest block: a stall reports no other.
     DispatchBundle so_far(std::uint32_t tid, std::uint64_t seq) const;
     // As above, of one dispatch.
     std::uint64_t sample_distance_of(std::uint32_t tid, std::uint64_t seq) const;
@@ -103,7 +106,6 @@ private:
     void hold_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     void drop_stack(DispatchBundle& bundle, std::vector<std::uint8_t>& stack);
     DispatchBundle take(std::map<Key, DispatchBundle>::iterator open);
-    static void place_sleep(DispatchBundle& bundle);
     void thin_out(DispatchBundle& bundle);
     void hold_waker(DispatchBundle& bundle, LongBlock& block, std::optional<WakerEvent> waker);
     std::optional<WakerEvent> take_waker(const SourceEvent& block);

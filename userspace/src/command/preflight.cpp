@@ -13,6 +13,8 @@
 
 #include "attach/loop_search.hpp"
 #include "stack/confinement.hpp"
+#include "target/launch.hpp"
+#include "target/seccomp.hpp"
 #include "util/text.hpp"
 
 namespace loopwatch {
@@ -115,6 +117,18 @@ Check check_load()
     return {"BPF programs", Verdict::missing, kernel.error().what, kernel.error().hint};
 }
 
+// `outside`: the kernel side works here, for us.
+Check check_run(bool outside)
+{
+    const auto shim = find_shim();
+    if (!shim) return {"run", Verdict::missing, shim.error().what, shim.error().hint};
+    if (const auto why = why_shim_is_mute(); !why.empty())
+        return {"run", outside ? Verdict::degraded : Verdict::missing, "not from inside: " + why,
+                "sudo loopwatch -p PID watches from outside"};
+    if (outside) return {"run", Verdict::ok, "from outside and inside; without root from inside", ""};
+    return {"run", Verdict::ok, "from inside, which needs no root: calls of libc that block, not what burns CPU", ""};
+}
+
 void print(const Check& check)
 {
     static constexpr const char* words[] = {"ok", "degraded", "MISSING"};
@@ -185,6 +199,7 @@ ExitCode doctor(const std::vector<pid_t>& pids)
             works = works && check.verdict != Verdict::missing;
         }
     }
+    print(check_run(works));
     if (!works) return ExitCode::not_permitted;
     for (const pid_t pid : pids)
         if (const auto code = examine_process(pid); code != ExitCode::done) return code;

@@ -41,7 +41,7 @@ void ListCommand::add_filter_options(OptionParser& parser)
                                                            {"suspended", "suspended"},
                                                            {"ready", "ready"},
                                                            {"finished", "finished"}}),
-                 "Only tasks in this state", "STATE");
+                 "Only tasks in this state", "created|running|suspended|ready|finished");
     parser.flag("--watch", listing.repeat, "Again each --interval");
     add_interval(parser, listing.interval_ns, "Of --watch and --lint");
 }
@@ -56,7 +56,7 @@ void PsCommand::add_options(OptionParser& parser)
                                                          {"busy", TaskOrder::busy},
                                                          {"cpu", TaskOrder::busy},
                                                          {"resumes", TaskOrder::resumes}}),
-                 "By what (id)", "id|age|busy|resumes");
+                 "By what (id); cpu is busy", "id|age|busy|cpu|resumes");
     parser.flag("--lint", listing.lint, "Look again after --interval, and report what is wrong with the tasks");
     const auto default_frame = listing.max_frame;
     parser.value("--max-frame", number_value<std::uint64_t>(listing.max_frame, 1, 1u << 30, "bytes, 1 to 1073741824"),

@@ -262,6 +262,7 @@ void Session::on(const LoopStoppedEvent& event)
 
 void Session::end_loop(Attachment& target, std::uint32_t tid, std::uint64_t loop_id)
 {
+    note_loops(target);
     statistics_.forget(tid, loop_id);
     target.remove_loop(tid, loop_id);
 }
@@ -336,7 +337,6 @@ void Session::on(const ExitEvent& event)
     unproven_.forget([&](const Subject& thread) { return thread.tid == event.head.tid; });
     for (auto& bundle : book_.abandon(event.head.tid)) explain_bundle(std::move(bundle));
     if (auto* target = find(event.head.pid)) {
-        note_loops(*target);
         for (auto& stats : statistics_.look(*target, event.head.time_ns)) reporter_.publish(stats);
         end_loop(*target, event.head.tid, event.head.loop_id);
     }
@@ -436,14 +436,24 @@ void Session::tick(std::uint64_t now_ns)
         if (overdue.slot_address)
             statistics_.reported(overdue.tid, overdue.slot.loop_id, overdue.now_ns - overdue.start_ns, false);
         if (!overdue.slot_address && kernel_->unprobed().undecided(overdue.tid)) continue;
-        auto ongoing = kernel_->ongoing(overdue.tid);
-        if (ongoing && ongoing->seq != overdue.slot.seq)
-            if (auto asleep = found_asleep(overdue, ongoing->entered_ns, *target, kernel_->unprobed())) {
-                if (ongoing->seen_ns == 0) book_.found_asleep(asleep->places.front());
-                ongoing = std::move(asleep);
-            }
-        explain_bundle(stall_bundle(overdue, std::move(ongoing), book_));
+        explain_bundle(stall_bundle(overdue, ongoing_of(overdue, *target), book_));
     }
+}
+
+// What the scheduler's view has of it; if nothing, what is seen from outside. nullopt: it has gone on meanwhile.
+std::optional<OngoingDispatch> Session::ongoing_of(const OverdueDispatch& overdue, Attachment& target)
+{
+    auto ongoing = kernel_->ongoing(overdue.tid);
+    if (!ongoing || ongoing->seq == overdue.slot.seq) return ongoing;
+    if (auto asleep = found_asleep(overdue, ongoing->entered_ns, target, kernel_->unprobed())) {
+        if (ongoing->seen_ns == 0) book_.found_asleep(asleep->places.front());
+        return asleep;
+    }
+    // It runs. It may have woken since the view was read, and slept since before the session.
+    ongoing = kernel_->ongoing(overdue.tid);
+    const auto* loop = target.find_loop(overdue.tid, overdue.slot.loop_id);
+    if (!loop || target.seq(*loop) != overdue.slot.seq) return std::nullopt;
+    return ongoing;
 }
 
 void Session::interval(std::uint64_t now_ns)

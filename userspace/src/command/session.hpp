@@ -98,6 +98,7 @@ private:
     bool proven(const Subject& thread);
     void give_up_unproven(const Attachment& target);
     void tick(std::uint64_t now_ns);
+    std::optional<OngoingDispatch> ongoing_of(const OverdueDispatch& overdue, Attachment& target);
     void interval(std::uint64_t now_ns);
     void limit(std::uint64_t now_ns);
     void note_loops(const Attachment& target) { saw_loop_ |= !target.known_loops().empty(); }

@@ -78,8 +78,10 @@ TargetStart target_start(WatchedProcess& target)
     start.tiers = target.tiers();
     for (const auto& loop : target.known_loops()) start.loops.push_back({std::to_string(loop.id), loop.name});
     start.warnings = target.warnings();
-    start.name_warnings = static_cast<std::uint64_t>(
-        std::ranges::count_if(start.warnings, [&](const auto& text) { return target.is_of_names(text); }));
+    for (const auto& warning : start.warnings) {
+        start.name_warnings += target.about(warning) == WarningAbout::names;
+        start.cost_warnings += target.about(warning) == WarningAbout::cost;
+    }
     (void)target.take_new_warnings();
     return start;
 }

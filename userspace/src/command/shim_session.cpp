@@ -322,6 +322,7 @@ void ShimSession::explain_bundle(DispatchBundle bundle)
             return;
         }
         if (of != targets_.end()) mark_loop(facts, of->second->sites());
+        if (of != targets_.end() && facts.iteration && !remove_after_loop(facts, of->second->sites())) return;
         facts.scheduler_seen = false;
         reporter_.publish(explain(facts, {options_.threshold_ns, options_.block_threshold_ns}));
     };
@@ -345,10 +346,13 @@ void ShimSession::tick(std::uint64_t now_ns)
     for (const auto pid : ended) end_target(pid, "exited");
 }
 
-// They began during the session.
+// They began during the session. By then the runtime has opened its perf map, which it had not when the shim was
+// loaded.
 void ShimSession::meet_loops(ShimTarget& target, std::uint64_t now_ns)
 {
-    for (const auto& loop : target.look()) statistics_.born(loop.tid, loop.id, now_ns);
+    const auto born = target.look();
+    for (const auto& loop : born) statistics_.born(loop.tid, loop.id, now_ns);
+    if (!born.empty()) target.refresh();
 }
 
 // Tells of a dispatch once it is as old as the threshold, and at twice, four times … that.
@@ -468,6 +472,7 @@ void ShimSession::end_target(std::uint32_t pid, const char* reason)
         worker_->poll();
     }
     const bool is_program = pid == static_cast<std::uint32_t>(launched_->pid());
+    if (!target.known_loops().empty()) target.check_names();
     reporter_.warn(target);
     TargetEnd end{target.whole(), monotonic_ns(), reason, std::nullopt};
     if (is_program) end.exit_status = launched_->wait_status();

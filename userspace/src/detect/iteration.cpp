@@ -56,7 +56,22 @@ void mark_loop(DispatchFacts& facts, const WaitSites& sites)
     for (auto& sample : facts.samples) sites.mark_loop(facts.subject.tid, sample.stack);
 }
 
-Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uint64_t threshold_ns)
+bool remove_after_loop(DispatchFacts& facts, WaitSites& sites)
+{
+    const auto left = [&](const auto& part) { return sites.left_loop(facts.subject.tid, part.stack); };
+    if (facts.last) {
+        for (auto& block : facts.blocks_by_place)
+            if (left(block)) take_out(block, facts);
+        std::erase_if(facts.calls, left);
+        return true;
+    }
+    const bool outside = std::ranges::any_of(facts.blocks_by_place, left) || std::ranges::any_of(facts.samples, left) ||
+                         std::ranges::any_of(facts.calls, left);
+    if (outside && !facts.in_progress) sites.note_return(facts.subject.tid);
+    return !outside || !facts.in_progress;
+}
+
+Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites, std::uint64_t threshold_ns)
 {
     const auto tid = facts.subject.tid;
     if (facts.unclear) return Iteration::unclear;
@@ -77,10 +92,7 @@ Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uin
         return block && block->syscall >= 0 &&
                sites.is_loops_own_lock(tid, static_cast<std::uint32_t>(block->syscall), block->args[0], block->stack);
     });
-    const auto left = [&](const auto& part) { return sites.left_loop(tid, part.stack); };
-    const bool gone = facts.in_progress &&
-                      (std::ranges::any_of(facts.blocks_by_place, left) || std::ranges::any_of(facts.samples, left));
-    if (gone) return Iteration::none;
+    if (!remove_after_loop(facts, sites)) return Iteration::none;
     attribute_to_resume(facts);
     return Iteration::real;
 }

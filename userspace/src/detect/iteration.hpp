@@ -24,6 +24,11 @@ std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& 
 // In each stack of it.
 void mark_loop(DispatchFacts& facts, const WaitSites& sites);
 
-Iteration judge_iteration(DispatchFacts& facts, const WaitSites& sites, std::uint64_t threshold_ns);
+// What a thread does once its loop has returned to main, such as to clean up, holds up no loop. Removes it from the
+// last iteration of a thread. False: one that is in progress has come to it, and is none. Of one that has ended the
+// thread has returned to its loop, which is noted: main runs it step by step.
+bool remove_after_loop(DispatchFacts& facts, WaitSites& sites);
+
+Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites, std::uint64_t threshold_ns);
 
 }  // namespace loopwatch

@@ -48,6 +48,7 @@ void TextEncoder::add(const TargetEnd& end)
     // What the process has become numbers its loops and dispatches anew.
     const auto of_image = [&](const DispatchKey& key) { return std::get<0>(key) == end.subject.pid; };
     std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.first); });
+    count_running([&](const DispatchKey& key) { return of_image(key); });
     if (end.reason == "exec") loops_.end_image(end.subject.pid);
 }
 void TextEncoder::add(const Warning& warning)
@@ -65,28 +66,55 @@ void TextEncoder::add(const LoopStats& stats)
 
 void TextEncoder::add(const Findings& findings)
 {
-    if (findings.slow)
+    if (findings.slow) {
+        running_.erase(key_of(*findings.slow));
         fold(*findings.slow, findings.slow->duration_ns);
-    else
+    } else {
         for (const auto& call : findings.blocking) fold(call, call.source.duration_ns);
+    }
     if (findings.stall) add(*findings.stall);
 }
 
-// The first of a kind in full, all others in a line: when it ends, the slow callback has the rest.
+// The first of a kind in full, and in a line each time that it is reported again. Another one of this kind is counted
+// once it ends, unless it lasts twice as long as any that was shown.
 void TextEncoder::add(const Stall& stall)
 {
-    const auto number = number_of(key_of(stall));
-    if (std::ranges::find(stalled_, number, &std::pair<DispatchKey, std::uint64_t>::second) == stalled_.end())
-        stalled_.emplace_back(key_of(stall), number);
-    if (stalled_.size() > most_stalled) stalled_.pop_front();
+    const DispatchKey key = key_of(stall);
     const auto known = folds_.find(stall.fingerprint);
-    if (known != folds_.end() && !stall.fingerprint.empty()) {
+    const bool is_known = known != folds_.end() && !stall.fingerprint.empty();
+    const bool has_number =
+        std::ranges::find(stalled_, key, &std::pair<DispatchKey, std::uint64_t>::first) != stalled_.end();
+    if (is_known && !has_number && stall.duration_ns < 2 * known->second.shown_ns) {
+        if (running_.size() < most_stalled || running_.contains(key))
+            running_[key] = {stall.fingerprint, stall.duration_ns};
+        return;
+    }
+    running_.erase(key);
+    const auto number = number_of(key);
+    if (!has_number) stalled_.emplace_back(key, number);
+    if (stalled_.size() > most_stalled) stalled_.pop_front();
+    if (is_known) {
         lines_ += headline_of(stall, {number, known->second.number}, context_);
         return;
     }
     if (folds_.size() >= most_fingerprints) forget_folds();
     folds_[stall.fingerprint] = {number, 0, 0, stall.duration_ns};
     lines_ += text_of(stall, {number, number}, context_);
+}
+
+// Those that will not end any more.
+void TextEncoder::count_running(const std::function<bool(const DispatchKey&)>& of)
+{
+    for (const auto& [key, stall] : running_)
+        if (const auto fold = folds_.find(stall.first); fold != folds_.end() && of(key))
+            count_repeat(fold->first, fold->second, stall.second);
+    std::erase_if(running_, [&](const auto& stall) { return of(stall.first); });
+}
+
+void TextEncoder::count_repeat(const std::string& fingerprint, Fold& fold, std::uint64_t duration_ns)
+{
+    if (fold.repeats++ == 0) repeated_.push_back(fingerprint);
+    fold.longest_ns = std::max(fold.longest_ns, duration_ns);
 }
 
 std::uint64_t TextEncoder::number_of(const DispatchKey& dispatch)
@@ -97,6 +125,7 @@ std::uint64_t TextEncoder::number_of(const DispatchKey& dispatch)
 
 void TextEncoder::add(const SessionEnd& end)
 {
+    count_running([](const DispatchKey&) { return true; });
     show_repeats();
     if (quiet_ && gated_ && end.completeness != "complete") lines_ += completeness_lines(end);
     tell(text_of(end, loops_, context_));
@@ -124,8 +153,7 @@ void TextEncoder::fold(const Finding& finding, std::uint64_t duration_ns)
         lines_ += text_of(finding, {number(), fold.number}, context_);
         return;
     }
-    if (fold.repeats++ == 0) repeated_.push_back(finding.fingerprint);
-    fold.longest_ns = std::max(fold.longest_ns, duration_ns);
+    count_repeat(finding.fingerprint, fold, duration_ns);
 }
 
 void TextEncoder::tell(const std::string& lines)

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <string>
 #include <tuple>
 #include <unordered_map>
@@ -59,6 +61,8 @@ private:
     std::uint64_t number_of(const DispatchKey& dispatch);
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);
+    void count_repeat(const std::string& fingerprint, Fold& fold, std::uint64_t duration_ns);
+    void count_running(const std::function<bool(const DispatchKey&)>& of);
     void tell(const std::string& lines);
     void show_repeats();
     void forget_folds();
@@ -73,6 +77,8 @@ private:
     std::unordered_map<std::string, Fold> folds_;
     std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
     std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // with their numbers
+    // Stalls of a kind that is known, not shown: fingerprint, how long so far.
+    std::map<DispatchKey, std::pair<std::string, std::uint64_t>> running_;
     LoopTotals loops_;
 };
 

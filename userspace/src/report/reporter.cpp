@@ -86,10 +86,12 @@ void Reporter::count_warnings(const Report& report)
             session->warnings, [](const std::string& text) { return !text.starts_with("pid "); }));
     if (const auto* target = std::get_if<TargetStart>(&report)) {
         warnings_.of_names += target->name_warnings;
-        warnings_.of_sight += target->warnings.size() - target->name_warnings;
+        warnings_.of_sight += target->warnings.size() - target->name_warnings - target->cost_warnings;
     }
-    if (const auto* warning = std::get_if<Warning>(&report))
-        ++(warning->of_names ? warnings_.of_names : warnings_.of_sight);
+    if (const auto* warning = std::get_if<Warning>(&report)) {
+        warnings_.of_names += warning->about == WarningAbout::names;
+        warnings_.of_sight += warning->about == WarningAbout::sight;
+    }
 }
 
 void Reporter::count_coverage(const BlockingCall& call)
@@ -109,20 +111,20 @@ void Reporter::publish(TaskEvent misuse)
     publish(Report(std::move(misuse)));
 }
 
-void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint, bool of_names)
+void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint, WarningAbout about)
 {
     if (!hub_.for_people()) {
         const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
         print_warning(whose + text + (hint.empty() ? "" : " (hint: " + hint + ")"));
     }
-    publish(Report(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), of_names}));
+    publish(Report(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), about}));
 }
 
 void Reporter::warn(WatchedProcess& target)
 {
     for (auto& text : target.take_new_warnings()) {
-        const bool of_names = target.is_of_names(text);
-        warn(target.whole(), std::move(text), "", of_names);
+        const auto about = target.about(text);
+        warn(target.whole(), std::move(text), "", about);
     }
 }
 

@@ -28,7 +28,8 @@ public:
     // At the end: a callback that never returned is a slow one for the gate, though only its stalls were reported.
     void judge_unfinished();
     // Into the report, and on stderr where the report is not for people.
-    void warn(std::optional<Subject> target, std::string text, std::string hint = {}, bool of_names = false);
+    void warn(std::optional<Subject> target, std::string text, std::string hint = {},
+              WarningAbout about = WarningAbout::sight);
     // Those of a target since its start was reported, or since the last call.
     void warn(WatchedProcess& target);
     // A step of a task (--trace): counted, never held back; --max-overhead is its limit.

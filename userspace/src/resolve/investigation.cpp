@@ -196,10 +196,9 @@ void add_closing(DispatchFacts& facts, const DispatchEvent& closing)
     for (const auto& wait : closing.waits)
         if (wait.since_ns >= closing.start_ns && wait.left_ns >= wait.since_ns && wait.left_ns <= closing.end_ns)
             facts.parks.push_back({wait.since_ns, wait.left_ns, wait.ip, wait.sp, wait.object, wait.syscall});
-    if (closing.start_ns < closing.entered_ns) {
-        const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
-        facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
-    }
+    // A dispatch whose start is not known may seem to begin after the session entered its loop.
+    const auto seen_ns = std::min(closing.seen_ns ? closing.seen_ns : closing.entered_ns, closing.end_ns);
+    facts.unseen_ns = seen_ns - std::min(seen_ns, closing.start_ns);
     // Who waits in the ready queue, the loop's probes tell; of an iteration nobody does.
     if (!facts.iteration) facts.impact = Impact{closing.impact_tasks, closing.impact_max_ns, closing.impact_total_ns};
 }
@@ -243,6 +242,7 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
     for (const auto& sample : bundle.samples)
         facts->samples.push_back({{}, sample.head.time_ns, std::max<std::uint64_t>(sample.stands_for_ns, 1)});
     facts->in_progress = bundle.in_progress;
+    facts->last = bundle.last;
     facts->start_known = bundle.start_known;
     facts->end_known = bundle.end_known;
     facts->unrecorded_ns = bundle.unrecorded_ns;

@@ -51,10 +51,11 @@ std::vector<std::string> WatchedProcess::take_new_warnings()
 WatchedProcess::GeneratedNames WatchedProcess::generated_names()
 {
     auto perf_map = open_perf_map(process_);
-    if (!perf_map.refused.empty()) warn_of_names(perf_map.refused);
+    if (!perf_map.refused.empty()) warn(perf_map.refused, WarningAbout::names);
     if (perf_map.bytes > max_perf_map_bytes)
-        warn_of_names(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read",
-                                  perf_map.bytes >> 20, max_perf_map_bytes >> 20));
+        warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
+                         max_perf_map_bytes >> 20),
+             WarningAbout::names);
     const bool had_one = std::exchange(perf_map_, static_cast<bool>(perf_map.file));
     return {std::move(perf_map.file), perf_map_ && !had_one};
 }
@@ -68,17 +69,18 @@ void WatchedProcess::set_interpreter(const std::vector<ModuleMapping>& modules)
 
 void WatchedProcess::check_names()
 {
-    if (!perf_map_ && !missing_names_.empty()) warn_of_names(missing_names_);
+    if (!perf_map_ && !missing_names_.empty()) warn(missing_names_, WarningAbout::names);
 }
 
-void WatchedProcess::warn_of_names(std::string warning)
+WarningAbout WatchedProcess::about(const std::string& warning) const
 {
-    if (of_names_.size() < max_warnings) of_names_.insert(warning);
-    warn(std::move(warning));
+    const auto known = about_.find(warning);
+    return known == about_.end() ? WarningAbout::sight : known->second;
 }
 
-void WatchedProcess::warn(std::string warning)
+void WatchedProcess::warn(std::string warning, WarningAbout about)
 {
+    if (about != WarningAbout::sight && about_.size() < max_warnings) about_[warning] = about;
     if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
         warnings_.push_back(std::move(warning));
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -42,7 +43,7 @@ public:
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
     // Those since the last call. The first one is of target_start, which has all until then.
     std::vector<std::string> take_new_warnings();
-    bool is_of_names(const std::string& warning) const { return of_names_.contains(warning); }
+    WarningAbout about(const std::string& warning) const;
     // Warns of an interpreter that writes no names of the functions it runs. Some do from their start on, but not at
     // once: to be asked when the process has run for a while.
     void check_names();
@@ -56,8 +57,7 @@ public:
 
 protected:
     void forget_subjects() { subjects_.clear(); }
-    void warn(std::string warning);
-    void warn_of_names(std::string warning);  // all is seen, but not all of it has a name
+    void warn(std::string warning, WarningAbout about = WarningAbout::sight);
     // Names of code that was generated at run time. `fresh`: there were none the last time.
     struct GeneratedNames {
         Fd file;
@@ -77,7 +77,7 @@ private:
     std::string comm_;
     std::unordered_map<std::uint32_t, Subject> subjects_;
     std::vector<std::string> warnings_;
-    std::set<std::string> of_names_;
+    std::map<std::string, WarningAbout> about_;  // those that are not about what is seen
     std::size_t warnings_taken_ = 0;
     bool perf_map_ = false;      // it has one
     std::string missing_names_;  // what to say if it has none
