@@ -134,6 +134,26 @@ TEST_CASE("the same for clang, which writes no .debug_aranges, and for a program
     check_full_stack(unwind_of(fixtures + "/blocker_no_pie"));
 }
 
+TEST_CASE("a program that has mapped a part of its own code a second time is unwound all the same")
+{
+    for (const auto& program : {fixtures + "/blocker_no_pie", fixtures + "/blocker_gcc"}) {
+        auto worker = start();
+        Sleeper sleeper(program);
+        auto modules = sleeper.modules();
+        const auto own = std::ranges::find(modules, program, &loopwatch::ModuleMapping::path);
+        REQUIRE(own != modules.end());
+        loopwatch::ModuleMapping copy;
+        copy.start = 0x7e0000000000;  // as node has it: after the program, before the libraries
+        copy.end = copy.start + (own->end - own->start);
+        copy.file_offset = own->file_offset;
+        copy.path = own->path;
+        copy.file = loopwatch::Fd(::dup(own->file.raw()));
+        modules.insert(std::next(own), std::move(copy));
+        REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), std::move(modules)));
+        check_full_stack(unwind(*worker, sleeper.stack(8192)));
+    }
+}
+
 TEST_CASE("a stripped program's frames have what addr2line and a build-id server need")
 {
     auto worker = start();

@@ -189,6 +189,9 @@ void ProcessImage::build()
     for (const Module& module : modules_) {
         const auto bias = bias_of(module);
         if (!bias || !reported.emplace(module.image.get(), *bias).second) continue;
+        // node maps a part of its own code a second time. An executable that is linked to an address is where that
+        // says, and libdwfl drops it if it is reported elsewhere too: then no stack of the process can be unwound.
+        if (!module.image->segments().position_independent && *bias != 0) continue;
         progress_.reading(module.file_id);
         Fd copy(::fcntl(module.image->file(), F_DUPFD_CLOEXEC, 0));
         if (dwfl_report_elf(dwfl_.get(), module.path.c_str(), module.path.c_str(), copy.raw(), *bias, true) != nullptr)
