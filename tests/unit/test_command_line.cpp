@@ -146,6 +146,7 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
         {{"-p", "1", "--max-overhead", "0"}, "--max-overhead: bad value", "percent"},
         {{"ps", "-p", "1", "--lint", "--max-frame", "0"}, "--max-frame: bad value", "bytes"},
+        {{"ps", "-p", "1", "--max-frame", "16384"}, "--max-frame: only --lint", "loopwatch ps --lint"},
         {{"ps", "-p", "1", "--max-frame", "9"}, "--max-frame: only --lint", "loopwatch ps --lint"},
         {{"ps", "17336"}, "17336", "did you mean -p 17336?"},
         {{"-p", "1", "--max-overhead", "nan"}, "--max-overhead: bad value", "percent"},

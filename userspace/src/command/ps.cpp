@@ -58,11 +58,16 @@ void PsCommand::add_options(OptionParser& parser)
                                                          {"resumes", TaskOrder::resumes}}),
                  "By what (id); cpu is busy", "id|age|busy|cpu|resumes");
     parser.flag("--lint", listing.lint, "Look again after --interval, and report what is wrong with the tasks");
-    const auto default_frame = listing.max_frame;
-    parser.value("--max-frame", number_value<std::uint64_t>(listing.max_frame, 1, 1u << 30, "bytes, 1 to 1073741824"),
-                 "--lint: coroutine frames above this size (" + std::to_string(default_frame) + ")", "BYTES");
-    parser.check([this, default_frame]() -> std::optional<Error> {
-        if (listing.lint || listing.max_frame == default_frame) return std::nullopt;
+    const auto take = number_value<std::uint64_t>(listing.max_frame, 1, 1u << 30, "bytes, 1 to 1073741824");
+    parser.value(
+        "--max-frame",
+        [this, take](const std::string& text) {
+            max_frame_given_ = true;
+            return take(text);
+        },
+        "--lint: coroutine frames above this size (" + std::to_string(listing.max_frame) + ")", "BYTES");
+    parser.check([this]() -> std::optional<Error> {
+        if (listing.lint || !max_frame_given_) return std::nullopt;
         return Error{ExitCode::usage, "--max-frame: only --lint looks at frames", "loopwatch ps --lint -p PID"};
     });
 }

@@ -24,6 +24,9 @@ protected:
 class PsCommand : public ListCommand {
 public:
     void add_options(OptionParser& parser) override;
+
+private:
+    bool max_frame_given_ = false;
 };
 
 class TreeCommand : public ListCommand {
