@@ -62,9 +62,9 @@ Attachment::~Attachment()
     (void)worker_.map_process(pid(), {});
 }
 
-std::vector<Link> Attachment::leave()
+std::vector<Link> Attachment::leave(bool stays_admitted)
 {
-    if (!std::exchange(left_, true)) kernel_.dismiss(process_.pid());
+    if (!std::exchange(left_, true) && !stays_admitted) kernel_.dismiss(process_.pid());
     if (finder_) finder_->stop();
     for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
     return std::exchange(links_, {});

@@ -42,8 +42,9 @@ public:
     // From these, for good.
     void detach(Frequent kind);
     // Nothing new of it is heard. It is as it was once these links are gone, which takes grace periods. What is known
-    // of it stays, for findings that wait for names.
-    std::vector<Link> leave();
+    // of it stays, for findings that wait for names. `stays_admitted`: its process goes on as another image, and the
+    // kernel side is to go on asking where that waits: within a millisecond it may be in its loop's first callback.
+    std::vector<Link> leave(bool stays_admitted = false);
 
     // Of programs without probes: where one of its threads waits.
     void on_wait(const WaitEvent& event);

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "analysis/explain.hpp"
 #include "attach/stall.hpp"
@@ -540,7 +541,7 @@ void Session::end_target(std::uint32_t pid, const char* reason)
     // Others of its name run loops: this one may have been held up before it could be known.
     processes_missed_ += follows_name() && !target.had_loops();
     statistics_.forget(target);
-    retire(target.leave());
+    retire(target.leave(std::string_view(reason) == "exec"));
     ending_.push_back({std::move(ended.mapped()), reason, worker_->asked(), monotonic_ns() + farewell_ns});
     report_ended(monotonic_ns());
 }
