@@ -33,7 +33,7 @@ DispatchEvent stalled(std::uint32_t pid, std::uint32_t tid, std::uint64_t seq)
 TEST_CASE("a stall whose end was lost ends when it was seen to be over, once")
 {
     LostEnds ends;
-    ends.told(stalled(1, 2, 5), true);
+    ends.reported(stalled(1, 2, 5), true);
     CHECK(ends.take(10'000 * ms).empty());  // it goes on
     ends.over(of(2, 5), 400 * ms);
     ends.over(of(2, 5), 500 * ms);  // the first time it was seen
@@ -50,7 +50,7 @@ TEST_CASE("a stall whose end was lost ends when it was seen to be over, once")
 TEST_CASE("a stall whose end came is not closed again")
 {
     LostEnds ends;
-    ends.told(stalled(1, 2, 5), true);
+    ends.reported(stalled(1, 2, 5), true);
     ends.over(of(2, 5), 400 * ms);
     CHECK(ends.came(of(2, 5)));
     CHECK(ends.take(10'000 * ms).empty());
@@ -60,7 +60,7 @@ TEST_CASE("a stall whose end came is not closed again")
 TEST_CASE("later records of its thread close it at once")
 {
     LostEnds ends;
-    ends.told(stalled(1, 2, 5), false);
+    ends.reported(stalled(1, 2, 5), false);
     DispatchBundle bundle, other;
     bundle.tid = other.tid = 2;
     bundle.loop_id = other.loop_id = 9;
@@ -80,8 +80,8 @@ TEST_CASE("later records of its thread close it at once")
 TEST_CASE("records of a thread come in order, so that what is missing before one is lost")
 {
     LostEnds ends;
-    ends.told(stalled(1, 2, 5), true);
-    ends.told(stalled(1, 3, 5), true);
+    ends.reported(stalled(1, 2, 5), true);
+    ends.reported(stalled(1, 3, 5), true);
     CHECK(ends.take_before(of(2, 5), 300 * ms).empty());
     CHECK(ends.take_before(of(2, 7, 10), 300 * ms).empty());  // of a loop within its dispatch
     const auto taken = ends.take_before(of(2, 7), 300 * ms);
@@ -93,9 +93,9 @@ TEST_CASE("records of a thread come in order, so that what is missing before one
 TEST_CASE("a process that ends takes what is known of it along")
 {
     LostEnds ends;
-    ends.told(stalled(1, 2, 5), true);
-    ends.told(stalled(1, 3, 5), true);
-    ends.told(stalled(4, 5, 5), true);
+    ends.reported(stalled(1, 2, 5), true);
+    ends.reported(stalled(1, 3, 5), true);
+    ends.reported(stalled(4, 5, 5), true);
     ends.over(of(2, 5), 400 * ms);
     ends.over(of(5, 5), 400 * ms);
     CHECK(ends.take_of(1).size() == 1);

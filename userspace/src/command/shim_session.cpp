@@ -402,7 +402,7 @@ void ShimSession::look(ShimTarget& target, const LoopView& loop, std::uint64_t n
         bundle.calls.push_back(*ongoing);
     closing.head = dispatch_of(loop, slot.seq);
     closing.head.pid = target.pid();
-    lost_ends_.told(closing, bundle.start_known);
+    lost_ends_.reported(closing, bundle.start_known);
     if (loop.slot) statistics_.reported(loop.tid, loop.id, age_ns, false);
     explain_bundle(std::move(bundle));
 }

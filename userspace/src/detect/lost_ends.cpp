@@ -5,7 +5,7 @@
 
 namespace loopwatch {
 
-void LostEnds::told(DispatchEvent closing, bool start_known)
+void LostEnds::reported(DispatchEvent closing, bool start_known)
 {
     const auto key = key_of(closing.head);
     if (taken_.contains(key) || (ends_.size() >= max_ends && !ends_.contains(key))) return;

@@ -25,7 +25,7 @@ public:
     static constexpr std::size_t max_ends = 4096;
 
     // A stall was reported.
-    void told(DispatchEvent closing, bool start_known);
+    void reported(DispatchEvent closing, bool start_known);
     // The loop is past this dispatch. `of`: its thread, loop and number.
     void over(const EventHead& of, std::uint64_t now_ns);
     // The record that closes a dispatch has come. False: too late, the dispatch was taken.

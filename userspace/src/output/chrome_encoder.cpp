@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "output/formats.hpp"
+#include "output/record_json.hpp"
 #include "util/text.hpp"
 
 namespace loopwatch {
@@ -260,16 +261,9 @@ void ChromeEncoder::add(const SessionEnd& end)
     lines_ += "\n]\n";
 }
 
-void ChromeEncoder::add(const Findings& findings)
-{
-    for (const auto& call : findings.blocking) add(call);
-    if (findings.stall) add(*findings.stall);
-    if (findings.slow) add(*findings.slow);
-}
-
 void ChromeEncoder::encode(const Report& report, std::string& lines)
 {
-    std::visit([this](const auto& what) { add(what); }, report);
+    for_each_record(report, [this](const auto& record) { add(record); });
     lines += std::exchange(lines_, {});
 }
 

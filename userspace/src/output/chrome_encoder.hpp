@@ -35,7 +35,6 @@ private:
         std::optional<std::uint64_t> flow_id;  // of the arrow that ends at its next run
     };
 
-    void add(const Findings& findings);
     void add(const TaskEvent& event);
     void add(const SlowCallback& slow);
     void add(const Stall& stall);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output/line_sink.hpp"
 
+#include "output/record_json.hpp"
+
 namespace loopwatch {
 
 namespace {
 
 std::uint64_t records_in(const Report& report)
 {
-    const auto* findings = std::get_if<Findings>(&report);
-    if (!findings) return 1;
-    return findings->blocking.size() + findings->stall.has_value() + findings->slow.has_value();
+    std::uint64_t records = 0;
+    for_each_record(report, [&](const auto&) { ++records; });
+    return records;
 }
 
 // Without it a reader cannot know what is missing.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// LineSink: reports as lines (Encoder) in a file, pipe or terminal (Output). A reader that is slow keeps nobody
-// waiting: lines queue up to most_queued bytes, and what comes beyond is dropped and counted.
+// LineSink: reports as lines (Encoder) in a file, pipe or terminal (Output). A slow reader blocks nothing: lines queue
+// up to most_queued bytes, and what comes beyond is dropped and counted.
 #pragma once
 
 #include <memory>

@@ -120,12 +120,6 @@ bool Hub::for_people() const
     return std::ranges::any_of(entries_, [](const Entry& entry) { return entry.sink->for_people(); });
 }
 
-const Counts& Hub::suppressed() const
-{
-    static const Counts none;
-    return entries_.empty() ? none : entries_.front().limiter.suppressed();
-}
-
 std::vector<int> Hub::waits_for() const
 {
     std::vector<int> descriptors;

@@ -42,8 +42,6 @@ public:
     const std::optional<Error>& failure() const noexcept { return failure_; }
     // Of optional sinks, since the last call: what to warn of, once for each row of failures.
     std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
-    // Findings over the limits of the first sink, by JSON type.
-    const Counts& suppressed() const;
     // Of the session's end, as the first sink got it.
     const Completeness& completeness() const noexcept { return completeness_; }
     // Descriptors that are writable when flush() can go on.
