@@ -66,10 +66,13 @@ private:
     }
     void write(const loopwatch::Report& report)
     {
-        loopwatch::for_each_record(report, [](const auto& record) {
-            const auto line = loopwatch::to_line(record, {"host", {1, 1}});
-            hold(line.find('\n') == line.npos && nlohmann::json::accept(line), "a line of JSON");
-        });
+        std::string lines;
+        loopwatch::append_lines(report, {"host", {1, 1}}, lines);
+        for (std::size_t at = 0; at < lines.size();) {
+            const auto end = lines.find('\n', at);
+            hold(end != lines.npos && nlohmann::json::accept(lines.substr(at, end - at)), "lines of JSON");
+            at = end + 1;
+        }
         std::string text;
         text_.encode(report, text);
         hold(loopwatch::sanitize_utf8(text) == text, "UTF-8");

@@ -316,13 +316,9 @@ struct SessionEnd {
 // What one dispatch has to be reported for.
 struct Findings {
     std::optional<SlowCallback> slow;    // if the dispatch was slow and has ended
-    std::optional<Stall> stall;          // if it goes on; nothing else is told of it then
+    std::optional<Stall> stall;          // if it goes on: then it is alone
     std::vector<BlockingCall> blocking;  // by their end: each call of at least the block threshold, seen by whomever
 };
-
-// What is one line of JSON.
-using Record = std::variant<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, TaskEvent, LoopStats,
-                            SessionStats, TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning>;
 
 // What a sink is given: the findings of one dispatch travel together.
 using Report = std::variant<SessionStart, TargetStart, Findings, TaskEvent, LoopStats, SessionStats, TargetEnd,

@@ -113,26 +113,11 @@ JsonContext JsonContext::of_this_machine()
     return {name, ClockAnchor::now()};
 }
 
-std::string_view type_of(const Record& record)
-{
-    return std::visit([](const auto& r) { return type_name(r); }, record);
-}
-
-std::uint64_t time_of(const Record& record)
-{
-    return std::visit([](const auto& r) { return end_of(r); }, record);
-}
-
 std::uint64_t time_of(const Report& report)
 {
     std::uint64_t latest_ns = 0;
     for_each_record(report, [&](const auto& record) { latest_ns = std::max(latest_ns, end_of(record)); });
     return latest_ns;
-}
-
-std::string to_line(const Record& record, const JsonContext& context)
-{
-    return std::visit([&](const auto& r) { return line_of(r, context); }, record);
 }
 
 void append_lines(const Report& report, const JsonContext& context, std::string& lines)

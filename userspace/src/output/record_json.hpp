@@ -4,7 +4,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <variant>
 
@@ -21,12 +20,7 @@ struct JsonContext {
     static JsonContext of_this_machine();
 };
 
-// The JSON type: "slow_callback".
-std::string_view type_of(const Record& record);
-// CLOCK_MONOTONIC; of a finding its end.
-std::uint64_t time_of(const Record& record);
-
-// Of findings the latest.
+// CLOCK_MONOTONIC; of findings the end of the latest.
 std::uint64_t time_of(const Report& report);
 // Calls `take` with each record of it, of findings the calls first: a reader that folds them knows them when their
 // dispatch comes.
@@ -46,10 +40,7 @@ void for_each_record(const Report& report, const Take& take)
         report);
 }
 
-// Appends a line for each record of it.
+// Appends a line of JSON for each record of it: broken UTF-8 is replaced, terminal control characters are escaped.
 void append_lines(const Report& report, const JsonContext& context, std::string& lines);
-// The record as one line of JSON, without the line's end: broken UTF-8 is replaced, terminal control characters are
-// escaped.
-std::string to_line(const Record& record, const JsonContext& context);
 
 }  // namespace loopwatch
