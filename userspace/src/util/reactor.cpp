@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "util/reactor.hpp"
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/post.hpp>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace loopwatch {
+
+struct Reactor::Context {
+    ::asio::io_context asio{1};  // one thread: Asio takes fewer locks
+    ::asio::executor_work_guard<::asio::io_context::executor_type> goes_on = ::asio::make_work_guard(asio);
+    std::vector<std::shared_ptr<Watch::State>> unarmed;
+};
+
+struct Reactor::Watch::State : std::enable_shared_from_this<State> {
+    using Wait = asio::posix::stream_descriptor::wait_type;
+
+    State(Context& of, Ready ready, std::function<void()> what)
+        : context(of),
+          descriptor(of.asio),
+          wait(ready == Ready::readable ? Wait::wait_read : Wait::wait_write),
+          then(std::move(what))
+    {
+    }
+    // Once in a wait: who only notes that a descriptor is ready, and reads it later, would be called for ever.
+    void arm()
+    {
+        if (!then) return;
+        descriptor.async_wait(wait, [self = shared_from_this()](const asio::error_code& error) {
+            if (error || !self->then) return;  // ended meanwhile
+            self->context.unarmed.push_back(self);
+            const auto then = self->then;  // it may end in this
+            then();
+        });
+    }
+    void end()
+    {
+        then = nullptr;
+        (void)descriptor.release();  // not ours to close
+    }
+
+    Context& context;
+    asio::posix::stream_descriptor descriptor;
+    Wait wait;
+    std::function<void()> then;
+};
+
+Reactor::Watch::Watch() = default;
+Reactor::Watch::Watch(Watch&&) noexcept = default;
+
+Reactor::Watch::~Watch()
+{
+    if (state_) state_->end();
+}
+
+Reactor::Watch& Reactor::Watch::operator=(Watch&& other) noexcept
+{
+    std::swap(state_, other.state_);
+    return *this;
+}
+
+Reactor::Reactor() : context_(std::make_unique<Context>())
+{
+}
+Reactor::~Reactor() = default;
+
+Result<Reactor::Watch> Reactor::watch(int descriptor, Ready ready, std::function<void()> then)
+{
+    Watch watch;
+    auto state = std::make_shared<Watch::State>(*context_, ready, std::move(then));
+    asio::error_code error;
+    state->descriptor.assign(descriptor, error);
+    if (error) return Error{ExitCode::failed, "cannot wait for a descriptor: " + error.message(), ""};
+    context_->unarmed.push_back(state);
+    watch.state_ = std::move(state);
+    return watch;
+}
+
+void Reactor::wait_until(std::uint64_t time_ns, std::function<void()> then)
+{
+    for (const auto& state : std::exchange(context_->unarmed, {})) state->arm();
+    auto& asio = context_->asio;
+    asio.restart();
+    // Of Linux' libstdc++ the steady clock is CLOCK_MONOTONIC.
+    const std::chrono::steady_clock::time_point until{std::chrono::nanoseconds(time_ns)};
+    // It looks at nothing once the moment has passed.
+    if (std::chrono::steady_clock::now() >= until || asio.run_one_until(until) != 0) asio.poll();
+    if (!then) return;
+    bool done = false;
+    ::asio::post(asio, [&] {
+        then();
+        done = true;
+    });
+    while (!done) asio.run_one();
+}
+
+}  // namespace loopwatch
