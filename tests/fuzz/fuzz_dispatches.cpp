@@ -10,10 +10,10 @@
 #include <optional>
 
 #include "analysis/explain.hpp"
-#include "attach/stall.hpp"
 #include "collect/dispatch_book.hpp"
 #include "detect/idle_split.hpp"
 #include "detect/iteration.hpp"
+#include "detect/stall.hpp"
 #include "finding_rules.hpp"
 #include "late_worker.hpp"
 #include "record_script.hpp"
@@ -29,25 +29,32 @@ constexpr std::size_t most_steps = 512;
 
 std::span<const std::uint8_t> memory;
 
-class Target final : public WatchedProcess {
+class Fuzzed final : public WatchedProcess {
 public:
-    explicit Target(Process process) : WatchedProcess(std::move(process)) {}
+    explicit Fuzzed(Process process) : WatchedProcess(std::move(process)) {}
     void add_loop(std::uint32_t tid, std::uint64_t id, std::uint64_t slot)
     {
         remove_loop(tid, id);
-        known_loops_.push_back({slot, id, tid, tid, "loop"});
+        views_.push_back({slot, id, tid, tid, "loop"});
     }
     void remove_loop(std::uint32_t tid, std::uint64_t id)
     {
-        std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == id; });
+        std::erase_if(views_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == id; });
     }
-    bool read(const LoopView&, LoopState&) const override { return false; }
-    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
-    std::vector<int> tiers() const override { return {}; }
-    const std::set<std::string>& probes() const noexcept override { return probes_; }
+    const LoopView* find_loop(std::uint32_t tid, std::uint64_t id) const override
+    {
+        const auto found =
+            std::ranges::find_if(views_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == id; });
+        return found == views_.end() ? nullptr : &*found;
+    }
+    const LoopView* loop_of(std::uint32_t tid) const override
+    {
+        const auto found = std::ranges::find(views_, tid, &LoopView::tid);
+        return found == views_.end() ? nullptr : &*found;
+    }
 
 private:
-    std::set<std::string> probes_;
+    std::vector<LoopView> views_;
 };
 
 Process this_process()
@@ -109,7 +116,7 @@ private:
     RecordScript& script_;
     FindingRules rules_;
     bool inside_;  // by the shim alone
-    Target target_;
+    Fuzzed target_;
     LateWorker worker_;
     KernelSymbols& kernel_symbols_ = shared_kernel_symbols();
     Investigations investigations_;

@@ -41,7 +41,6 @@ beside flood
 check "flood: of a process as many loops are kept as fit, the others are counted" has_record flood-report 'r[-1]["lost"]["loops_untracked"] > 19000'
 check "flood: the session goes on all the while" has_record flood-report \
     'max((b["mono_ns"] - a["mono_ns"] for a, b in zip(r, r[1:])), default=0) < 1.5e9'
-check_equal "flood: and leave room for the statistics of others" 0 "$(records flood-report 'r[-1]["lost"]["statistics"]')"
 beside slots
 check "slots: loops beyond its share are counted" has_record slots-report '8 < r[-1]["lost"]["loops_untracked"] < 30'
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <loopwatch/loop_state.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 
 #include "detect/statistics.hpp"
+#include "fake_target.hpp"
 
 using namespace loopwatch;
 
@@ -12,29 +12,13 @@ namespace {
 
 constexpr std::uint64_t second = 1'000'000'000;
 
-// Ourselves, as a process that is watched, with one loop whose slot the test says.
-class Watched : public WatchedProcess {
+// One loop, whose slot the test says.
+class Watched : public FakeTarget {
 public:
-    Watched() : WatchedProcess(std::move(*Process::open(::getpid())))
-    {
-        known_loops_.push_back({.slot = 0x1000, .id = 3, .ns_tid = 4712, .tid = 4712, .name = "main"});
-    }
-    bool read(const LoopView&, LoopState& to) const override
-    {
-        to = slot;
-        return !gone;
-    }
-    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
-    std::vector<int> tiers() const override { return {3}; }
-    const std::set<std::string>& probes() const noexcept override { return probes_; }
+    Watched() { add_loop({.slot = 0x1000, .id = 3, .ns_tid = 4712, .tid = 4712, .name = "main"}); }
+    Loop& loop() { return known_loops_[0]; }
     void become_unprobed() { known_loops_[0].slot = 0; }
     void found_at(std::uint64_t ns) { known_loops_[0].since_ns = ns; }
-
-    LoopState slot = {};
-    bool gone = false;
-
-private:
-    std::set<std::string> probes_;
 };
 
 }  // namespace
@@ -79,26 +63,18 @@ TEST_CASE("what is born during the session counts from zero, whoever had its thr
     Statistics statistics;
     target.slot.iterations = 1'000;
     (void)statistics.look(target, second);
-    statistics.born(4712, 3, 2 * second);
+    Statistics::born(target.loop(), 2 * second);
     target.slot.iterations = 5;
     const auto stats = statistics.look(target, 3 * second);
     REQUIRE(stats.size() == 1);
     CHECK(stats[0].iterations == 5);
 }
 
-TEST_CASE("loops that come and go leave room for others; those beyond the cap are counted")
+TEST_CASE("of a loop that is not known any more the longest dispatch counts all the same")
 {
-    Watched target;
     Statistics statistics;
-    for (std::uint32_t tid = 1; tid <= 10'000; ++tid) {
-        statistics.born(tid, 1, second);
-        statistics.forget(tid, 1);
-    }
-    CHECK(statistics.overflow() == 0);
-    for (std::uint32_t tid = 1; tid <= 5'000; ++tid) statistics.born(tid, 1, second);
-    CHECK(statistics.overflow() == 5'000 - 4'096);
-    CHECK(statistics.look(target, second).empty());
-    CHECK(statistics.look(target, 2 * second).empty());
+    statistics.reported(nullptr, 220'000'000);
+    CHECK(statistics.dispatch_ns().max == 220'000'000);
 }
 
 TEST_CASE("how late timers are is told only of loops whose timers are seen")
@@ -116,7 +92,7 @@ TEST_CASE("an iteration that goes on at the end is the longest, if it is, and co
     Watched target;
     target.become_unprobed();
     Statistics statistics;
-    statistics.born(4712, 3, second);
+    Statistics::born(target.loop(), second);
     target.slot.seq = 19;
     target.slot.iterations = 9;
     target.slot.dispatch_histogram[lw_bucket_of(100'000)] = 9;
@@ -136,7 +112,7 @@ TEST_CASE("a dispatch that is open at two looks is counted once, when it has end
 {
     Watched target;
     Statistics statistics;
-    statistics.born(4712, 3, second);
+    Statistics::born(target.loop(), second);
     target.slot.seq = 7;
     target.slot.start = second;
     CHECK(statistics.look(target, 2 * second)[0].dispatches == 3);
@@ -162,7 +138,7 @@ TEST_CASE("of a loop whose memory is gone a stall that was reported is in the la
     (void)statistics.look(target, second);
     target.gone = true;
     CHECK(statistics.look(target, 2 * second).empty());
-    statistics.reported(4712, 3, 220'000'000, false);
+    statistics.reported(&target.loop(), 220'000'000, false);
     auto stats = statistics.look(target, 3 * second);
     REQUIRE(stats.size() == 1);
     CHECK(stats[0].dispatches == 0);
@@ -170,8 +146,8 @@ TEST_CASE("of a loop whose memory is gone a stall that was reported is in the la
     CHECK(stats[0].open_ns == 220'000'000);
     CHECK(stats[0].dispatch_ns.max == 220'000'000);
     CHECK(statistics.look(target, 4 * second).empty());
-    statistics.reported(4712, 3, 220'000'000, false);
-    statistics.reported(4712, 3, 250'000'000);
+    statistics.reported(&target.loop(), 220'000'000, false);
+    statistics.reported(&target.loop(), 250'000'000);
     stats = statistics.look(target, 5 * second);
     REQUIRE(stats.size() == 1);
     CHECK_FALSE(stats[0].open_ns);
@@ -189,4 +165,14 @@ TEST_CASE("a loop that is found during the session counts from then on, not from
     REQUIRE(stats.size() == 1);
     CHECK(stats[0].iterations == 9);
     CHECK(stats[0].interval_ns == second);
+}
+
+TEST_CASE("what is reported of a loop that was found during the session, before its first look, is in that")
+{
+    Watched target;
+    target.become_unprobed();
+    target.found_at(second);
+    Statistics statistics;
+    statistics.reported(&target.loop(), 220'000'000);
+    CHECK(statistics.look(target, 2 * second)[0].dispatch_ns.max == 220'000'000);
 }

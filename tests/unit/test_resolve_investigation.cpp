@@ -19,20 +19,23 @@ using namespace loopwatch;
 namespace {
 
 // Ourselves, as a process that is watched.
-class Target final : public WatchedProcess {
+class Watched final : public WatchedProcess {
 public:
-    Target() : WatchedProcess(std::move(*Process::open(::getpid()))) {}
-    bool read(const LoopView&, LoopState&) const override { return false; }
-    bool saw_begin(const LoopView&, const LoopState&) const override { return true; }
-    std::vector<int> tiers() const override { return {}; }
-    const std::set<std::string>& probes() const noexcept override { return probes_; }
-    void add_loop(const LoopView& loop) { known_loops_.push_back(loop); }
+    Watched() : WatchedProcess(std::move(*Process::open(::getpid()))) {}
+    const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const override
+    {
+        const auto found =
+            std::ranges::find_if(views_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+        return found == views_.end() ? nullptr : &*found;
+    }
+    const LoopView* loop_of(std::uint32_t) const override { return nullptr; }
+    void add_loop(LoopView loop) { views_.push_back(std::move(loop)); }
 
 private:
-    std::set<std::string> probes_;
+    std::vector<LoopView> views_;
 };
 
-DispatchBundle ended(const Target& target)
+DispatchBundle ended(const Watched& target)
 {
     DispatchBundle bundle;
     bundle.pid = bundle.tid = target.pid();
@@ -60,7 +63,7 @@ void add_wait(DispatchBundle& bundle, int syscall, int fd, mode_t mode, std::uin
     bundle.places.push_back(std::move(place));
 }
 
-DispatchFacts facts_of(DispatchBundle bundle, Target& target, Investigations& all)
+DispatchFacts facts_of(DispatchBundle bundle, Watched& target, Investigations& all)
 {
     LateWorker worker(true);
     KernelSymbols kernel_symbols;
@@ -105,7 +108,7 @@ std::size_t named(const DispatchFacts& facts)
 
 TEST_CASE("what passed until a thread was first seen is unknown, also of a dispatch that seems to begin later")
 {
-    Target target;
+    Watched target;
     Investigations all;
     auto bundle = ended(target);
     const auto unseen_ns = [&](std::uint64_t entered_ns, std::uint64_t seen_ns) {
@@ -125,7 +128,7 @@ TEST_CASE("what passed until a thread was first seen is unknown, also of a dispa
 
 TEST_CASE("a finding that waits for names holds a bounded number of bytes of them")
 {
-    Target target;
+    Watched target;
     LateWorker worker(true);
     KernelSymbols kernel_symbols;
     Investigations all;
@@ -144,7 +147,7 @@ TEST_CASE("a finding that waits for names holds a bounded number of bytes of the
 
 TEST_CASE("findings beyond those that may wait for names come at once, without them")
 {
-    Target target;
+    Watched target;
     LateWorker worker(true);
     KernelSymbols kernel_symbols;
     Investigations all;
@@ -171,7 +174,7 @@ TEST_CASE("findings beyond those that may wait for names come at once, without t
 
 TEST_CASE("the last report of a dispatch knows no less of its descriptors than the first")
 {
-    Target target;
+    Watched target;
     Investigations all;
     const auto [near, far] = connected();
     const int events = ::epoll_create1(0);
@@ -198,7 +201,7 @@ TEST_CASE("the last report of a dispatch knows no less of its descriptors than t
 
 TEST_CASE("another file on a descriptor is not taken for the earlier one")
 {
-    Target target;
+    Watched target;
     Investigations all;
     const int events = ::epoll_create1(0);
     const auto bundle = [&](bool in_progress, mode_t mode) {
@@ -214,7 +217,7 @@ TEST_CASE("another file on a descriptor is not taken for the earlier one")
 
 TEST_CASE("who waited is unknown for a loop without probes")
 {
-    Target target;
+    Watched target;
     Investigations all;
     auto bundle = ended(target);
     bundle.loop_id = 3;

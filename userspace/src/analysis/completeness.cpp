@@ -38,7 +38,6 @@ constexpr Loss losses[] = {
     {"stack_budget", names, "stacks beyond 2,000 a second"},
     {"stack_truncated", names, "stacks that were longer than 32 KiB or not resident"},
     {"stack_unreadable", names, "stacks that were not resident"},
-    {"statistics", details, "loops without loop_stats"},
     {"switch_unseen", details,
      "context switches that the kernel did not report (times on and off the CPU are less exact)"},
     {"symbol_worker", names, "stacks without names"},

@@ -169,7 +169,7 @@ struct TaskEvent {
     std::map<std::string, std::string> labels;
     std::vector<Location> await_chain;
     std::vector<Frame> stack;
-    bool limited = false;  // a misuse, which rate limits hold for; not a field of the record
+    bool limited = false;  // a misuse, which rate limits hold for, not a step; not a field of the record
 };
 
 struct Quantiles {

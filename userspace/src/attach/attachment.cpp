@@ -12,7 +12,11 @@
 #include <tuple>
 
 #include "collect/probe_table.hpp"
+#include "collect/task_snapshot.hpp"
 #include "collect/unprobed_loops.hpp"
+#include "detect/iteration.hpp"
+#include "detect/stall.hpp"
+#include "resolve/captured_stack.hpp"
 #include "stack/segments.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
@@ -52,7 +56,7 @@ bool is_nop(int file, std::uint64_t offset)
 }  // namespace
 
 Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
-    : WatchedProcess(std::move(process)), kernel_(kernel), worker_(worker), options_(options)
+    : Target(std::move(process)), kernel_(kernel), worker_(worker), options_(options)
 {
 }
 
@@ -342,13 +346,13 @@ void Attachment::keep_loop(LoopView loop)
 {
     had_loops_ = true;
     if (known_loops_.size() < max_loops)
-        known_loops_.push_back(std::move(loop));
+        known_loops_.emplace_back(std::move(loop));
     else
         kernel_.count_untracked();
 }
 
 // A loop that lived for a moment may be gone by now, and another stand in its memory.
-void Attachment::add_loop(const LoopStartedEvent& event)
+void Attachment::on(const LoopStartedEvent& event)
 {
     const auto [tid, id] = std::pair(event.head.tid, event.head.loop_id);
     LoopState slot;
@@ -361,12 +365,12 @@ void Attachment::add_loop(const LoopStartedEvent& event)
 
 void Attachment::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 {
-    std::erase_if(known_loops_, [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
+    Target::remove_loop(tid, loop_id);
     first_waits_.erase(tid);
     if (finder_) finder_->forget(tid);
 }
 
-void Attachment::on_wait(const WaitEvent& event)
+void Attachment::on(const WaitEvent& event)
 {
     if (!finder_) return;
     if (first_waits_.size() < max_first_waits) first_waits_.try_emplace(event.head.tid, event.head.time_ns);
@@ -466,6 +470,92 @@ bool Attachment::sleeps(const LoopView& loop) const
 std::optional<std::uint64_t> Attachment::seq(const LoopView& loop) const
 {
     return loop.slot ? loops_.memory().object<std::uint64_t>(loop.slot) : kernel_.unprobed().seq(loop.tid);
+}
+
+std::optional<DispatchBundle> Attachment::stall(const OverdueDispatch& overdue, DispatchBook& book, const Observe&)
+{
+    if (!overdue.slot_address && kernel_.unprobed().undecided(overdue.tid)) return std::nullopt;
+    return stall_bundle(overdue, ongoing_of(overdue, book), book);
+}
+
+// By now.
+std::optional<std::uint64_t> Attachment::seq_of(const OverdueDispatch& overdue) const
+{
+    const auto* const loop = find_loop(overdue.tid, overdue.loop_id);
+    return loop ? seq(*loop) : std::nullopt;
+}
+
+// What the scheduler's view has of it; if nothing, what is seen from outside. nullopt: it has gone on meanwhile.
+std::optional<OngoingDispatch> Attachment::ongoing_of(const OverdueDispatch& overdue, DispatchBook& book) const
+{
+    auto ongoing = kernel_.ongoing(overdue.tid);
+    if (!ongoing || ongoing->seq == overdue.slot.seq) return ongoing;
+    if (auto asleep = found_asleep(overdue, ongoing->entered_ns)) {
+        if (ongoing->seen_ns == 0) book.found_asleep(asleep->places.front());
+        return asleep;
+    }
+    // It runs. It may have woken since the view was read, and slept since before the session.
+    ongoing = kernel_.ongoing(overdue.tid);
+    if (seq_of(overdue) != overdue.slot.seq) return std::nullopt;
+    return ongoing;
+}
+
+// Where the thread sleeps, with its task and stack, if the scheduler's view has nothing of the dispatch and it sleeps
+// at all. `entered_ns`: when the session began to watch its loop.
+std::optional<OngoingDispatch> Attachment::found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns) const
+{
+    const auto all = kernel_.unprobed().sleepers(process_.pid());
+    const auto found = std::ranges::find(all, overdue.tid, &SleepingThread::tid);
+    if (found == all.end() || found->state == 0) return std::nullopt;
+    const auto& memory = loops_.memory();
+    OngoingDispatch ongoing;
+    ongoing.seq = overdue.slot.seq;
+    ongoing.place = 0;
+    ongoing.off = OffCpu::blocked;
+    ongoing.off_ns = std::max(overdue.start_ns, entered_ns);
+    ongoing.entered_ns = ongoing.seen_ns = entered_ns;
+    SourceEvent place;
+    place.head.pid = overdue.pid;
+    place.head.tid = overdue.tid;
+    place.head.loop_id = overdue.slot.loop_id;
+    place.head.seq = overdue.slot.seq;
+    place.head.time_ns = overdue.now_ns;
+    place.syscall = found->syscall;
+    place.args = found->args;
+    place.state = found->state;
+    place.task = view_task(overdue.slot.task, memory);
+    place.stack = copy_stack(found->registers, overdue.slot.stack_top, memory);
+    ongoing.places.push_back(std::move(place));
+    // It may have gone on meanwhile: then this is of another dispatch, or of none.
+    if (seq_of(overdue) != overdue.slot.seq) return std::nullopt;
+    return ongoing;
+}
+
+std::optional<SourceEvent> Attachment::blocked_at(std::uint32_t tid) const
+{
+    auto ongoing = kernel_.ongoing(tid);
+    if (!ongoing || ongoing->off != OffCpu::blocked || ongoing->place >= ongoing->places.size()) return std::nullopt;
+    auto& place = ongoing->places[ongoing->place];
+    place.block_start_ns = ongoing->off_ns;
+    return std::move(place);
+}
+
+// None: what was timed was not one. A dispatch that is seen as such is what it is.
+Iterations Attachment::iterations_of(DispatchFacts facts)
+{
+    Iterations iterations;
+    if (!finder_ || !facts.iteration) {
+        iterations.real.push_back(std::move(facts));
+        return iterations;
+    }
+    mark_loop(facts, finder_->sites());
+    iterations.real = part_iteration(std::move(facts), finder_->sites(), options_.threshold_ns);
+    std::erase_if(iterations.real, [&](DispatchFacts& one) {
+        const auto iteration = judge_iteration(one, finder_->sites(), options_.threshold_ns);
+        iterations.unclear += iteration == Iteration::unclear;
+        return iteration != Iteration::real;
+    });
+    return iterations;
 }
 
 std::vector<int> Attachment::tiers() const

@@ -16,7 +16,7 @@
 #include "attach/handover_watch.hpp"
 #include "attach/loop_finder.hpp"
 #include "collect/kernel.hpp"
-#include "resolve/watched_process.hpp"
+#include "detect/target.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
@@ -24,12 +24,13 @@ namespace loopwatch {
 struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
+    std::uint64_t threshold_ns = 100'000'000;
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
 };
 
-class Attachment final : public WatchedProcess {
+class Attachment final : public Target {
 public:
     // Fails as Process::open does. Loops of a program without probes are found once the worker has unwound the stacks
     // it was sent.
@@ -38,7 +39,7 @@ public:
     ~Attachment() override;
 
     // Attaches to modules and enters loops that are new since the last time.
-    Result<void> refresh();
+    Result<void> refresh() override;
     // From these, for good.
     void detach(Frequent kind);
     // Nothing new of it is heard. It is as it was once these links are gone, which takes grace periods. What is known
@@ -46,15 +47,18 @@ public:
     // kernel side is to go on asking where that waits: within a millisecond it may be in its loop's first callback.
     std::vector<Link> leave(bool stays_admitted = false);
 
+    void on(const LoopStartedEvent& event) override;
     // Of programs without probes: where one of its threads waits.
-    void on_wait(const WaitEvent& event);
+    void on(const WaitEvent& event) override;
     bool read(const LoopView& loop, LoopState& slot) const override;
-    std::optional<std::uint64_t> seq(const LoopView& loop) const;
-    // For sure: it cannot go on without a context switch.
-    bool sleeps(const LoopView& loop) const;
+    std::optional<std::uint64_t> seq(const LoopView& loop) const override;
+    bool sleeps(const LoopView& loop) const override;
     bool saw_begin(const LoopView& loop, const LoopState& slot) const override;
-    // Whose resume this part of an iteration began with, with --coroutines; none: `frame` is 0.
-    CoroutineResume coroutine(const LoopView& loop, std::uint64_t seq) const;
+    CoroutineResume coroutine(const LoopView& loop, std::uint64_t seq) const override;
+    std::optional<DispatchBundle> stall(const OverdueDispatch& overdue, DispatchBook& book, const Observe&) override;
+    std::optional<SourceEvent> blocked_at(std::uint32_t tid) const override;
+    bool proven(std::uint32_t tid) const override { return !finder_ || finder_->proven(tid); }
+    Iterations iterations_of(DispatchFacts facts) override;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
@@ -64,13 +68,10 @@ public:
     void read_new_code();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
-    // By thread and id: each DSO that contains the runtime counts its loops from 1.
-    void add_loop(const LoopStartedEvent& event);
-    void remove_loop(std::uint32_t tid, std::uint64_t loop_id);
+    void remove_loop(std::uint32_t tid, std::uint64_t loop_id) override;
     // Has one of its threads turned out to be a loop since the last call?
     bool take_found() { return std::exchange(found_, false); }
-    // Thread and id of loops whose threads have ended without a word, since the last call.
-    std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() { return std::exchange(ended_, {}); }
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() override { return std::exchange(ended_, {}); }
 
     const std::set<std::string>& probes() const noexcept override { return probes_; }
     std::vector<int> tiers() const override;
@@ -100,6 +101,9 @@ private:
     void scan_registries();
     void note_ended_threads();
     void keep_loop(LoopView loop);
+    std::optional<OngoingDispatch> ongoing_of(const OverdueDispatch& overdue, DispatchBook& book) const;
+    std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns) const;
+    std::optional<std::uint64_t> seq_of(const OverdueDispatch& overdue) const;
     void found_loop(std::uint32_t tid, std::optional<std::uint64_t> known_since_ns);
     void found_scheduler(std::string_view runtime);
     void warn_of_handover();
@@ -133,6 +137,6 @@ private:
     bool left_ = false;
 };
 
-using Targets = std::map<std::uint32_t, std::unique_ptr<Attachment>>;  // by pid
+using Attachments = std::vector<Attachment*>;
 
 }  // namespace loopwatch

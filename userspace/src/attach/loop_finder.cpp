@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "analysis/task_scheduler.hpp"
+#include "detect/target.hpp"
 #include "resolve/captured_stack.hpp"
 #include "target/memory.hpp"
 #include "target/sleeper.hpp"
@@ -345,7 +346,7 @@ bool LoopFinder::proven(std::uint32_t tid) const
     const auto idle = sites_->idle_sites(tid);
     return std::ranges::any_of(idle, [&](const WaitSite& site) {
         const bool is_a_poll = site.object == 0 || site.object == lone_poll;
-        return !is_a_poll || loops_.ends_at(tid, without_thread(site)) >= least_polls;
+        return !is_a_poll || loops_.ends_at(tid, without_thread(site)) >= Target::least_polls;
     });
 }
 

@@ -26,8 +26,6 @@ namespace loopwatch {
 
 class LoopFinder {
 public:
-    static constexpr std::uint64_t least_polls = 3;  // in one place, before a thread that polls is taken for a loop
-
     // Of a process: which of its modules Go's linker has made, what to call for each thread that turns out to be a
     // loop (`since_ns`: from when on all that it does is known; none: from now), and for each wait that the scheduler
     // of a runtime made.

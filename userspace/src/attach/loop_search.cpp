@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attach/loop_search.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -17,42 +15,42 @@ constexpr std::uint64_t finding_ns = 10'000'000'000;  // how long for stacks tha
 constexpr std::uint64_t settling_ns = 30'000'000;     // and for threads that are awake to wait somewhere
 constexpr std::uint64_t unsettled_ns = 200'000'000;   // if by then none is known
 constexpr std::size_t events_at_once = 256;
-constexpr int answer_ms = 5;
+constexpr std::uint64_t answer_ns = 5'000'000;
 constexpr std::size_t max_suspects = 8;                                          // threads that spin
 constexpr std::uint64_t sampling_ns = 60'000'000, sample_period_ns = 5'000'000;  // for how long, and how often
 
-bool is_awake(const Targets::value_type& target)
+bool is_awake(const Attachment* target)
 {
-    return target.second->finder() && target.second->finder()->awake();
+    return target->finder() && target->finder()->awake();
 }
 
-bool is_unsettled(const Targets::value_type& target)
+bool is_unsettled(const Attachment* target)
 {
-    const auto* finder = target.second->finder();
-    return finder && (finder->unanswered() || (finder->awake() && target.second->known_loops().empty()));
+    const auto* finder = target->finder();
+    return finder && (finder->unanswered() || (finder->awake() && target->known_loops().empty()));
 }
 
-LoopFinder* finder_of(const Targets& targets, std::uint32_t pid)
+LoopFinder* finder_of(const Attachments& targets, std::uint32_t pid)
 {
-    const auto target = targets.find(pid);
-    return target == targets.end() ? nullptr : target->second->finder();
+    const auto target = std::ranges::find(targets, pid, &Attachment::pid);
+    return target == targets.end() ? nullptr : (*target)->finder();
 }
 
-void go_on(const Targets& targets, Kernel& kernel, SymbolWorker& worker, const std::function<void(const Event&)>& take)
+void go_on(const Attachments& targets, Kernel& kernel, SymbolWorker& worker, Reactor& reactor,
+           const std::function<void(const Event&)>& take)
 {
     kernel.drain(events_at_once, take);
-    pollfd answer{worker.descriptor(), POLLIN, 0};
-    ::poll(&answer, 1, answer_ms);
+    reactor.wait_until(monotonic_ns() + answer_ns);
     worker.poll();
-    for (const auto& [pid, target] : targets) target->read_new_code();
+    for (auto* const target : targets) target->read_new_code();
 }
 
 // One attaches because a server hangs. Threads that have run all the while may be loops whose callback does not end.
-void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
+void look_at_spinning(const Attachments& targets, Kernel& kernel, SymbolWorker& worker, Reactor& reactor,
                       const std::function<void(const Event&)>& on_event)
 {
     std::vector<Fd> sampling;
-    for (const auto& [pid, target] : targets) {
+    for (auto* const target : targets) {
         auto* const finder = target->finder();
         for (const auto tid : finder ? finder->never_waiting() : std::vector<std::uint32_t>()) {
             if (sampling.size() >= max_suspects || !finder->suspect(tid)) continue;
@@ -67,10 +65,10 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
     };
     const auto start = monotonic_ns();
     for (auto now = start; !sampling.empty() && now < start + sampling_ns; now = monotonic_ns())
-        go_on(targets, kernel, worker, take);
+        go_on(targets, kernel, worker, reactor, take);
     sampling.clear();
-    while (worker.pending() && monotonic_ns() < start + finding_ns) go_on(targets, kernel, worker, take);
-    for (const auto& [pid, target] : targets)
+    while (worker.pending() && monotonic_ns() < start + finding_ns) go_on(targets, kernel, worker, reactor, take);
+    for (auto* const target : targets)
         if (auto* finder = target->finder()) finder->clear_suspects();
     // What is by now old enough to be told at the first look is told with its stack.
     for (const auto& sample : samples)
@@ -79,7 +77,7 @@ void look_at_spinning(const Targets& targets, Kernel& kernel, SymbolWorker& work
 
 }  // namespace
 
-void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
+void find_loops(const Attachments& targets, Kernel& kernel, SymbolWorker& worker, Reactor& reactor,
                 const std::function<void(const Event&)>& on_event)
 {
     const bool some_awake = std::ranges::any_of(targets, is_awake);
@@ -96,8 +94,8 @@ void find_loops(const Targets& targets, Kernel& kernel, SymbolWorker& worker,
         if (!wait) return on_event(event);
         if (auto* finder = finder_of(targets, wait->head.pid)) finder->on(*wait);
     };
-    for (auto now = start; !settled(now); now = monotonic_ns()) go_on(targets, kernel, worker, take);
-    look_at_spinning(targets, kernel, worker, take);
+    for (auto now = start; !settled(now); now = monotonic_ns()) go_on(targets, kernel, worker, reactor, take);
+    look_at_spinning(targets, kernel, worker, reactor, take);
     worker.stand_back();
 }
 

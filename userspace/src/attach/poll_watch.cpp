@@ -5,11 +5,11 @@
 
 namespace loopwatch {
 
-bool PollWatch::wanted(const Targets& targets, UnprobedLoops& loops, std::uint64_t now_ns)
+bool PollWatch::wanted(const Attachments& targets, UnprobedLoops& loops, std::uint64_t now_ns)
 {
     bool any = false, searching = false;
     if (began_ns_ == 0) began_ns_ = now_ns;
-    for (const auto& [pid, target] : targets) {
+    for (const auto* const target : targets) {
         if (!target->finder()) continue;
         any = true;
         searching |= target->known_loops().empty() && now_ns - began_ns_ < search_ns;

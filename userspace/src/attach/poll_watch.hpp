@@ -27,7 +27,7 @@ public:
     }
 
     // To be asked at each tick and each interval: are there loops that have not slept for so long?
-    bool wanted(const Targets& targets, UnprobedLoops& loops, std::uint64_t now_ns);
+    bool wanted(const Attachments& targets, UnprobedLoops& loops, std::uint64_t now_ns);
 
 private:
     std::uint64_t busy_ns_;

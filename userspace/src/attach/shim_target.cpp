@@ -9,6 +9,12 @@
 #include <utility>
 #include <variant>
 
+#include "analysis/calls.hpp"
+#include "collect/task_snapshot.hpp"
+#include "detect/idle_split.hpp"
+#include "detect/iteration.hpp"
+#include "detect/stall.hpp"
+#include "detect/statistics.hpp"
 #include "resolve/captured_stack.hpp"
 #include "util/wall_clock.hpp"
 
@@ -18,6 +24,7 @@ namespace {
 
 constexpr std::uint64_t clock_error_ns = 1'000'000;
 constexpr std::size_t max_candidates = 1024;
+constexpr std::size_t max_drained = 4096;                               // records, before a stall is reported
 constexpr std::uint64_t hang_factor = 10, min_hang_ns = 1'000'000'000;  // a thread that is no loop is busy for long too
 
 // It was written before it was read.
@@ -30,10 +37,17 @@ bool ends_in_future(const Event& event)
     return end_ns > monotonic_ns() + clock_error_ns;
 }
 
+// A wait for a lock, or a system call by its number: it may be the loop's own.
+bool may_be_idle(const CallEvent& call)
+{
+    const auto* const row = find_call(call.call);
+    return row != nullptr && (row->rule == CallRule::lock || row->rule == CallRule::other);
+}
+
 }  // namespace
 
 ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
-    : WatchedProcess(std::move(process)),
+    : Target(std::move(process)),
       ring_(std::move(ring)),
       worker_(worker),
       threshold_ns_(threshold_ns),
@@ -51,19 +65,19 @@ Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker
     auto process = Process::open(static_cast<pid_t>(ring.pid()));
     if (!process) return process.error();
     std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, threshold_ns));
-    target->refresh();
+    (void)target->refresh();
     return target;
 }
 
-void ShimTarget::refresh()
+Result<void> ShimTarget::refresh()
 {
     forget_subjects();
     const auto hash = modules_hash(process_.pid());
     auto names = generated_names();
-    if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return;
+    if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return {};
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
-    if (!modules || modules->empty() || !modules->front().file) return;
+    if (!modules || modules->empty() || !modules->front().file) return {};
     modules_hash_ = hash;
     if (build_id_.empty())
         if (auto scan = worker_.scan(modules->front().file.raw())) {
@@ -71,7 +85,7 @@ void ShimTarget::refresh()
             carries_runtime_ |= brings_runtime(*scan);
         }
     set_interpreter(*modules);
-    (void)worker_.map_process(pid(), std::move(*modules), std::move(names.file));
+    return worker_.map_process(pid(), std::move(*modules), std::move(names.file));
 }
 
 std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
@@ -88,9 +102,9 @@ void ShimTarget::leave(std::size_t lane)
     if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
 }
 
-std::vector<LoopView> ShimTarget::look()
+void ShimTarget::look(std::uint64_t now_ns)
 {
-    std::vector<LoopView> born;
+    bool born = false;
     // Those that have left since the look before the last: what they told at the end was still told by their names.
     std::erase_if(known_loops_, [&](const LoopView& loop) {
         return std::ranges::any_of(left_,
@@ -122,8 +136,8 @@ std::vector<LoopView> ShimTarget::look()
         }
         carries_runtime_ |= lane.slot != 0;
         taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
-        born.push_back(loop);
-        known_loops_.push_back(std::move(loop));
+        Statistics::born(known_loops_.emplace_back(std::move(loop)), now_ns);
+        born = true;
     }
     if (ring_.bypassed() && !std::exchange(unarmed_, true))
         warn(
@@ -137,7 +151,8 @@ std::vector<LoopView> ShimTarget::look()
     for (const auto& [lane, taken] : taken_)
         if (!now.contains(lane)) gone.push_back(lane);
     for (const auto lane : gone) leave(lane);
-    return born;
+    // By now the runtime has opened its perf map, which it had not when the shim was loaded.
+    if (born) (void)refresh();
 }
 
 // How long it has been busy since it last waited; the program may end before it does so again.
@@ -197,6 +212,9 @@ std::optional<Event> ShimTarget::as_own(Event event)
     if (tid == 0 || ends_in_future(event)) return std::nullopt;
     head->pid = pid();
     head->tid = tid;
+    // Of calls for which the ring had no room. The kernel side means another thing by it.
+    if (auto* dispatch = std::get_if<DispatchEvent>(&event))
+        dispatch->unrecorded_ns = std::exchange(dispatch->other_blocked_ns, 0);
     return event;
 }
 
@@ -207,7 +225,7 @@ std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
     return std::nullopt;
 }
 
-void ShimTarget::judge(const ShimWaitEvent& event)
+void ShimTarget::on(const ShimWaitEvent& event)
 {
     const auto tid = event.head.tid;
     const auto lane = lane_of(tid);
@@ -267,6 +285,64 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     // It may have returned meanwhile, and its stack be another call's.
     if (!ring_.ongoing(*lane, seq)) return std::nullopt;
     return event;
+}
+
+std::optional<std::uint64_t> ShimTarget::seq(const LoopView& loop) const
+{
+    if (loop.slot) return loops_.memory().object<std::uint64_t>(loop.slot);
+    const auto lane = lane_of(loop.tid);
+    const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
+    return own ? std::optional(own->seq) : std::nullopt;
+}
+
+std::optional<DispatchBundle> ShimTarget::stall(const OverdueDispatch& overdue, DispatchBook& book,
+                                                const Observe& observe)
+{
+    if (!process_.has_thread(static_cast<pid_t>(overdue.tid))) return std::nullopt;  // it ended in the middle of it
+    const auto* loop = find_loop(overdue.tid, overdue.loop_id);
+    if (!loop) return std::nullopt;
+    // A call that ends meanwhile is one or the other: told, or still going on when we looked.
+    const auto call = ongoing(*loop, overdue.slot.seq, overdue.now_ns);
+    look(overdue.now_ns);
+    drain(max_drained, observe);
+    loop = find_loop(overdue.tid, overdue.loop_id);
+    if (!loop || seq(*loop) != overdue.slot.seq) return std::nullopt;
+    auto bundle = stall_bundle(overdue, std::nullopt, book);
+    if (overdue.slot.task) bundle.closing->task = view_task(overdue.slot.task, loops_.memory());
+    bundle.closing->entered_ns = bundle.closing->seen_ns = 0;  // the scheduler is not seen
+    bundle.calls_missing = overdue.records_lost;
+    for (auto& so_far : calls_so_far(*loop, overdue.slot.seq))
+        if (is_rest(so_far))
+            bundle.add_rest(so_far);
+        else
+            bundle.calls.push_back(std::move(so_far));
+    const auto began = [](const CallEvent& known) { return known.start_ns; };
+    if (call && std::ranges::find(bundle.calls, call->start_ns, began) == bundle.calls.end())
+        bundle.calls.push_back(*call);
+    return bundle;
+}
+
+Iterations ShimTarget::iterations_of(DispatchFacts facts)
+{
+    Iterations iterations;
+    facts.scheduler_seen = false;
+    mark_loop(facts, *sites_);
+    if (!facts.iteration || remove_after_loop(facts, *sites_)) iterations.real.push_back(std::move(facts));
+    return iterations;
+}
+
+// Before the shim was told where the loop waits, one iteration seemed to go on in what are several.
+bool ShimTarget::may_part(const DispatchBundle& bundle) const
+{
+    return std::ranges::any_of(bundle.calls, may_be_idle);
+}
+
+std::optional<std::vector<DispatchBundle>> ShimTarget::parts_of(const DispatchBundle& bundle) const
+{
+    const auto idles = [&](std::uint64_t caller) { return idles_at(bundle.tid, caller); };
+    if (std::ranges::none_of(bundle.calls, [&](const CallEvent& call) { return idles(call.caller); }))
+        return std::nullopt;
+    return split_at_idle(bundle, idles, threshold_ns_);
 }
 
 ShimRing::Counts ShimTarget::counts() const

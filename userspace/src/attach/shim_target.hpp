@@ -14,37 +14,40 @@
 
 #include "analysis/wait_sites.hpp"
 #include "collect/shim_ring.hpp"
-#include "resolve/watched_process.hpp"
+#include "detect/target.hpp"
 #include "stack/symbol_worker.hpp"
 
 namespace loopwatch {
 
-class ShimTarget final : public WatchedProcess {
+class ShimTarget final : public Target {
 public:
     // Fails as Process::open does: it may have ended already.
     static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
     ~ShimTarget() override;
 
     bool read(const LoopView& loop, LoopState& slot) const override;
+    std::optional<std::uint64_t> seq(const LoopView& loop) const override;
+    bool sleeps(const LoopView&) const override { return false; }  // nothing wakes us when it goes on
     bool saw_begin(const LoopView&, const LoopState& slot) const override { return slot.start != 0; }
     std::vector<int> tiers() const override;
     const std::set<std::string>& probes() const noexcept override { return probes_; }
 
-    // Modules that were loaded since, threads that were renamed.
-    void refresh();
-    // Lanes that loops have claimed or left since; those that are new.
-    std::vector<LoopView> look();
+    std::optional<DispatchBundle> stall(const OverdueDispatch& overdue, DispatchBook& book,
+                                        const Observe& observe) override;
+    std::uint64_t records_lost() const override { return ring_.counts().lost; }
+    bool loses_ends() const noexcept override { return true; }
+    Iterations iterations_of(DispatchFacts facts) override;
+    bool may_part(const DispatchBundle& bundle) const override;
+    std::optional<std::vector<DispatchBundle>> parts_of(const DispatchBundle& bundle) const override;
+    bool had_loops() const override { return ring_.counts().loops != 0; }
+
+    Result<void> refresh() override;
+    // Lanes that loops have claimed or left since.
+    void look(std::uint64_t now_ns);
     // As ShimRing::drain, with what this process may say of itself and no more.
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
     // Where a thread waits: is it its loop's own business? If so the shim is told.
-    void judge(const ShimWaitEvent& event);
-    // A call from there is a wait of the loop's own, as has turned out by now.
-    WaitSites& sites() const noexcept { return *sites_; }
-    bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
-    // Short ones of a dispatch that goes on.
-    std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);
-    // The call in which dispatch `seq` of a loop is, as if it ended now.
-    std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
+    void on(const ShimWaitEvent& event) override;
     ShimRing::Counts counts() const;
 
     // Threads that waited for events too few times to be known as loops, and were busy for long: how many, and how
@@ -68,6 +71,12 @@ private:
     void leave(std::size_t lane);
     void look_at_candidate(const ShimLane& lane);
     std::optional<std::size_t> lane_of(std::uint32_t tid) const;
+    // A call from there is a wait of the loop's own, as has turned out by now.
+    bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
+    // Short ones of a dispatch that goes on.
+    std::vector<CallEvent> calls_so_far(const LoopView& loop, std::uint64_t seq);
+    // The call in which dispatch `seq` of a loop is, as if it ended now.
+    std::optional<CallEvent> ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const;
     std::optional<Event> as_own(Event event);
 
     ShimRing ring_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -295,6 +296,7 @@ DispatchBundle DispatchBook::close(const DispatchEvent& closing)
 {
     auto& bundle = open(closing.head);
     bundle.closing = closing;
+    bundle.unrecorded_ns += closing.unrecorded_ns;
     place_sleep(bundle);
     return take(open_.find({closing.head.tid, closing.head.seq}));
 }
@@ -330,15 +332,17 @@ void DispatchBook::place_sleep(DispatchBundle& bundle)
 void DispatchBook::keep(DispatchBundle& ended)
 {
     if (ended.samples.empty()) return;
-    auto& samples = recent_of(ended.tid).samples;
+    auto& samples = recent_of(ended.pid, ended.tid).samples;
     for (auto& sample : ended.samples) put(samples, std::move(sample));
     ended.samples.clear();
 }
 
-DispatchBook::Recent& DispatchBook::recent_of(std::uint32_t tid)
+DispatchBook::Recent& DispatchBook::recent_of(std::uint32_t pid, std::uint32_t tid)
 {
     if (recent_.size() >= max_recent && !recent_.contains(tid)) (void)take_recent(recent_.begin()->first);
-    return recent_[tid];
+    auto& recent = recent_[tid];
+    recent.pid = pid;
+    return recent;
 }
 
 template <class T>
@@ -375,7 +379,7 @@ DispatchBook::Recent DispatchBook::take_recent(std::uint32_t tid)
 void DispatchBook::found_blocked(std::uint32_t tid, SourceEvent place)
 {
     place.count = 1;
-    put(recent_of(tid).blocked, std::move(place));
+    put(recent_of(place.head.pid, tid).blocked, std::move(place));
 }
 
 std::uint64_t DispatchBook::sample_distance_since(std::uint32_t tid, std::uint64_t time_ns) const
@@ -445,9 +449,11 @@ std::vector<DispatchBundle> DispatchBook::abandon(std::uint32_t tid)
 
 std::vector<DispatchBundle> DispatchBook::abandon_process(std::uint32_t pid)
 {
-    std::vector<std::uint32_t> threads;
+    std::set<std::uint32_t> threads;
     for (const auto& [key, bundle] : open_)
-        if (bundle.pid == pid && (threads.empty() || threads.back() != key.first)) threads.push_back(key.first);
+        if (bundle.pid == pid) threads.insert(key.first);
+    for (const auto& [tid, recent] : recent_)
+        if (recent.pid == pid) threads.insert(tid);
     std::vector<DispatchBundle> abandoned;
     for (const auto tid : threads) std::ranges::move(abandon(tid), std::back_inserter(abandoned));
     forget(wakers_, pid);

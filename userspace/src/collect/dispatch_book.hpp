@@ -123,11 +123,12 @@ private:
     Last<ThrownEvent> thrown_;
     // What was seen of dispatches that have ended without being slow: their iteration may be.
     struct Recent {
+        std::uint32_t pid = 0;
         std::deque<SampleEvent> samples;
         std::deque<SourceEvent> blocked;
     };
     void keep(DispatchBundle& ended);
-    Recent& recent_of(std::uint32_t tid);
+    Recent& recent_of(std::uint32_t pid, std::uint32_t tid);
     template <class T>
     void put(std::deque<T>& recent, T event);
     template <class T>

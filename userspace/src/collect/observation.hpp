@@ -111,7 +111,8 @@ struct DispatchEvent {
     std::uint32_t blocks = 0, preemptions = 0;
     bool slow = false;                   // reached the threshold
     bool unclear = false;                // may be several iterations: it passed a place for which there was no room
-    std::uint64_t other_blocked_ns = 0;  // in places beyond max_places; from the shim: in calls without a record
+    std::uint64_t other_blocked_ns = 0;  // in places beyond max_places
+    std::uint64_t unrecorded_ns = 0;     // from the shim: in calls for which its ring had no room
     std::uint64_t impact_tasks = 0, impact_max_ns = 0, impact_total_ns = 0;
     std::uint64_t entered_ns = 0, seen_ns = 0;  // what passed before `seen_ns` is not known; see struct lw_loop
     Contention contention;

@@ -8,7 +8,7 @@
 #include <iterator>
 
 #include "command/ending_signals.hpp"
-#include "command/session.hpp"
+#include "command/kernel_session.hpp"
 #include "report/gate_files.hpp"
 #include "target/launch.hpp"
 #include "target/seccomp.hpp"
@@ -22,6 +22,7 @@ namespace {
 constexpr std::uint64_t mapping_ns = 300'000'000;     // how long for ld.so to map the shim, which it does first of all
 constexpr std::uint64_t loading_ns = 10'000'000'000;  // and for all libraries, and their constructors
 constexpr int look_ms = 2;
+constexpr std::uint64_t look_again_ns = 1'000'000'000;  // its end wakes us
 
 // Until the shim holds the program, with all its libraries loaded. False: it does not (it was not loaded, or the
 // program has ended).
@@ -40,11 +41,12 @@ bool await_hold(const Launch& launch, const std::string& shim)
 // What comes for us meanwhile is the program's, unless a terminal has told it already.
 int await_end(Launch& launch, EndingSignals& signals)
 {
-    while (!launch.status()) {
-        pollfd waits[] = {{launch.descriptor(), POLLIN, 0}, {signals.descriptor(), POLLIN, 0}};
-        ::poll(waits, std::size(waits), -1);
+    Reactor reactor;
+    const auto ended = reactor.watch(launch.descriptor(), Reactor::Ready::readable, [] {});
+    const auto asked = reactor.watch(signals.descriptor(), Reactor::Ready::readable, [&] {
         if (const auto signal = signals.take(); signal && !signal->from_terminal) launch.signal(signal->number);
-    }
+    });
+    while (!launch.status()) reactor.wait_until(monotonic_ns() + look_again_ns);
     return *launch.status();
 }
 
@@ -75,23 +77,26 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     };
     if (const auto status = launch->status()) return unseen(*status);
     options.pids = {launch->pid()};
+    options.takes_all_signals = true;
     options.hand_on = [&](int number) { launch->signal(number); };
     options.wait_status = [&](std::uint32_t pid) {
         const bool ended = pid == static_cast<std::uint32_t>(launch->pid()) && launch->status();
         return ended ? launch->wait_status() : std::nullopt;
     };
-    auto session = Session::open(std::move(options), hub);
-    if (!session) {
-        if (session.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));
+    auto opened = KernelSession::open(std::move(options), hub);
+    if (!opened) {
+        if (opened.error().code == ExitCode::no_such_target) return unseen(await_end(*launch, *signals));
         launch->signal(SIGTERM);
         launch->release();
         (void)await_end(*launch, *signals);
-        return session.error();
+        return opened.error();
     }
-    (*session)->when_live([&] { launch->release(); });
-    const auto code = (*session)->run();
-    const auto& signal = (*session)->ended_by();
-    const bool time_is_up = code && (*session)->end_reason() == "duration";
+    auto& session = *opened->session;
+    const auto begun = opened->begin();
+    launch->release();
+    const auto code = begun ? session.run() : Result<ExitCode>(begun.error());
+    const auto& signal = session.ended_by();
+    const bool time_is_up = code && session.end_reason() == "duration";
     if ((time_is_up || signal) && !launch->status())
         print_note(fmt::format("the session is over, and {} (pid {}) runs until it ends: {}", command.front(),
                                launch->pid(),

@@ -150,9 +150,10 @@ ExitCode examine_process(pid_t pid)
     if (!kernel) return report(kernel.error());
     auto attachment = Attachment::attach(pid, **kernel, **worker, {});
     if (!attachment) return report(attachment.error());
-    Targets targets;
-    auto& target = *(targets[static_cast<std::uint32_t>(pid)] = std::move(*attachment));
-    find_loops(targets, **kernel, **worker, [](const Event&) {});
+    auto& target = **attachment;
+    Reactor reactor;
+    const auto answers = reactor.watch((*worker)->descriptor(), Reactor::Ready::readable, [] {});
+    find_loops({&target}, **kernel, **worker, reactor, [](const Event&) {});
     print({"process", Verdict::ok, fmt::format("{} ({})", pid, target.comm()), ""});
     print({"probes", Verdict::ok,
            target.finder() ? "none: iterations of its loops are timed, not callbacks"

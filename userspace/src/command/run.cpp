@@ -3,9 +3,9 @@
 
 #include <cstdlib>
 
+#include "command/inside_run.hpp"
 #include "command/outside_run.hpp"
 #include "command/preflight.hpp"
-#include "command/shim_session.hpp"
 
 namespace loopwatch {
 
@@ -52,9 +52,7 @@ void RunCommand::add_options(OptionParser& parser)
 Result<int> RunCommand::start(bool outside, Hub& hub)
 {
     if (outside) return run_from_outside(std::move(session), command_line, hub);
-    auto watched = ShimSession::open(std::move(session), std::move(command_line), hub);
-    if (!watched) return watched.error();
-    return (*watched)->run();
+    return run_from_inside(std::move(session), command_line, hub);
 }
 
 Result<int> RunCommand::run()

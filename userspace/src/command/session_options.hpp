@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "command/ending_signals.hpp"
 #include "command/option_groups.hpp"
 #include "report/gate_files.hpp"
 
@@ -19,12 +20,19 @@ namespace loopwatch {
 struct SessionOptions : ScopeOptions, DetectionOptions, TimingOptions {
     GateOptions gate;
     std::vector<pid_t> pids;
-    std::string name;                  // those that begin with this name are watched too; empty: none
-    bool wait = false;                 // there may be none of it yet
-    std::function<void(int)> hand_on;  // signals that end nothing; empty: they are left alone
-    // As of wait(2), of a program that we have started; nothing: it is another one, or has not ended.
-    std::function<std::optional<int>(std::uint32_t)> wait_status = [](std::uint32_t) { return std::optional<int>(); };
+    std::string name;         // those that begin with this name are watched too; empty: none
+    bool wait = false;        // there may be none of it yet
     bool from_start = false;  // targets have not begun to run: that they have no loop yet says nothing
+
+    // Of a program that we have started. Its name, if it is known only by that.
+    std::string program;
+    // As of wait(2); nothing: it is another one, or has not ended.
+    std::function<std::optional<int>(std::uint32_t)> wait_status = [](std::uint32_t) { return std::optional<int>(); };
+    // Signals that end nothing are passed on, too.
+    bool takes_all_signals = false;
+    std::function<void(int)> hand_on = [](int) {};
+    // By a signal (null: the time is up) it is asked to end. False: the session ends without it.
+    std::function<bool(const EndingSignals::Signal*)> end_program = [](const EndingSignals::Signal*) { return false; };
 };
 
 }  // namespace loopwatch

@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "detect/target_records.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -27,21 +28,10 @@ std::uint64_t peak_rss_bytes(pid_t pid)
     return kib * 1024;
 }
 
-// The highest floor of the loops: no dispatch below it is reported.
-std::uint64_t floor_of(WatchedProcess& target)
-{
-    std::uint64_t floor = 0;
-    for (const auto& loop : target.known_loops()) {
-        LoopState slot;
-        if (target.read(loop, slot)) floor = std::max<std::uint64_t>(floor, slot.floor_ns);
-    }
-    return floor;
-}
-
 }  // namespace
 
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
-                           const std::vector<WatchedProcess*>& targets)
+                           const Targets& targets)
 {
     SessionStart start;
     start.at_ns = monotonic_ns();
@@ -55,34 +45,15 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     start.warnings = warnings;
     std::set<std::string> probes;
     std::set<int> tiers;
-    for (auto* const target : targets) {
+    for (const auto& [pid, target] : targets) {
         probes.insert(target->probes().begin(), target->probes().end());
         for (const int tier : target->tiers()) tiers.insert(tier);
         for (const auto& warning : target->warnings())
-            start.warnings.push_back(fmt::format("pid {}: {}", target->pid(), warning));
+            start.warnings.push_back(fmt::format("pid {}: {}", pid, warning));
         start.limits["floor_ns"] = std::max(start.limits["floor_ns"], floor_of(*target));
     }
     start.probes.assign(probes.begin(), probes.end());
     start.tiers.assign(tiers.begin(), tiers.end());
-    return start;
-}
-
-TargetStart target_start(WatchedProcess& target)
-{
-    TargetStart start;
-    start.subject = target.whole();
-    start.at_ns = monotonic_ns();
-    start.exe = target.process().exe();
-    start.cmdline = target.process().cmdline();
-    start.build_id = target.build_id();
-    start.tiers = target.tiers();
-    for (const auto& loop : target.known_loops()) start.loops.push_back({std::to_string(loop.id), loop.name});
-    start.warnings = target.warnings();
-    for (const auto& warning : start.warnings) {
-        start.name_warnings += target.about(warning) == WarningAbout::names;
-        start.cost_warnings += target.about(warning) == WarningAbout::cost;
-    }
-    (void)target.take_new_warnings();
     return start;
 }
 
@@ -102,7 +73,7 @@ SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, C
     return end;
 }
 
-Overhead own_overhead(const Kernel::Cost& cost, pid_t worker)
+Overhead own_overhead(Overhead overhead, pid_t worker)
 {
     rusage usage = {};
     ::getrusage(RUSAGE_SELF, &usage);
@@ -110,9 +81,6 @@ Overhead own_overhead(const Kernel::Cost& cost, pid_t worker)
         return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
                static_cast<std::uint64_t>(time.tv_usec) * 1000;
     };
-    Overhead overhead;
-    overhead.bpf_runs = cost.runs;
-    overhead.bpf_ns = cost.ns;
     overhead.collector_cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
     overhead.max_rss_bytes = peak_rss_bytes(::getpid());
     overhead.worker_max_rss_bytes = peak_rss_bytes(worker);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a session says of itself and of its targets.
+// What a session says of itself.
 #pragma once
 
 #include <map>
@@ -9,20 +9,19 @@
 #include <vector>
 
 #include "analysis/finding.hpp"
-#include "collect/kernel.hpp"
 #include "command/session_options.hpp"
 #include "detect/statistics.hpp"
+#include "detect/watchdog.hpp"
 #include "report/reporter.hpp"
-#include "resolve/watched_process.hpp"
 
 namespace loopwatch {
 
 SessionStart session_start(const SessionOptions& options, const std::vector<std::string>& warnings,
-                           const std::vector<WatchedProcess*>& targets);
-TargetStart target_start(WatchedProcess& target);
+                           const Targets& targets);
 // All but how it ended, what it cost, what the caller counts itself and what each sink lacks (Hub).
 SessionEnd session_end(const Reporter& reporter, const Statistics& statistics, Counts lost, std::uint64_t started_ns,
                        bool saw_loop);
-Overhead own_overhead(const Kernel::Cost& cost, pid_t worker);
+// Added to what the source costs.
+Overhead own_overhead(Overhead source, pid_t worker);
 
 }  // namespace loopwatch

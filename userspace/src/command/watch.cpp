@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command/watch.hpp"
 
+#include "command/kernel_session.hpp"
 #include "command/preflight.hpp"
-#include "command/session.hpp"
 
 namespace loopwatch {
 
@@ -38,9 +38,10 @@ Result<int> WatchCommand::run()
     if (auto machine = preflight(); !machine) return machine.error();
     auto hub = output.open(!session.gate.fail_on.empty());
     if (!hub) return hub.error();
-    auto watched = Session::open(std::move(session), *hub);
+    auto watched = KernelSession::open(std::move(session), *hub);
     if (!watched) return watched.error();
-    const auto code = (*watched)->run();
+    if (auto begun = watched->begin(); !begun) return begun.error();
+    const auto code = watched->session->run();
     if (!code) return code.error();
     return static_cast<int>(*code);
 }

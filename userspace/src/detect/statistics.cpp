@@ -10,8 +10,6 @@ namespace loopwatch {
 
 namespace {
 
-constexpr std::size_t max_loops = 4096;
-
 using Buckets = std::vector<std::uint64_t>;
 
 // Counters wrap at 2^32: unsigned differences stay right.
@@ -27,13 +25,13 @@ double share(std::uint64_t part, std::uint64_t whole)
     return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-LoopStats begin_record(const WatchedProcess& target, const LoopView& loop, std::uint64_t since_ns, std::uint64_t now_ns)
+LoopStats begin_record(const Target& target, const Loop& loop, std::uint64_t now_ns)
 {
     LoopStats stats;
     stats.subject = {target.pid(), loop.tid, target.ns_pid(), loop.ns_tid, target.comm()};
     stats.at_ns = now_ns;
     stats.loop = {std::to_string(loop.id), loop.name};
-    stats.interval_ns = now_ns - std::min(now_ns, since_ns);
+    stats.interval_ns = now_ns - std::min(now_ns, loop.statistics.at_ns);
     stats.probed = loop.slot != 0;
     return stats;
 }
@@ -47,10 +45,8 @@ void set_longest(Quantiles& quantiles, std::uint64_t longest_ns)
     for (auto* quantile : {&quantiles.p50, &quantiles.p90, &quantiles.p99}) *quantile = std::min(*quantile, longest_ns);
 }
 
-}  // namespace
-
 // A dispatch that is still running has not been added by the loop yet, and may never be.
-std::uint64_t Statistics::busy(Last& last, const LoopState& slot, std::uint64_t now_ns) const
+std::uint64_t busy(StatisticsWindow& last, const LoopState& slot, std::uint64_t now_ns)
 {
     auto busy_ns = ticks_to_ns(slot, slot.busy_ticks - last.slot.busy_ticks);
     const bool same = slot.seq == last.slot.seq;
@@ -68,7 +64,7 @@ std::uint64_t Statistics::busy(Last& last, const LoopState& slot, std::uint64_t 
 }
 
 // How long the dispatch that runs now has run, as far as is known. Its target may end in it: then no histogram has it.
-std::optional<std::uint64_t> Statistics::open(Last& last, const LoopState& slot, std::uint64_t now_ns) const
+std::optional<std::uint64_t> open(StatisticsWindow& last, const LoopState& slot, std::uint64_t now_ns)
 {
     const auto seen_since_ns = slot.seq == last.slot.seq && last.open_since_ns ? last.open_since_ns : last.at_ns;
     last.open_since_ns = 0;
@@ -79,7 +75,7 @@ std::optional<std::uint64_t> Statistics::open(Last& last, const LoopState& slot,
 }
 
 // A wait that goes on: most loops of most servers are in one most of the time.
-std::uint64_t Statistics::idle(Last& last, const LoopState& slot, std::uint64_t now_ns) const
+std::uint64_t idle(StatisticsWindow& last, const LoopState& slot, std::uint64_t now_ns)
 {
     const auto since_ns = slot.poll_since ? moment_ns(slot, slot.poll_since) : 0;
     const std::uint64_t open_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
@@ -89,19 +85,43 @@ std::uint64_t Statistics::idle(Last& last, const LoopState& slot, std::uint64_t 
     return idle_ns;
 }
 
-void Statistics::reported(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t duration_ns, bool ended)
+// One that was found during the session counts from there: what is reported of it before the first look, too.
+StatisticsWindow& window_of(Loop& loop)
 {
-    longest_ns_ = std::max(longest_ns_, duration_ns);
-    const auto known = last_.find({tid, loop_id});
-    if (known == last_.end()) return;
-    known->second.longest_ns = std::max(known->second.longest_ns, duration_ns);
-    known->second.stalled_ns = ended ? 0 : duration_ns;
+    if (!loop.statistics.open && loop.since_ns != 0) Statistics::born(loop, loop.since_ns);
+    return loop.statistics;
 }
 
-std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t now_ns)
+// Its slot went with the memory of its process. What was reported of a dispatch that had not ended is known all the
+// same.
+std::optional<LoopStats> without_slot(const Target& target, Loop& loop, std::uint64_t now_ns)
+{
+    auto& last = window_of(loop);
+    if (!last.open || last.longest_ns == 0) return std::nullopt;
+    const auto longest_ns = std::exchange(last.longest_ns, 0);
+    auto stats = begin_record(target, loop, now_ns);
+    stats.busy_ns = std::min(longest_ns, stats.interval_ns);
+    stats.utilization = share(stats.busy_ns, stats.interval_ns);
+    stats.dispatch_ns.max = longest_ns;
+    if (const auto stalled_ns = std::exchange(last.stalled_ns, 0)) stats.open_ns = stalled_ns;
+    last.at_ns = now_ns;
+    return stats;
+}
+
+}  // namespace
+
+void Statistics::reported(Loop* loop, std::uint64_t duration_ns, bool ended)
+{
+    longest_ns_ = std::max(longest_ns_, duration_ns);
+    if (!loop || !window_of(*loop).open) return;
+    loop->statistics.longest_ns = std::max(loop->statistics.longest_ns, duration_ns);
+    loop->statistics.stalled_ns = ended ? 0 : duration_ns;
+}
+
+std::vector<LoopStats> Statistics::look(Target& target, std::uint64_t now_ns)
 {
     std::vector<LoopStats> records;
-    for (const auto& loop : target.known_loops()) {
+    for (auto& loop : target.known_loops()) {
         LoopState slot;
         auto stats = target.read(loop, slot) ? look(target, loop, slot, now_ns) : without_slot(target, loop, now_ns);
         if (stats) records.push_back(std::move(*stats));
@@ -109,51 +129,28 @@ std::vector<LoopStats> Statistics::look(WatchedProcess& target, std::uint64_t no
     return records;
 }
 
-// Its slot went with the memory of its process. What was reported of a dispatch that had not ended is known all the
-// same.
-std::optional<LoopStats> Statistics::without_slot(WatchedProcess& target, const LoopView& loop, std::uint64_t now_ns)
+std::optional<LoopStats> Statistics::look(const Target& target, Loop& loop, const LoopState& slot, std::uint64_t now_ns)
 {
-    const auto known = last_.find({loop.tid, loop.id});
-    if (known == last_.end() || known->second.longest_ns == 0) return std::nullopt;
-    const auto longest_ns = std::exchange(known->second.longest_ns, 0);
-    auto stats = begin_record(target, loop, known->second.at_ns, now_ns);
-    stats.busy_ns = std::min(longest_ns, stats.interval_ns);
-    stats.utilization = share(stats.busy_ns, stats.interval_ns);
-    stats.dispatch_ns.max = longest_ns;
-    if (const auto stalled_ns = std::exchange(known->second.stalled_ns, 0)) stats.open_ns = stalled_ns;
-    known->second.at_ns = now_ns;
-    return stats;
-}
-
-std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView& loop, const LoopState& slot,
-                                          std::uint64_t now_ns)
-{
-    const Key key{loop.tid, loop.id};
-    found(loop);
-    const auto known = last_.find(key);
-    if (known == last_.end()) {
-        keep(key, slot, now_ns);
-        return std::nullopt;
-    }
-    const auto& before = known->second.slot;
+    auto& last = window_of(loop);
+    const auto& before = last.slot;
     // Counters that went back are another loop's: of a program that has become another one, or of a thread with the
     // same number.
-    if (slot.seq < before.seq || slot.iterations < before.iterations) {
-        keep(key, slot, now_ns);
+    if (!last.open || slot.seq < before.seq || slot.iterations < before.iterations) {
+        last = {true, slot, now_ns};
         return std::nullopt;
     }
-    auto stats = begin_record(target, loop, known->second.at_ns, now_ns);
+    auto stats = begin_record(target, loop, now_ns);
     stats.iterations = slot.iterations - before.iterations;
     stats.dispatches = loop.slot ? slot.seq / 2 - before.seq / 2 : 0;  // odd: one still runs
-    stats.busy_ns = std::min(busy(known->second, slot, now_ns), stats.interval_ns);
-    stats.idle_ns = std::min(idle(known->second, slot, now_ns), stats.interval_ns);
+    stats.busy_ns = std::min(busy(last, slot, now_ns), stats.interval_ns);
+    stats.idle_ns = std::min(idle(last, slot, now_ns), stats.interval_ns);
     stats.utilization = share(stats.busy_ns, stats.interval_ns);
     const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
     ns_per_tick_ = ns_per_tick(slot);
     stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
-    set_longest(stats.dispatch_ns, known->second.longest_ns);
-    stats.open_ns = open(known->second, slot, now_ns);
-    stats.dispatch_ns.max = std::max({stats.dispatch_ns.max, known->second.longest_ns, stats.open_ns.value_or(0)});
+    set_longest(stats.dispatch_ns, last.longest_ns);
+    stats.open_ns = open(last, slot, now_ns);
+    stats.dispatch_ns.max = std::max({stats.dispatch_ns.max, last.longest_ns, stats.open_ns.value_or(0)});
     longest_ns_ = std::max(longest_ns_, stats.open_ns.value_or(0));
     if (loop.slot) stats.lag_ns = quantiles(difference(slot.lag_histogram, before.lag_histogram), ns_per_tick_);
     stats.tasks_created = slot.tasks_created - before.tasks_created;
@@ -161,43 +158,10 @@ std::optional<LoopStats> Statistics::look(WatchedProcess& target, const LoopView
     stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
     dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
     for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
-    known->second.slot = slot;
-    known->second.at_ns = now_ns;
-    known->second.longest_ns = known->second.stalled_ns = 0;
+    last.slot = slot;
+    last.at_ns = now_ns;
+    last.longest_ns = last.stalled_ns = 0;
     return stats;
-}
-
-void Statistics::born(std::uint32_t tid, std::uint64_t loop_id, std::uint64_t now_ns)
-{
-    keep({tid, loop_id}, {}, now_ns);
-}
-
-void Statistics::found(const WatchedProcess& target)
-{
-    for (const auto& loop : target.known_loops()) found(loop);
-}
-
-void Statistics::found(const LoopView& loop)
-{
-    if (loop.since_ns != 0 && !last_.contains({loop.tid, loop.id})) born(loop.tid, loop.id, loop.since_ns);
-}
-
-void Statistics::forget(std::uint32_t tid, std::uint64_t loop_id)
-{
-    last_.erase({tid, loop_id});
-}
-
-void Statistics::forget(const WatchedProcess& target)
-{
-    for (const auto& loop : target.known_loops()) forget(loop.tid, loop.id);
-}
-
-void Statistics::keep(const Key& key, const LoopState& slot, std::uint64_t now_ns)
-{
-    if (last_.size() < max_loops || last_.contains(key))
-        last_.insert_or_assign(key, Last{slot, now_ns});
-    else
-        ++overflow_;
 }
 
 Quantiles Statistics::dispatch_ns() const

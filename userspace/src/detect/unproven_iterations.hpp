@@ -28,6 +28,7 @@ public:
     std::uint64_t forget(const Which& ended);
     // Since the start.
     std::uint64_t lost() const noexcept { return lost_; }
+    std::size_t bytes() const noexcept { return budget_.held(); }
 
 private:
     void give_back(const DispatchFacts& facts) { budget_.give_back(facts.subject.pid, bytes_of(facts)); }

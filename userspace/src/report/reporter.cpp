@@ -11,17 +11,24 @@
 
 namespace loopwatch {
 
+void Reporter::take(Report&& report)
+{
+    std::visit([this](auto& typed) { on(typed); }, report);
+    const auto* const findings = std::get_if<Findings>(&report);
+    if (findings && findings->blocking.empty() && !findings->stall && !findings->slow) return;  // all are allowed
+    publish(report);
+}
+
 void Reporter::publish(const Report& report)
 {
     count_warnings(report);
-    if (const auto* end = std::get_if<TargetEnd>(&report)) end_image(*end);
     hub_.take(report, monotonic_ns());
 }
 
 void Reporter::flush()
 {
     hub_.flush(monotonic_ns());
-    for (auto& text : hub_.take_warnings()) warn(std::nullopt, std::move(text));
+    for (auto& text : hub_.take_warnings()) take(Warning{std::nullopt, monotonic_ns(), std::move(text), ""});
 }
 
 template <class Finding>
@@ -40,7 +47,7 @@ void Reporter::count(const char* type, Finding& finding)
     finding.occurrence = occurrences_.add(finding.fingerprint);
 }
 
-void Reporter::publish(Findings findings)
+void Reporter::on(Findings& findings)
 {
     std::erase_if(findings.blocking, [&](const BlockingCall& call) { return !admit(call); });
     for (auto& call : findings.blocking) {
@@ -55,11 +62,10 @@ void Reporter::publish(Findings findings)
     if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
     if (findings.slow && !admit(*findings.slow)) findings.slow.reset();
     if (findings.slow) count("slow_callback", *findings.slow);
-    if (!findings.blocking.empty() || findings.stall || findings.slow) publish(Report(std::move(findings)));
 }
 
 // What a process becomes by exec numbers its loops and dispatches anew.
-void Reporter::end_image(const TargetEnd& end)
+void Reporter::on(const TargetEnd& end)
 {
     const auto pid = end.subject.pid;
     std::erase_if(unfinished_, [&](const auto& unfinished) {
@@ -103,35 +109,18 @@ void Reporter::count_coverage(const BlockingCall& call)
     coverage_["ns_" + who] += call.source.duration_ns;
 }
 
-void Reporter::publish(TaskEvent misuse)
+void Reporter::on(const TaskEvent& event)
 {
-    gate_.note(misuse.type, misuse.type);
-    ++counts_[misuse.type];
-    misuse.limited = true;
-    publish(Report(std::move(misuse)));
+    if (event.limited) gate_.note(event.type, event.type);
+    ++counts_[event.type];
 }
 
-void Reporter::warn(std::optional<Subject> target, std::string text, std::string hint, WarningAbout about)
+void Reporter::on(const Warning& warning)
 {
-    if (!hub_.for_people()) {
-        const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
-        print_warning(whose + text + (hint.empty() ? "" : " (hint: " + hint + ")"));
-    }
-    publish(Report(Warning{std::move(target), monotonic_ns(), std::move(text), std::move(hint), about}));
-}
-
-void Reporter::warn(WatchedProcess& target)
-{
-    for (auto& text : target.take_new_warnings()) {
-        const auto about = target.about(text);
-        warn(target.whole(), std::move(text), "", about);
-    }
-}
-
-void Reporter::publish_step(const TaskEvent& step)
-{
-    ++counts_[step.type];
-    publish(Report(step));
+    if (hub_.for_people()) return;
+    const auto& target = warning.target;
+    const auto whose = target ? fmt::format("{} (pid {}): ", target->comm, target->pid) : "";
+    print_warning(whose + warning.text + (warning.hint.empty() ? "" : " (hint: " + warning.hint + ")"));
 }
 
 }  // namespace loopwatch

@@ -14,7 +14,6 @@
 #include "analysis/gate.hpp"
 #include "analysis/occurrences.hpp"
 #include "report/hub.hpp"
-#include "resolve/watched_process.hpp"
 
 namespace loopwatch {
 
@@ -22,18 +21,11 @@ class Reporter {
 public:
     Reporter(Hub& hub, Gate& gate) : hub_(hub), gate_(gate) {}
 
-    void publish(const Report& report);
-    void publish(Findings findings);
-    void publish(TaskEvent misuse);
+    // Warnings also on stderr, where the report is not for people. Steps of tasks (--trace) are counted and never held
+    // back: --max-overhead is their limit.
+    void take(Report&& report);
     // At the end: a callback that never returned is a slow one for the gate, though only its stalls were reported.
     void judge_unfinished();
-    // Into the report, and on stderr where the report is not for people.
-    void warn(std::optional<Subject> target, std::string text, std::string hint = {},
-              WarningAbout about = WarningAbout::sight);
-    // Those of a target since its start was reported, or since the last call.
-    void warn(WatchedProcess& target);
-    // A step of a task (--trace): counted, never held back; --max-overhead is its limit.
-    void publish_step(const TaskEvent& step);
     // What was published becomes visible to readers; close(): all of it, at the end.
     void flush();
     void close() { hub_.close(); }
@@ -54,7 +46,15 @@ public:
 private:
     template <class Finding>
     bool admit(const Finding& finding);
-    void end_image(const TargetEnd& end);
+    void publish(const Report& report);
+    void on(Findings& findings);
+    void on(const TaskEvent& event);
+    void on(const Warning& warning);
+    void on(const TargetEnd& end);
+    template <class Other>
+    void on(const Other&)
+    {
+    }
     template <class Finding>
     void count(const char* type, Finding& finding);
     void count_warnings(const Report& report);

@@ -176,8 +176,7 @@ std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& targ
             record.fields.emplace_back("took_ns", std::to_string(record.at_ns - misuse.asked_ns));
         // Steps come by the hundred thousand, and by their dispatch.
         if (record.loop_id.empty() && probe->gate != ProbeGate::trace)
-            for (const auto& loop : target.known_loops())
-                if (loop.tid == event.head.tid) record.loop_id = std::to_string(loop.id);
+            if (const auto* loop = target.loop_of(event.head.tid)) record.loop_id = std::to_string(loop->id);
         add_task(record, misuse.task, target.loops());
         if (misuse.in_task != 0) record.fields.emplace_back("in_task", std::to_string(misuse.in_task));
         return record;
@@ -186,13 +185,13 @@ std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& targ
 }
 
 void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown, SymbolWorker& worker,
-              std::function<void(const TaskEvent&)> done)
+              std::function<void(TaskEvent)> done)
 {
     const auto pid = step.head.pid;
     auto record = std::make_shared<TaskEvent>(std::move(event));
     auto outstanding = std::make_shared<std::size_t>(1);
     const auto finish = [record, outstanding, done = std::move(done)] {
-        if (--*outstanding == 0) done(*record);
+        if (--*outstanding == 0) done(std::move(*record));
     };
     const auto with_stack = [record, finish](std::vector<Frame> stack) {
         if (!stack.empty()) set_stack(*record, std::move(stack));

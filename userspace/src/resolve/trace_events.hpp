@@ -19,6 +19,6 @@ std::optional<TaskEvent> task_event(const StepEvent& event, WatchedProcess& targ
 // Hands the misuse to `done` once its exception's type has its name, and the stack that came with it, if one did, has
 // too. `thrown`: what its thread told last, null: nothing.
 void complete(TaskEvent event, const StepEvent& step, const ThrownEvent* thrown, SymbolWorker& worker,
-              std::function<void(const TaskEvent&)> done);
+              std::function<void(TaskEvent)> done);
 
 }  // namespace loopwatch

@@ -24,13 +24,6 @@ WatchedProcess::WatchedProcess(Process process)
 {
 }
 
-const LoopView* WatchedProcess::find_loop(std::uint32_t tid, std::uint64_t loop_id) const
-{
-    const auto found = std::find_if(known_loops_.begin(), known_loops_.end(),
-                                    [&](const LoopView& loop) { return loop.tid == tid && loop.id == loop_id; });
-    return found == known_loops_.end() ? nullptr : &*found;
-}
-
 const Subject& WatchedProcess::subject(std::uint32_t tid)
 {
     const auto known = subjects_.find(tid);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// WatchedProcess: a target as records speak of it, however it is watched: by the kernel side (Attachment) or by the
-// shim alone (ShimTarget).
+// WatchedProcess: a target as records speak of it: its names, its memory, what is to be warned of.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -26,19 +24,12 @@ public:
     WatchedProcess(const WatchedProcess&) = delete;
     WatchedProcess& operator=(const WatchedProcess&) = delete;
 
-    // What the loop publishes, or what is kept for it; false: unreadable, or it is gone.
-    virtual bool read(const LoopView& loop, LoopState& slot) const = 0;
-    // False: what the slot tells of is older than its start, or than the first look at it.
-    virtual bool saw_begin(const LoopView& loop, const LoopState& slot) const = 0;
-    virtual std::vector<int> tiers() const = 0;
-    // Probes that are attached.
-    virtual const std::set<std::string>& probes() const noexcept = 0;
+    // Its loops: by thread and id, and the one that a thread began last; null: there is none.
+    virtual const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const = 0;
+    virtual const LoopView* loop_of(std::uint32_t tid) const = 0;
 
     const Process& process() const noexcept { return process_; }
     Loops& loops() noexcept { return loops_; }
-    const std::vector<LoopView>& known_loops() const noexcept { return known_loops_; }
-    bool had_loops() const noexcept { return had_loops_ || !known_loops_.empty(); }
-    const LoopView* find_loop(std::uint32_t tid, std::uint64_t loop_id) const;
     const std::string& build_id() const noexcept { return build_id_; }
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
     // Those since the last call. The first one is of target_start, which has all until then.
@@ -68,8 +59,6 @@ protected:
 
     Process process_;
     Loops loops_;
-    std::vector<LoopView> known_loops_;
-    bool had_loops_ = false;
     std::string build_id_;
 
 private:

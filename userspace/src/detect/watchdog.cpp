@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attach/watchdog.hpp"
+#include "detect/watchdog.hpp"
 
 #include <algorithm>
 
@@ -13,9 +13,9 @@ void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
     idle_ticks_ = found == Activity::busy ? 0 : idle_ticks_ + 1;
     if (found == Activity::busy || (found == Activity::still && idle_ticks_ < 2)) return;
     // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
-    kernel_.set_watchdog_asleep(true);
+    if (!source_.set_watchdog_asleep(true)) return;
     if (look(targets, now_ns) == Activity::busy) {
-        kernel_.set_watchdog_asleep(false);
+        (void)source_.set_watchdog_asleep(false);
         idle_ticks_ = 0;
     } else {
         next_ns_ = 0;
@@ -40,66 +40,85 @@ Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 // two dispatches, and go on without a context switch. One that slept only between many dispatches will be back before
 // it is worth a wake, which costs as much as a tick. Where seq has not changed, and tells of no dispatch, there is
 // nothing more to read.
-Watchdog::Activity Watchdog::look(Attachment& attachment, std::uint64_t now_ns)
+Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
 {
     auto most = Activity::asleep;
-    for (const auto& loop : attachment.known_loops()) {
-        const auto seq = attachment.seq(loop);
+    for (auto& loop : target.known_loops()) {
+        const auto seq = target.seq(loop);
         if (!seq || loop.tid == 0) continue;
-        auto& seen = seen_[loop.tid];
-        const bool changed = seen.seq != *seq, runs = *seq & 1, many = *seq - seen.seq > 2;
+        auto& stall = loop.stall;
+        const bool changed = stall.seq != *seq, runs = *seq & 1, many = *seq - stall.seq > 2;
         if (changed) {
-            seen.seq = *seq;
-            seen.since_ns = now_ns;
-            seen.told_ns = options_.threshold_ns;
+            over(target, loop);
+            stall.seq = *seq;
+            stall.since_ns = now_ns;
+            stall.next_report_ns = options_.threshold_ns;
+            stall.records_lost = target.records_lost();
         }
         if (runs || many)
             most = Activity::busy;
-        else if (!attachment.sleeps(loop))
+        else if (!target.sleeps(loop))
             most = std::max(most, changed ? Activity::busy : Activity::still);
         if (!runs && !changed) {
-            seen.sampling.reset();
+            stall.sampling.reset();
             continue;
         }
         LoopState slot = {};
-        const bool current = attachment.read(loop, slot) && slot.seq == *seq;
-        const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : seen.since_ns;
+        const bool current = target.read(loop, slot) && slot.seq == *seq;
+        const auto start_ns = current && slot.start ? moment_ns(slot, slot.start) : stall.since_ns;
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
         const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
         const auto began_ns = std::min(runs ? start_ns : now_ns, iteration_ns);
         due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : options_.overdue_ns));
         if (age_ns >= options_.overdue_ns) {
-            sample(seen, loop.tid, book_.sample_distance_of(loop.tid, seen.seq));
+            sample(stall, loop.tid, book_.sample_distance_of(loop.tid, stall.seq));
         } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
-            sample(seen, loop.tid, book_.sample_distance_since(loop.tid, iteration_ns));
-            old_iterations_.push_back(loop.tid);
+            sample(stall, loop.tid, book_.sample_distance_since(loop.tid, iteration_ns));
+            old_iterations_.emplace_back(target.pid(), loop.tid);
         } else {
-            seen.sampling.reset();
+            stall.sampling.reset();
         }
-        if (age_ns < seen.told_ns || !current) continue;
-        while (age_ns >= seen.told_ns) seen.told_ns *= 2;
-        overdue_.push_back({attachment.pid(), loop.tid, start_ns, now_ns, attachment.saw_begin(loop, slot), loop.slot,
-                            slot, attachment.coroutine(loop, *seq)});
+        if (age_ns < stall.next_report_ns || !current) continue;
+        while (age_ns >= stall.next_report_ns) stall.next_report_ns *= 2;
+        overdue_.push_back({target.pid(), loop.tid, loop.id, start_ns, now_ns, target.saw_begin(loop, slot), loop.slot,
+                            slot, target.coroutine(loop, *seq), target.records_lost() != stall.records_lost});
     }
     return most;
 }
 
+void Watchdog::over(const Target& target, const Loop& loop)
+{
+    if (loop.stall.next_report_ns <= options_.threshold_ns) return;
+    EventHead of;
+    of.pid = target.pid();
+    of.tid = loop.tid;
+    of.loop_id = loop.id;
+    of.seq = loop.stall.seq;
+    over_.push_back(of);
+}
+
+void Watchdog::note_end(const Target& target, const Loop& loop)
+{
+    const auto seq = target.seq(loop);
+    if (seq && *seq != loop.stall.seq) over(target, loop);
+}
+
 // `distance_ns`: between the samples that are kept by now. Those to come stand for as much, so that a burn of a minute
 // costs as many as it can use.
-void Watchdog::sample(Seen& seen, std::uint32_t tid, std::uint64_t distance_ns)
+void Watchdog::sample(StallWatch& stall, std::uint32_t tid, std::uint64_t distance_ns)
 {
     const auto period_ns = std::max(options_.sample_period_ns, distance_ns);
-    if (seen.sampling && seen.period_ns == period_ns) return;
+    if (stall.sampling && stall.period_ns == period_ns) return;
     // Another event: after PERF_EVENT_IOC_PERIOD the samples of a cpu-clock event still have the period it was opened
     // with.
-    seen.sampling.reset();
-    auto event = kernel_.sample(tid, period_ns);
+    stall.sampling.reset();
+    auto event = source_.sample(tid, period_ns);
     if (!event) {
         ++failures_;
         return;
     }
-    seen.sampling = std::move(*event);
-    seen.period_ns = period_ns;
+    stall.sampling = std::move(*event);
+    stall.period_ns = period_ns;
 }
 
 }  // namespace loopwatch

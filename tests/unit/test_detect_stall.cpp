@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "attach/stall.hpp"
+#include "detect/stall.hpp"
 
 using namespace loopwatch;
 
@@ -11,7 +11,7 @@ constexpr std::uint64_t ms = 1'000'000, began = 1'000 * ms, now = began + 250 * 
 
 OverdueDispatch overdue()
 {
-    OverdueDispatch dispatch{4711, 4712, began, now, true, 0, {}, {}};
+    OverdueDispatch dispatch{4711, 4712, 3, began, now, true, 0, {}, {}, false};
     dispatch.slot.loop_id = 3;
     dispatch.slot.seq = 41;
     dispatch.slot.queued = 21;  // 21 of them were run

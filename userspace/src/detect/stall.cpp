@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attach/stall.hpp"
+#include "detect/stall.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
-
-#include "collect/task_snapshot.hpp"
-#include "resolve/captured_stack.hpp"
 
 namespace loopwatch {
 
@@ -102,37 +98,6 @@ DispatchBundle stall_bundle(const OverdueDispatch& overdue, std::optional<Ongoin
     bundle.closing = closing;
     DispatchBook::place_sleep(bundle);
     return bundle;
-}
-
-std::optional<OngoingDispatch> found_asleep(const OverdueDispatch& overdue, std::uint64_t entered_ns,
-                                            Attachment& target, const UnprobedLoops& threads)
-{
-    const auto all = threads.sleepers(static_cast<pid_t>(overdue.pid));
-    const auto found = std::ranges::find(all, overdue.tid, &SleepingThread::tid);
-    if (found == all.end() || found->state == 0) return std::nullopt;
-    const auto& memory = target.loops().memory();
-    OngoingDispatch ongoing;
-    ongoing.seq = overdue.slot.seq;
-    ongoing.place = 0;
-    ongoing.off = OffCpu::blocked;
-    ongoing.off_ns = std::max(overdue.start_ns, entered_ns);
-    ongoing.entered_ns = ongoing.seen_ns = entered_ns;
-    SourceEvent place;
-    place.head.pid = overdue.pid;
-    place.head.tid = overdue.tid;
-    place.head.loop_id = overdue.slot.loop_id;
-    place.head.seq = overdue.slot.seq;
-    place.head.time_ns = overdue.now_ns;
-    place.syscall = found->syscall;
-    place.args = found->args;
-    place.state = found->state;
-    place.task = view_task(overdue.slot.task, memory);
-    place.stack = copy_stack(found->registers, overdue.slot.stack_top, memory);
-    ongoing.places.push_back(std::move(place));
-    // It may have gone on meanwhile: then this is of another dispatch, or of none.
-    const auto* loop = target.find_loop(overdue.tid, overdue.slot.loop_id);
-    if (!loop || target.seq(*loop) != overdue.slot.seq) return std::nullopt;
-    return ongoing;
 }
 
 }  // namespace loopwatch

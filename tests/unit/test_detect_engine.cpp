@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <deque>
+#include <memory>
+#include <variant>
+
+#include "../fuzz/late_worker.hpp"
+#include "detect/engine.hpp"
+#include "fake_target.hpp"
+#include "util/wall_clock.hpp"
+
+using namespace loopwatch;
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+constexpr std::uint32_t looper = 4712;
+
+// What is observed is what the test has queued.
+class FakeSource final : public TargetSource {
+public:
+    bool drain(std::size_t most, const Observe& observe) override
+    {
+        while (most-- > 0 && !queue.empty()) {
+            const auto event = std::move(queue.front());
+            queue.pop_front();
+            observe(event);
+        }
+        return !queue.empty();
+    }
+    void drain_present(const Observe& observe) override { (void)drain(queue.size(), observe); }
+    Result<Fd> sample(std::uint32_t, std::uint64_t period_ns) override
+    {
+        sampled_every_ns = period_ns;
+        return Error{ExitCode::failed, "not here", ""};
+    }
+    bool set_watchdog_asleep(bool asleep) override
+    {
+        watchdog_asleep = asleep;
+        return can_wake;
+    }
+    void turn(std::uint64_t) override {}
+    std::uint64_t next_ns() const override { return 0; }
+    bool exhausted() override { return false; }
+    void leave(Target& target, std::string_view reason, const Observe& observe) override
+    {
+        left.emplace_back(reason);
+        if (last_words) observe(*std::exchange(last_words, std::nullopt));
+        (void)target;
+    }
+    void ended(Target& target) override { ended_pids.push_back(target.pid()); }
+    void leave_all(const Observe&) override {}
+    Counts losses() const override { return {{"ring_full", 7}}; }
+    Overhead overhead() const override { return {}; }
+
+    std::deque<Event> queue;
+    std::optional<Event> last_words;
+    std::vector<std::string> left;
+    std::vector<std::uint32_t> ended_pids;
+    std::uint64_t sampled_every_ns = 0;
+    bool can_wake = true, watchdog_asleep = false;
+};
+
+// A process that waits to be killed.
+class Child {
+public:
+    Child() : pid_(::fork())
+    {
+        if (pid_ == 0)
+            while (true) ::pause();
+    }
+    ~Child() { end(); }
+    void end()
+    {
+        if (std::exchange(ended_, true)) return;
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    std::uint32_t pid() const { return static_cast<std::uint32_t>(pid_); }
+
+private:
+    pid_t pid_;
+    bool ended_ = false;
+};
+
+struct Watched {
+    explicit Watched(bool late_names = false) : worker(late_names)
+    {
+        EngineOptions options;
+        options.wait_status = [](std::uint32_t) { return std::optional(9); };
+        engine = std::make_unique<Engine>(options, reactor, worker, symbols,
+                                          [this](Report&& report) { reports.push_back(std::move(report)); });
+        engine->start(source, monotonic_ns());
+    }
+    FakeTarget& add(std::uint32_t pid, bool with_loop = true)
+    {
+        auto target = std::make_unique<FakeTarget>(static_cast<pid_t>(pid));
+        if (with_loop) target->add_loop({.slot = 0x1000, .id = 3, .ns_tid = looper, .tid = looper, .name = "main"});
+        auto& added = *target;
+        engine->add(std::move(target));
+        return added;
+    }
+    void turn()
+    {
+        reactor.wait_until(0);
+        engine->turn(monotonic_ns());
+    }
+    template <class Kind>
+    std::vector<Kind> all() const
+    {
+        std::vector<Kind> found;
+        for (const auto& report : reports)
+            if (const auto* one = std::get_if<Kind>(&report)) found.push_back(*one);
+        return found;
+    }
+    std::size_t stalls() const
+    {
+        const auto findings = all<Findings>();
+        return static_cast<std::size_t>(
+            std::ranges::count_if(findings, [](const Findings& f) { return f.stall.has_value(); }));
+    }
+
+    Reactor reactor;
+    LateWorker worker;
+    KernelSymbols symbols;
+    FakeSource source;
+    std::vector<Report> reports;
+    std::unique_ptr<Engine> engine;
+};
+
+DispatchEvent dispatch(std::uint32_t pid, std::uint64_t seq, std::uint64_t end_ns, std::uint64_t lasted_ns)
+{
+    DispatchEvent event;
+    event.head = {end_ns, pid, looper, 3, seq};
+    event.start_ns = end_ns - lasted_ns;
+    event.end_ns = end_ns;
+    event.slow = true;
+    return event;
+}
+
+// The loop runs dispatch `seq` since then. A tick of the counter is a nanosecond.
+void run(FakeTarget& target, std::uint64_t seq, std::uint64_t since_ns)
+{
+    target.slot.seq = seq;
+    target.slot.loop_id = 3;
+    target.slot.start = since_ns;
+    target.asleep = false;
+}
+
+}  // namespace
+
+TEST_CASE("an engine without a target turns, and has losses to report")
+{
+    Watched watched;
+    watched.turn();
+    CHECK(watched.engine->targets().empty());
+    CHECK_FALSE(watched.engine->saw_loop());
+    CHECK(watched.engine->losses()["ring_full"] == 7);
+    CHECK(watched.source.watchdog_asleep);
+    CHECK(watched.engine->next_ns() == 0);
+}
+
+TEST_CASE("a target that comes and goes is reported at both ends, its slow dispatch in between")
+{
+    Watched watched;
+    const Child child;
+    watched.add(child.pid());
+    CHECK(watched.all<TargetStart>().size() == 1);
+    watched.source.queue.push_back(dispatch(child.pid(), 41, monotonic_ns(), 250 * ms));
+    watched.turn();
+    const auto findings = watched.all<Findings>();
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].slow->duration_ns == 250 * ms);
+    watched.engine->remove(child.pid(), "detached");
+    const auto ends = watched.all<TargetEnd>();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].reason == "detached");
+    CHECK(ends[0].exit_status == 9);
+    CHECK(watched.engine->targets().empty());
+    CHECK(watched.engine->saw_loop());
+    CHECK(watched.source.ended_pids == std::vector{child.pid()});
+}
+
+TEST_CASE("a process that exits is removed by itself, and its neighbour is not")
+{
+    Watched watched;
+    Child ends;
+    const Child stays;
+    watched.add(ends.pid());
+    watched.add(stays.pid());
+    watched.turn();
+    CHECK(watched.all<TargetEnd>().empty());
+    ends.end();
+    watched.turn();
+    REQUIRE(watched.all<TargetEnd>().size() == 1);
+    CHECK(watched.all<TargetEnd>()[0].subject.pid == ends.pid());
+    CHECK(watched.all<TargetEnd>()[0].reason == "exited");
+    CHECK(watched.engine->find(stays.pid()) != nullptr);
+}
+
+TEST_CASE("what waits of a process that exits is reported before its end")
+{
+    Watched watched;
+    Child child;
+    watched.add(child.pid());
+    watched.turn();
+    child.end();
+    for (std::uint64_t seq = 1; seq <= 2 * 4097; seq += 2)  // more than one turn takes
+        watched.source.queue.push_back(dispatch(child.pid(), seq, monotonic_ns(), 150 * ms));
+    watched.turn();
+    CHECK(watched.all<Findings>().size() == 4097);
+    REQUIRE(watched.all<TargetEnd>().size() == 1);
+    CHECK(std::holds_alternative<TargetEnd>(watched.reports.back()));
+}
+
+TEST_CASE("what its source still knows of a target at its end is reported before that")
+{
+    Watched watched;
+    const Child child;
+    watched.add(child.pid());
+    watched.source.last_words = dispatch(child.pid(), 5, monotonic_ns(), 150 * ms);
+    watched.engine->remove(child.pid(), "exec");
+    CHECK(watched.all<Findings>().size() == 1);
+    CHECK(watched.source.left == std::vector<std::string>{"exec"});
+    CHECK(std::holds_alternative<TargetEnd>(watched.reports.back()));
+}
+
+TEST_CASE("a target's end abandons its own dispatches, not its neighbour's")
+{
+    Watched watched;
+    const Child ends, stays;
+    watched.add(ends.pid()).scheduler_seen = false;
+    watched.add(stays.pid()).scheduler_seen = false;
+    CallEvent call;
+    call.head = {monotonic_ns(), stays.pid(), looper + 1, 3, 7};
+    call.end_ns = monotonic_ns();
+    call.start_ns = call.end_ns - 30 * ms;
+    call.call = BoundedText<32>("write");
+    watched.source.queue.push_back(call);
+    call.head.pid = ends.pid();
+    call.head.tid = looper;
+    watched.source.queue.push_back(call);
+    watched.turn();
+    watched.engine->remove(ends.pid(), "exited");
+    CHECK(watched.all<Findings>().size() == 1);  // the call of the one that has ended
+    auto closing = dispatch(stays.pid(), 7, monotonic_ns(), 150 * ms);
+    closing.head.tid = looper + 1;
+    watched.source.queue.push_back(closing);
+    watched.turn();
+    REQUIRE(watched.all<Findings>().size() == 2);
+    CHECK(watched.all<Findings>()[1].blocking.size() == 1);
+}
+
+TEST_CASE("a dispatch that does not return is reported once, and again at twice its age")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid());
+    const auto now = monotonic_ns();
+    run(target, 41, now - 150 * ms);
+    watched.engine->turn(now);
+    CHECK(watched.stalls() == 1);
+    watched.engine->turn(now + 20 * ms);
+    CHECK(watched.stalls() == 1);
+    watched.engine->turn(now + 60 * ms);
+    CHECK(watched.stalls() == 2);
+    CHECK(watched.source.sampled_every_ns >= 2 * ms);
+    CHECK(watched.engine->losses()["sampling_failed"] > 0);
+    CHECK_FALSE(watched.source.watchdog_asleep);
+}
+
+TEST_CASE("where nothing could wake the engine the watchdog goes on")
+{
+    Watched watched;
+    watched.source.can_wake = false;
+    const auto now = monotonic_ns();
+    watched.engine->turn(now);
+    watched.engine->turn(now + 100 * ms);
+    CHECK(watched.engine->next_ns() != 0);
+}
+
+TEST_CASE("a stall whose end was lost is closed with what was seen of it, where that may happen")
+{
+    for (const bool lost : {false, true}) {
+        Watched watched;
+        const Child child;
+        auto& target = watched.add(child.pid());
+        target.ends_get_lost = lost;
+        const auto now = monotonic_ns();
+        run(target, 41, now - 150 * ms);
+        watched.engine->turn(now);
+        target.slot.seq = 42;
+        watched.engine->turn(now + 20 * ms);
+        watched.engine->turn(now + 20 * ms + LostEnds::patience_ns);
+        const auto findings = watched.all<Findings>();
+        REQUIRE(findings.size() == (lost ? 2 : 1));
+        if (lost) CHECK(findings[1].slow->duration_ns == 170 * ms);
+    }
+}
+
+TEST_CASE("a loop takes along what is known of it: another one with its thread's number begins anew")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid());
+    const auto now = monotonic_ns();
+    run(target, 41, now - 150 * ms);
+    watched.engine->turn(now);
+    CHECK(watched.stalls() == 1);
+    LoopStoppedEvent stopped;
+    stopped.head = {now, child.pid(), looper, 3, 0};
+    LoopStartedEvent started;
+    started.head = {now, child.pid(), looper, 4, 0};
+    watched.source.queue = {stopped, started};
+    watched.engine->turn(now + 1 * ms);
+    REQUIRE(target.known_loops().size() == 1);
+    CHECK(target.known_loops()[0].stall.seq == 0);
+    CHECK(target.known_loops()[0].statistics.open);
+}
+
+TEST_CASE("findings of a thread that is not known to run a loop are held, and counted if it ends as that")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid(), false);
+    target.add_loop({.slot = 0, .id = 3, .ns_tid = looper, .tid = looper, .name = "main"});
+    target.is_proven = false;
+    watched.source.queue.push_back(dispatch(child.pid(), 41, monotonic_ns(), 250 * ms));
+    watched.turn();
+    CHECK(watched.all<Findings>().empty());
+    target.is_proven = true;
+    watched.turn();
+    CHECK(watched.all<Findings>().size() == 1);
+    target.is_proven = false;
+    watched.source.queue.push_back(dispatch(child.pid(), 43, monotonic_ns(), 250 * ms));
+    watched.turn();
+    watched.engine->remove(child.pid(), "exited");
+    CHECK(watched.engine->losses()["iteration_unproven"] == 1);
+    REQUIRE(watched.all<Warning>().size() == 1);
+    CHECK(watched.all<Warning>()[0].text.starts_with("1 slow iteration is not reported"));
+}
+
+TEST_CASE("an end waits for the names of its findings, and its number may not be given to another until then")
+{
+    Watched watched(true);
+    const Child child;
+    watched.add(child.pid());
+    auto slow = dispatch(child.pid(), 41, monotonic_ns(), 250 * ms);
+    SampleEvent sample;
+    sample.head = slow.head;
+    sample.stands_for_ns = 2 * ms;
+    sample.stack.bytes = {1, 2, 3};
+    watched.source.queue = {sample, slow};
+    watched.turn();
+    watched.engine->remove(child.pid(), "exec");
+    CHECK(watched.all<TargetEnd>().empty());
+    CHECK(watched.engine->is_ending(child.pid()));
+    while (watched.worker.pending()) watched.worker.poll();
+    watched.turn();
+    CHECK(watched.all<Findings>().size() == 1);
+    CHECK(watched.all<TargetEnd>().size() == 1);
+    CHECK_FALSE(watched.engine->is_ending(child.pid()));
+}
+
+TEST_CASE("targets that come and go leave nothing")
+{
+    Watched watched;
+    const Child child;
+    for (int i = 0; i < 10'000; ++i) {
+        auto& target = watched.add(child.pid());
+        const auto tid = looper + static_cast<std::uint32_t>(i % 100);
+        SampleEvent sample;  // of a dispatch that was not slow
+        sample.head = {monotonic_ns(), child.pid(), tid, 3, 5};
+        sample.stack.bytes.resize(100);
+        auto slow = dispatch(child.pid(), 7, monotonic_ns(), 150 * ms);
+        slow.head.tid = tid;
+        watched.source.queue = {sample, slow};
+        target.slot.seq = 2;
+        watched.engine->turn(monotonic_ns());
+        watched.engine->remove(child.pid(), "exited");
+        watched.reports.clear();
+    }
+    CHECK(watched.engine->targets().empty());
+    CHECK(watched.engine->bytes() == 0);
+    CHECK(watched.engine->losses()["dispatch_book"] == 0);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// KernelSource: targets that are watched by the kernel side. open() → attach() what runs already → children, other
+// programs of the same name, and what targets become by execve(2) are attached to as they come.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "attach/attachment.hpp"
+#include "attach/children.hpp"
+#include "attach/new_images.hpp"
+#include "attach/overhead_limit.hpp"
+#include "attach/poll_watch.hpp"
+#include "collect/kernel.hpp"
+#include "detect/engine.hpp"
+#include "stack/symbol_worker.hpp"
+
+namespace loopwatch {
+
+struct KernelSourceOptions {
+    std::vector<pid_t> pids;
+    std::string name;   // those that begin with this name are watched too; empty: none
+    bool wait = false;  // there may be none of it yet
+    bool follow_children = false;
+    bool from_start = false;  // targets have not begun to run: that they have no loop yet says nothing
+    double max_overhead_percent = 2;
+    AttachmentOptions attachment;
+};
+
+class KernelSource final : public TargetSource {
+public:
+    // Fails if none of the processes can be watched: the others are left out, with a warning.
+    static Result<std::unique_ptr<KernelSource>> open(KernelSourceOptions options, const KernelOptions& of_kernel,
+                                                      Engine& engine, SymbolWorker& worker);
+    ~KernelSource() override;
+
+    // To what runs already. Detection is live then.
+    Result<void> attach();
+    // What came while it was attached to; from here on what probes cost is measured.
+    void go_live(std::uint64_t now_ns);
+
+    bool drain(std::size_t most, const Observe& observe) override;
+    void drain_present(const Observe& observe) override;
+    Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns) override { return kernel_->sample(tid, period_ns); }
+    bool set_watchdog_asleep(bool asleep) override;
+    void turn(std::uint64_t now_ns) override;
+    std::uint64_t next_ns() const override;
+    void tick(std::uint64_t now_ns) override { watch_polls(now_ns); }
+    void interval(std::uint64_t now_ns) override;
+    bool exhausted() override { return !follows_name() && engine_.targets().empty() && images_.empty(); }
+    void leave(Target& target, std::string_view reason, const Observe& observe) override;
+    void leave_all(const Observe& observe) override;
+    Counts losses() const override;
+    Overhead overhead() const override;
+
+private:
+    KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker);
+    Result<void> leave_out(pid_t pid, const Error& error);
+    void watch_process(pid_t pid);
+    void adopt(std::uint64_t now_ns);
+    void begin_image(std::uint32_t pid, std::uint64_t now_ns);
+    void hurry_worker(std::uint64_t now_ns);
+    void retire(std::vector<Link> links);
+    bool retiring() const;
+    void take(const Event& event, const Observe& observe);
+    void on(const ExecEvent& event);
+    void on(const ChildEvent& event);
+    void watch_polls(std::uint64_t now_ns);
+    void limit(std::uint64_t now_ns);
+    void drain_all(const Observe& observe);
+    Attachments attachments() const;
+    Attachment* find(std::uint32_t pid) const;
+    bool follows_name() const { return !options_.name.empty(); }
+
+    KernelSourceOptions options_;
+    Engine& engine_;
+    SymbolWorker& worker_;
+    std::unique_ptr<Kernel> kernel_;
+    Reactor::Watch ring_;
+    Children children_;
+    NewImages images_;
+    PollWatch poll_watch_;
+    std::future<void> retiring_;
+    std::set<pid_t> left_out_;  // cannot be watched
+    std::array<OverheadLimit, frequent_kinds> limits_;
+    std::vector<Event> early_;            // came before the session was live
+    std::uint64_t hurried_until_ns_ = 0;  // the worker; 0: it is not
+    std::uint64_t calibrated_at_ns_ = 0;  // what probes cost is measured until then; 0: it has been
+    std::uint64_t processes_missed_ = 0;
+    bool polls_unwatched_ = false;
+    bool has_children_ = false;  // that are not to be watched
+};
+
+}  // namespace loopwatch
