@@ -115,6 +115,7 @@ void Session::retire(std::vector<Link> links)
     if (links.empty()) return;
     retiring_ = std::async(std::launch::async, [links = std::move(links), before = std::move(retiring_)]() mutable {
         detach(std::move(links));
+        before = {};  // joined: else each would keep the thread before it
     });
 }
 
