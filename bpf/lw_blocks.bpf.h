@@ -7,15 +7,8 @@
 
 #include "lw_target.bpf.h"
 
-static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
-{
-    const int blocked = (off == LW_OFF_BLOCKED) - (loop->off == LW_OFF_BLOCKED);
-    if (blocked) __sync_fetch_and_add(&crowd_blocked[tid % LW_CROWD], blocked);
-    loop->off = off;
-}
-
-/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under strace a
- * callback is stopped in each of its system calls. */
+/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under
+ * strace a callback is stopped in each of its system calls. */
 static __always_inline void count_overflow(__u64 lasted)
 {
     if (lasted * 100 >= cfg_threshold_ns) lose(LW_LOSS_sources_overflow);

@@ -97,6 +97,8 @@ struct lw_asked {
     __lw_u64 ip, sp, object;
     __lw_u32 syscall;
     __lw_u32 slept;
+    __lw_u64 born_ns; /* of the thread that was asked about: its tid may be another's by now */
+    __lw_u32 pid, reserved;
 };
 
 /* A thread that sleeps, as the iterator over all threads finds it. */

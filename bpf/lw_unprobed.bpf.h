@@ -214,10 +214,10 @@ static __always_inline bool is_stranger(__u32 pid)
 
 /* Where the thread waits: the answer may come when it has gone on to a callback, which began when it polled there if
  * it did not sleep. */
-static __always_inline void note_last_wait(const struct lw_site_key *site, __u64 now, __u32 sleeps)
+static __always_inline void note_last_wait(const struct lw_site_key *site, __u32 pid, __u64 now, __u32 sleeps)
 {
     const struct lw_site_key thread = {site->tid};
-    const struct lw_asked here = {now, site->ip, site->sp, site->object, site->syscall, sleeps};
+    const struct lw_asked here = {now, site->ip, site->sp, site->object, site->syscall, sleeps, 0, pid};
     struct lw_asked *last = bpf_map_lookup_elem(&asked, &thread);
     if (last)
         *last = here;
@@ -225,16 +225,19 @@ static __always_inline void note_last_wait(const struct lw_site_key *site, __u64
         bpf_map_update_elem(&asked, &thread, &here, BPF_ANY);
 }
 
-/* It may wait for events: asks about the place, once. */
+/* It may wait for events: asks about the place, once. To update an LRU map takes a free element first, and gives up an
+ * entry for it: so it is looked up before. */
 static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid, __u32 sleeps)
 {
-    const struct lw_asked none = {};
     const struct pt_regs *regs = registers_of(task);
     if (!waits_for_events(regs)) return 0;
     const struct lw_site_key key = {tid, regs->orig_ax, regs->ip, regs->sp, object_of(regs)};
     const __u64 now = bpf_ktime_get_ns();
-    note_last_wait(&key, now, sleeps);
-    if (bpf_map_update_elem(&asked, &key, &none, BPF_NOEXIST)) return 0;
+    note_last_wait(&key, pid, now, sleeps);
+    const struct lw_asked question = {.born_ns = task->start_time, .pid = pid};
+    const struct lw_asked *before = bpf_map_lookup_elem(&asked, &key);
+    if (before && before->born_ns == question.born_ns) return 0;
+    bpf_map_update_elem(&asked, &key, &question, BPF_ANY);
     ask(regs, pid, tid, now);
     return 0;
 }

@@ -54,7 +54,7 @@ static __noinline int loop_start(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     const __u32 pid = id >> 32, tid = id;
-    if (!is_target(pid)) return 0;
+    if (!bpf_map_lookup_elem(&targets, &pid)) return 0; /* dismissed, and its probes are being detached */
     count_run(LW_RUN_slow_probe);
 
     const __u32 abi = ARG3(ctx);

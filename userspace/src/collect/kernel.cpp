@@ -203,6 +203,7 @@ void Kernel::dismiss(pid_t pid)
     parts_->admitted.erase(pid);
     parts_->table->share_among(parts_->admitted.size() + parts_->expected_children);
     parts_->unprobed->dismiss(pid);
+    parts_->table->dismiss(key);
 }
 
 Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int file,

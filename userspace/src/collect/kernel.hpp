@@ -67,6 +67,8 @@ public:
 
     // From here on probes of this process are heard (perf_all hears every process).
     Result<void> admit(pid_t pid);
+    // And of this one no more: all that the kernel side keeps of it is dropped, its loops too. What is known of a loop
+    // without probes can be read until another one takes its room.
     void dismiss(pid_t pid);
     // Sites of one gate, all in one file.
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);
