@@ -260,7 +260,7 @@ static __always_inline void tell_parks(struct lw_dispatch *record, const struct 
 }
 
 /* Counts one that lasted until `end`; is it slow? Verified once: inlined five times it doubled the time to load. */
-__weak __noinline int count_iteration(struct lw_unprobed *own, __u64 end)
+__weak __noinline int count_iteration(struct lw_unprobed *own, __u32 pid, __u64 end)
 {
     if (!own) return 0;
     struct lw_loop_slot *slot = &own->slot;
@@ -270,7 +270,7 @@ __weak __noinline int count_iteration(struct lw_unprobed *own, __u64 end)
     if (lasted > slot->max_ticks) slot->max_ticks = lasted;
     const __u32 bucket = lw_bucket_of(lasted);
     if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
-    return lasted >= cfg_threshold_ns;
+    return is_slow(pid, lasted);
 }
 
 /* One record for all that has the same seq: what blocked in it, and where, is known by that. The collector parts it at
@@ -302,13 +302,13 @@ __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __
         if (i >= own->unsure_count) break;
         const struct lw_unsure *unsure = &own->unsure[i];
         if (!idles_at(own, unsure->site)) continue;
-        if (began && unsure->since > slot->start) own->slow |= count_iteration(own, unsure->since);
+        if (began && unsure->since > slot->start) own->slow |= count_iteration(own, loop->pid, unsure->since);
         if (unsure->left_ns > slot->start) slot->start = unsure->left_ns;
         if (!began) own->certain_ns = slot->start;
         began = true;
     }
     if (began) {
-        own->slow |= count_iteration(own, end);
+        own->slow |= count_iteration(own, loop->pid, end);
         if (own->slow || (loop->seq == slot->seq && loop->long_blocks)) send_iteration(loop, own, tid, end, now);
     }
     slot->seq++;
@@ -379,7 +379,7 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
     if (own->woke_ns && now - own->woke_ns > own->awake_ns) own->awake_ns = now - own->woke_ns;
     own->woke_ns = 0;
     if (own->slot.seq & 1 && own->slot.start == own->polled_ns && loop->site == own->polled_site &&
-        !(loop->seq == own->slot.seq && loop->stopped_ns >= cfg_threshold_ns))
+        !(loop->seq == own->slot.seq && is_slow(loop->pid, loop->stopped_ns)))
         own->slot.seq++;
     end_iteration(loop, own, tid, now, now);
     goes_off(loop, tid, LW_OFF_IDLE);

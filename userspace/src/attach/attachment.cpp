@@ -81,7 +81,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 {
     auto process = Process::open(pid);
     if (!process) return process.error();
-    if (auto admitted = kernel.admit(pid); !admitted) return admitted.error();
+    if (auto admitted = kernel.admit(pid, options.limits); !admitted) return admitted.error();
     std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
     if (auto refreshed = attachment->refresh(); !refreshed) {
         if (!attachment->process_.alive())

@@ -24,6 +24,7 @@ namespace loopwatch {
 struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
+    TargetLimits limits = {};
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
