@@ -7,18 +7,11 @@
 
 #include "lw_target.bpf.h"
 
-static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
+/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under
+ * strace a callback is stopped in each of its system calls. */
+static __always_inline void count_overflow(__u32 pid, __u64 lasted)
 {
-    const int blocked = (off == LW_OFF_BLOCKED) - (loop->off == LW_OFF_BLOCKED);
-    if (blocked) __sync_fetch_and_add(&crowd_blocked[tid % LW_CROWD], blocked);
-    loop->off = off;
-}
-
-/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under strace a
- * callback is stopped in each of its system calls. */
-static __always_inline void count_overflow(__u64 lasted)
-{
-    if (lasted * 100 >= cfg_threshold_ns) lose(LW_LOSS_sources_overflow);
+    if (is_slow(pid, lasted * 100)) lose(LW_LOSS_sources_overflow);
 }
 
 /* Functions that are not static are verified once, not once a call: a session starts 0.2 s sooner. */
@@ -31,7 +24,7 @@ __weak __noinline int end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u6
     loop->blocked_ns += lasted;
     loop->blocks++;
     if (!buffer) {
-        count_overflow(lasted);
+        count_overflow(loop->pid, lasted);
         loop->other_blocked_ns += lasted;
         return 0;
     }
@@ -41,7 +34,7 @@ __weak __noinline int end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u6
     source->block_start_ns = loop->off_ns;
     source->block_end_ns = end;
     if (lasted > source->longest_ns) source->longest_ns = lasted;
-    if (lasted < cfg_block_threshold_ns) return 0;
+    if (!is_long_block(loop->pid, lasted)) return 0;
     source->waker = loop->waker;
     loop->long_blocks++;
     source->single = 1;
@@ -139,7 +132,7 @@ __weak __noinline int keep_sums(struct lw_loop *loop)
 /* Tells of an iteration that was held by many dispatches, none of which was slow. */
 __weak __noinline int tell_iteration(struct lw_loop *loop, __u32 tid, __u64 start, __u64 end, __u64 dispatches)
 {
-    if (!loop || end < start || end - start < cfg_threshold_ns || loop->slow_end_ns > start) return 0;
+    if (!loop || end < start || !is_slow(loop->pid, end - start) || loop->slow_end_ns > start) return 0;
     struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
     if (!buffer) return 0;
     struct lw_iteration *record = &buffer->iteration;
@@ -178,7 +171,7 @@ __weak __noinline int send_place(struct lw_loop *loop, struct lw_buffer *buffer,
     struct lw_source *source = &buffer->source;
     begin_event(&source->event, LW_EVENT_SOURCE, 0, loop, tid, now);
     /* Less than a hundredth is not told of. */
-    if (!buffer->sent && source->total_ns * 100 >= cfg_threshold_ns) count_cut_stack(&source->stack);
+    if (!buffer->sent && is_slow(loop->pid, source->total_ns * 100)) count_cut_stack(&source->stack);
     emit_with_stack(buffer, &source->event, &source->stack, sizeof(*source), !buffer->sent, now);
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "lw_state.h"
 
+/* The least of all targets; what does not reach it is not looked up in `targets`. */
 const volatile __u64 cfg_threshold_ns __weak = 100000000;
 const volatile __u64 cfg_block_threshold_ns __weak = 10000000;
 const volatile __u32 cfg_stacks_per_second __weak = 2000;

@@ -75,11 +75,26 @@ static __always_inline void remember_loop(const struct lw_loop *loop, __u32 tid)
     bpf_map_push_elem(&free_buffers, &loop->buffer, 0);
 }
 
+/* Exchanged where it counts down: the thread may go on while its process is dismissed, and a block that is counted
+ * out twice would hide another thread's. */
+static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
+{
+    if (off == loop->off) return;
+    if (loop->off == LW_OFF_BLOCKED) {
+        if (__sync_val_compare_and_swap(&loop->off, LW_OFF_BLOCKED, off) == LW_OFF_BLOCKED)
+            __sync_fetch_and_add(&crowd_blocked[tid % LW_CROWD], -1);
+        return;
+    }
+    if (off == LW_OFF_BLOCKED) __sync_fetch_and_add(&crowd_blocked[tid % LW_CROWD], 1);
+    loop->off = off;
+}
+
 /* The thread runs this loop no longer. */
-static __always_inline void forget_loop(const struct lw_loop *loop, __u32 tid)
+static __always_inline void forget_loop(struct lw_loop *loop, __u32 tid)
 {
     const __u32 buffer = loop->buffer, pid = loop->pid;
     __u64 *hint = hint_of(tid);
+    goes_off(loop, tid, LW_OFF_NOT);
     if (hint && *hint >> 32 == tid) *hint = 0;
     if (bpf_map_delete_elem(&loops, &tid)) return; /* the collector was first */
     count_loop(pid, tid, -1);

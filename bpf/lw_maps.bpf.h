@@ -125,12 +125,25 @@ struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
     __type(key, __u32);
-    __type(value, __u32);
+    __type(value, struct lw_target);
 } targets __weak SEC(".maps");
 
 static __always_inline bool is_target(__u32 pid)
 {
     return !cfg_filter_pids || bpf_map_lookup_elem(&targets, &pid);
+}
+
+/* Does a dispatch that lasted so long reach its process's threshold? */
+static __always_inline bool is_slow(__u32 pid, __u64 lasted)
+{
+    const struct lw_target *target = lasted >= cfg_threshold_ns ? bpf_map_lookup_elem(&targets, &pid) : NULL;
+    return target && lasted >= target->threshold_ns;
+}
+
+static __always_inline bool is_long_block(__u32 pid, __u64 lasted)
+{
+    const struct lw_target *target = lasted >= cfg_block_threshold_ns ? bpf_map_lookup_elem(&targets, &pid) : NULL;
+    return target && lasted >= target->block_threshold_ns;
 }
 
 struct {

@@ -97,6 +97,14 @@ struct lw_asked {
     __lw_u64 ip, sp, object;
     __lw_u32 syscall;
     __lw_u32 slept;
+    __lw_u64 born_ns; /* of the thread that was asked about: its tid may be another's by now */
+    __lw_u32 pid, reserved;
+};
+
+/* A watched process, by pid: from when on its dispatches, and its blocks, are reported. */
+struct lw_target {
+    __lw_u64 threshold_ns, block_threshold_ns;
+    __lw_u32 flags, reserved; /* none so far */
 };
 
 /* A thread that sleeps, as the iterator over all threads finds it. */

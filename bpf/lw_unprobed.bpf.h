@@ -214,10 +214,10 @@ static __always_inline bool is_stranger(__u32 pid)
 
 /* Where the thread waits: the answer may come when it has gone on to a callback, which began when it polled there if
  * it did not sleep. */
-static __always_inline void note_last_wait(const struct lw_site_key *site, __u64 now, __u32 sleeps)
+static __always_inline void note_last_wait(const struct lw_site_key *site, __u32 pid, __u64 now, __u32 sleeps)
 {
     const struct lw_site_key thread = {site->tid};
-    const struct lw_asked here = {now, site->ip, site->sp, site->object, site->syscall, sleeps};
+    const struct lw_asked here = {now, site->ip, site->sp, site->object, site->syscall, sleeps, 0, pid};
     struct lw_asked *last = bpf_map_lookup_elem(&asked, &thread);
     if (last)
         *last = here;
@@ -225,16 +225,19 @@ static __always_inline void note_last_wait(const struct lw_site_key *site, __u64
         bpf_map_update_elem(&asked, &thread, &here, BPF_ANY);
 }
 
-/* It may wait for events: asks about the place, once. */
+/* It may wait for events: asks about the place, once. To update an LRU map takes a free element first, and gives up an
+ * entry for it: so it is looked up before. */
 static __noinline int stranger_waits(struct task_struct *task, __u32 pid, __u32 tid, __u32 sleeps)
 {
-    const struct lw_asked none = {};
     const struct pt_regs *regs = registers_of(task);
     if (!waits_for_events(regs)) return 0;
     const struct lw_site_key key = {tid, regs->orig_ax, regs->ip, regs->sp, object_of(regs)};
     const __u64 now = bpf_ktime_get_ns();
-    note_last_wait(&key, now, sleeps);
-    if (bpf_map_update_elem(&asked, &key, &none, BPF_NOEXIST)) return 0;
+    note_last_wait(&key, pid, now, sleeps);
+    const struct lw_asked question = {.born_ns = task->start_time, .pid = pid};
+    const struct lw_asked *before = bpf_map_lookup_elem(&asked, &key);
+    if (before && before->born_ns == question.born_ns) return 0;
+    bpf_map_update_elem(&asked, &key, &question, BPF_ANY);
     ask(regs, pid, tid, now);
     return 0;
 }
@@ -257,7 +260,7 @@ static __always_inline void tell_parks(struct lw_dispatch *record, const struct 
 }
 
 /* Counts one that lasted until `end`; is it slow? Verified once: inlined five times it doubled the time to load. */
-__weak __noinline int count_iteration(struct lw_unprobed *own, __u64 end)
+__weak __noinline int count_iteration(struct lw_unprobed *own, __u32 pid, __u64 end)
 {
     if (!own) return 0;
     struct lw_loop_slot *slot = &own->slot;
@@ -267,7 +270,7 @@ __weak __noinline int count_iteration(struct lw_unprobed *own, __u64 end)
     if (lasted > slot->max_ticks) slot->max_ticks = lasted;
     const __u32 bucket = lw_bucket_of(lasted);
     if (bucket < LW_HISTOGRAM_BUCKETS) slot->dispatch_histogram[bucket]++;
-    return lasted >= cfg_threshold_ns;
+    return is_slow(pid, lasted);
 }
 
 /* One record for all that has the same seq: what blocked in it, and where, is known by that. The collector parts it at
@@ -299,13 +302,13 @@ __weak __noinline int end_part(struct lw_loop *loop, struct lw_unprobed *own, __
         if (i >= own->unsure_count) break;
         const struct lw_unsure *unsure = &own->unsure[i];
         if (!idles_at(own, unsure->site)) continue;
-        if (began && unsure->since > slot->start) own->slow |= count_iteration(own, unsure->since);
+        if (began && unsure->since > slot->start) own->slow |= count_iteration(own, loop->pid, unsure->since);
         if (unsure->left_ns > slot->start) slot->start = unsure->left_ns;
         if (!began) own->certain_ns = slot->start;
         began = true;
     }
     if (began) {
-        own->slow |= count_iteration(own, end);
+        own->slow |= count_iteration(own, loop->pid, end);
         if (own->slow || (loop->seq == slot->seq && loop->long_blocks)) send_iteration(loop, own, tid, end, now);
     }
     slot->seq++;
@@ -376,7 +379,7 @@ static __always_inline void idles(struct lw_loop *loop, struct lw_unprobed *own,
     if (own->woke_ns && now - own->woke_ns > own->awake_ns) own->awake_ns = now - own->woke_ns;
     own->woke_ns = 0;
     if (own->slot.seq & 1 && own->slot.start == own->polled_ns && loop->site == own->polled_site &&
-        !(loop->seq == own->slot.seq && loop->stopped_ns >= cfg_threshold_ns))
+        !(loop->seq == own->slot.seq && is_slow(loop->pid, loop->stopped_ns)))
         own->slot.seq++;
     end_iteration(loop, own, tid, now, now);
     goes_off(loop, tid, LW_OFF_IDLE);

@@ -54,7 +54,7 @@ static __noinline int loop_start(struct pt_regs *ctx)
 {
     const __u64 id = bpf_get_current_pid_tgid();
     const __u32 pid = id >> 32, tid = id;
-    if (!is_target(pid)) return 0;
+    if (!bpf_map_lookup_elem(&targets, &pid)) return 0; /* dismissed, and its probes are being detached */
     count_run(LW_RUN_slow_probe);
 
     const __u32 abi = ARG3(ctx);
@@ -104,7 +104,7 @@ static __noinline int slow_dispatch(struct pt_regs *ctx)
     count_run(LW_RUN_slow_probe);
     const __u64 end = clamp_to_now(ARG5(ctx), now);
 
-    const bool slow = end > start && end - start >= cfg_threshold_ns;
+    const bool slow = end > start && is_slow(id >> 32, end - start);
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
     if (!loop) {
         if (slow) lose(LW_LOSS_dispatch_stateless);
@@ -152,7 +152,7 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = clamp_to_now(ARG3(ctx), now);
     struct lw_call_detail detail;
     struct lw_slot_head head;
-    if (!loop || end < start || end - start < cfg_block_threshold_ns) return 0;
+    if (!loop || end < start || !is_long_block(loop->pid, end - start)) return 0;
     count_run(LW_RUN_slow_probe);
 
     struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);

@@ -21,7 +21,6 @@ static __always_inline void emit_process_event(__u32 kind, __u32 pid, __u32 tid)
 static __always_inline void drop_loop(struct lw_loop *loop, __u32 tid)
 {
     send_batch_of(loop);
-    goes_off(loop, tid, LW_OFF_NOT);
     forget_loop(loop, tid);
 }
 
@@ -69,9 +68,9 @@ int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_stru
 }
 
 /* Another image may wait at the same addresses, where they are not randomized. */
-static long forget_question(struct bpf_map *map, struct lw_site_key *key, struct lw_asked *value, __u32 *tid)
+static long forget_question(struct bpf_map *map, struct lw_site_key *key, struct lw_asked *value, __u32 *pid)
 {
-    if (key->tid == *tid) bpf_map_delete_elem(map, key);
+    if (value->pid == *pid) bpf_map_delete_elem(map, key);
     return 0;
 }
 
@@ -90,5 +89,34 @@ int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid)
     if (loop && loop->pid == pid) drop_loop(loop, tid);
     if (unprobed_pids[pid % LW_CROWD]) bpf_for_each_map_elem(&asked, forget_question, &pid, 0);
     emit_process_event(LW_EVENT_EXEC, pid, tid);
+    return 0;
+}
+
+static long dismiss_loop(struct bpf_map *map, __u32 *key, struct lw_loop *loop, __u32 *pid)
+{
+    if (loop->pid == *pid) drop_loop(loop, *key);
+    return 0;
+}
+
+static long forget_throw(struct bpf_map *map, struct lw_thrown_key *key, __u32 *value, __u32 *pid)
+{
+    if (key->pid == *pid) bpf_map_delete_elem(map, key);
+    return 0;
+}
+
+/* Run by the collector: all that is kept of a process is dropped, or of one loop thread, if a tid is given. It may be
+ * alive. Here, as the collector could neither see nor change whether a loop is blocked without a race. */
+SEC("raw_tp")
+int on_dismiss(struct bpf_raw_tracepoint_args *ctx)
+{
+    __u32 pid = ctx->args[0], tid = ctx->args[1];
+    if (tid) {
+        struct lw_loop *loop = loop_of(tid);
+        if (loop && loop->pid == pid) drop_loop(loop, tid);
+        return 0;
+    }
+    bpf_for_each_map_elem(&loops, dismiss_loop, &pid, 0);
+    bpf_for_each_map_elem(&asked, forget_question, &pid, 0);
+    bpf_for_each_map_elem(&thrown_objects, forget_throw, &pid, 0);
     return 0;
 }

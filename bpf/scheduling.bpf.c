@@ -120,7 +120,7 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */
     if (!chosen) {
         if (!shortest) return LW_NO_PLACE;
-        count_overflow(shortest->source.total_ns);
+        count_overflow(loop->pid, shortest->source.total_ns);
         loop->other_blocked_ns += shortest->source.total_ns;
         chosen = shortest;
     }
@@ -389,7 +389,7 @@ int BPF_PROG(on_sched_waking, struct task_struct *task)
     if (!loop || loop->off != LW_OFF_BLOCKED || loop->wake_ns) return 0;
     count_run(LW_RUN_waking);
     loop->wake_ns = bpf_ktime_get_ns();
-    if (loop->wake_ns - loop->off_ns < cfg_block_threshold_ns) return 0;
+    if (!is_long_block(loop->pid, loop->wake_ns - loop->off_ns)) return 0;
 
     const __u64 id = bpf_get_current_pid_tgid();
     loop->waker.pid = id >> 32;

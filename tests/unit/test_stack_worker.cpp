@@ -247,6 +247,35 @@ TEST_CASE("a scan between stacks disturbs neither")
     for (const auto& frames : session.answers) CHECK(whole(frames));
 }
 
+TEST_CASE("a file is scanned once for all who map it, and again when it was rewritten in place")
+{
+    Session session;
+    const auto copy = std::filesystem::temp_directory_path() / ("loopwatch_scanned_" + std::to_string(::getpid()));
+    std::filesystem::copy_file(fixtures + "/probes_pie", copy);
+    const Fd file(::open(copy.c_str(), O_RDONLY | O_CLOEXEC)), same(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto before = session.worker->asked();
+    const auto first = session.worker->scan(file.raw());
+    const auto second = session.worker->scan(same.raw());
+    REQUIRE(first);
+    REQUIRE(second);
+    CHECK(session.worker->asked() == before + 1);
+    CHECK(first->sites.size() > 20);
+    CHECK(second->sites.size() == first->sites.size());
+    CHECK(second->build_id == first->build_id);
+    REQUIRE(session.worker->scan(file.raw(), {true}));  // that is another question
+    CHECK(session.worker->asked() == before + 2);
+
+    // Of the same size: a byte of the first site, which is a probe no more.
+    const std::uint8_t breakpoint = 0xcc;
+    const Fd writable(::open(copy.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(::pwrite(writable.raw(), &breakpoint, 1, static_cast<off_t>(first->sites[0].offset)) == 1);
+    const auto rewritten = session.worker->scan(file.raw());
+    std::filesystem::remove(copy);
+    REQUIRE(rewritten);
+    CHECK(session.worker->asked() == before + 3);
+    CHECK(rewritten->sites.size() == first->sites.size() - 1);
+}
+
 TEST_CASE("a process that is forgotten has no names any more")
 {
     Session session;

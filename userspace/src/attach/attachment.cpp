@@ -85,7 +85,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 {
     auto process = Process::open(pid);
     if (!process) return process.error();
-    if (auto admitted = kernel.admit(pid); !admitted) return admitted.error();
+    if (auto admitted = kernel.admit(pid, options.limits); !admitted) return admitted.error();
     std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
     if (auto refreshed = attachment->refresh(); !refreshed) {
         if (!attachment->process_.alive())
@@ -549,9 +549,9 @@ Iterations Attachment::iterations_of(DispatchFacts facts)
         return iterations;
     }
     mark_loop(facts, finder_->sites());
-    iterations.real = part_iteration(std::move(facts), finder_->sites(), options_.threshold_ns);
+    iterations.real = part_iteration(std::move(facts), finder_->sites(), options_.limits.threshold_ns);
     std::erase_if(iterations.real, [&](DispatchFacts& one) {
-        const auto iteration = judge_iteration(one, finder_->sites(), options_.threshold_ns);
+        const auto iteration = judge_iteration(one, finder_->sites(), options_.limits.threshold_ns);
         iterations.unclear += iteration == Iteration::unclear;
         return iteration != Iteration::real;
     });

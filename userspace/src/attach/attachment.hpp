@@ -24,7 +24,7 @@ namespace loopwatch {
 struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
-    std::uint64_t threshold_ns = 100'000'000;
+    TargetLimits limits = {};
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }

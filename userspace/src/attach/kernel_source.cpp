@@ -39,7 +39,7 @@ KernelSource::KernelSource(KernelSourceOptions options, Engine& engine, SymbolWo
     : options_(std::move(options)),
       engine_(engine),
       worker_(worker),
-      poll_watch_(options_.attachment.threshold_ns, options_.from_start)
+      poll_watch_(options_.attachment.limits.threshold_ns, options_.from_start)
 {
 }
 
@@ -82,7 +82,7 @@ Result<void> KernelSource::attach()
         if (std::ranges::find(options_.pids, pid) == options_.pids.end() && !left_out_.contains(pid))
             options_.pids.push_back(pid);
     // All of them before the first is attached to, and could take what is for the others too.
-    for (const pid_t pid : options_.pids) (void)kernel_->admit(pid);
+    for (const pid_t pid : options_.pids) (void)kernel_->admit(pid, options_.attachment.limits);
     for (const pid_t pid : std::vector(options_.pids)) {
         auto attachment = Attachment::attach(pid, *kernel_, worker_, options_.attachment);
         if (attachment) {
@@ -181,7 +181,7 @@ void KernelSource::begin_image(std::uint32_t pid, std::uint64_t now_ns)
     if (find(pid)) engine_.remove(pid, "exec");
     const auto process = static_cast<pid_t>(pid);
     images_.begun(process, now_ns);
-    if (kernel_->admit(process)) (void)kernel_->unprobed().watch(process);
+    if (kernel_->admit(process, options_.attachment.limits)) (void)kernel_->unprobed().watch(process);
     hurry_worker(now_ns);
 }
 

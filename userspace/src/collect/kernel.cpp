@@ -185,11 +185,11 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     return kernel;
 }
 
-Result<void> Kernel::admit(pid_t pid)
+Result<void> Kernel::admit(pid_t pid, TargetLimits limits)
 {
     const auto key = static_cast<std::uint32_t>(pid);
-    const std::uint32_t one = 1;
-    if (bpf_map_update_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key, &one, BPF_ANY) != 0)
+    const lw_target target = {limits.threshold_ns, limits.block_threshold_ns, 0, 0};
+    if (bpf_map_update_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key, &target, BPF_ANY) != 0)
         return errno_error(ExitCode::failed, "admitting a process", "at most 1024 processes can be watched at once");
     parts_->admitted.insert(pid);
     parts_->table->share_among(parts_->admitted.size() + parts_->expected_children);
@@ -203,6 +203,7 @@ void Kernel::dismiss(pid_t pid)
     parts_->admitted.erase(pid);
     parts_->table->share_among(parts_->admitted.size() + parts_->expected_children);
     parts_->unprobed->dismiss(pid);
+    parts_->table->dismiss(key);
 }
 
 Result<std::vector<Link>> Kernel::attach_sites(ProbeGate gate, pid_t pid, int file,

@@ -28,7 +28,7 @@ namespace loopwatch {
 class UnprobedLoops;
 
 struct KernelOptions {
-    std::uint64_t threshold_ns = 100'000'000;
+    std::uint64_t threshold_ns = 100'000'000;  // the least of all targets
     std::uint64_t block_threshold_ns = 10'000'000;
     std::uint32_t max_loops = 64;  // 7 x 38 KiB of kernel memory each
     bool kernel_stacks = false;
@@ -41,6 +41,11 @@ struct KernelOptions {
     bool coroutines = false;
     bool debug = false;  // 9.5 MiB more
     AttachRung rung = AttachRung::multi;
+};
+
+// From when on a target's dispatches, and its blocks, are reported. Below those of KernelOptions none are.
+struct TargetLimits {
+    std::uint64_t threshold_ns = 0, block_threshold_ns = 0;
 };
 
 // A probe site the collector has checked.
@@ -65,8 +70,11 @@ public:
     Kernel(const Kernel&) = delete;
     Kernel& operator=(const Kernel&) = delete;
 
-    // From here on probes of this process are heard (perf_all hears every process).
-    Result<void> admit(pid_t pid);
+    // From here on probes of this process are heard (perf_all hears every process). Of one that is admitted already,
+    // these limits are what counts from now on.
+    Result<void> admit(pid_t pid, TargetLimits limits = {});
+    // And of this one no more: all that the kernel side keeps of it is dropped, its loops too. What is known of a loop
+    // without probes can be read until another one takes its room.
     void dismiss(pid_t pid);
     // Sites of one gate, all in one file.
     Result<std::vector<Link>> attach_sites(ProbeGate gate, pid_t pid, int file, const std::vector<CheckedSite>& sites);

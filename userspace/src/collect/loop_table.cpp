@@ -47,13 +47,13 @@ std::optional<std::uint32_t> LoopTable::enter(std::uint32_t tid, lw_loop loop,
     return std::nullopt;
 }
 
-void LoopTable::withdraw(std::uint32_t tid, std::uint32_t buffer)
+void LoopTable::drop(std::uint32_t pid, std::uint32_t tid)
 {
-    const int loops = bpf_map__fd(skeleton_.maps.loops);
-    lw_loop known = {};
-    if (bpf_map_lookup_elem(loops, &tid, &known) != 0 || bpf_map_delete_elem(loops, &tid) != 0) return;
-    count(known.pid, tid, -1);
-    bpf_map_update_elem(bpf_map__fd(skeleton_.maps.free_buffers), nullptr, &buffer, BPF_ANY);
+    std::uint64_t arguments[] = {pid, tid};
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.ctx_in = arguments;
+    options.ctx_size_in = sizeof arguments;
+    (void)bpf_prog_test_run_opts(bpf_program__fd(skeleton_.progs.on_dismiss), &options);
 }
 
 // Of the loops, some are kept for those processes that have few.

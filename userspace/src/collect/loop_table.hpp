@@ -24,13 +24,16 @@ public:
                                        const std::function<void(std::uint32_t buffer)>& prepare = {});
 
     // Of a thread that had ended before it was entered.
-    void withdraw(std::uint32_t tid, std::uint32_t buffer);
+    void withdraw(std::uint32_t pid, std::uint32_t tid) { drop(pid, tid); }
+    // All that the kernel side keeps of a process, which may be alive.
+    void dismiss(std::uint32_t pid) { drop(pid, 0); }
 
     // Of so many processes each can enter a few loops, whatever the others do.
     void share_among(std::size_t processes);
     void count_loss(std::uint32_t loss);
 
 private:
+    void drop(std::uint32_t pid, std::uint32_t tid);
     void count(std::uint32_t pid, std::uint32_t tid, int change);
 
     loopwatch_bpf& skeleton_;

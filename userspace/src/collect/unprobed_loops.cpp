@@ -208,7 +208,7 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, co
         own.slot.clock = LW_CLOCK_MONOTONIC;
         own.slot.loop_id = own.slot.tid = tid;
     });
-    if (buffer) buffers_[tid] = *buffer;
+    if (buffer) entered_[tid] = {loop.pid, *buffer};
     return buffer.has_value();
 }
 
@@ -244,8 +244,8 @@ void UnprobedLoops::ask_unanswered(std::uint32_t tid)
 
 void UnprobedLoops::withdraw(std::uint32_t tid)
 {
-    const auto buffer = buffers_.extract(tid);
-    if (!buffer.empty()) table_.withdraw(tid, buffer.mapped());
+    const auto known = entered_.extract(tid);
+    if (!known.empty()) table_.withdraw(known.mapped().pid, tid);
 }
 
 std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const UnprobedSite& site) const
@@ -306,9 +306,9 @@ std::optional<std::uint64_t> UnprobedLoops::seq(std::uint32_t tid) const
 
 lw_unprobed* UnprobedLoops::find(std::uint32_t tid) const
 {
-    const auto known = buffers_.find(tid);
-    if (known == buffers_.end() || loops_[known->second].slot.tid != tid) return nullptr;
-    return &loops_[known->second];
+    const auto known = entered_.find(tid);
+    if (known == entered_.end() || loops_[known->second.buffer].slot.tid != tid) return nullptr;
+    return &loops_[known->second.buffer];
 }
 
 }  // namespace loopwatch

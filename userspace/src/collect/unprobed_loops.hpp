@@ -106,7 +106,7 @@ public:
     // How many iterations have ended at this place.
     std::uint64_t ends_at(std::uint32_t tid, const UnprobedSite& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;
-    void forget(std::uint32_t tid) { buffers_.erase(tid); }
+    void forget(std::uint32_t tid) { entered_.erase(tid); }
     // Undoes enter(): the thread has ended before it.
     void withdraw(std::uint32_t tid);
 
@@ -120,8 +120,11 @@ private:
     std::vector<Link> tracepoints_;
     std::future<Result<std::vector<Link>>> attaching_;
     std::jthread detaching_;
-    std::span<lw_unprobed> loops_;                    // shared with the kernel
-    std::map<std::uint32_t, std::uint32_t> buffers_;  // by tid
+    std::span<lw_unprobed> loops_;  // shared with the kernel
+    struct Entered {
+        std::uint32_t pid, buffer;
+    };
+    std::map<std::uint32_t, Entered> entered_;  // by tid
     std::map<pid_t, bool> watched_;
 };
 

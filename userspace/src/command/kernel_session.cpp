@@ -43,7 +43,9 @@ KernelSourceOptions source_options(const SessionOptions& options)
     of_source.follow_children = options.follow_children;
     of_source.from_start = options.from_start;
     of_source.max_overhead_percent = options.max_overhead_percent;
-    of_source.attachment = {{options.trace, options.coroutines, options.debug}, options.debug, options.threshold_ns};
+    of_source.attachment = {{options.trace, options.coroutines, options.debug},
+                            options.debug,
+                            {options.threshold_ns, options.block_threshold_ns}};
     return of_source;
 }
 

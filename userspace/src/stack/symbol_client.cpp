@@ -44,6 +44,14 @@ constexpr std::size_t max_crashed = 4096;   // files that are remembered to have
 constexpr unsigned crashes_to_quarantine = 2;
 constexpr unsigned max_needs = 4096;  // debug files that the worker asks for on the way to one answer
 
+std::size_t bytes_of(const ModuleScan& scan)
+{
+    std::size_t bytes = sizeof scan + scan.build_id.size() + scan.coroutines.size() * sizeof scan.coroutines[0];
+    for (const auto& site : scan.sites) bytes += sizeof site + site.name.size() + site.arguments.size();
+    for (const auto& warning : scan.warnings) bytes += sizeof warning + warning.size();
+    return bytes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SymbolWorker>> SymbolWorker::start()
@@ -93,6 +101,24 @@ Result<ModuleScan> SymbolClient::scan(int elf, const Files::value_type& file, Sc
 {
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
+    const std::pair key(file.first, options.coroutines);
+    const auto* const known = scans_.find(key);
+    auto result = known ? Result<ModuleScan>(*known) : ask_for_scan(elf, file, options);
+    if (!result) return result;
+    if (!known) scans_.keep(key, *result, bytes_of(*result));
+    // What the worker claims is checked again, each time: a site goes into the kernel.
+    std::erase_if(result->sites, [&](const ProbeSite& site) {
+        const auto why = refuse_site(elf, *segments, site);
+        if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
+        return !why.empty();
+    });
+    std::erase_if(result->coroutines,
+                  [&](std::uint64_t offset) { return !segments->vaddr_of(offset, PF_X).has_value(); });
+    return result;
+}
+
+Result<ModuleScan> SymbolClient::ask_for_scan(int elf, const Files::value_type& file, ScanOptions options)
+{
     if (is_quarantined(file.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready.error();
     scanned_.reset();
@@ -108,15 +134,6 @@ Result<ModuleScan> SymbolClient::scan(int elf, const Files::value_type& file, Sc
     }
     auto result = std::move(*scanned_);
     scanned_.reset();
-    if (!result) return result;
-    // What the worker claims is checked again: a site goes into the kernel.
-    std::erase_if(result->sites, [&](const ProbeSite& site) {
-        const auto why = refuse_site(elf, *segments, site);
-        if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
-        return !why.empty();
-    });
-    std::erase_if(result->coroutines,
-                  [&](std::uint64_t offset) { return !segments->vaddr_of(offset, PF_X).has_value(); });
     return result;
 }
 
@@ -433,7 +450,7 @@ SymbolClient::Files::iterator SymbolClient::use_file(int fd, std::size_t used)
 {
     struct stat status = {};
     if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return files_.end();
-    const FileKey key{{status.st_dev, status.st_ino}, status.st_size, status.st_ctim.tv_sec};
+    const FileKey key{{status.st_dev, status.st_ino}, status.st_size, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
     auto file = files_.find(key);
     if (file == files_.end()) {
         if (files_.size() >= max_files && used >= assured_files) return file;

@@ -14,6 +14,7 @@
 #include "stack/process_image.hpp"
 #include "stack/symbol_worker.hpp"
 #include "stack/texts.hpp"
+#include "util/recent_cache.hpp"
 
 namespace loopwatch {
 
@@ -54,9 +55,10 @@ private:
         Done done;
         std::vector<Frame> frames;
     };
+    static constexpr std::size_t max_scan_bytes = 8u << 20;  // 0.2 KiB a file without probes
     // Device and inode; and size and time of change, for what is cached of its contents.
     using FileName = std::pair<std::uint64_t, std::uint64_t>;
-    using FileKey = std::tuple<FileName, std::int64_t, std::int64_t>;
+    using FileKey = std::tuple<FileName, std::int64_t, std::int64_t, std::int64_t>;
     // Kept while a process maps it, with one descriptor for all who do.
     struct File {
         std::uint32_t id = 0;
@@ -92,6 +94,7 @@ private:
     void fail_all();
     void watch();
     Result<ModuleScan> scan(int elf, const Files::value_type& file, ScanOptions options);
+    Result<ModuleScan> ask_for_scan(int elf, const Files::value_type& file, ScanOptions options);
     Files::iterator use_file(int fd, std::size_t used);
     Files::iterator keep_file(Fd file, std::size_t used);
     void release(Files::iterator file);
@@ -118,6 +121,8 @@ private:
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out
     std::optional<Result<ModuleScan>> scanned_;
+    // As the worker answered; with and without coroutines. The processes of one program map the same files.
+    RecentCache<std::pair<FileKey, bool>, ModuleScan> scans_{max_scan_bytes};
     std::map<std::uint32_t, Code> processes_;
     Files files_;
     std::deque<FileKey> resting_;  // of files_ those that no process maps, the latest last
