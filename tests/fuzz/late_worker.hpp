@@ -57,6 +57,8 @@ public:
     {
         return loopwatch::ModuleScan{};
     }
+    void scan_ahead(int, loopwatch::ScanOptions, Done done) override { ask({}, std::move(done)); }
+    bool has_scanned(int, loopwatch::ScanOptions) override { return true; }
     loopwatch::Result<void> map_process(std::uint32_t, std::vector<loopwatch::ModuleMapping>, loopwatch::Fd) override
     {
         return {};

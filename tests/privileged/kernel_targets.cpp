@@ -77,8 +77,7 @@ private:
         if (const auto* dispatch = std::get_if<DispatchEvent>(&event)) seen_[dispatch->head.pid].slow += dispatch->slow;
         if (const auto* place = std::get_if<SourceEvent>(&event)) seen_[place->head.pid].blocks += place->single;
         if (const auto* wait = std::get_if<WaitEvent>(&event))
-            if (const auto target = targets_.find(wait->head.pid); target != targets_.end())
-                target->second->on(*wait);
+            if (const auto target = targets_.find(wait->head.pid); target != targets_.end()) target->second->on(*wait);
     }
 
     void obey(const std::string& line)

@@ -247,6 +247,65 @@ TEST_CASE("a scan between stacks disturbs neither")
     for (const auto& frames : session.answers) CHECK(whole(frames));
 }
 
+TEST_CASE("a file that was read ahead is scanned at once, and by nobody else meanwhile")
+{
+    Session session;
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    int read = 0;
+    const auto count = [&](const std::vector<Frame>&) { ++read; };
+    const auto before = session.worker->asked();
+    CHECK_FALSE(session.worker->has_scanned(file.raw(), {}));
+    session.worker->scan_ahead(file.raw(), {}, count);
+    session.worker->scan_ahead(file.raw(), {}, count);  // it is being read
+    CHECK(session.worker->asked() == before + 1);
+    CHECK(read == 0);
+    session.drain();
+    CHECK(read == 2);
+    CHECK(session.worker->has_scanned(file.raw(), {}));
+    CHECK_FALSE(session.worker->has_scanned(file.raw(), {.coroutines = true}));
+    const auto scan = session.worker->scan(file.raw());
+    REQUIRE(scan);
+    CHECK(scan->sites.size() > 20);
+    CHECK(session.worker->asked() == before + 1);
+}
+
+TEST_CASE("a scan of a file that is being read waits for that, and what cannot be read is no hang")
+{
+    Session session;
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    const Fd text(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+    int read = 0;
+    const auto count = [&](const std::vector<Frame>&) { ++read; };
+    session.worker->scan_ahead(file.raw(), {}, count);
+    CHECK(session.worker->scan(file.raw()));
+    session.worker->scan_ahead(text.raw(), {}, count);
+    session.worker->scan_ahead(-1, {}, count);
+    session.drain();
+    CHECK(read == 3);
+    CHECK_FALSE(session.worker->scan(text.raw()));
+}
+
+TEST_CASE("a file over which the worker died while it was read ahead may be scanned again")
+{
+    Session session;
+    const auto path = std::filesystem::temp_directory_path() / ("loopwatch_ahead_" + std::to_string(::getpid()));
+    std::ofstream(path, std::ios::binary) << fixture::slow_elf();
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::filesystem::remove(path);
+    REQUIRE(whole(session.answer()));
+    int read = 0;
+    session.worker->scan_ahead(file.raw(), {}, [&](const std::vector<Frame>&) { ++read; });
+    ::kill(session.worker->pid(), SIGKILL);
+    session.drain();
+    CHECK(read == 1);
+    const auto told = session.worker->scan(file.raw());
+    REQUIRE_FALSE(told);
+    CHECK(told.error().what.find("died") != std::string::npos);
+    const auto asked = session.worker->asked();
+    (void)session.worker->scan(file.raw());
+    CHECK(session.worker->asked() == asked + 1);
+}
+
 TEST_CASE("a file is scanned once for all who map it, and again when it was rewritten in place")
 {
     Session session;

@@ -30,9 +30,10 @@ namespace {
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
 constexpr std::size_t max_first_waits = 4096;
-// Files that a target maps later are looked at on the thread that watches all: for so long at each refresh, and in all
-// if it took longer. One alone may take 5 s, if it is made for that.
-constexpr std::uint64_t scanning_at_once_ns = 200'000'000, max_scanning_ns = 10'000'000'000;
+// A file that is made for it takes the worker 5 s, in which others wait for names: of a target's files that take longer
+// than the former, so much in all. And so many at a time.
+constexpr std::uint64_t slow_read_ns = 200'000'000, max_slow_reads_ns = 10'000'000'000;
+constexpr unsigned max_reads = 16;
 constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
@@ -144,14 +145,13 @@ Result<void> Attachment::refresh()
 // are attached to it, which hold the inode. One that is loaded again has its registry elsewhere.
 Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
 {
-    const auto began_ns = monotonic_ns();
     std::set<FileName> mapped;
     registries_.clear();
     for (const auto& module : modules) {
         struct stat info = {};
         if (::fstat(module.file.raw(), &info) != 0) continue;
         const auto name = *mapped.emplace(info.st_dev, info.st_ino).first;
-        if (!scanned_.contains(name) && !may_scan(began_ns)) continue;
+        if (!scanned_.contains(name) && !is_read(module)) continue;
         const auto [known, fresh] = scanned_.try_emplace(name);
         auto& scanned = known->second;
         if (auto attached = fresh ? attach_module(module, scanned) : Result<void>(); !attached) return attached;
@@ -159,26 +159,42 @@ Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& module
             registries_.push_back(module.start + *scanned.registry);
     }
     std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
-    const auto took_ns = monotonic_ns() - began_ns;
-    if (start_reported() && took_ns > scanning_at_once_ns) scanning_ns_ += took_ns;
     return {};
 }
 
-bool Attachment::may_scan(std::uint64_t began_ns)
+// Files that it maps later are read beside other things, and looked at once they have been.
+bool Attachment::is_read(const ModuleMapping& module)
 {
-    if (!start_reported()) return true;
-    if (scanning_ns_ > max_scanning_ns)
+    if (!start_reported() || worker_.has_scanned(module.file.raw(), scan_options())) return true;
+    if (reading_->slow_ns > max_slow_reads_ns) {
         warn("its files take too long to look at: probes in those that it loads from now on are not found");
-    else if (monotonic_ns() - began_ns > scanning_at_once_ns)
-        modules_hash_ = 0;  // the next refresh goes on
-    else
-        return true;
+        return false;
+    }
+    modules_hash_ = 0;  // the next refresh goes on
+    if (reading_->files >= max_reads) return false;
+    ++reading_->files;
+    worker_.scan_ahead(module.file.raw(), scan_options(),
+                       [reading = reading_, asked_ns = monotonic_ns()](const std::vector<Frame>&) {
+                           const auto took_ns = monotonic_ns() - asked_ns;
+                           if (took_ns > slow_read_ns) reading->slow_ns += took_ns;
+                           --reading->files;
+                           reading->some_done = true;
+                       });
     return false;
+}
+
+void Attachment::scan_ahead(pid_t pid, SymbolWorker& worker, const AttachmentOptions& options)
+{
+    const auto process = Process::open(pid);
+    const auto modules = process ? process->modules() : Result<std::vector<ModuleMapping>>(process.error());
+    if (!modules) return;
+    for (const auto& module : *modules)
+        worker.scan_ahead(module.file.raw(), {options.wants(Frequent::coroutines)}, [](const std::vector<Frame>&) {});
 }
 
 Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
 {
-    const auto scan = worker_.scan(module.file.raw(), {options_.wants(Frequent::coroutines)});
+    const auto scan = worker_.scan(module.file.raw(), scan_options());
     if (!scan) {
         warn(fmt::format("{}: {}", module.path, scan.error().what));
         return {};
@@ -379,6 +395,8 @@ void Attachment::on(const WaitEvent& event)
 
 void Attachment::read_new_code()
 {
+    if (reading_->files != 0) return;
+    if (std::exchange(reading_->some_done, false)) (void)refresh();
     if (!finder_ || !finder_->has_cut()) return;
     const bool is_new = modules_hash(process_.pid()) != modules_hash_;
     if (is_new && !refresh()) return;  // it has ended

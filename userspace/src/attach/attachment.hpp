@@ -61,6 +61,8 @@ public:
     Iterations iterations_of(DispatchFacts facts) override;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
+    // Lets the worker read the files of a process that is to be attached to: attach() does not wait for them then.
+    static void scan_ahead(pid_t pid, SymbolWorker& worker, const AttachmentOptions& options);
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
     // of redis that took 100 ms, in which the first stall began and ended.
     void read_code_ahead();
@@ -92,7 +94,8 @@ private:
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
     Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
-    bool may_scan(std::uint64_t began_ns);
+    bool is_read(const ModuleMapping& module);
+    ScanOptions scan_options() const { return {options_.wants(Frequent::coroutines)}; }
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
     Result<void> attach_throws();
@@ -120,7 +123,13 @@ private:
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::map<FileName, Scanned> scanned_;
-    std::uint64_t scanning_ns_ = 0;          // that refreshes took which took long
+    // Files that it has mapped since its start and that are being read. Shared: answers come after its end, too.
+    struct Reading {
+        unsigned files = 0;
+        bool some_done = false;
+        std::uint64_t slow_ns = 0;  // of those that took long
+    };
+    std::shared_ptr<Reading> reading_ = std::make_shared<Reading>();
     std::vector<std::uint64_t> registries_;  // addresses
     std::set<std::uint32_t> gone_;           // threads of loops, at the last scan
     std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;

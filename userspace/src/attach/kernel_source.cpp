@@ -94,8 +94,8 @@ Result<void> KernelSource::attach()
     }
     if (options_.follow_children) {
         for (const pid_t pid : options_.pids)
-            for (const pid_t child : descendants(pid)) children_.born(child, 0);
-        adopt(monotonic_ns());
+            for (const pid_t child : descendants(pid))
+                if (!find(static_cast<std::uint32_t>(child))) watch_process(child);
     }
     if (options_.from_start) {
         for (auto* const target : attachments()) target->read_code_ahead();
@@ -157,9 +157,11 @@ void KernelSource::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
         const bool known = find(static_cast<std::uint32_t>(child)) || images_.contains(child);
-        if (!known && (options_.follow_children || Process::is_named(child, options_.name))) watch_process(child);
+        if (known || !(options_.follow_children || Process::is_named(child, options_.name))) continue;
+        images_.full() ? children_.born(child, now_ns) : images_.begun(child, now_ns);
     }
-    for (const auto& [pid, waits] : images_.take_loaded(now_ns)) {
+    const auto read = [this](pid_t pid) { Attachment::scan_ahead(pid, worker_, options_.attachment); };
+    for (const auto& [pid, waits] : images_.take_loaded(now_ns, worker_, read)) {
         // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known
         // of that.
         if (retiring() || engine_.is_ending(static_cast<std::uint32_t>(pid))) {
@@ -268,8 +270,7 @@ void KernelSource::turn(std::uint64_t now_ns)
         target->read_new_code();
         if (target->take_found()) engine_.wake(now_ns);
     }
-    for (const auto due_ns : {children_.next_ns(), images_.next_ns()})
-        if (due_ns && now_ns >= due_ns) adopt(now_ns);
+    adopt(now_ns);
     if (calibrated_at_ns_ && now_ns >= calibrated_at_ns_) {
         kernel_->finish_calibration();
         calibrated_at_ns_ = 0;

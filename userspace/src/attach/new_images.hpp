@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// NewImages: processes that were watched and run another program since execve(2), until that has loaded its libraries:
-// its code is the same as a moment before. Attached to sooner, a program whose probes are in a library would be taken
-// for one without. Where its threads wait meanwhile is kept: its loop may be in its first callback by then.
+// NewImages: processes that are to be attached to (children, and what has become another program by execve(2)), until
+// they have loaded their libraries, so that their code is the same as a moment before, and these have been read.
+// Attached to sooner, a program whose probes are in a library would be taken for one without. Where their threads wait
+// meanwhile is kept: a loop may be in its first callback by then.
 #pragma once
 
 #include <sys/types.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include "collect/event.hpp"
+#include "stack/symbol_worker.hpp"
 #include "target/process.hpp"
 
 namespace loopwatch {
@@ -34,7 +37,7 @@ public:
         auto& image = loading_[pid];
         image.due_ns = now_ns + look_ns;
         image.until_ns = now_ns + most_ns;
-        image.hash = 0;
+        image.hash = image.asked = 0;
     }
     void on(const WaitEvent& event)
     {
@@ -44,24 +47,35 @@ public:
     bool empty() const noexcept { return loading_.empty(); }
     bool full() const noexcept { return loading_.size() >= 32; }
     bool contains(pid_t pid) const { return loading_.contains(pid); }
-    // When to look again; 0: none is loading.
+    // When to look again; 0: when the worker has answered, or none is loading.
     std::uint64_t next_ns() const
     {
         std::uint64_t next_ns = 0;
-        for (const auto& [pid, image] : loading_) next_ns = next_ns ? std::min(next_ns, image.due_ns) : image.due_ns;
+        for (const auto& [pid, image] : loading_)
+            if (image.due_ns) next_ns = next_ns ? std::min(next_ns, image.due_ns) : image.due_ns;
         return next_ns;
     }
-    // Those that have loaded their libraries, or have ended.
-    std::vector<Loaded> take_loaded(std::uint64_t now_ns)
+    // Those that have loaded their libraries, and `worker` has read them, which it is asked to by `read`; or have
+    // ended.
+    std::vector<Loaded> take_loaded(std::uint64_t now_ns, const SymbolWorker& worker,
+                                    const std::function<void(pid_t)>& read)
     {
         std::vector<Loaded> loaded;
         for (auto& [pid, image] : loading_) {
+            if (image.asked != 0) {
+                if (worker.answered(image.asked)) loaded.push_back({pid, std::move(image.waits)});
+                continue;
+            }
             if (now_ns < image.due_ns) continue;
             const auto hash = modules_hash(pid);
-            if (hash == image.hash || hash == 0 || now_ns >= image.until_ns)
-                loaded.push_back({pid, std::move(image.waits)});
+            const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
             image.hash = hash;
             image.due_ns = now_ns + look_ns;
+            if (!is_loaded) continue;
+            read(pid);
+            image.asked = worker.asked();
+            image.due_ns = 0;  // the answer wakes us
+            if (worker.answered(image.asked)) loaded.push_back({pid, std::move(image.waits)});
         }
         for (const auto& image : loaded) loading_.erase(image.pid);
         return loaded;
@@ -70,7 +84,8 @@ public:
 private:
     struct Image {
         std::uint64_t due_ns = 0, until_ns = 0;
-        std::uint64_t hash = 0;  // of its modules, when they were looked at last
+        std::uint64_t asked = 0;  // of the worker, when it was to read the modules; 0: not yet
+        std::uint64_t hash = 0;   // of its modules, when they were looked at last
         std::vector<WaitEvent> waits;
     };
     std::map<pid_t, Image> loading_;

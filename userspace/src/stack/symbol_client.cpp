@@ -92,21 +92,26 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
 {
     const auto file = use_file(elf, 0);
     if (file == files_.end()) return Error{ExitCode::failed, "not a regular file", {}};
-    auto scanned = scan(elf, *file, options);
+    const ScanKey key(file->first, options.coroutines);
+    auto asked = Result<void>();
+    if (!scans_.find(key) && !awaits_scan(key)) asked = ask_for_scan(elf, file->second, key, {});
     release(file);
-    return scanned;
-}
-
-Result<ModuleScan> SymbolClient::scan(int elf, const Files::value_type& file, ScanOptions options)
-{
+    if (!asked) return asked.error();
+    while (awaits_scan(key)) {
+        pollfd ready = {events_.raw(), POLLIN, 0};
+        if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
+        pump();
+        watch();
+    }
+    const auto* const known = scans_.find(key);
+    auto result = known ? *known : Result<ModuleScan>(Error{ExitCode::failed, "it says too much of itself", {}});
+    if (!result) {
+        scans_.drop(key);  // who asks again may have more luck
+        return result;
+    }
+    // What the worker claims is checked again, each time: a site goes into the kernel.
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
-    const std::pair key(file.first, options.coroutines);
-    const auto* const known = scans_.find(key);
-    auto result = known ? Result<ModuleScan>(*known) : ask_for_scan(elf, file, options);
-    if (!result) return result;
-    if (!known) scans_.keep(key, *result, bytes_of(*result));
-    // What the worker claims is checked again, each time: a site goes into the kernel.
     std::erase_if(result->sites, [&](const ProbeSite& site) {
         const auto why = refuse_site(elf, *segments, site);
         if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
@@ -117,24 +122,43 @@ Result<ModuleScan> SymbolClient::scan(int elf, const Files::value_type& file, Sc
     return result;
 }
 
-Result<ModuleScan> SymbolClient::ask_for_scan(int elf, const Files::value_type& file, ScanOptions options)
+void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
 {
-    if (is_quarantined(file.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
-    if (auto ready = ensure_worker(); !ready) return ready.error();
-    scanned_.reset();
-    enqueue({next_id_, 0, {}, {}});
-    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.second.id}, {"coroutines", options.coroutines}}, {},
-              elf))
-        return errno_error(ExitCode::failed, "symbol worker");
-    while (!scanned_) {
-        pollfd ready = {events_.raw(), POLLIN, 0};
-        if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
-        pump();
-        watch();
+    if (const auto file = use_file(elf, 0); file != files_.end()) {
+        const ScanKey key(file->first, options.coroutines);
+        const bool asks = !scans_.find(key) && !awaits_scan(key) && pending() < max_requests;
+        const bool asked = asks && ask_for_scan(elf, file->second, key, done).has_value();
+        release(file);
+        if (asked) return;
     }
-    auto result = std::move(*scanned_);
-    scanned_.reset();
-    return result;
+    finished_.push_back({std::move(done), {}});
+    watch();
+}
+
+bool SymbolClient::has_scanned(int elf, ScanOptions options)
+{
+    const auto file = use_file(elf, 0);
+    if (file == files_.end()) return true;  // it is refused
+    const ScanKey key(file->first, options.coroutines);
+    const bool refused = is_quarantined(file->first);
+    release(file);
+    return refused || scans_.find(key) != nullptr;
+}
+
+bool SymbolClient::awaits_scan(const ScanKey& key) const
+{
+    return std::ranges::any_of(requests_, [&](const Request& request) { return request.scan == key; });
+}
+
+Result<void> SymbolClient::ask_for_scan(int elf, const File& file, const ScanKey& key, Done done)
+{
+    if (auto segments = read_segments(elf); !segments) return segments.error();
+    if (is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
+    if (auto ready = ensure_worker(); !ready) return ready;
+    enqueue({next_id_, 0, {}, std::move(done), key});
+    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
+        return errno_error(ExitCode::failed, "symbol worker");
+    return {};
 }
 
 Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map)
@@ -348,14 +372,15 @@ bool SymbolClient::accept(Message& message)
     Request request = std::move(requests_.front());
     requests_.pop_front();
     begin_request();
-    if (!request.done) {
+    if (request.scan) {
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());
         if (scan)
-            scanned_ = std::move(*scan);
+            keep_scan(request, std::move(*scan));
         else
-            scanned_ = Error{
-                ExitCode::failed, error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer", {}};
+            keep_scan(request, Error{ExitCode::failed,
+                                     error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer",
+                                     {}});
         return true;
     }
     auto frames = decode_frames(body, texts_);
@@ -415,12 +440,17 @@ void SymbolClient::end_worker()
     worker_ = -1;
 }
 
+void SymbolClient::keep_scan(Request& request, Result<ModuleScan> scan)
+{
+    const auto bytes = scan ? bytes_of(*scan) : sizeof scan + scan.error().what.size();
+    scans_.keep(*request.scan, std::move(scan), bytes);
+    if (request.done) finished_.push_back({std::move(request.done), {}});
+}
+
 void SymbolClient::fail(Request& request)
 {
-    if (!request.done) {
-        scanned_ = Error{ExitCode::failed, "the symbol worker died while it read the file", {}};
-        return;
-    }
+    if (request.scan)
+        return keep_scan(request, Error{ExitCode::failed, "the symbol worker died while it read the file", {}});
     ++failures_;
     std::vector<Frame> frames;
     for (const std::uint64_t address : request.addresses) frames.push_back(bare_frame(request.pid, address));

@@ -25,6 +25,8 @@ public:
     ~SymbolClient() override;
 
     Result<ModuleScan> scan(int elf, ScanOptions options) override;
+    void scan_ahead(int elf, ScanOptions options, Done done) override;
+    bool has_scanned(int elf, ScanOptions options) override;
     Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map) override;
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
@@ -45,12 +47,6 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
-    struct Request {
-        std::uint64_t id = 0;
-        std::uint32_t pid = 0;
-        std::vector<std::uint64_t> addresses;  // what is shown if no answer comes
-        Done done;                             // empty: a scan
-    };
     struct Answer {
         Done done;
         std::vector<Frame> frames;
@@ -59,6 +55,14 @@ private:
     // Device and inode; and size and time of change, for what is cached of its contents.
     using FileName = std::pair<std::uint64_t, std::uint64_t>;
     using FileKey = std::tuple<FileName, std::int64_t, std::int64_t, std::int64_t>;
+    using ScanKey = std::pair<FileKey, bool>;  // with coroutines?
+    struct Request {
+        std::uint64_t id = 0;
+        std::uint32_t pid = 0;
+        std::vector<std::uint64_t> addresses;  // what is shown if no answer comes
+        Done done;                             // of a scan: may be empty
+        std::optional<ScanKey> scan = {};
+    };
     // Kept while a process maps it, with one descriptor for all who do.
     struct File {
         std::uint32_t id = 0;
@@ -93,8 +97,9 @@ private:
     void fail(Request& request);
     void fail_all();
     void watch();
-    Result<ModuleScan> scan(int elf, const Files::value_type& file, ScanOptions options);
-    Result<ModuleScan> ask_for_scan(int elf, const Files::value_type& file, ScanOptions options);
+    Result<void> ask_for_scan(int elf, const File& file, const ScanKey& key, Done done);
+    bool awaits_scan(const ScanKey& key) const;
+    void keep_scan(Request& request, Result<ModuleScan> scan);
     Files::iterator use_file(int fd, std::size_t used);
     Files::iterator keep_file(Fd file, std::size_t used);
     void release(Files::iterator file);
@@ -120,9 +125,8 @@ private:
     unsigned needs_ = 0;            // of the first request
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out
-    std::optional<Result<ModuleScan>> scanned_;
-    // As the worker answered; with and without coroutines. The processes of one program map the same files.
-    RecentCache<std::pair<FileKey, bool>, ModuleScan> scans_{max_scan_bytes};
+    // As the worker answered. The processes of one program map the same files.
+    RecentCache<ScanKey, Result<ModuleScan>> scans_{max_scan_bytes};
     std::map<std::uint32_t, Code> processes_;
     Files files_;
     std::deque<FileKey> resting_;  // of files_ those that no process maps, the latest last

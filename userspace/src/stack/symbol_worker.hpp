@@ -81,6 +81,10 @@ public:
 
     // Synchronous: used while attaching. `elf` stays the caller's.
     virtual Result<ModuleScan> scan(int elf, ScanOptions options = {}) = 0;
+    // Reads the file beside other things; then scan() of it returns at once. `done` runs inside poll().
+    virtual void scan_ahead(int elf, ScanOptions options, Done done) = 0;
+    // Does it now?
+    virtual bool has_scanned(int elf, ScanOptions options) = 0;
     // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it. `perf_map`: names of
     // code that belongs to no module (target/perf_map_file.hpp); may be none.
     virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map = {}) = 0;

@@ -26,11 +26,15 @@ public:
     // `bytes`: what the value takes. One that is larger than the whole cache is not kept.
     void keep(const Key& key, Value value, std::size_t bytes)
     {
-        if (const auto known = by_key_.find(key); known != by_key_.end()) drop(known->second);
+        drop(key);
         if (bytes > max_bytes_) return;
         while (bytes > max_bytes_ - bytes_) drop(entries_.begin());
         by_key_[key] = entries_.insert(entries_.end(), {key, std::move(value), bytes});
         bytes_ += bytes;
+    }
+    void drop(const Key& key)
+    {
+        if (const auto known = by_key_.find(key); known != by_key_.end()) drop(known->second);
     }
     std::size_t bytes() const noexcept { return bytes_; }
 
