@@ -116,6 +116,7 @@ Overhead own_overhead(const Kernel::Cost& cost, pid_t worker)
     overhead.collector_cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
     overhead.max_rss_bytes = peak_rss_bytes(::getpid());
     overhead.worker_max_rss_bytes = peak_rss_bytes(worker);
+    overhead.map_bytes = cost.map_bytes;
     return overhead;
 }
 
