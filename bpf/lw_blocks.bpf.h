@@ -19,12 +19,12 @@ __weak __noinline int end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u6
 {
     if (!loop) return 0;
     const __u64 lasted = end - loop->off_ns;
-    struct lw_buffer *buffer = loop->place < LW_SOURCES ? buffer_of(loop, loop->place) : NULL;
+    struct lw_buffer *buffer = loop->place < LW_SOURCES ? place_at(loop, loop->place) : NULL;
 
     loop->blocked_ns += lasted;
     loop->blocks++;
     if (!buffer) {
-        count_overflow(loop->pid, lasted);
+        if (loop->places >= LW_SOURCES) count_overflow(loop->pid, lasted);
         loop->other_blocked_ns += lasted;
         return 0;
     }
@@ -133,9 +133,9 @@ __weak __noinline int keep_sums(struct lw_loop *loop)
 __weak __noinline int tell_iteration(struct lw_loop *loop, __u32 tid, __u64 start, __u64 end, __u64 dispatches)
 {
     if (!loop || end < start || !is_slow(loop->pid, end - start) || loop->slow_end_ns > start) return 0;
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
-    if (!buffer) return 0;
-    struct lw_iteration *record = &buffer->iteration;
+    struct lw_record *room = record_of(loop);
+    if (!room) return 0;
+    struct lw_iteration *record = &room->iteration;
     begin_event(&record->event, LW_EVENT_ITERATION, sizeof(*record), loop, tid, bpf_ktime_get_ns());
     keep_sums(loop);
     record->event.seq = loop->seq;
@@ -180,7 +180,7 @@ static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 n
 {
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         if (i >= loop->places) break;
-        struct lw_buffer *buffer = buffer_of(loop, i);
+        struct lw_buffer *buffer = place_at(loop, i);
         if (!buffer) break;
         send_place(loop, buffer, tid, now);
     }
@@ -191,9 +191,9 @@ static __always_inline void send_places(struct lw_loop *loop, __u32 tid, __u64 n
 static __always_inline struct lw_dispatch *close_dispatch(struct lw_loop *loop, __u32 tid, __u64 seq, __u64 start,
                                                           __u64 end, __u64 now)
 {
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
-    if (!buffer) return NULL;
-    struct lw_dispatch *record = &buffer->dispatch;
+    struct lw_record *room = record_of(loop);
+    if (!room) return NULL;
+    struct lw_dispatch *record = &room->dispatch;
     __builtin_memset(record, 0, sizeof(*record));
     if (loop->seq == seq) {
         add_sums(record, loop);

@@ -45,6 +45,11 @@ volatile __u32 reserved_loops __weak = 0;
 __u32 loops_entered __weak = 0;
 __u32 loops_by_pid[LW_CROWD] __weak = {};
 
+/* Likewise the stacks of all loops. */
+const volatile __u32 cfg_max_stacks __weak = 64;
+__u32 stacks_taken __weak = 0;
+__u32 stacks_taken_by_pid[LW_CROWD] __weak = {};
+
 /* Over all loops, and by pid with this remainder. Racy on purpose: a few too many are no harm. */
 struct lw_window stack_window __weak = {};
 struct lw_window stacks_by_pid[LW_CROWD] __weak = {};

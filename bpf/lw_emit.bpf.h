@@ -75,6 +75,40 @@ static __always_inline void remember_loop(const struct lw_loop *loop, __u32 tid)
     bpf_map_push_elem(&free_buffers, &loop->buffer, 0);
 }
 
+/* Which one: 1 + its index in `stacks`; 0: none is left for this process. */
+static __always_inline __u32 take_stack(__u32 pid)
+{
+    __u32 index;
+    __u32 *taken = &stacks_taken_by_pid[pid % LW_CROWD];
+    if (!lw_loop_fits(cfg_max_stacks, reserved_loops, stacks_taken, *taken) || bpf_map_pop_elem(&free_stacks, &index)) {
+        lose(LW_LOSS_stack_pool_empty);
+        return 0;
+    }
+    __sync_fetch_and_add(taken, 1);
+    __sync_fetch_and_add(&stacks_taken, 1);
+    return index + 1;
+}
+
+static __always_inline void give_back_stack(__u32 pid, __u32 stack)
+{
+    const __u32 index = stack - 1;
+    __sync_fetch_and_add(&stacks_taken_by_pid[pid % LW_CROWD], -1);
+    __sync_fetch_and_add(&stacks_taken, -1);
+    bpf_map_push_elem(&free_stacks, &index, 0);
+}
+
+/* Of the places of its last dispatch. Exchanged, since the thread may go on while its process is dismissed. */
+__weak __noinline int give_back_stacks(struct lw_loop *loop)
+{
+    if (!loop) return 0;
+    for (__u32 i = 0; i < LW_SOURCES; i++) {
+        const __u32 stack = __sync_lock_test_and_set(&loop->stacks[i], 0);
+        if (stack) give_back_stack(loop->pid, stack);
+    }
+    loop->holds = loop->places = 0;
+    return 0;
+}
+
 /* Exchanged where it counts down: the thread may go on while its process is dismissed, and a block that is counted
  * out twice would hide another thread's. */
 static __always_inline void goes_off(struct lw_loop *loop, __u32 tid, __u32 off)
@@ -95,6 +129,7 @@ static __always_inline void forget_loop(struct lw_loop *loop, __u32 tid)
     const __u32 buffer = loop->buffer, pid = loop->pid;
     __u64 *hint = hint_of(tid);
     goes_off(loop, tid, LW_OFF_NOT);
+    if (loop->holds) give_back_stacks(loop);
     if (hint && *hint >> 32 == tid) *hint = 0;
     if (bpf_map_delete_elem(&loops, &tid)) return; /* the collector was first */
     count_loop(pid, tid, -1);

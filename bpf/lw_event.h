@@ -23,14 +23,8 @@ typedef __u8 __lw_u8;
 #define LW_STACK_BYTES \
     32768 /* user stack kept per place: libuv's frame alone has 12 KiB of events, twice in a nested loop */
 #define LW_ABOVE_LOOP 2048 /* bytes above the loop function's frame: main, the thread's start */
-/* Buffers of one loop: LW_SOURCES places, one for what its thread's probes report, one for a CPU sample, one for who
- * ended its last long block. */
-#define LW_BUFFER_PROBE LW_SOURCES
-#define LW_BUFFER_SAMPLE (LW_SOURCES + 1)
-#define LW_BUFFER_WAKER (LW_SOURCES + 2)
-#define LW_BUFFERS (LW_SOURCES + 3)
-#define LW_RED_ZONE 128 /* bytes below SP that a leaf function may use (x86-64 psABI) */
-#define LW_CHAIN 8      /* frames of an await chain */
+#define LW_RED_ZONE 128    /* bytes below SP that a leaf function may use (x86-64 psABI) */
+#define LW_CHAIN 8         /* frames of an await chain */
 #define LW_NAME_BYTES 64
 #define LW_LABEL_BYTES 128
 #define LW_COMM_BYTES 16
@@ -71,6 +65,7 @@ enum lw_event_kind {
     X(stack_unreadable, "not one byte of a user stack could be read")                           \
     X(stack_truncated, "a user stack was longer than 32 KiB or not resident")                   \
     X(stack_budget, "stacks beyond the budget of 2,000 a second")                               \
+    X(stack_pool_empty, "a stack for which there was no room beside those of blocked threads")  \
     X(task_unreadable, "a task record was not resident or wild")                                \
     X(detail_unreadable, "the shim's call detail was not resident")                             \
     X(dispatch_stateless, "a slow dispatch of a loop that was not known")                       \

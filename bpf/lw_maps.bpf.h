@@ -2,8 +2,8 @@
  *
  * State of the kernel side. One entry of `loops` per loop thread, keyed by tid (the initial namespace's): a hash, since
  * task storage cannot be filled from user space for other threads before kernel 6.9, and a loop that ran before the
- * attach must be entered by the collector. The big buffers stand apart in `places`, so that a context switch of an
- * unrelated thread touches none of it. */
+ * attach must be entered by the collector. The big buffers stand apart in `stacks`: few loops are blocked within a
+ * dispatch at a time, so they are shared. */
 #ifndef LW_MAPS_BPF_H
 #define LW_MAPS_BPF_H
 
@@ -18,10 +18,25 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 64 * LW_BUFFERS);
+    __uint(max_entries, 64);
+    __type(key, __u32);
+    __type(value, struct lw_record);
+} records __weak SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 64);
     __type(key, __u32);
     __type(value, struct lw_buffer);
-} places __weak SEC(".maps");
+} stacks __weak SEC(".maps");
+
+/* Those that no thread has: their indexes, filled by the collector. The last one comes first, as it is in the CPU's
+ * cache. */
+struct {
+    __uint(type, BPF_MAP_TYPE_STACK);
+    __uint(max_entries, 64);
+    __type(value, __u32);
+} free_stacks __weak SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -113,7 +128,7 @@ struct {
     __type(value, __u64);
 } hints __weak SEC(".maps");
 
-/* Free indexes of `places` and `batches`, filled by the collector. */
+/* Free indexes of `records`, `unprobed` and `batches`, filled by the collector. */
 struct {
     __uint(type, BPF_MAP_TYPE_QUEUE);
     __uint(max_entries, 64);

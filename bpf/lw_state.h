@@ -127,14 +127,14 @@ struct lw_loop {
     __lw_u64 slot; /* 0: it has none; struct lw_unprobed */
     __lw_u64 loop_id;
     __lw_u32 pid;
-    __lw_u32 buffer; /* its index in `batches` and `unprobed` and, times LW_BUFFERS, in `places` */
+    __lw_u32 buffer; /* its index in `records`, `batches` and `unprobed` */
 
     /* off the CPU since; these stand beside the above, as a switch needs no more of a loop that idles */
     __lw_u64 off_ns, wake_ns;
     __lw_u32 off;   /* enum lw_off */
     __lw_u32 place; /* where it is blocked; LW_NO_PLACE */
     __lw_u32 site;  /* the same as an index of lw_unprobed's sites; LW_NO_SITE */
-    __lw_u32 reserved;
+    __lw_u32 holds; /* how many of `stacks` it has */
 
     /* Where the scheduler's view begins: what passed of a dispatch before `seen_ns` is unknown. A thread whose first
      * switch is one out ran since it was entered; one that comes in first was away, nobody knows why. 0: no switch yet,
@@ -159,6 +159,8 @@ struct lw_loop {
 
     __lw_u64 runq_before_ns; /* how long its thread had waited for a CPU, ever, before it came on this one */
     __lw_u64 held_from_ns, held_until_ns; /* the last time that it waited for one who waited for a CPU */
+
+    __lw_u32 stacks[LW_SOURCES]; /* of its places: 1 + the index in `stacks`; 0: none */
 };
 
 /* A return address on the stack of a thread that blocked, and how far above its stack pointer it stands. */
@@ -173,6 +175,16 @@ struct lw_loop_stopped {
     struct lw_loop_slot slot;
 };
 
+/* A loop's record without a stack, while it is put together. */
+struct lw_record {
+    union {
+        struct lw_dispatch dispatch;
+        struct lw_iteration iteration;
+        struct lw_loop_stopped stopped;
+        struct lw_loop loop;
+    };
+};
+
 /* A record and, right behind it, its stack: one call hands both to the ring. `raw` holds the largest record, a whole
  * stack, and the slack of a copy whose last step may begin anywhere below LW_STACK_BYTES. */
 struct lw_buffer {
@@ -181,9 +193,6 @@ struct lw_buffer {
         struct lw_call call;
         struct lw_sample sample;
         struct lw_waker_stack waker;
-        struct lw_dispatch dispatch;
-        struct lw_iteration iteration;
-        struct lw_loop_stopped stopped;
         __lw_u8 raw[sizeof(struct lw_call) + sizeof(struct lw_source) + LW_STACK_BYTES + 4096];
     };
     __lw_u64 sent;                        /* the stack went out with a single block */

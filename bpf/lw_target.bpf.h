@@ -182,10 +182,21 @@ __weak __noinline int has_callers(const struct lw_buffer *buffer, __u64 sp)
     return 1;
 }
 
-static __always_inline struct lw_buffer *buffer_of(const struct lw_loop *loop, __u32 index)
+static __always_inline struct lw_record *record_of(const struct lw_loop *loop)
 {
-    const __u32 key = loop->buffer * LW_BUFFERS + index;
-    return bpf_map_lookup_elem(&places, &key);
+    const __u32 key = loop->buffer;
+    return bpf_map_lookup_elem(&records, &key);
+}
+
+static __always_inline struct lw_buffer *stack_at(__u32 stack)
+{
+    const __u32 key = stack - 1;
+    return bpf_map_lookup_elem(&stacks, &key);
+}
+
+static __always_inline struct lw_buffer *place_at(const struct lw_loop *loop, __u32 place)
+{
+    return stack_at(loop->stacks[place & (LW_SOURCES - 1)]);
 }
 
 #endif

@@ -32,15 +32,14 @@ static __always_inline __u64 clamp_to_now(__u64 time_ns, __u64 now)
     return now;
 }
 
-/* Put together in the room of its first place: on the stack it is too large for 6.1. */
+/* Put together in the room of its records: on the stack it is too large for 6.1. */
 static __always_inline void enter_loop(const struct lw_loop_started *record)
 {
     __u32 index;
     if (!loop_fits(record->event.pid) || bpf_map_pop_elem(&free_buffers, &index)) return lose(LW_LOSS_loops_untracked);
-    const __u32 key = index * LW_BUFFERS;
-    struct lw_buffer *room = bpf_map_lookup_elem(&places, &key);
+    struct lw_record *room = bpf_map_lookup_elem(&records, &index);
     if (!room) return;
-    struct lw_loop *loop = (void *)room->raw;
+    struct lw_loop *loop = &room->loop;
     __builtin_memset(loop, 0, sizeof(*loop));
     loop->slot = record->slot;
     loop->loop_id = record->event.loop_id;
@@ -75,9 +74,9 @@ static __noinline int loop_stop(struct pt_regs *ctx)
     struct lw_loop *loop = bpf_map_lookup_elem(&loops, &tid);
     if (!loop || loop->loop_id != ARG1(ctx)) return 0;
     count_run(LW_RUN_slow_probe);
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
-    if (buffer) {
-        struct lw_loop_stopped *record = &buffer->stopped;
+    struct lw_record *room = record_of(loop);
+    if (room) {
+        struct lw_loop_stopped *record = &room->stopped;
         const bool read = !bpf_probe_read_user(&record->slot, sizeof(record->slot), (void *)loop->slot);
         const __u32 size = read ? sizeof(*record) : sizeof(record->started);
         begin_event(&record->started.event, LW_EVENT_LOOP_STOP, size, loop, tid, bpf_ktime_get_ns());
@@ -146,17 +145,12 @@ static __noinline int slow_iteration(struct pt_regs *ctx)
     return 0;
 }
 
-static __noinline int blocking_call(struct pt_regs *ctx)
+static __always_inline void tell_call(struct pt_regs *ctx, struct lw_loop *loop, struct lw_buffer *buffer, __u64 start,
+                                      __u64 end, __u64 now)
 {
-    struct lw_loop *loop = current_loop();
-    const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = clamp_to_now(ARG3(ctx), now);
     struct lw_call_detail detail;
     struct lw_slot_head head;
-    if (!loop || end < start || !is_long_block(loop->pid, end - start)) return 0;
-    count_run(LW_RUN_slow_probe);
-
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_PROBE);
-    if (!buffer || !read_slot(&head, loop)) return 0;
+    if (!read_slot(&head, loop)) return;
     struct lw_call *call = &buffer->call;
     __builtin_memset(call, 0, sizeof(*call));
     begin_event(&call->event, LW_EVENT_CALL, 0, loop, bpf_get_current_pid_tgid(), now);
@@ -180,6 +174,19 @@ static __noinline int blocking_call(struct pt_regs *ctx)
     /* The dispatch must be closed for the collector even if it stays below the threshold. */
     if (loop->seq == call->event.seq) loop->long_blocks++;
     emit_loop_stack(buffer, &call->event, &call->stack, sizeof(*call), true, now);
+}
+
+static __noinline int blocking_call(struct pt_regs *ctx)
+{
+    struct lw_loop *loop = current_loop();
+    const __u64 now = bpf_ktime_get_ns(), start = ARG2(ctx), end = clamp_to_now(ARG3(ctx), now);
+    if (!loop || end < start || !is_long_block(loop->pid, end - start)) return 0;
+    count_run(LW_RUN_slow_probe);
+    const __u32 pid = loop->pid, stack = take_stack(pid);
+    struct lw_buffer *buffer = stack ? stack_at(stack) : NULL;
+    if (!buffer) return 0;
+    tell_call(ctx, loop, buffer, start, end, now);
+    give_back_stack(pid, stack);
     return 0;
 }
 

@@ -22,7 +22,8 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
 
     /* The user's registers, also when the sample hit the kernel (a long write, a page fault). */
     const struct pt_regs *regs = registers_of(bpf_get_current_task_btf());
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_SAMPLE);
+    const __u32 pid = loop->pid, stack = take_stack(pid);
+    struct lw_buffer *buffer = stack ? stack_at(stack) : NULL;
     if (!buffer) return 0;
     struct lw_sample *sample = &buffer->sample;
     __builtin_memset(sample, 0, sizeof(*sample));
@@ -34,5 +35,6 @@ int on_cpu_sample(struct bpf_perf_event_data *ctx)
     read_registers(&sample->stack.registers, regs);
     read_stack(&sample->stack, (void *)(buffer->raw + sizeof(*sample)), head.stack_top);
     emit_loop_stack(buffer, &sample->event, &sample->stack, sizeof(*sample), true, now);
+    give_back_stack(pid, stack);
     return 0;
 }

@@ -106,7 +106,11 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
     const struct pt_regs *regs = registers_of(task);
     struct lw_buffer *chosen = NULL, *shortest = NULL;
     for (__u32 i = 0; i < LW_SOURCES; i++) {
-        struct lw_buffer *buffer = buffer_of(loop, i);
+        if (i >= loop->places && !loop->stacks[i]) {
+            loop->stacks[i] = take_stack(loop->pid);
+            loop->holds = i + 1;
+        }
+        struct lw_buffer *buffer = place_at(loop, i);
         if (!buffer) return LW_NO_PLACE;
         if (i >= loop->places) {
             loop->places = i + 1;
@@ -249,8 +253,12 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     if (!loop->seen_ns) loop->seen_ns = loop->entered_ns;
     if (loop->off != LW_OFF_NOT) came_back_unseen(loop, tid, bpf_ktime_get_ns());
     const bool sleeps = !preempted && state & (TASK_SLEEPING | TASK_HALTED);
-    if (!loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, tid)) return;
-    if (!read_slot(&head, loop) || !(head.seq & 1)) return;
+    const bool idle = !loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, tid);
+    if (!idle && !read_slot(&head, loop)) return;
+    if (idle || !(head.seq & 1)) {
+        if (loop->holds) give_back_stacks(loop);
+        return;
+    }
     const __u64 now = bpf_ktime_get_ns();
     if (loop->seq != head.seq) begin_dispatch(loop, head.seq);
     loop->off_ns = now;
@@ -341,9 +349,11 @@ int BPF_PROG(on_sched_switch, bool preempted, struct task_struct *prev, struct t
 static __always_inline void send_waker_stack(struct lw_loop *loop, __u32 tid, __u64 now)
 {
     struct task_struct *task = bpf_get_current_task_btf();
-    struct lw_buffer *buffer = buffer_of(loop, LW_BUFFER_WAKER);
 
-    if (!buffer || task->flags & PF_KTHREAD || !loop->waker.tid) return;
+    if (task->flags & PF_KTHREAD || !loop->waker.tid) return;
+    const __u32 pid = loop->pid, stack = take_stack(pid);
+    struct lw_buffer *buffer = stack ? stack_at(stack) : NULL;
+    if (!buffer) return;
     struct lw_waker_stack *record = &buffer->waker;
     __builtin_memset(record, 0, sizeof(*record));
     begin_event(&record->event, LW_EVENT_WAKER, 0, loop, tid, now);
@@ -352,6 +362,7 @@ static __always_inline void send_waker_stack(struct lw_loop *loop, __u32 tid, __
     read_registers(&record->stack.registers, registers_of(task));
     read_stack(&record->stack, (void *)(buffer->raw + sizeof(*record)), 0);
     if (record->stack.bytes) emit_with_stack(buffer, &record->event, &record->stack, sizeof(*record), true, now);
+    give_back_stack(pid, stack);
 }
 
 static __always_inline __u64 overlap(const struct lw_loop *loop, __u64 from, __u64 until)

@@ -151,7 +151,7 @@ Quantiles quantiles()
 }
 Overhead overhead()
 {
-    return {120'000, 41 * ms, true, 30 * ms, 24 << 20, 90 << 20};
+    return {120'000, 41 * ms, true, 30 * ms, 24 << 20, 90 << 20, 24 << 20};
 }
 
 // Every type that has rows in the table, filled from it, so that a type cannot be forgotten here.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// kernel_targets PID THRESHOLD_MS [PID THRESHOLD_MS]…
+// kernel_targets [--stacks N] PID THRESHOLD_MS [PID THRESHOLD_MS]…
 //
 // The kernel side with a threshold for each target, for blocks the same. Says "ready PID" (its own) once all loops are
 // found; then, for each line:
 //   count PID         "count SLOW BLOCKS": slow dispatches and long blocks of this target since it was last asked
 //   limit PID MS      another threshold from now on: "limited"
+//   loss NAME         "loss N": how often so far
 //   dismiss PID       a target that is alive is not watched any more: "dismissed"
 #include <poll.h>
 #include <unistd.h>
@@ -83,10 +84,12 @@ private:
     void obey(const std::string& line)
     {
         std::istringstream words(line);
-        std::string verb;
+        std::string verb, loss;
         std::uint32_t pid = 0;
         std::uint64_t limit = 0;
-        words >> verb >> pid >> limit;
+        words >> verb;
+        if (verb == "loss" && words >> loss) std::cout << "loss " << kernel_->losses()[loss] << std::endl;
+        words >> pid >> limit;
         if (verb == "count") {
             const auto seen = std::exchange(seen_[pid], {});
             std::cout << "count " << seen.slow << " " << seen.blocks << std::endl;
@@ -113,6 +116,10 @@ int main(int argc, char** argv)
     std::map<pid_t, std::uint64_t> limits;
     KernelOptions options;
     for (int i = 1; i + 1 < argc; i += 2) {
+        if (std::string_view(argv[i]) == "--stacks") {
+            options.max_stacks = static_cast<std::uint32_t>(std::atoi(argv[i + 1]));
+            continue;
+        }
         const auto limit = std::strtoull(argv[i + 1], nullptr, 10) * ms;
         limits[static_cast<pid_t>(std::strtol(argv[i], nullptr, 10))] = limit;
         options.threshold_ns = std::min<std::uint64_t>(options.threshold_ns, limit);

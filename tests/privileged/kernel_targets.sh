@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Each target has thresholds of its own, which can be changed; one that is dismissed while it lives leaves nothing behind.
+# Each target has thresholds of its own, which can be changed; one that is dismissed while it lives leaves nothing behind; the
+# loops share the room for stacks.
 # Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
@@ -41,10 +42,25 @@ for kind in probes plain; do
     wait_until 2 sh -c "[ \"\$(cut -d' ' -f1 /proc/$low/task/*/syscall | grep -c '^\(35\|230\)\$')\" -gt 0 ]" || fail "it does not sleep"
     ask session "dismiss $low" '^dismissed' || fail "not dismissed"
     wait_output "low-$kind" 5 '^done' || true
-    check_equal "$kind: one that is dismissed in a callback has no entry" "[1, 1, 0]" "$(kept_of "[k['loops'], k['targets'], k['counters']['crowd_blocked']]")"
+    check_equal "$kind: one that is dismissed in a callback has no entry" "[1, 1, 0, 0]" "$(kept_of "[k['loops'], k['targets'], k['counters']['crowd_blocked'], k['counters']['stacks_taken']]")"
     check_equal "$kind: nor a question" "0" "$(/usr/bin/python3 "$root/tests/privileged/lib/kept_state.py" "$session" "$high" | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["asked"])')"
     for target in low high; do stalls "$target-$kind" 100; done
     check_equal "$kind: and its stalls are not seen, the other's are" "0 0, 5 5" "$(counts "$low"), $(counts "$high")"
     stop "$session"
     for target in low high; do tell "$target-$kind" quit; done
 done
+
+# --- room for 4 stacks, and 6 loops that are blocked at a time ---
+start_fixture six "$fixtures/stall" --loops 6 --dir "$work" sleep 1 100
+six=$target
+start_fixture session "$build/bin/tests/kernel_targets" --stacks 4 "$six" 20
+session=$target
+ask six go '^done' || fail "not done"
+read -r slow blocks <<<"$(counts "$six")"
+check_equal "without room for a stack a slow dispatch is reported all the same" 6 "$slow"
+check "where it was blocked is not: $blocks" test "$blocks" -ge 1 -a "$blocks" -le 4
+ask session 'loss stack_pool_empty' '^loss' || fail "no answer"
+check "that is a loss: $answer" test "${answer#loss }" -ge $((6 - blocks))
+check_equal "and once all loops idle, all stacks are free" "[0, 0]" "$(kept_of "[k['counters']['stacks_taken'], k['counters']['stacks_taken_by_pid']]")"
+stop "$session"
+tell six quit

@@ -47,7 +47,8 @@ def main():
             shared.update(variable)
     total = lambda value: sum(value) if isinstance(value, list) else value
     kept["counters"] = {name: total(shared[name])
-                        for name in ("crowd", "crowd_blocked", "loops_by_pid", "loops_entered", "unprobed_pids")}
+                        for name in ("crowd", "crowd_blocked", "loops_by_pid", "loops_entered", "unprobed_pids",
+                                     "stacks_taken", "stacks_taken_by_pid")}
     kept["descriptors"] = len(os.listdir(f"/proc/{session}/fd"))
     with open(f"/proc/{session}/maps", encoding="utf-8") as file:
         kept["mappings"] = len(file.readlines())

@@ -36,6 +36,7 @@ constexpr Loss losses[] = {
     {"slot_unreadable", findings, "reads of a loop's state that failed"},
     {"sources_overflow", details, "blocked places of callbacks that had more than four"},
     {"stack_budget", names, "stacks beyond 2,000 a second"},
+    {"stack_pool_empty", findings, "blocked places or calls for which there was no room beside those of other threads"},
     {"stack_truncated", names, "stacks that were longer than 32 KiB or not resident"},
     {"stack_unreadable", names, "stacks that were not resident"},
     {"switch_unseen", details,

@@ -194,7 +194,7 @@ struct LoopStats {
 struct Overhead {
     std::uint64_t bpf_runs = 0, bpf_ns = 0;
     bool bpf_ns_estimated = true;
-    std::uint64_t collector_cpu_ns = 0, max_rss_bytes = 0, worker_max_rss_bytes = 0;
+    std::uint64_t collector_cpu_ns = 0, max_rss_bytes = 0, worker_max_rss_bytes = 0, map_bytes = 0;
 };
 
 struct SessionStart {

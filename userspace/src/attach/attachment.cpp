@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <iterator>
-#include <tuple>
+#include <utility>
 
 #include "collect/probe_table.hpp"
 #include "collect/task_snapshot.hpp"
@@ -71,6 +72,8 @@ std::vector<Link> Attachment::leave(bool stays_admitted)
 {
     if (!std::exchange(left_, true) && !stays_admitted) kernel_.dismiss(process_.pid());
     if (finder_) finder_->stop();
+    chosen_.clear();
+    if (attaching_.valid()) (void)take_attached();
     for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
     return std::exchange(links_, {});
 }
@@ -134,6 +137,7 @@ Result<void> Attachment::refresh()
         warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable),
              WarningAbout::names);
     if (auto attached = attach_modules(*modules); !attached) return attached;
+    if (auto attached = attach_chosen(); !attached) return attached;
     scan_registries();
     if (auto attached = attach_coroutines(); !attached) return attached;
     if (auto attached = attach_throws(); !attached) return attached;
@@ -221,15 +225,46 @@ Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& sca
     const auto sites = check(module, found);
     std::vector<CheckedSite> watch, trace;
     for (const auto& site : sites) (find_probe(site.probe)->gate == ProbeGate::trace ? trace : watch).push_back(site);
-    for (const auto& [gate, chosen, links] :
-         {std::tuple(ProbeGate::watch, std::cref(watch), std::ref(links_)),
-          std::tuple(ProbeGate::trace, std::cref(trace), std::ref(links_of(Frequent::trace)))}) {
-        auto attached = kernel_.attach_sites(gate, process_.pid(), module.file.raw(), chosen);
-        if (!attached) return attached.error();
-        scanned.attached |= !attached->empty();
-        take(std::move(*attached), links);
+    for (auto& [gate, found_sites] : {std::pair(ProbeGate::watch, &watch), std::pair(ProbeGate::trace, &trace)}) {
+        if (found_sites->empty()) continue;
+        scanned.attached = true;
+        chosen_.push_back({gate, duplicate(module.file), std::move(*found_sites)});
     }
     return {};
+}
+
+Result<std::vector<Attachment::Attached>> Attachment::attach_sites(Kernel& kernel, pid_t pid,
+                                                                   const std::vector<Chosen>& chosen)
+{
+    std::vector<Attached> all;
+    for (const auto& [gate, file, sites] : chosen) {
+        auto links = kernel.attach_sites(gate, pid, file.raw(), sites);
+        if (!links) return links.error();
+        all.push_back({gate, std::move(*links)});
+    }
+    return all;
+}
+
+// The kernel waits for grace periods, 10 to 20 ms: where others are watched already, not on their thread.
+Result<void> Attachment::attach_chosen()
+{
+    if (chosen_.empty() || attaching_.valid()) return {};
+    auto attach = [&kernel = kernel_, pid = process_.pid(), chosen = std::exchange(chosen_, {})] {
+        return attach_sites(kernel, pid, chosen);
+    };
+    const bool beside_others = start_reported() || options_.beside_others;
+    attaching_ = std::async(beside_others ? std::launch::async : std::launch::deferred, std::move(attach));
+    return beside_others ? Result<void>() : take_attached();
+}
+
+// Waits for them.
+Result<void> Attachment::take_attached()
+{
+    auto attached = attaching_.get();
+    if (!attached) return attached.error();
+    for (auto& [gate, links] : *attached)
+        take(std::move(links), gate == ProbeGate::trace ? links_of(Frequent::trace) : links_);
+    return attach_chosen();
 }
 
 Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
@@ -393,8 +428,13 @@ void Attachment::on(const WaitEvent& event)
     finder_->on(event);
 }
 
-void Attachment::read_new_code()
+void Attachment::go_on()
 {
+    if (attaching_.valid() && attaching_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+        if (auto attached = take_attached(); !attached && process_.alive())
+            warn(fmt::format("its probes are not heard: {}", attached.error().what));
+        scan_registries();  // a loop may have begun meanwhile
+    }
     if (reading_->files != 0) return;
     if (std::exchange(reading_->some_done, false)) (void)refresh();
     if (!finder_ || !finder_->has_cut()) return;

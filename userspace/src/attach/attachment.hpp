@@ -4,6 +4,7 @@
 // detached.
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,7 @@ struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
     TargetLimits limits = {};
+    bool beside_others = false;  // its probes are live some milliseconds after attach(), which does not wait for them
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
@@ -66,8 +68,9 @@ public:
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
     // of redis that took 100 ms, in which the first stall began and ended.
     void read_code_ahead();
-    // Where the stack of a wait led to code that was not known: looks for modules that it has mapped since.
-    void read_new_code();
+    // Goes on with what was begun: probes that are attached, files that are read by now. Where the stack of a wait led
+    // to code that was not known: looks for modules that it has mapped since.
+    void go_on();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id) override;
@@ -90,11 +93,24 @@ private:
         std::uint64_t file_offset = 0;          // of the mapping by which it was scanned
         std::optional<std::uint64_t> registry;  // from where that begins
     };
+    // Sites of one file, to be attached to.
+    struct Chosen {
+        ProbeGate gate;
+        Fd file;
+        std::vector<CheckedSite> sites;
+    };
+    struct Attached {
+        ProbeGate gate;
+        std::vector<Link> links;
+    };
+    static Result<std::vector<Attached>> attach_sites(Kernel& kernel, pid_t pid, const std::vector<Chosen>& chosen);
     std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
     Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
     Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
     bool is_read(const ModuleMapping& module);
+    Result<void> attach_chosen();
+    Result<void> take_attached();
     ScanOptions scan_options() const { return {options_.wants(Frequent::coroutines)}; }
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     Result<void> attach_coroutines();
@@ -133,6 +149,8 @@ private:
     std::vector<std::uint64_t> registries_;  // addresses
     std::set<std::uint32_t> gone_;           // threads of loops, at the last scan
     std::vector<std::pair<std::uint32_t, std::uint64_t>> ended_;
+    std::vector<Chosen> chosen_;
+    std::future<Result<std::vector<Attached>>> attaching_;
     std::vector<Link> links_;
     std::array<std::vector<Link>, frequent_kinds> frequent_links_;
     std::size_t coroutines_ = 0;                        // bodies attached to

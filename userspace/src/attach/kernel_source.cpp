@@ -116,6 +116,7 @@ Result<void> KernelSource::attach()
 
 void KernelSource::go_live(std::uint64_t now_ns)
 {
+    live_ = true;
     const auto cost = kernel_->cost();
     for (std::size_t kind = 0; kind < frequent_kinds; ++kind)
         limits_[kind] = {options_.max_overhead_percent, now_ns, cost.traps_ns[kind]};
@@ -140,7 +141,9 @@ Attachment* KernelSource::find(std::uint32_t pid) const
 // One that cannot be watched, or is gone, is no failure.
 void KernelSource::watch_process(pid_t pid)
 {
-    auto attachment = Attachment::attach(pid, *kernel_, worker_, options_.attachment);
+    auto options = options_.attachment;
+    options.beside_others = live_;
+    auto attachment = Attachment::attach(pid, *kernel_, worker_, options);
     if (attachment) {
         engine_.add(std::move(*attachment));
         return;
@@ -267,7 +270,7 @@ bool KernelSource::set_watchdog_asleep(bool asleep)
 void KernelSource::turn(std::uint64_t now_ns)
 {
     for (auto* const target : attachments()) {
-        target->read_new_code();
+        target->go_on();
         if (target->take_found()) engine_.wake(now_ns);
     }
     adopt(now_ns);
@@ -355,6 +358,7 @@ Overhead KernelSource::overhead() const
     Overhead overhead;
     overhead.bpf_runs = cost.runs;
     overhead.bpf_ns = cost.ns;
+    overhead.map_bytes = cost.map_bytes;
     return overhead;
 }
 

@@ -42,7 +42,7 @@ void go_on(const Attachments& targets, Kernel& kernel, SymbolWorker& worker, Rea
     kernel.drain(events_at_once, take);
     reactor.wait_until(monotonic_ns() + answer_ns);
     worker.poll();
-    for (auto* const target : targets) target->read_new_code();
+    for (auto* const target : targets) target->go_on();
 }
 
 // One attaches because a server hangs. Threads that have run all the while may be loops whose callback does not end.

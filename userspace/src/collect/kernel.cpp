@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdarg>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <set>
 #include <thread>
@@ -69,6 +70,15 @@ std::uint64_t sum_over_cpus(int map, std::uint32_t key)
     return sum;
 }
 
+// As the kernel charges it, in the map's fdinfo.
+std::uint64_t bytes_of(const bpf_map* map)
+{
+    std::ifstream info(fmt::format("/proc/self/fdinfo/{}", bpf_map__fd(map)));
+    for (std::string word; info >> word;)
+        if (std::uint64_t bytes = 0; word == "memlock:" && info >> bytes) return bytes;
+    return 0;
+}
+
 }  // namespace
 
 struct Kernel::Parts {
@@ -84,6 +94,7 @@ struct Kernel::Parts {
     std::optional<UnprobedLoops> unprobed;
     std::array<std::uint64_t, LW_RUN_COUNT> cost_ns = typical_cost_ns;
     std::set<pid_t> admitted;
+    std::uint64_t map_bytes = 0;
     std::size_t expected_children = 0;
 
     // What drain() works for.
@@ -141,7 +152,12 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     auto& maps = parts.skeleton->maps;
     bpf_map__set_max_entries(maps.loops, options.max_loops);
     bpf_map__set_max_entries(maps.free_buffers, options.max_loops);
-    bpf_map__set_max_entries(maps.places, options.max_loops * LW_BUFFERS);
+    // Of 256 loops each may be blocked in as many places as are kept, and 64 may have more to report.
+    const auto stacks = options.max_stacks ? options.max_stacks : std::min(options.max_loops, 256u) * LW_SOURCES + 64;
+    parts.skeleton->rodata->cfg_max_stacks = stacks;
+    bpf_map__set_max_entries(maps.records, options.max_loops);
+    bpf_map__set_max_entries(maps.stacks, stacks);
+    bpf_map__set_max_entries(maps.free_stacks, stacks);
     bpf_map__set_max_entries(maps.unprobed, options.max_loops);
     bpf_map__set_max_entries(maps.questions, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
     bpf_map__set_max_entries(maps.batches, options.trace ? options.max_loops : 1);
@@ -155,8 +171,12 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
         prepare(program, options.rung);
     if (const int error = loopwatch_bpf__load(parts.skeleton)) return load_error("loading the BPF programs", error);
 
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, parts.skeleton->obj) parts.map_bytes += bytes_of(map);
     for (std::uint32_t buffer = 0; buffer < options.max_loops; ++buffer)
         bpf_map_update_elem(bpf_map__fd(maps.free_buffers), nullptr, &buffer, BPF_ANY);
+    for (std::uint32_t stack = 0; stack < stacks; ++stack)
+        bpf_map_update_elem(bpf_map__fd(maps.free_stacks), nullptr, &stack, BPF_ANY);
     std::vector<bpf_program*> scheduling = {programs.on_sched_switch, programs.on_sched_waking,
                                             programs.on_sched_process_exit, programs.on_sched_process_exec};
     if (forks) scheduling.push_back(programs.on_sched_process_fork);
@@ -248,15 +268,15 @@ UnprobedLoops& Kernel::unprobed()
 
 std::optional<OngoingDispatch> Kernel::ongoing(std::uint32_t tid) const
 {
-    const int loops = bpf_map__fd(parts_->skeleton->maps.loops), places = bpf_map__fd(parts_->skeleton->maps.places);
+    const int loops = bpf_map__fd(parts_->skeleton->maps.loops), stacks = bpf_map__fd(parts_->skeleton->maps.stacks);
     const auto buffer = std::make_unique<lw_buffer>();
     for (int attempt = 0; attempt < 4; ++attempt) {
         lw_loop loop = {};
         if (bpf_map_lookup_elem(loops, &tid, &loop) != 0) return std::nullopt;
         auto found = ongoing_dispatch(loop);
         for (std::uint32_t place = 0; place < std::min<std::uint32_t>(loop.places, LW_SOURCES); ++place) {
-            const std::uint32_t key = loop.buffer * LW_BUFFERS + place;
-            if (bpf_map_lookup_elem(places, &key, buffer.get()) != 0) return std::nullopt;
+            const std::uint32_t key = loop.stacks[place] - 1;
+            if (bpf_map_lookup_elem(stacks, &key, buffer.get()) != 0) return std::nullopt;
             const auto bytes = std::min<std::uint32_t>(buffer->source.stack.bytes, LW_STACK_BYTES);
             const auto* stack = buffer->raw + sizeof(lw_source);
             auto& source = found.places.emplace_back(source_event(buffer->source, {stack, bytes}));
@@ -350,6 +370,7 @@ std::map<std::string, std::uint64_t> Kernel::losses() const
 Kernel::Cost Kernel::cost() const
 {
     Cost cost;
+    cost.map_bytes = parts_->map_bytes;
     for (std::uint32_t program = 0; program < LW_RUN_COUNT; ++program) {
         const auto runs = sum_over_cpus(bpf_map__fd(parts_->skeleton->maps.runs), program);
         cost.runs += runs;

@@ -30,7 +30,8 @@ class UnprobedLoops;
 struct KernelOptions {
     std::uint64_t threshold_ns = 100'000'000;  // the least of all targets
     std::uint64_t block_threshold_ns = 10'000'000;
-    std::uint32_t max_loops = 64;  // 7 x 38 KiB of kernel memory each
+    std::uint32_t max_loops = 64;  // 4 KiB of kernel memory each, and up to 256 of them 4 x 38 KiB
+    std::uint32_t max_stacks = 0;  // of all loops at a time, 38 KiB each; 0: enough for what is blocked most likely
     bool kernel_stacks = false;
     // Of a system call: 1 + which of its first two arguments is a path, 0: none.
     std::function<std::uint8_t(std::size_t syscall)> path_argument;
@@ -110,6 +111,7 @@ public:
     // Runs of our programs and what they cost: runs × the cost measured by calibrate(), else a typical figure.
     struct Cost {
         std::uint64_t runs = 0, ns = 0;
+        std::uint64_t map_bytes = 0;  // kernel memory
         // What the traps of frequent probes cost the targets, beside our programs.
         std::array<std::uint64_t, frequent_kinds> traps_ns = {};
         std::uint64_t& traps_of(Frequent kind) { return traps_ns[static_cast<std::size_t>(kind)]; }

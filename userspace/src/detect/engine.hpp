@@ -86,7 +86,7 @@ public:
     std::size_t bytes() const noexcept { return book_.bytes() + investigations_.waiting.held() + unproven_.bytes(); }
 
 private:
-    static constexpr std::size_t max_records = 4096;  // handled in one turn
+    static constexpr std::size_t max_records = 1024;  // handled in one turn: 3 us each, if they are misuses
     struct Ending {
         std::unique_ptr<Target> target;
         const char* reason;
