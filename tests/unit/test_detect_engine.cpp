@@ -33,10 +33,13 @@ public:
         return !queue.empty();
     }
     void drain_present(const Observe& observe) override { (void)drain(queue.size(), observe); }
-    Result<Fd> sample(std::uint32_t, std::uint64_t period_ns) override
+    std::unique_ptr<Sampling> sample(std::uint32_t, std::uint64_t period_ns) override
     {
+        class Refused : public Sampling {
+            bool failed() override { return true; }
+        };
         sampled_every_ns = period_ns;
-        return Error{ExitCode::failed, "not here", ""};
+        return std::make_unique<Refused>();
     }
     bool set_watchdog_asleep(bool asleep) override
     {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -31,6 +32,38 @@ constexpr StepDown step_downs[] = {
     {Frequent::trace, "--trace", "the trace probes are detached, the rest goes on"},
     {Frequent::coroutines, "--coroutines", "from here on iterations are timed, not resumes"},
     {Frequent::throws, "--debug", "exception throw sites are no longer recorded"},
+};
+
+// Of a future: is it there?
+bool is_ready(const auto& future)
+{
+    return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+// The first event of the machine waits for grace periods, 10 to 22 ms, as the kernel's switch of tasks is patched.
+class KernelSampling final : public Sampling {
+public:
+    using Opening = std::future<Result<Fd>>;
+    KernelSampling(Opening opening, std::vector<Opening>& unwanted) : opening_(std::move(opening)), unwanted_(unwanted)
+    {
+    }
+    ~KernelSampling() override
+    {
+        if (opening_.valid() && !is_ready(opening_)) unwanted_.push_back(std::move(opening_));
+    }
+    bool failed() override
+    {
+        if (!opening_.valid() || !is_ready(opening_)) return false;
+        auto opened = opening_.get();
+        if (!opened) return true;
+        event_ = std::move(*opened);
+        return false;
+    }
+
+private:
+    Opening opening_;
+    std::vector<Opening>& unwanted_;
+    Fd event_;
 };
 
 }  // namespace
@@ -210,7 +243,14 @@ void KernelSource::retire(std::vector<Link> links)
 
 bool KernelSource::retiring() const
 {
-    return retiring_.valid() && retiring_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+    return retiring_.valid() && !is_ready(retiring_);
+}
+
+std::unique_ptr<Sampling> KernelSource::sample(std::uint32_t tid, std::uint64_t period_ns)
+{
+    return std::make_unique<KernelSampling>(
+        std::async(std::launch::async, [&kernel = *kernel_, tid, period_ns] { return kernel.sample(tid, period_ns); }),
+        unwanted_);
 }
 
 bool KernelSource::drain(std::size_t most, const Observe& observe)
@@ -274,6 +314,7 @@ void KernelSource::turn(std::uint64_t now_ns)
         if (target->take_found()) engine_.wake(now_ns);
     }
     adopt(now_ns);
+    std::erase_if(unwanted_, [](const auto& opening) { return is_ready(opening); });
     if (calibrated_at_ns_ && now_ns >= calibrated_at_ns_) {
         kernel_->finish_calibration();
         calibrated_at_ns_ = 0;

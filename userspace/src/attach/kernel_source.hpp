@@ -49,7 +49,7 @@ public:
 
     bool drain(std::size_t most, const Observe& observe) override;
     void drain_present(const Observe& observe) override;
-    Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns) override { return kernel_->sample(tid, period_ns); }
+    std::unique_ptr<Sampling> sample(std::uint32_t tid, std::uint64_t period_ns) override;
     bool set_watchdog_asleep(bool asleep) override;
     void turn(std::uint64_t now_ns) override;
     std::uint64_t next_ns() const override;
@@ -84,6 +84,7 @@ private:
     Engine& engine_;
     SymbolWorker& worker_;
     std::unique_ptr<Kernel> kernel_;
+    std::vector<std::future<Result<Fd>>> unwanted_;  // events that are being opened, of samplings that have ended
     Reactor::Watch ring_;
     Children children_;
     NewImages images_;

@@ -39,7 +39,7 @@ public:
     bool drain(std::size_t most, const Observe& observe) override;
     void drain_present(const Observe& observe) override { (void)drain(max_records, observe); }
     // From inside nothing can.
-    Result<Fd> sample(std::uint32_t, std::uint64_t) override { return Fd(); }
+    std::unique_ptr<Sampling> sample(std::uint32_t, std::uint64_t) override { return nullptr; }
     bool set_watchdog_asleep(bool) override { return false; }
     void turn(std::uint64_t now_ns) override;
     std::uint64_t next_ns() const override { return next_look_ns_; }

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "target/loop_state.hpp"
 #include "target/loops.hpp"
-#include "util/fd.hpp"
 
 namespace loopwatch {
 
@@ -24,6 +24,14 @@ struct StatisticsWindow {
     std::uint64_t open_since_ns = 0;  // at least so long the dispatch that still ran had run; 0: none did
 };
 
+// Samples the CPU of a thread until it is destroyed.
+class Sampling {
+public:
+    virtual ~Sampling() = default;
+    // It could not be begun, as turned out since.
+    virtual bool failed() = 0;
+};
+
 // The dispatch that it was in at the last look (detect/watchdog.hpp).
 struct StallWatch {
     std::uint64_t seq = 0;
@@ -31,7 +39,7 @@ struct StallWatch {
     std::uint64_t next_report_ns = 0;  // age at which it is reported next
     std::uint64_t records_lost = 0;    // of its target, by then
     std::uint64_t period_ns = 0;       // of the sampling
-    Fd sampling;
+    std::unique_ptr<Sampling> sampling;
 };
 
 struct Loop : LoopView {

@@ -8,13 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string_view>
 
 #include "analysis/finding.hpp"
 #include "collect/event.hpp"
 #include "detect/target.hpp"
-#include "util/fd.hpp"
-#include "util/result.hpp"
 
 namespace loopwatch {
 
@@ -27,8 +26,8 @@ public:
     // What waits when this is called. A target may write as fast as we read: of what comes meanwhile there is no end.
     virtual void drain_present(const Observe& observe) = 0;
 
-    // Samples the CPU of a thread, once a period, until the descriptor is closed.
-    virtual Result<Fd> sample(std::uint32_t tid, std::uint64_t period_ns) = 0;
+    // Samples the CPU of a thread, once a period. Does not wait until it has begun. Null: this source cannot.
+    virtual std::unique_ptr<Sampling> sample(std::uint32_t tid, std::uint64_t period_ns) = 0;
     // Whether the first loop that runs again is to wake the engine. False: this source cannot.
     virtual bool set_watchdog_asleep(bool asleep) = 0;
 

@@ -108,16 +108,15 @@ void Watchdog::note_end(const Target& target, const Loop& loop)
 void Watchdog::sample(StallWatch& stall, std::uint32_t tid, std::uint64_t distance_ns)
 {
     const auto period_ns = std::max(options_.sample_period_ns, distance_ns);
+    if (stall.sampling && stall.sampling->failed()) {
+        ++failures_;
+        stall.sampling.reset();
+    }
     if (stall.sampling && stall.period_ns == period_ns) return;
     // Another event: after PERF_EVENT_IOC_PERIOD the samples of a cpu-clock event still have the period it was opened
     // with.
     stall.sampling.reset();
-    auto event = source_.sample(tid, period_ns);
-    if (!event) {
-        ++failures_;
-        return;
-    }
-    stall.sampling = std::move(*event);
+    stall.sampling = source_.sample(tid, period_ns);
     stall.period_ns = period_ns;
 }
 
