@@ -256,7 +256,8 @@ static __always_inline void switched_out(void *ctx, struct lw_loop *loop, __u32 
     const bool idle = !loop->slot && sleeps && !(state & TASK_HALTED) && goes_idle(loop, tid);
     if (!idle && !read_slot(&head, loop)) return;
     if (idle || !(head.seq & 1)) {
-        if (loop->holds) give_back_stacks(loop);
+        /* One that is preempted here may have its slow dispatch to report still. */
+        if (sleeps && loop->holds) give_back_stacks(loop);
         return;
     }
     const __u64 now = bpf_ktime_get_ns();

@@ -38,10 +38,10 @@ public:
     }
     bool loses_ends() const noexcept override { return ends_get_lost; }
     bool proven(std::uint32_t) const override { return is_proven; }
+    bool scheduler_seen() const noexcept override { return sees_scheduler; }
     Iterations iterations_of(DispatchFacts facts) override
     {
         Iterations iterations;
-        facts.scheduler_seen = scheduler_seen;
         iterations.real.push_back(std::move(facts));
         return iterations;
     }
@@ -57,7 +57,7 @@ public:
     Loop& add_loop(LoopView loop) { return known_loops_.emplace_back(std::move(loop)); }
 
     LoopState slot = {};
-    bool gone = false, asleep = true, is_proven = true, ends_get_lost = false, scheduler_seen = true;
+    bool gone = false, asleep = true, is_proven = true, ends_get_lost = false, sees_scheduler = true;
 
 private:
     std::set<std::string> probes_;

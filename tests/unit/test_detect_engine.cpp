@@ -36,10 +36,16 @@ public:
     std::unique_ptr<Sampling> sample(std::uint32_t, std::uint64_t period_ns) override
     {
         class Refused : public Sampling {
+        public:
+            explicit Refused(int& count) : count_(count) { ++count_; }
+            ~Refused() override { --count_; }
             bool failed() override { return true; }
+
+        private:
+            int& count_;
         };
         sampled_every_ns = period_ns;
-        return std::make_unique<Refused>();
+        return std::make_unique<Refused>(samplings);
     }
     bool set_watchdog_asleep(bool asleep) override
     {
@@ -55,7 +61,6 @@ public:
         if (last_words) observe(*std::exchange(last_words, std::nullopt));
         (void)target;
     }
-    void ended(Target& target) override { ended_pids.push_back(target.pid()); }
     void leave_all(const Observe&) override {}
     Counts losses() const override { return {{"ring_full", 7}}; }
     Overhead overhead() const override { return {}; }
@@ -63,8 +68,8 @@ public:
     std::deque<Event> queue;
     std::optional<Event> last_words;
     std::vector<std::string> left;
-    std::vector<std::uint32_t> ended_pids;
     std::uint64_t sampled_every_ns = 0;
+    int samplings = 0;
     bool can_wake = true, watchdog_asleep = false;
 };
 
@@ -185,7 +190,6 @@ TEST_CASE("a target that comes and goes is reported at both ends, its slow dispa
     CHECK(ends[0].exit_status == 9);
     CHECK(watched.engine->targets().empty());
     CHECK(watched.engine->saw_loop());
-    CHECK(watched.source.ended_pids == std::vector{child.pid()});
 }
 
 TEST_CASE("a process that exits is removed by itself, and its neighbour is not")
@@ -236,8 +240,8 @@ TEST_CASE("a target's end abandons its own dispatches, not its neighbour's")
 {
     Watched watched;
     const Child ends, stays;
-    watched.add(ends.pid()).scheduler_seen = false;
-    watched.add(stays.pid()).scheduler_seen = false;
+    watched.add(ends.pid()).sees_scheduler = false;
+    watched.add(stays.pid()).sees_scheduler = false;
     CallEvent call;
     call.head = {monotonic_ns(), stays.pid(), looper + 1, 3, 7};
     call.end_ns = monotonic_ns();
@@ -367,6 +371,38 @@ TEST_CASE("an end waits for the names of its findings, and its number may not be
     CHECK(watched.all<Findings>().size() == 1);
     CHECK(watched.all<TargetEnd>().size() == 1);
     CHECK_FALSE(watched.engine->is_ending(child.pid()));
+}
+
+TEST_CASE("a finding whose names took longer than the end of its target could wait is reported all the same")
+{
+    Watched watched(true);
+    const Child child;
+    watched.add(child.pid());
+    auto slow = dispatch(child.pid(), 41, monotonic_ns(), 250 * ms);
+    SampleEvent sample;
+    sample.head = slow.head;
+    sample.stack.bytes = {1, 2, 3};
+    watched.source.queue = {sample, slow};
+    watched.turn();
+    watched.engine->remove(child.pid(), "exited");
+    watched.engine->turn(monotonic_ns() + 6'000 * ms);
+    CHECK(watched.all<TargetEnd>().size() == 1);
+    CHECK(watched.all<Findings>().empty());
+    while (watched.worker.pending()) watched.worker.poll();
+    CHECK(watched.all<Findings>().size() == 1);
+}
+
+TEST_CASE("the thread of a target that has ended is sampled no more")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid());
+    const auto now = monotonic_ns();
+    run(target, 41, now - 80 * ms);
+    watched.engine->turn(now);
+    CHECK(watched.source.samplings == 1);
+    watched.engine->remove(child.pid(), "exec");
+    CHECK(watched.source.samplings == 0);
 }
 
 TEST_CASE("targets that come and go leave nothing")

@@ -256,7 +256,7 @@ TEST_CASE("a file that was read ahead is scanned at once, and by nobody else mea
     const auto before = session.worker->asked();
     CHECK_FALSE(session.worker->has_scanned(file.raw(), {}));
     session.worker->scan_ahead(file.raw(), {}, count);
-    session.worker->scan_ahead(file.raw(), {}, count);  // it is being read
+    session.worker->scan_ahead(file.raw(), {}, count);
     CHECK(session.worker->asked() == before + 1);
     CHECK(read == 0);
     session.drain();
@@ -283,6 +283,32 @@ TEST_CASE("a scan of a file that is being read waits for that, and what cannot b
     session.drain();
     CHECK(read == 3);
     CHECK_FALSE(session.worker->scan(text.raw()));
+}
+
+TEST_CASE("what is no program is refused once and for all who look at it next, not asked for again")
+{
+    Session session;
+    const Fd text(::memfd_create("text", MFD_CLOEXEC));
+    REQUIRE(::write(text.raw(), "no program", 10) == 10);
+    CHECK_FALSE(session.worker->has_scanned(text.raw(), {}));
+    session.worker->scan_ahead(text.raw(), {}, [](const std::vector<Frame>&) {});
+    session.drain();
+    CHECK(session.worker->has_scanned(text.raw(), {}));
+    CHECK_FALSE(session.worker->scan(text.raw()));
+}
+
+TEST_CASE("who asks for a file that is being read hears of it when it has been")
+{
+    Session session;
+    ::kill(session.worker->pid(), SIGSTOP);
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    int read = 0;
+    for (int i = 0; i < 3; ++i) session.worker->scan_ahead(file.raw(), {}, [&](const std::vector<Frame>&) { ++read; });
+    for (int i = 0; i < 5; ++i) session.worker->poll();
+    CHECK(read == 0);
+    ::kill(session.worker->pid(), SIGCONT);
+    session.drain();
+    CHECK(read == 3);
 }
 
 TEST_CASE("a file over which the worker died while it was read ahead may be scanned again")

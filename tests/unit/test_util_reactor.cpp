@@ -138,3 +138,21 @@ TEST_CASE("room to write is waited for")
     reactor.wait_until(monotonic_ns() + soon_ns);
     CHECK(ran == 1);
 }
+
+TEST_CASE("a file that is always ready is refused")
+{
+    Reactor reactor;
+    const Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    CHECK_FALSE(reactor.watch(file.raw(), Reactor::Ready::readable, [] {}));
+}
+
+TEST_CASE("a descriptor that is waited for blocks others that share it as before")
+{
+    Reactor reactor;
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    const Fd out(ends[0]), in(ends[1]);
+    const auto watch = reactor.watch(in.raw(), Reactor::Ready::writable, [] {});
+    reactor.wait_until(0);
+    CHECK((::fcntl(in.raw(), F_GETFL) & O_NONBLOCK) == 0);
+}

@@ -19,6 +19,7 @@
 #include "detect/stall.hpp"
 #include "resolve/captured_stack.hpp"
 #include "stack/segments.hpp"
+#include "util/beside.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
@@ -81,6 +82,7 @@ std::vector<Link> Attachment::leave(bool stays_admitted)
 void Attachment::detach(Frequent kind)
 {
     options_.wants(kind) = false;
+    if (kind == Frequent::trace) std::erase_if(chosen_, [](const Chosen& one) { return one.gate == ProbeGate::trace; });
     loopwatch::detach(std::exchange(links_of(kind), {}));
 }
 
@@ -253,7 +255,7 @@ Result<void> Attachment::attach_chosen()
         return attach_sites(kernel, pid, chosen);
     };
     const bool beside_others = start_reported() || options_.beside_others;
-    attaching_ = std::async(beside_others ? std::launch::async : std::launch::deferred, std::move(attach));
+    attaching_ = beside_others ? beside(std::move(attach)) : std::async(std::launch::deferred, std::move(attach));
     return beside_others ? Result<void>() : take_attached();
 }
 
@@ -264,6 +266,7 @@ Result<void> Attachment::take_attached()
     if (!attached) return attached.error();
     for (auto& [gate, links] : *attached)
         take(std::move(links), gate == ProbeGate::trace ? links_of(Frequent::trace) : links_);
+    if (!options_.wants(Frequent::trace)) detach(Frequent::trace);  // they were given up meanwhile
     return attach_chosen();
 }
 
@@ -430,7 +433,7 @@ void Attachment::on(const WaitEvent& event)
 
 void Attachment::go_on()
 {
-    if (attaching_.valid() && attaching_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    if (attaching_.valid() && is_ready(attaching_)) {
         if (auto attached = take_attached(); !attached && process_.alive())
             warn(fmt::format("its probes are not heard: {}", attached.error().what));
         scan_registries();  // a loop may have begun meanwhile

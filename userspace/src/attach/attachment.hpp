@@ -68,6 +68,9 @@ public:
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
     // of redis that took 100 ms, in which the first stall began and ended.
     void read_code_ahead();
+    // Its probes are on their way. Detection is not live before, where these say which loops it runs.
+    bool is_attaching() const { return attaching_.valid(); }
+    bool is_live() const { return finder_ || !is_attaching(); }
     // Goes on with what was begun: probes that are attached, files that are read by now. Where the stack of a wait led
     // to code that was not known: looks for modules that it has mapped since.
     void go_on();

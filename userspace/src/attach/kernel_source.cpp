@@ -11,6 +11,7 @@
 #include "attach/loop_search.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "target/descendants.hpp"
+#include "util/beside.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -20,6 +21,7 @@ namespace {
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t starting_ns = 2'000'000'000;  // of a program: until it is in its loop, most likely
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
+constexpr std::uint64_t look_at_attaching_ns = 2'000'000;
 constexpr std::size_t max_early = 4096;
 
 // What costs too much, and what is said of it.
@@ -33,12 +35,6 @@ constexpr StepDown step_downs[] = {
     {Frequent::coroutines, "--coroutines", "from here on iterations are timed, not resumes"},
     {Frequent::throws, "--debug", "exception throw sites are no longer recorded"},
 };
-
-// Of a future: is it there?
-bool is_ready(const auto& future)
-{
-    return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-}
 
 // The first event of the machine waits for grace periods, 10 to 22 ms, as the kernel's switch of tasks is patched.
 class KernelSampling final : public Sampling {
@@ -78,6 +74,7 @@ KernelSource::KernelSource(KernelSourceOptions options, Engine& engine, SymbolWo
 
 KernelSource::~KernelSource()
 {
+    arriving_.clear();
     engine_.abandon();  // they are attached to the kernel side, which ends
 }
 
@@ -128,7 +125,7 @@ Result<void> KernelSource::attach()
     if (options_.follow_children) {
         for (const pid_t pid : options_.pids)
             for (const pid_t child : descendants(pid))
-                if (!find(static_cast<std::uint32_t>(child))) watch_process(child);
+                if (!knows(child)) watch_process(child);
     }
     if (options_.from_start) {
         for (auto* const target : attachments()) target->read_code_ahead();
@@ -178,8 +175,8 @@ void KernelSource::watch_process(pid_t pid)
     options.beside_others = live_;
     auto attachment = Attachment::attach(pid, *kernel_, worker_, options);
     if (attachment) {
-        engine_.add(std::move(*attachment));
-        return;
+        arriving_.push_back(std::move(*attachment));
+        return add_attached();
     }
     kernel_->dismiss(pid);
     if (attachment.error().code == ExitCode::no_such_target)
@@ -188,23 +185,47 @@ void KernelSource::watch_process(pid_t pid)
         engine_.warn(fmt::format("process {} is not watched: {}", pid, attachment.error().what));
 }
 
+// Detection of them is live now.
+void KernelSource::add_attached()
+{
+    for (auto& target : std::exchange(arriving_, {})) {
+        target->go_on();
+        if (target->is_live())
+            engine_.add(std::move(target));
+        else
+            arriving_.push_back(std::move(target));
+    }
+}
+
+bool KernelSource::is_arriving(pid_t pid) const
+{
+    return std::ranges::any_of(arriving_, [&](const auto& target) { return target->process().pid() == pid; });
+}
+
+bool KernelSource::knows(pid_t pid) const
+{
+    return find(static_cast<std::uint32_t>(pid)) || images_.contains(pid) || is_arriving(pid);
+}
+
+bool KernelSource::exhausted()
+{
+    return !follows_name() && engine_.targets().empty() && images_.empty() && arriving_.empty();
+}
+
 // Attaches to children that have lived for a while, and to what targets have become by execve(2).
 void KernelSource::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
-        const bool known = find(static_cast<std::uint32_t>(child)) || images_.contains(child);
-        if (known || !(options_.follow_children || Process::is_named(child, options_.name))) continue;
+        if (knows(child) || !(options_.follow_children || Process::is_named(child, options_.name))) continue;
         images_.full() ? children_.born(child, now_ns) : images_.begun(child, now_ns);
     }
+    // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known of
+    // that.
+    const auto may_come = [this](pid_t pid) {
+        return !retiring() && !engine_.is_ending(static_cast<std::uint32_t>(pid));
+    };
     const auto read = [this](pid_t pid) { Attachment::scan_ahead(pid, worker_, options_.attachment); };
-    for (const auto& [pid, waits] : images_.take_loaded(now_ns, worker_, read)) {
-        // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known
-        // of that.
-        if (retiring() || engine_.is_ending(static_cast<std::uint32_t>(pid))) {
-            images_.begun(pid, now_ns);
-            for (const auto& wait : waits) images_.on(wait);
-            continue;
-        }
+    for (const auto& [pid, waits] : images_.take_loaded(now_ns, worker_, may_come, read)) {
         watch_process(pid);
         auto* const target = find(static_cast<std::uint32_t>(pid));
         if (!target) continue;
@@ -218,6 +239,9 @@ void KernelSource::begin_image(std::uint32_t pid, std::uint64_t now_ns)
 {
     if (find(pid)) engine_.remove(pid, "exec");
     const auto process = static_cast<pid_t>(pid);
+    for (auto& target : arriving_)
+        if (target->process().pid() == process) retire(target->leave(true));
+    std::erase_if(arriving_, [&](const auto& target) { return target->process().pid() == process; });
     images_.begun(process, now_ns);
     if (kernel_->admit(process, options_.attachment.limits)) (void)kernel_->unprobed().watch(process);
     hurry_worker(now_ns);
@@ -235,7 +259,7 @@ void KernelSource::hurry_worker(std::uint64_t now_ns)
 void KernelSource::retire(std::vector<Link> links)
 {
     if (links.empty()) return;
-    retiring_ = std::async(std::launch::async, [links = std::move(links), before = std::move(retiring_)]() mutable {
+    retiring_ = beside([links = std::move(links), before = std::move(retiring_)]() mutable {
         detach(std::move(links));
         before = {};  // joined: else each would keep the thread before it
     });
@@ -249,8 +273,7 @@ bool KernelSource::retiring() const
 std::unique_ptr<Sampling> KernelSource::sample(std::uint32_t tid, std::uint64_t period_ns)
 {
     return std::make_unique<KernelSampling>(
-        std::async(std::launch::async, [&kernel = *kernel_, tid, period_ns] { return kernel.sample(tid, period_ns); }),
-        unwanted_);
+        beside([&kernel = *kernel_, tid, period_ns] { return kernel.sample(tid, period_ns); }), unwanted_);
 }
 
 bool KernelSource::drain(std::size_t most, const Observe& observe)
@@ -284,7 +307,7 @@ void KernelSource::take(const Event& event, const Observe& observe)
 void KernelSource::on(const ExecEvent& event)
 {
     const auto pid = static_cast<pid_t>(event.head.pid);
-    const bool known = find(event.head.pid) || images_.contains(pid);
+    const bool known = knows(pid);
     if (!known && !(follows_name() && Process::is_named(pid, options_.name))) return;
     // A shell starts hundreds of its name a second, most of which are gone at once.
     if (!known && images_.full()) return children_.born(pid, event.head.time_ns);
@@ -313,6 +336,7 @@ void KernelSource::turn(std::uint64_t now_ns)
         target->go_on();
         if (target->take_found()) engine_.wake(now_ns);
     }
+    add_attached();
     adopt(now_ns);
     std::erase_if(unwanted_, [](const auto& opening) { return is_ready(opening); });
     if (calibrated_at_ns_ && now_ns >= calibrated_at_ns_) {
@@ -324,7 +348,9 @@ void KernelSource::turn(std::uint64_t now_ns)
 std::uint64_t KernelSource::next_ns() const
 {
     std::uint64_t next_ns = options_.attachment.wants(Frequent::trace) ? monotonic_ns() + trace_poll_ns : 0;
-    for (const auto due_ns : {children_.next_ns(), images_.next_ns(), calibrated_at_ns_})
+    const bool attaching = !arriving_.empty() || std::ranges::any_of(attachments(), &Attachment::is_attaching);
+    const auto attached_ns = attaching ? monotonic_ns() + look_at_attaching_ns : 0;
+    for (const auto due_ns : {children_.next_ns(), images_.next_ns(), calibrated_at_ns_, attached_ns})
         if (due_ns) next_ns = next_ns ? std::min(next_ns, due_ns) : due_ns;
     return next_ns;
 }
@@ -378,6 +404,7 @@ void KernelSource::leave(Target& target, std::string_view reason, const Observe&
 // come faster than they are written.
 void KernelSource::leave_all(const Observe& observe)
 {
+    arriving_.clear();
     for (auto* const target : attachments()) detach(target->leave());
     drain_all(observe);
     ring_ = {};

@@ -55,7 +55,7 @@ public:
     std::uint64_t next_ns() const override;
     void tick(std::uint64_t now_ns) override { watch_polls(now_ns); }
     void interval(std::uint64_t now_ns) override;
-    bool exhausted() override { return !follows_name() && engine_.targets().empty() && images_.empty(); }
+    bool exhausted() override;
     void leave(Target& target, std::string_view reason, const Observe& observe) override;
     void leave_all(const Observe& observe) override;
     Counts losses() const override;
@@ -65,6 +65,9 @@ private:
     KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker);
     Result<void> leave_out(pid_t pid, const Error& error);
     void watch_process(pid_t pid);
+    void add_attached();
+    bool is_arriving(pid_t pid) const;
+    bool knows(pid_t pid) const;
     void adopt(std::uint64_t now_ns);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
     void hurry_worker(std::uint64_t now_ns);
@@ -88,6 +91,7 @@ private:
     Reactor::Watch ring_;
     Children children_;
     NewImages images_;
+    std::vector<std::unique_ptr<Attachment>> arriving_;  // whose probes are being attached
     PollWatch poll_watch_;
     std::future<void> retiring_;
     std::set<pid_t> left_out_;  // cannot be watched

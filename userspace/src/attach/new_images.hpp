@@ -55,10 +55,10 @@ public:
             if (image.due_ns) next_ns = next_ns ? std::min(next_ns, image.due_ns) : image.due_ns;
         return next_ns;
     }
-    // Those that have loaded their libraries, and `worker` has read them, which it is asked to by `read`; or have
-    // ended.
+    // Those that have loaded their libraries, and `worker` has read them, which it is asked to by `read` once they
+    // `may_come`; or have ended.
     std::vector<Loaded> take_loaded(std::uint64_t now_ns, const SymbolWorker& worker,
-                                    const std::function<void(pid_t)>& read)
+                                    const std::function<bool(pid_t)>& may_come, const std::function<void(pid_t)>& read)
     {
         std::vector<Loaded> loaded;
         for (auto& [pid, image] : loading_) {
@@ -71,7 +71,7 @@ public:
             const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
             image.hash = hash;
             image.due_ns = now_ns + look_ns;
-            if (!is_loaded) continue;
+            if (!is_loaded || !may_come(pid)) continue;
             read(pid);
             image.asked = worker.asked();
             image.due_ns = 0;  // the answer wakes us

@@ -151,7 +151,6 @@ void ShimSource::meet(const std::string& path)
         ++missed_;
         return;
     }
-    if (engine_.find(ring->pid())) engine_.remove(ring->pid(), "exec");
     meet(std::move(*ring));
 }
 
@@ -159,7 +158,9 @@ void ShimSource::meet(const std::string& path)
 void ShimSource::meet(ShimRing ring)
 {
     const auto pid = ring.pid();
-    if (engine_.is_ending(pid)) return waiting_.push_back(std::move(ring));
+    if (engine_.find(pid)) engine_.remove(pid, "exec");
+    const auto waits = [&](const ShimRing& earlier) { return earlier.pid() == pid; };
+    if (engine_.is_ending(pid) || std::ranges::any_of(waiting_, waits)) return waiting_.push_back(std::move(ring));
     auto target = ShimTarget::open(std::move(ring), worker_, options_.thresholds.slow_ns);
     if (!target) {
         ++missed_;
@@ -199,7 +200,8 @@ void ShimSource::turn(std::uint64_t now_ns)
 
 bool ShimSource::exhausted()
 {
-    return launched_->status() && (!options_.follow_children || engine_.targets().empty());
+    const bool children_live = options_.follow_children && !(engine_.targets().empty() && waiting_.empty());
+    return launched_->status() && !children_live;
 }
 
 void ShimSource::leave(Target& target, std::string_view, const Observe& observe)
@@ -218,8 +220,13 @@ void ShimSource::leave(Target& target, std::string_view, const Observe& observe)
 
 void ShimSource::finish()
 {
+    // Nothing is ending any more but what ends here.
     for (auto& ring : std::exchange(waiting_, {})) {
         const auto pid = ring.pid();
+        if (engine_.is_ending(pid)) {
+            ++missed_;
+            continue;
+        }
         meet(std::move(ring));
         if (const auto* const target = engine_.find(pid))
             engine_.remove(pid, target->process().alive() ? "detached" : "exited");

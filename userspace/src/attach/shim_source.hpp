@@ -45,7 +45,11 @@ public:
     std::uint64_t next_ns() const override { return next_look_ns_; }
     bool exhausted() override;
     void leave(Target& target, std::string_view reason, const Observe& observe) override;
-    void leave_all(const Observe&) override { meet_newcomers(); }
+    void leave_all(const Observe&) override
+    {
+        newcomers_watch_ = {};
+        meet_newcomers();
+    }
     void finish() override;
     Counts losses() const override;
     Counts coverage() const override { return {{"calls_measured", ended_.calls}}; }

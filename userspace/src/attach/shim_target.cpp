@@ -325,7 +325,6 @@ std::optional<DispatchBundle> ShimTarget::stall(const OverdueDispatch& overdue, 
 Iterations ShimTarget::iterations_of(DispatchFacts facts)
 {
     Iterations iterations;
-    facts.scheduler_seen = false;
     mark_loop(facts, *sites_);
     if (!facts.iteration || remove_after_loop(facts, *sites_)) iterations.real.push_back(std::move(facts));
     return iterations;

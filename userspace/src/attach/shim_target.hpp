@@ -36,6 +36,7 @@ public:
                                         const Observe& observe) override;
     std::uint64_t records_lost() const override { return ring_.counts().lost; }
     bool loses_ends() const noexcept override { return true; }
+    bool scheduler_seen() const noexcept override { return false; }
     Iterations iterations_of(DispatchFacts facts) override;
     bool may_part(const DispatchBundle& bundle) const override;
     std::optional<std::vector<DispatchBundle>> parts_of(const DispatchBundle& bundle) const override;

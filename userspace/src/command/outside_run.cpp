@@ -93,6 +93,7 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
     }
     auto& session = *opened->session;
     const auto begun = opened->begin();
+    if (!begun) opened->source.reset();  // the program runs on, without probes
     launch->release();
     const auto code = begun ? session.run() : Result<ExitCode>(begun.error());
     const auto& signal = session.ended_by();

@@ -122,7 +122,10 @@ void Session::on_signal()
 {
     const auto signal = signals_.take();
     if (!signal) return;
-    if (!signal->ends) return options_.hand_on(signal->number);
+    if (!signal->ends) {
+        if (!signal->from_terminal) options_.hand_on(signal->number);  // else it has had it
+        return;
+    }
     ended_by_ = signal;
     ask_to_end(&*ended_by_);
 }
@@ -144,6 +147,7 @@ void Session::interval(std::uint64_t now_ns)
 
 void Session::finish()
 {
+    signal_watch_ = {};  // how it ended is decided
     engine_.finish();
     reporter_.judge_unfinished();
     auto end = session_end(reporter_, engine_.statistics(), losses(), started_ns_, engine_.saw_loop());

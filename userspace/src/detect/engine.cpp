@@ -37,6 +37,7 @@ void Engine::start(TargetSource& source, std::uint64_t now_ns)
     for (const auto& [pid, target] : targets_) {
         publish_(target_start(*target));
         (void)statistics_.look(*target, now_ns);
+        watch_exit(*target);
     }
 }
 
@@ -44,14 +45,20 @@ Target& Engine::add(std::unique_ptr<Target> added)
 {
     const auto pid = added->pid();
     auto& target = *(targets_[pid] = std::move(added));
-    if (auto exit =
-            reactor_.watch(target.process().pidfd(), Reactor::Ready::readable, [this, pid] { exited_.insert(pid); }))
-        target.exit = std::move(*exit);
     if (!source_) return target;  // it is reported at the start
+    watch_exit(target);
     publish_(target_start(target));
     report_statistics(target, monotonic_ns());
     wake(monotonic_ns());
     return target;
+}
+
+// Without a watch (no descriptor is left) it is seen at the next interval.
+void Engine::watch_exit(Target& target)
+{
+    auto exit = reactor_.watch(target.process().pidfd(), Reactor::Ready::readable,
+                               [this, pid = target.pid()] { exited_.insert(pid); });
+    if (exit) target.exit = std::move(*exit);
 }
 
 // Its last findings wait for names, and the others are watched meanwhile.
@@ -60,7 +67,10 @@ void Engine::remove(std::uint32_t pid, const char* reason)
     auto& target = *targets_.at(pid);
     source_->leave(target, reason, [this](const Event& event) { observe(event); });
     const auto now = monotonic_ns();
-    for (const auto& loop : target.known_loops()) watchdog_->note_end(target, loop);
+    for (auto& loop : target.known_loops()) {
+        watchdog_->note_end(target, loop);
+        loop.stall.sampling.reset();
+    }
     for (const auto& of : watchdog_->take_over()) lost_ends_.over(of, now);
     explain_ended(book_.take_superseded(), now);
     explain_lost_ends(lost_ends_.take_of(pid));
@@ -248,7 +258,8 @@ void Engine::explain_bundle(DispatchBundle bundle, Target& target)
 {
     const auto whole = target.may_part(bundle) ? std::make_shared<const DispatchBundle>(bundle) : nullptr;
     investigate(std::move(bundle), target, worker_, kernel_symbols_, investigations_,
-                [this, whole](DispatchFacts facts) {
+                [this, whole, scheduler_seen = target.scheduler_seen()](DispatchFacts facts) {
+                    facts.scheduler_seen = scheduler_seen;
                     auto* const judge = find_judge(facts.subject.pid);
                     if (whole && judge)
                         if (auto parts = judge->parts_of(*whole)) {
@@ -283,7 +294,7 @@ void Engine::explain_lost_ends(const std::vector<LostEnds::End>& ends)
 void Engine::report_iterations(DispatchFacts facts)
 {
     auto* const judge = find_judge(facts.subject.pid);
-    if (!judge) return;
+    if (!judge) return publish_(explain(facts, options_.thresholds));  // its names took longer than its end could wait
     auto iterations = judge->iterations_of(std::move(facts));
     unclear_iterations_ += iterations.unclear;
     for (auto& one : iterations.real) publish_(explain(one, options_.thresholds));
@@ -322,6 +333,7 @@ void Engine::interval(std::uint64_t now_ns)
             publish_(Warning{target->whole(), now_ns, refreshed.error().what, refreshed.error().hint});
         if (!target->known_loops().empty()) target->check_names();
         report_statistics(*target, now_ns);
+        if (!target->process().alive()) exited_.insert(pid);
         for (const auto& [tid, id] : target->take_ended()) target->remove_loop(tid, id);
     }
 }
@@ -348,7 +360,6 @@ void Engine::report_ended(std::uint64_t now_ns)
         give_up_unproven(*ending.target);
         report_warnings(*ending.target);
         publish_(TargetEnd{ending.target->whole(), now_ns, ending.reason, options_.wait_status(ending.target->pid())});
-        source_->ended(*ending.target);
         return true;
     });
 }

@@ -94,6 +94,7 @@ private:
         std::uint64_t until_ns;
     };
 
+    void watch_exit(Target& target);
     bool drain();
     bool wanted(const EventHead& head) const { return options_.tids.empty() || options_.tids.contains(head.tid); }
     void on(const LoopStartedEvent& event);

@@ -75,6 +75,8 @@ public:
     // place.
     static constexpr std::uint64_t least_polls = 3;
     virtual bool proven(std::uint32_t) const { return true; }
+    // False: what a thread waited for is known by its calls alone.
+    virtual bool scheduler_seen() const noexcept { return true; }
     // The facts of a dispatch, or of an iteration that may be several, or none.
     virtual Iterations iterations_of(DispatchFacts facts) = 0;
     // May it turn out, once its stacks are unwound, that this was several? Then what it was, or nullopt: one.

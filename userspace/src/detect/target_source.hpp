@@ -42,11 +42,9 @@ public:
 
     // The engine lets go of a target: `observe` gets what is still known of it. Nothing new comes after this.
     virtual void leave(Target& target, std::string_view reason, const Observe& observe) = 0;
-    // And its last findings have been reported.
-    virtual void ended(Target&) {}
     // All targets, before their last findings are made: they are not to wait for these.
     virtual void leave_all(const Observe& observe) = 0;
-    // All of them have been reported: what remains to be said.
+    // Those that were there have been reported: what remains to be said, and to be removed.
     virtual void finish() {}
 
     // By name, those that are zero included.

@@ -98,13 +98,15 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
     release(file);
     if (!asked) return asked.error();
     while (awaits_scan(key)) {
-        pollfd ready = {events_.raw(), POLLIN, 0};
+        // Not the timer, which wakes while answers to others wait for poll().
+        pollfd ready = {channel_->descriptor(), static_cast<short>(POLLIN | (channel_->unsent_bytes() ? POLLOUT : 0)),
+                        0};
         if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
         pump();
         watch();
     }
     const auto* const known = scans_.find(key);
-    auto result = known ? *known : Result<ModuleScan>(Error{ExitCode::failed, "it says too much of itself", {}});
+    auto result = known ? *known : Result<ModuleScan>(Error{ExitCode::failed, "the symbol worker cannot be asked", {}});
     if (!result) {
         scans_.drop(key);  // who asks again may have more luck
         return result;
@@ -126,10 +128,18 @@ void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
 {
     if (const auto file = use_file(elf, 0); file != files_.end()) {
         const ScanKey key(file->first, options.coroutines);
-        const bool asks = !scans_.find(key) && !awaits_scan(key) && pending() < max_requests;
-        const bool asked = asks && ask_for_scan(elf, file->second, key, done).has_value();
+        const auto awaited = std::ranges::find(requests_, key, &Request::scan);
+        auto asked = Result<void>();
+        if (awaited != requests_.end())
+            awaited->done = [first = std::move(awaited->done), done = std::move(done)](const std::vector<Frame>&) {
+                if (first) first({});
+                done({});
+            };
+        else if (!scans_.find(key))
+            asked = ask_for_scan(elf, file->second, key, done);
+        if (!asked) keep_scan(key, asked.error());  // that is the answer
         release(file);
-        if (asked) return;
+        if (awaits_scan(key)) return;
     }
     finished_.push_back({std::move(done), {}});
     watch();
@@ -147,7 +157,7 @@ bool SymbolClient::has_scanned(int elf, ScanOptions options)
 
 bool SymbolClient::awaits_scan(const ScanKey& key) const
 {
-    return std::ranges::any_of(requests_, [&](const Request& request) { return request.scan == key; });
+    return std::ranges::find(requests_, key, &Request::scan) != requests_.end();
 }
 
 Result<void> SymbolClient::ask_for_scan(int elf, const File& file, const ScanKey& key, Done done)
@@ -376,11 +386,11 @@ bool SymbolClient::accept(Message& message)
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());
         if (scan)
-            keep_scan(request, std::move(*scan));
+            answer_scan(request, std::move(*scan));
         else
-            keep_scan(request, Error{ExitCode::failed,
-                                     error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer",
-                                     {}});
+            answer_scan(request, Error{ExitCode::failed,
+                                       error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer",
+                                       {}});
         return true;
     }
     auto frames = decode_frames(body, texts_);
@@ -440,17 +450,23 @@ void SymbolClient::end_worker()
     worker_ = -1;
 }
 
-void SymbolClient::keep_scan(Request& request, Result<ModuleScan> scan)
+void SymbolClient::keep_scan(const ScanKey& key, Result<ModuleScan> scan)
 {
+    if (scan && bytes_of(*scan) > max_scan_bytes) scan = Error{ExitCode::failed, "it says too much of itself", {}};
     const auto bytes = scan ? bytes_of(*scan) : sizeof scan + scan.error().what.size();
-    scans_.keep(*request.scan, std::move(scan), bytes);
+    scans_.keep(key, std::move(scan), bytes);
+}
+
+void SymbolClient::answer_scan(Request& request, Result<ModuleScan> scan)
+{
+    keep_scan(*request.scan, std::move(scan));
     if (request.done) finished_.push_back({std::move(request.done), {}});
 }
 
 void SymbolClient::fail(Request& request)
 {
     if (request.scan)
-        return keep_scan(request, Error{ExitCode::failed, "the symbol worker died while it read the file", {}});
+        return answer_scan(request, Error{ExitCode::failed, "the symbol worker died while it read the file", {}});
     ++failures_;
     std::vector<Frame> frames;
     for (const std::uint64_t address : request.addresses) frames.push_back(bare_frame(request.pid, address));

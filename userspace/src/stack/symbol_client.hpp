@@ -99,7 +99,8 @@ private:
     void watch();
     Result<void> ask_for_scan(int elf, const File& file, const ScanKey& key, Done done);
     bool awaits_scan(const ScanKey& key) const;
-    void keep_scan(Request& request, Result<ModuleScan> scan);
+    void keep_scan(const ScanKey& key, Result<ModuleScan> scan);
+    void answer_scan(Request& request, Result<ModuleScan> scan);
     Files::iterator use_file(int fd, std::size_t used);
     Files::iterator keep_file(Fd file, std::size_t used);
     void release(Files::iterator file);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "util/reactor.hpp"
 
+#include <sys/epoll.h>
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
@@ -8,6 +10,8 @@
 #include <chrono>
 #include <utility>
 #include <vector>
+
+#include "util/fd.hpp"
 
 namespace loopwatch {
 
@@ -18,20 +22,12 @@ struct Reactor::Context {
 };
 
 struct Reactor::Watch::State : std::enable_shared_from_this<State> {
-    using Wait = asio::posix::stream_descriptor::wait_type;
-
-    State(Context& of, Ready ready, std::function<void()> what)
-        : context(of),
-          descriptor(of.asio),
-          wait(ready == Ready::readable ? Wait::wait_read : Wait::wait_write),
-          then(std::move(what))
-    {
-    }
+    State(Context& of, std::function<void()> what) : context(of), ready(of.asio), then(std::move(what)) {}
     // Once in a wait: who only notes that a descriptor is ready, and reads it later, would be called for ever.
     void arm()
     {
         if (!then) return;
-        descriptor.async_wait(wait, [self = shared_from_this()](const asio::error_code& error) {
+        ready.async_wait(ready.wait_read, [self = shared_from_this()](const asio::error_code& error) {
             if (error || !self->then) return;  // ended meanwhile
             self->context.unarmed.push_back(self);
             const auto then = self->then;  // it may end in this
@@ -41,12 +37,14 @@ struct Reactor::Watch::State : std::enable_shared_from_this<State> {
     void end()
     {
         then = nullptr;
-        (void)descriptor.release();  // not ours to close
+        asio::error_code ignored;
+        ready.close(ignored);
     }
 
     Context& context;
-    asio::posix::stream_descriptor descriptor;
-    Wait wait;
+    // An epoll of the descriptor: Asio makes what it is given non-blocking, for all who share it, and that may be a
+    // terminal.
+    asio::posix::stream_descriptor ready;
     std::function<void()> then;
 };
 
@@ -72,10 +70,16 @@ Reactor::~Reactor() = default;
 Result<Reactor::Watch> Reactor::watch(int descriptor, Ready ready, std::function<void()> then)
 {
     Watch watch;
-    auto state = std::make_shared<Watch::State>(*context_, ready, std::move(then));
+    Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event = {};
+    event.events = ready == Ready::readable ? EPOLLIN : EPOLLOUT;
+    if (!epoll || ::epoll_ctl(epoll.raw(), EPOLL_CTL_ADD, descriptor, &event) != 0)
+        return errno_error(ExitCode::failed, "cannot wait for a descriptor");
+    auto state = std::make_shared<Watch::State>(*context_, std::move(then));
     asio::error_code error;
-    state->descriptor.assign(descriptor, error);
+    state->ready.assign(epoll.raw(), error);
     if (error) return Error{ExitCode::failed, "cannot wait for a descriptor: " + error.message(), ""};
+    (void)epoll.release();
     context_->unarmed.push_back(state);
     watch.state_ = std::move(state);
     return watch;

@@ -34,8 +34,8 @@ public:
     Reactor(const Reactor&) = delete;
     Reactor& operator=(const Reactor&) = delete;
 
-    // `then` runs within wait_until(), once in each, as long as the descriptor is ready. Of a regular file it never
-    // runs.
+    // `then` runs within wait_until(), once in each, as long as the descriptor is ready. Fails of what is always
+    // ready, as a regular file is.
     [[nodiscard]] Result<Watch> watch(int descriptor, Ready ready, std::function<void()> then);
     // Until something was ready, and what is to happen has, or CLOCK_MONOTONIC has come so far. A moment that has
     // passed: what is ready by now. `then` runs at the end, as a handler of Asio's: so that who watches us sees it.
