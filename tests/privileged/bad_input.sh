@@ -151,6 +151,28 @@ status=0
 timeout 30 "$loopwatch" -p "$server" --format ndjson >/dev/full 2>"$work/stderr" || status=$?
 check_equal "stdout is full" "1 1" "$status $(grep -c '^loopwatch: .*No space left on device' "$work/stderr" || true)"
 
+status=0
+timeout 30 "$loopwatch" -p "$server" --duration 1s -o "$work/first.out" --format ndjson -o /dev/full --format ndjson 2>"$work/stderr" || status=$?
+check_equal "one of two outputs is full from the start: the other is complete" "1 session_end output_failed" \
+    "$status $(records first 'r[-1]["type"], r[-1]["reason"]' | tr -d "(',)")"
+
+# A reader that takes nothing: the session sleeps until it does.
+mkfifo "$work/idle.fifo"
+exec 8<>"$work/idle.fifo"
+pipe_() { /usr/bin/python3 -c "import array, fcntl, termios; $1"; }
+pipe_ 'fcntl.fcntl(8, 1031, 4096)' # F_SETPIPE_SZ
+start_background idle "$loopwatch" -p "$server" --interval 100ms -o "$work/idle.fifo" --format ndjson
+idle=$started
+ticks_of() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+is_full() { pipe_ 'n = array.array("i", [0]); fcntl.ioctl(8, termios.FIONREAD, n); exit(n[0] < 500)'; }
+wait_until 20 is_full || fail "the FIFO does not fill"
+before=$(ticks_of "$idle")
+sleep 2  # what it takes meanwhile is measured
+took=$(($(ticks_of "$idle") - before))
+check "an output that takes nothing is waited for asleep: $took of 200 ticks" test "$took" -lt 100
+stop "$idle" TERM
+exec 8>&-
+
 # --- less than all: warnings, no errors ---
 start_fixture later "$fixtures/newer_abi"
 watch later-session "$target"

@@ -36,7 +36,8 @@ constexpr std::size_t max_first_waits = 4096;
 // than the former, so much in all. And so many at a time.
 constexpr std::uint64_t slow_read_ns = 200'000'000, max_slow_reads_ns = 10'000'000'000;
 constexpr unsigned max_reads = 16;
-constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
+constexpr std::uint64_t least_refresh_ns = 200'000'000;  // each opens all files of a target, which may map 200 a second
+constexpr std::size_t max_loops = 256;                   // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 
@@ -120,6 +121,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 
 Result<void> Attachment::refresh()
 {
+    refreshed_ns_ = monotonic_ns();
     forget_subjects();
     if (finder_) finder_->tidy();
     if (finder_) warn_of_handover();
@@ -439,7 +441,10 @@ void Attachment::go_on()
         scan_registries();  // a loop may have begun meanwhile
     }
     if (reading_->files != 0) return;
-    if (std::exchange(reading_->some_done, false)) (void)refresh();
+    if (reading_->some_done && monotonic_ns() >= refreshed_ns_ + least_refresh_ns) {
+        reading_->some_done = false;
+        (void)refresh();
+    }
     if (!finder_ || !finder_->has_cut()) return;
     const bool is_new = modules_hash(process_.pid()) != modules_hash_;
     if (is_new && !refresh()) return;  // it has ended

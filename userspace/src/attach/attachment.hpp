@@ -134,7 +134,7 @@ private:
     SymbolWorker& worker_;
     AttachmentOptions options_;
 
-    std::uint64_t modules_hash_ = 0;
+    std::uint64_t modules_hash_ = 0, refreshed_ns_ = 0;
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool found_ = false;                                  // a loop, since take_found()

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command/inside_run.hpp"
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <memory>
 
 #include "attach/shim_source.hpp"
 #include "command/session.hpp"
+#include "util/log.hpp"
 
 namespace loopwatch {
 
@@ -30,12 +33,18 @@ Result<int> run_from_inside(SessionOptions options, const std::vector<std::strin
     auto opened = ShimSource::open(of_source, command, (*session)->engine(), (*session)->worker());
     if (!opened) return opened.error();
     source = opened->get();
-    if (auto begun = (*session)->begin(*source, source->tiers()); !begun) return begun.error();
+    (*session)->begin(*source, source->tiers());
+    if ((*session)->failure()) return *(*session)->failure();  // before the program is started
     if (auto launched = source->launch(); !launched) return launched.error();
     const auto code = (*session)->run();
     if (!code) return code.error();
     if (*code != ExitCode::done) return static_cast<int>(*code);
-    const int status = source->launched().status().value_or(0);
+    if (!source->launched().status()) {
+        print_note(fmt::format("the session is over, and {} (pid {}) runs until it ends: it was sent the same signals",
+                               command.front(), source->launched().pid()));
+        return 128 + (*session)->ended_by().value_or(EndingSignals::Signal{SIGTERM, "", true, false}).number;
+    }
+    const int status = *source->launched().status();
     return (*session)->end_reason() == "duration" && status == 128 + SIGTERM ? 0 : status;
 }
 

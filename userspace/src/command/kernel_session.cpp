@@ -99,11 +99,10 @@ Result<KernelSession> KernelSession::open(SessionOptions options, Hub& hub)
     return KernelSession{std::move(*session), std::move(*source)};
 }
 
-Result<void> KernelSession::begin()
+void KernelSession::begin()
 {
-    if (auto begun = session->begin(*source); !begun) return begun;
+    session->begin(*source);
     source->go_live(monotonic_ns());
-    return {};
 }
 
 }  // namespace loopwatch

@@ -17,7 +17,7 @@ struct KernelSession {
     // Everything that can go wrong before detection is live goes wrong here. `hub` outlives it.
     static Result<KernelSession> open(SessionOptions options, Hub& hub);
     // Detection is live once this returns.
-    Result<void> begin();
+    void begin();
 };
 
 }  // namespace loopwatch

@@ -92,10 +92,9 @@ Result<int> run_from_outside(SessionOptions options, const std::vector<std::stri
         return opened.error();
     }
     auto& session = *opened->session;
-    const auto begun = opened->begin();
-    if (!begun) opened->source.reset();  // the program runs on, without probes
+    opened->begin();
     launch->release();
-    const auto code = begun ? session.run() : Result<ExitCode>(begun.error());
+    const auto code = session.run();
     const auto& signal = session.ended_by();
     const bool time_is_up = code && session.end_reason() == "duration";
     if ((time_is_up || signal) && !launch->status())

@@ -56,7 +56,7 @@ void Session::publish(Report&& report)
     warnings_.push_back(warning->text);
 }
 
-Result<void> Session::begin(TargetSource& source, std::vector<int> tiers)
+void Session::begin(TargetSource& source, std::vector<int> tiers)
 {
     source_ = &source;
     started_ns_ = monotonic_ns();
@@ -71,8 +71,6 @@ Result<void> Session::begin(TargetSource& source, std::vector<int> tiers)
     reporter_.take(std::move(start));
     engine_.start(source, started_ns_);
     reporter_.flush();
-    if (reporter_.failure()) return *reporter_.failure();
-    return {};
 }
 
 Result<ExitCode> Session::run()
@@ -107,9 +105,14 @@ bool Session::turn()
 
 void Session::wait(bool more, std::function<void()> then)
 {
-    outputs_.clear();
-    for (const int output : reporter_.waits_for())
-        if (auto watch = reactor_.watch(output, Reactor::Ready::writable, [] {})) outputs_.push_back(std::move(*watch));
+    // One that stays is kept: the end of a watch is an event as well.
+    auto before = std::exchange(outputs_, {});
+    for (const int output : reporter_.waits_for()) {
+        if (auto known = before.extract(output); !known.empty())
+            outputs_.insert(std::move(known));
+        else if (auto watch = reactor_.watch(output, Reactor::Ready::writable, [] {}))
+            outputs_.emplace(output, std::move(*watch));
+    }
     std::uint64_t until_ns = next_interval_ns_;
     for (const auto due_ns : {engine_.next_ns(), source_->next_ns()})
         if (due_ns) until_ns = std::min(until_ns, due_ns);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,8 +35,9 @@ public:
     KernelSymbols& kernel_symbols() noexcept { return kernel_symbols_; }
 
     // Reports its start, and that of the targets by now. `tiers`: that the source is known to have, beside theirs.
-    // Fails if nothing can be written.
-    Result<void> begin(TargetSource& source, std::vector<int> tiers = {});
+    void begin(TargetSource& source, std::vector<int> tiers = {});
+    // Why nothing can be written; run() ends at once then, and completes the other outputs.
+    const std::optional<Error>& failure() const noexcept { return reporter_.failure(); }
     // Returns done, or fail_on_matched.
     Result<ExitCode> run();
     // The signal that ended it, if one did.
@@ -64,7 +66,7 @@ private:
     EndingSignals signals_;
     Reactor reactor_;
     Reactor::Watch answers_, signal_watch_;
-    std::vector<Reactor::Watch> outputs_;  // that take nothing at present
+    std::map<int, Reactor::Watch> outputs_;  // that take nothing at present
     Engine engine_;
     TargetSource* source_ = nullptr;
 

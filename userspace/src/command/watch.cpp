@@ -40,7 +40,7 @@ Result<int> WatchCommand::run()
     if (!hub) return hub.error();
     auto watched = KernelSession::open(std::move(session), *hub);
     if (!watched) return watched.error();
-    if (auto begun = watched->begin(); !begun) return begun.error();
+    watched->begin();
     const auto code = watched->session->run();
     if (!code) return code.error();
     return static_cast<int>(*code);
