@@ -289,6 +289,22 @@ else
     skip_check "a child in a PID namespace of its own" "unshare: no user namespace"
 fi
 
+# It is asked to end twice, and goes on: so does it after the session, which says so.
+printf 'import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint("deaf", flush=True)\ntime.sleep(60)\n' >deaf.py
+start_background deaf "${user[@]}" "$loopwatch" run --inside --format ndjson -o deaf.ndjson -- /usr/bin/python3 deaf.py
+deaf_session=$started
+wait_output deaf 10 '^deaf' || fail "no program"
+deaf_program=$(pgrep -P "$deaf_session" -x python3)
+is_named() { grep -q "(pid $deaf_program) runs until it ends" deaf.err; }
+for _ in 1 2; do
+    kill -s TERM "$deaf_session"
+    sleep 0.3  # two of one kind at once are one
+done
+check "a program that ignores the signals that end its session is named" wait_until 10 is_named
+check "  and the session's status is that of the signal" ended_with "$deaf_session" 5
+check_equal "  as of a shell" 143 "$ended_status"
+kill -s KILL "$deaf_program"
+
 # What a process ends in, nobody has seen end.
 printf 'import select, time\nwait = select.epoll()\nfor i in range(5): wait.poll(0.01)\ntime.sleep(0.15)\n' >last.py
 ran last -- /usr/bin/python3 last.py
