@@ -392,16 +392,22 @@ TEST_CASE("a finding whose names took longer than the end of its target could wa
     CHECK(watched.all<Findings>().size() == 1);
 }
 
-TEST_CASE("the thread of a target that has ended is sampled no more")
+TEST_CASE("the thread of a target that has ended is sampled no more, though its findings wait for names")
 {
-    Watched watched;
+    Watched watched(true);
     const Child child;
     auto& target = watched.add(child.pid());
     const auto now = monotonic_ns();
+    auto slow = dispatch(child.pid(), 39, now - 80 * ms, 250 * ms);
+    SampleEvent sample;
+    sample.head = slow.head;
+    sample.stack.bytes = {1, 2, 3};
+    watched.source.queue = {sample, slow};
     run(target, 41, now - 80 * ms);
     watched.engine->turn(now);
     CHECK(watched.source.samplings == 1);
     watched.engine->remove(child.pid(), "exec");
+    CHECK(watched.engine->is_ending(child.pid()));
     CHECK(watched.source.samplings == 0);
 }
 

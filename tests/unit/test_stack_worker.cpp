@@ -247,7 +247,7 @@ TEST_CASE("a scan between stacks disturbs neither")
     for (const auto& frames : session.answers) CHECK(whole(frames));
 }
 
-TEST_CASE("a file that was read ahead is scanned at once, and by nobody else meanwhile")
+TEST_CASE("a file that was read ahead is scanned at once, and is read once")
 {
     Session session;
     const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
@@ -324,9 +324,9 @@ TEST_CASE("a file over which the worker died while it was read ahead may be scan
     ::kill(session.worker->pid(), SIGKILL);
     session.drain();
     CHECK(read == 1);
-    const auto told = session.worker->scan(file.raw());
-    REQUIRE_FALSE(told);
-    CHECK(told.error().what.find("died") != std::string::npos);
+    const auto died = session.worker->scan(file.raw());
+    REQUIRE_FALSE(died);
+    CHECK(died.error().what.find("died") != std::string::npos);
     const auto asked = session.worker->asked();
     (void)session.worker->scan(file.raw());
     CHECK(session.worker->asked() == asked + 1);

@@ -3,7 +3,7 @@
 
 kept_state.py SESSION_PID [PID…]: one JSON object. "loops", "asked", "targets" and "thrown_objects": how many entries are of
 other processes than PID…. "counters": the sums of the filters' counters, of all processes. "descriptors", "mappings" (two a thread
-that nobody joined), "rss_kib": of the session.
+that were not joined), "rss_kib": of the session.
 """
 import json
 import os

@@ -137,7 +137,7 @@ Result<void> KernelSource::attach()
     if (!options_.from_start)
         for (auto* const target : attachments()) target->warn_of_blindness();
     if (kernel_->rung() == AttachRung::none)
-        engine_.warn("probes are not attached (--attach=none): only what the scheduler tells is seen");
+        engine_.warn("probes are not attached (--attach=none): only what the scheduler shows is seen");
     if (kernel_->rung() == AttachRung::perf_pid)
         engine_.warn(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");

@@ -97,7 +97,7 @@ Result<void> ShimSource::make_directory()
 
 Result<void> ShimSource::launch()
 {
-    // PID 0: whoever inherits it. The program itself is told its own pid by the launcher.
+    // PID 0: whoever inherits it. The launcher passes the program its own pid.
     auto launched = Launch::start(program_, command_, shim_, [&](pid_t pid) {
         return std::vector<std::pair<std::string, std::string>>{
             {run_variable,
@@ -171,7 +171,7 @@ void ShimSource::meet(ShimRing ring)
     engine_.add(std::move(*target));
 }
 
-// Without its memory and its modules nothing that its shim tells has a name.
+// Without its memory and its modules nothing that its shim reports has a name.
 void ShimSource::warn_of_closed(std::uint32_t pid, const Error& error)
 {
     closed_ |= is_program(pid);
