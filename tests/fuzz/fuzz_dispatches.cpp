@@ -161,15 +161,16 @@ void FuzzedSession::ask(DispatchBundle bundle)
     investigate(std::move(bundle), target_, worker_, kernel_symbols_, investigations_, [this](DispatchFacts facts) {
         ++answered_;
         facts.scheduler_seen = !inside_;
+        facts.thresholds = thresholds;
         report(std::move(facts));
     });
 }
 
 void FuzzedSession::report(DispatchFacts facts)
 {
-    if (!facts.iteration) return rules_.check(explain(facts, thresholds));
-    for (auto& one : part_iteration(std::move(facts), sites_, thresholds.slow_ns))
-        if (judge_iteration(one, sites_, thresholds.slow_ns) == Iteration::real) rules_.check(explain(one, thresholds));
+    if (!facts.iteration) return rules_.check(explain(facts));
+    for (auto& one : part_iteration(std::move(facts), sites_))
+        if (judge_iteration(one, sites_) == Iteration::real) rules_.check(explain(one));
 }
 
 void FuzzedSession::on_event(const Event& event)

@@ -42,7 +42,7 @@ public:
     {
         for (const auto& [pid, limit] : limits) {
             AttachmentOptions attachment;
-            attachment.limits = {limit, limit};
+            attachment.thresholds = {limit, limit};
             targets_[static_cast<std::uint32_t>(pid)] = must(Attachment::attach(pid, *kernel_, *worker_, attachment));
         }
         Attachments attachments;
@@ -122,8 +122,8 @@ int main(int argc, char** argv)
         }
         const auto limit = std::strtoull(argv[i + 1], nullptr, 10) * ms;
         limits[static_cast<pid_t>(std::strtol(argv[i], nullptr, 10))] = limit;
-        options.threshold_ns = std::min<std::uint64_t>(options.threshold_ns, limit);
-        options.block_threshold_ns = options.threshold_ns;
+        options.least.slow_ns = std::min<std::uint64_t>(options.least.slow_ns, limit);
+        options.least.block_ns = options.least.slow_ns;
     }
     if (limits.empty()) return 2;
     Session(std::move(limits), options).serve();

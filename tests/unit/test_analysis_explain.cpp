@@ -111,7 +111,6 @@ std::uint64_t sum(const std::vector<Source>& sources)
                            [](std::uint64_t total, const Source& source) { return total + source.duration_ns; });
 }
 
-const Thresholds thresholds;
 using Names = std::vector<std::string>;
 
 }  // namespace
@@ -121,7 +120,7 @@ TEST_CASE("a dispatch is split into blocked, on CPU and waiting for a CPU")
     auto facts = dispatch();
     add_fsync(facts, 10 * ms, 250 * ms);
     facts.runq_ns = 22 * ms;
-    const auto slow = explain(facts, thresholds).slow.value();
+    const auto slow = explain(facts).slow.value();
     CHECK(slow.duration_ns == 312 * ms);
     CHECK(slow.end_ns == facts.end_ns);
     CHECK(slow.dispatch_seq == 33);
@@ -146,7 +145,7 @@ TEST_CASE("who had the CPU longest is named, with its share of what was seen")
     facts.preemptor = Waker{77, 78, "ffmpeg", {}};
     facts.preemptor_ns = 60 * ms;
     facts.preemptors_ns = 100 * ms;
-    const auto slow = explain(facts, thresholds).slow;
+    const auto slow = explain(facts).slow;
     REQUIRE(slow);
     CHECK(slow->sources[0].args == std::vector<std::pair<std::string, std::string>>{{"preempted_by", "ffmpeg"},
                                                                                     {"preempted_by_pid", "77"},
@@ -160,7 +159,7 @@ TEST_CASE("a thread of the target that had the CPU is named as its own")
     facts.runq_ns = 200 * ms;
     facts.preemptor = Waker{4711, 4720, "worker", {}};
     facts.preemptor_ns = facts.preemptors_ns = 100 * ms;
-    const auto slow = explain(facts, thresholds).slow;
+    const auto slow = explain(facts).slow;
     REQUIRE(slow);
     CHECK(slow->sources[0].args == std::vector<std::pair<std::string, std::string>>{{"preempted_by", "worker"},
                                                                                     {"preempted_by_pid", "4711"},
@@ -175,7 +174,7 @@ TEST_CASE("who had the CPU for a moment of a long wait is not named for it")
     facts.runq_ns = 200 * ms;
     facts.preemptor = Waker{21, 21, "migration/1", {}};
     facts.preemptor_ns = facts.preemptors_ns = 9 * ms;
-    const auto slow = explain(facts, thresholds).slow;
+    const auto slow = explain(facts).slow;
     REQUIRE(slow);
     CHECK(slow->sources[0].args.empty());
 }
@@ -185,14 +184,14 @@ TEST_CASE("a dispatch that goes on is a stall, and nothing else yet")
     auto facts = dispatch();
     facts.in_progress = true;
     facts.blocked_ns = 250 * ms;
-    const auto findings = explain(facts, {});
+    const auto findings = explain(facts);
     REQUIRE(findings.stall);
     CHECK_FALSE(findings.slow);
     CHECK(findings.blocking.empty());
     CHECK(findings.stall->duration_ns == 312 * ms);
     CHECK(findings.stall->verdict.starts_with("save#17 has been holding loop main for 312 ms: "));
     facts.in_progress = false;
-    const auto ended = explain(facts, {});
+    const auto ended = explain(facts);
     CHECK_FALSE(ended.stall);
     REQUIRE(ended.slow);
     CHECK(ended.slow->fingerprint != findings.stall->fingerprint);
@@ -202,7 +201,7 @@ TEST_CASE("what passed before the session could see it is unknown, not CPU time"
 {
     auto facts = dispatch();
     facts.unseen_ns = 300 * ms;
-    const auto findings = explain(facts, {});
+    const auto findings = explain(facts);
     REQUIRE(findings.slow);
     CHECK(findings.slow->breakdown.other_ns == 300 * ms);
     CHECK(findings.slow->breakdown.cpu_ns == 12 * ms);
@@ -229,7 +228,7 @@ TEST_CASE("a dispatch whose end lies before its start lasted no time")
     auto facts = dispatch();
     facts.end_ns = facts.start_ns - 1;
     facts.blocked_ns = 5;
-    const auto slow = explain(facts, thresholds).slow.value();
+    const auto slow = explain(facts).slow.value();
     CHECK(slow.duration_ns == 0);
     CHECK(sum(slow.breakdown) == 0);
 }
@@ -241,10 +240,10 @@ TEST_CASE("sources do not overlap and leave out what is not worth telling")
     facts.runq_ns = 1 * ms;
     facts.blocked_ns += 2 * ms;  // in places that were not kept
     facts.other_blocked_ns = 2 * ms;
-    CHECK(explain(facts, thresholds).slow->sources.size() == 1);
+    CHECK(explain(facts).slow->sources.size() == 1);
     facts.blocked_ns += 50 * ms;
     facts.end_ns += 100 * ms;
-    const auto sources = explain(facts, thresholds).slow->sources;
+    const auto sources = explain(facts).slow->sources;
     REQUIRE(sources.size() == 3);
     CHECK(sources[1].kind == Kind::cpu);
     CHECK(sources[1].duration_ns == 54 * ms);
@@ -260,7 +259,7 @@ TEST_CASE("a call that the shim and the scheduler saw is one source and one bloc
     facts.long_blocks[0].woken_by = WokenBy::irq;
     auto& call = add_call(facts, "fsync", 9 * ms, 252 * ms);
     call.fd = 7;
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK(found.slow->sources.size() == 2);
     CHECK(found.slow->sources[0].duration_ns == 250 * ms);
     CHECK(found.slow->sources[0].stack.size() == facts.blocks_by_place[0].stack.size());
@@ -283,7 +282,7 @@ TEST_CASE("the scheduler's word counts where it saw more than the shim")
     auto facts = dispatch();
     add_fsync(facts, 10 * ms, 250 * ms);
     add_call(facts, "fsync", 20 * ms, 200 * ms);
-    const auto found = explain(facts, thresholds).blocking;
+    const auto found = explain(facts).blocking;
     REQUIRE(found.size() == 1);
     CHECK(found[0].source.duration_ns == 250 * ms);
     CHECK(found[0].origin == "sched");
@@ -298,7 +297,7 @@ TEST_CASE("the waits inside of one getaddrinfo are one call")
               stack({in_libc("recvfrom"), in_libc("getaddrinfo"), frame("lookup()", "/src/l.cpp", 5)}));
     SECTION("by the stack alone, each wait of its own a blocking call")
     {
-        const auto found = explain(facts, thresholds);
+        const auto found = explain(facts);
         CHECK(found.slow->sources[0].kind == Kind::dns);
         CHECK(found.slow->sources[0].call == "getaddrinfo");
         CHECK(found.slow->sources[0].duration_ns == 160 * ms);
@@ -314,7 +313,7 @@ TEST_CASE("the waits inside of one getaddrinfo are one call")
     SECTION("with the shim one blocking call, with its host")
     {
         add_call(facts, "getaddrinfo", 5 * ms, 180 * ms).text = "db.internal";
-        const auto found = explain(facts, thresholds);
+        const auto found = explain(facts);
         CHECK(found.slow->sources[0].duration_ns == 160 * ms);
         CHECK(found.slow->sources[0].count == 2);
         REQUIRE(found.blocking.size() == 1);
@@ -329,7 +328,7 @@ TEST_CASE("a call of the shim without a wait in it burned CPU, or waited for one
     auto facts = dispatch(200 * ms);
     add_call(facts, "getaddrinfo", 20 * ms, 50 * ms).text = "host";
     facts.runq_ns = GENERATE(0u, 40u) * ms;
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK(found.blocking.empty());
     CHECK(found.slow->sources[0].kind == Kind::cpu);
     CHECK(found.slow->sources[0].duration_ns == 200 * ms - facts.runq_ns);
@@ -342,7 +341,7 @@ TEST_CASE("a call that began before the session could see its thread blocked as 
     facts.unseen_ns = 60 * ms;
     add_call(facts, "fsync", 20 * ms, 60 * ms).fd = 7;
     add_call(facts, "fsync", 90 * ms, 60 * ms).fd = 7;
-    const auto found = explain(facts, thresholds).blocking;
+    const auto found = explain(facts).blocking;
     REQUIRE(found.size() == 1);
     CHECK(found[0].source.duration_ns == 40 * ms);
     CHECK(found[0].origin == "preload");
@@ -367,7 +366,7 @@ TEST_CASE("a place of many short waits and the calls of the shim that were long 
         call.stack = stack({frame("lw_timed_fsync", {}, 0, "/usr/lib/libloopwatch_preload.so"), flush});
         if (deeper) call.stack.pop_back();
     }
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     REQUIRE(found.slow);
     const auto& sources = found.slow->sources;
     CHECK(std::ranges::count(sources, "fsync", &Source::call) == 1);
@@ -386,7 +385,7 @@ TEST_CASE("waits of one call at two places stay two sources under the shim")
     add_block(facts, SYS_fsync, 10 * ms, 9 * ms, stack({in_libc("fsync"), flush}));
     add_block(facts, SYS_fsync, 200 * ms, 50 * ms, stack({in_libc("fsync"), other}));
     add_call(facts, "fsync", 60 * ms, 12 * ms).stack = stack({other});
-    const auto sources = explain(facts, thresholds).slow->sources;
+    const auto sources = explain(facts).slow->sources;
     REQUIRE(sources.size() == 3);
     CHECK(sources[1].duration_ns == 50 * ms);
     CHECK(sources[2].duration_ns == 9 * ms);
@@ -399,12 +398,12 @@ TEST_CASE("how often it waited for a CPU covers all that it waited, or is not to
     facts.preemptions = 2;
     facts.blocks = 30;  // each ended with a wait for a CPU
     facts.longest_runq_ns = 20 * ms;
-    auto source = explain(facts, thresholds).slow->sources[0];
+    auto source = explain(facts).slow->sources[0];
     CHECK(source.kind == Kind::run_queue);
     CHECK(source.count == 32);
     CHECK(source.longest_ns == 20 * ms);
     facts.blocks = 3;
-    source = explain(facts, thresholds).slow->sources[0];
+    source = explain(facts).slow->sources[0];
     CHECK(source.count == 0);
     CHECK(source.longest_ns == 0);
 }
@@ -416,7 +415,7 @@ TEST_CASE("a call with more waiting places than were kept is given what could no
     facts.blocked_ns += 100 * ms;
     facts.other_blocked_ns = 100 * ms;
     add_call(facts, "getaddrinfo", 5 * ms, 125 * ms);
-    const auto sources = explain(facts, thresholds).slow->sources;
+    const auto sources = explain(facts).slow->sources;
     CHECK(sources[0].call == "getaddrinfo");
     CHECK(sources[0].duration_ns == 120 * ms);
     CHECK(sum(sources) == 200 * ms);
@@ -431,7 +430,7 @@ TEST_CASE("two calls at one place are one source, counted")
     facts.blocked_ns = 60 * ms;
     facts.long_blocks.push_back({0, facts.start_ns + 10 * ms, facts.start_ns + 40 * ms, {}, WokenBy::irq});
     for (const auto at : {9 * ms, 59 * ms}) add_call(facts, "fsync", at, 32 * ms).fd = 7;
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK(found.slow->sources[1].call == "fsync");
     CHECK(found.slow->sources[1].duration_ns == 60 * ms);
     CHECK(found.slow->sources[1].count == 2);
@@ -448,7 +447,7 @@ TEST_CASE("a place's byte counts do not split it")
         block.args[2] = bytes;
         block.fd_target = "pipe:[1]";
     }
-    CHECK(explain(facts, thresholds).slow->sources.size() == 2);
+    CHECK(explain(facts).slow->sources.size() == 2);
 }
 
 TEST_CASE("a call of the shim with short waits only is no blocking call, as without the shim")
@@ -456,7 +455,7 @@ TEST_CASE("a call of the shim with short waits only is no blocking call, as with
     auto facts = dispatch();
     add_fsync(facts, 10 * ms, 4 * ms);
     add_call(facts, "fsync", 5 * ms, 12 * ms).fd = 7;
-    CHECK(explain(facts, thresholds).blocking.empty());
+    CHECK(explain(facts).blocking.empty());
 }
 
 TEST_CASE("a place belongs to a call even if its last wait was too short for the shim to tell")
@@ -467,7 +466,7 @@ TEST_CASE("a place belongs to a call even if its last wait was too short for the
     place.last_start_ns = facts.start_ns + 90 * ms;
     place.last_end_ns = facts.start_ns + 91 * ms;
     add_call(facts, "fsync", 9 * ms, 42 * ms).fd = 7;
-    CHECK(explain(facts, thresholds).slow->sources.size() == 2);
+    CHECK(explain(facts).slow->sources.size() == 2);
 }
 
 TEST_CASE("blocking calls come in the order of their ends, whoever saw them")
@@ -477,7 +476,7 @@ TEST_CASE("blocking calls come in the order of their ends, whoever saw them")
     add_block(facts, SYS_clock_nanosleep, 10 * ms, 50 * ms,
               stack({in_libc("clock_nanosleep"), in_libc("usleep"), flush}));
     add_call(facts, "usleep", 10 * ms, 50 * ms);
-    const auto found = explain(facts, thresholds).blocking;
+    const auto found = explain(facts).blocking;
     REQUIRE(found.size() == 2);
     CHECK(found[0].source.call == "usleep");
     CHECK(found[1].source.call == "fsync");
@@ -497,7 +496,7 @@ TEST_CASE("the scheduler tells what the shim could not know of a call, and does 
     auto& call = add_call(facts, "connect", 59 * ms, 22 * ms);
     call.fd = 6;
     call.text = "10.0.0.3:5432";
-    const auto found = explain(facts, thresholds).blocking;
+    const auto found = explain(facts).blocking;
     REQUIRE(found.size() == 2);
     CHECK(found[0].source.kind == Kind::pipe);
     CHECK(found[0].source.args == Args{{"fd", "5"}, {"target", "pipe:[9]"}});
@@ -511,7 +510,7 @@ TEST_CASE("a source names the waker of its longest wait")
     facts.long_blocks[0].waker = Waker{4711, 4712, "logger", {}};
     facts.long_blocks[0].woken_by = WokenBy::thread;
     facts.long_blocks.push_back({0, facts.start_ns + 110 * ms, facts.start_ns + 130 * ms, {}, WokenBy::timer});
-    const auto slow = explain(facts, thresholds).slow.value();
+    const auto slow = explain(facts).slow.value();
     CHECK(slow.sources[1].waker->comm == "logger");
     CHECK(slow.sources[1].woken_by == WokenBy::thread);
 }
@@ -522,9 +521,9 @@ TEST_CASE("a lock is not blamed for what its holder waited for a CPU")
     add_block(facts, SYS_futex, 10 * ms, 14 * ms, stack({in_libc("pthread_mutex_lock"), flush})).args[0] = 0x55d0;
     facts.long_blocks[0].waker = Waker{4711, 4712, "looper", {}, 3 * ms};
     facts.long_blocks[0].woken_by = WokenBy::thread;
-    CHECK(explain(facts, thresholds).blocking.size() == 1);  // 11 of them are the holder's own
+    CHECK(explain(facts).blocking.size() == 1);  // 11 of them are the holder's own
     facts.long_blocks[0].waker->runq_ns = 5 * ms;
-    CHECK(explain(facts, thresholds).blocking.empty());
+    CHECK(explain(facts).blocking.empty());
 }
 
 TEST_CASE("a call that wakes others is not blamed for what they waited for a CPU")
@@ -533,7 +532,7 @@ TEST_CASE("a call that wakes others is not blamed for what they waited for a CPU
     const auto* call = GENERATE("pthread_cond_signal", "pthread_cond_signal@@GLIBC_2.3.2", "__pthread_cond_broadcast");
     add_block(facts, SYS_futex, 10 * ms, 14 * ms,
               stack({in_libc("__condvar_quiesce_and_switch_g1"), in_libc(call), flush}));
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK(found.blocking.empty());
     CHECK(found.slow->sources[1].call.starts_with("pthread_cond_"));
 }
@@ -546,7 +545,7 @@ TEST_CASE("different calls stay different sources")
         block.args[0] = fd;
         block.fd_target = "pipe:[1]";
     }
-    CHECK(explain(facts, thresholds).slow->sources.size() == 3);
+    CHECK(explain(facts).slow->sources.size() == 3);
 }
 
 TEST_CASE("blocking calls are told of dispatches that were not slow or never ended")
@@ -555,7 +554,7 @@ TEST_CASE("blocking calls are told of dispatches that were not slow or never end
     add_fsync(facts, 10 * ms, 30 * ms);
     facts.slow = GENERATE(true, false);
     facts.complete = !facts.slow;
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK_FALSE(found.slow);
     CHECK(found.blocking.size() == 1);
 }
@@ -564,15 +563,17 @@ TEST_CASE("a wait below the block threshold is no blocking call")
 {
     auto facts = dispatch();
     add_fsync(facts, 10 * ms, 12 * ms);
-    CHECK(explain(facts, {100 * ms, 20 * ms}).blocking.empty());
-    CHECK(explain(facts, {100 * ms, 12 * ms}).blocking.size() == 1);
+    facts.thresholds.block_ns = 20 * ms;
+    CHECK(explain(facts).blocking.empty());
+    facts.thresholds.block_ns = 12 * ms;
+    CHECK(explain(facts).blocking.size() == 1);
 }
 
 TEST_CASE("a wait whose place was not kept is told without a name")
 {
     auto facts = dispatch();
     facts.long_blocks.push_back({77, facts.start_ns, facts.start_ns + 20 * ms, {}, WokenBy::unknown});
-    const auto found = explain(facts, thresholds).blocking;
+    const auto found = explain(facts).blocking;
     REQUIRE(found.size() == 1);
     CHECK(found[0].source.kind == Kind::other);
     CHECK(found[0].source.call.empty());
@@ -584,7 +585,7 @@ TEST_CASE("without the scheduler the calls say what blocked, and the rest is unk
     auto facts = dispatch(200 * ms);
     facts.scheduler_seen = false;
     add_call(facts, "fsync", 10 * ms, 150 * ms).stack = stack({in_libc("fsync"), flush});
-    const auto found = explain(facts, thresholds);
+    const auto found = explain(facts);
     CHECK(found.slow->breakdown.blocked_ns == 150 * ms);
     CHECK(found.slow->breakdown.other_ns == 50 * ms);
     CHECK(found.slow->breakdown.cpu_ns == 0);
@@ -599,7 +600,7 @@ TEST_CASE("a restarted wait is named by its stack")
 {
     auto facts = dispatch();
     add_block(facts, SYS_restart_syscall, 0, 200 * ms, stack({in_libc("clock_nanosleep"), flush}));
-    CHECK(explain(facts, thresholds).slow->sources[0].kind == Kind::sleep);
+    CHECK(explain(facts).slow->sources[0].kind == Kind::sleep);
 }
 
 TEST_CASE("waits for a child are a process's, whatever they wait in")
@@ -607,7 +608,7 @@ TEST_CASE("waits for a child are a process's, whatever they wait in")
     auto facts = dispatch();
     add_block(facts, GENERATE(SYS_wait4, SYS_clone3, SYS_read), 0, 200 * ms,
               stack({in_libc(""), in_libc("system"), flush}));
-    const auto source = explain(facts, thresholds).slow->sources[0];
+    const auto source = explain(facts).slow->sources[0];
     CHECK(source.kind == Kind::process);
     CHECK(source.call == "system");
 }
@@ -616,7 +617,7 @@ TEST_CASE("a page fault has no call, even inside of libc")
 {
     auto facts = dispatch();
     add_block(facts, -1, 0, 200 * ms, stack({in_libc(GENERATE("memcpy", "getaddrinfo")), flush}));
-    const auto source = explain(facts, thresholds).slow->sources[0];
+    const auto source = explain(facts).slow->sources[0];
     CHECK(source.kind == Kind::page_fault);
     CHECK(source.call.empty());
 }
@@ -634,7 +635,7 @@ TEST_CASE("the heaviest path is the most common way to the code that burns most"
     const auto path = heaviest_path(facts.samples).value();
     CHECK(path.stack[0].function == "nlohmann::json::parse(int)");
     CHECK(path.share_percent == 80);
-    const auto source = explain(facts, thresholds).slow->sources[0];
+    const auto source = explain(facts).slow->sources[0];
     CHECK(source.kind == Kind::cpu);
     CHECK(source.count == 5);
     CHECK(source.args == std::vector<std::pair<std::string, std::string>>{{"share_percent", "80"}});
@@ -659,12 +660,12 @@ TEST_CASE("from inside, what is in no call was on CPU or waited for one, and wha
     auto facts = dispatch(100 * ms);
     facts.scheduler_seen = false;
     facts.task.reset();
-    CHECK(explain(facts, {}).slow->verdict ==
+    CHECK(explain(facts).slow->verdict ==
           "a callback held loop main for 100 ms: all of it on CPU, waiting for one, or in short calls (without root it "
           "is not known "
           "which).");
     facts.unrecorded_ns = 40 * ms;
-    const auto slow = *explain(facts, {}).slow;
+    const auto slow = *explain(facts).slow;
     CHECK(slow.verdict ==
           "a callback held loop main for 100 ms: 60 ms on CPU, waiting for one, or in short calls (without root it is "
           "not known which), "
@@ -672,7 +673,7 @@ TEST_CASE("from inside, what is in no call was on CPU or waited for one, and wha
     CHECK(slow.breakdown.blocked_ns == 40 * ms);
     facts.calls_missing = true;
     facts.end_known = false;
-    const auto lost = *explain(facts, {}).slow;
+    const auto lost = *explain(facts).slow;
     CHECK(lost.verdict == "a callback held loop main for up to 100 ms: all of it not recorded.");
     CHECK_FALSE(lost.end_known);
     CHECK(lost.sources.size() == 1);
@@ -682,24 +683,24 @@ TEST_CASE("a finding has a place if functions of the program or a task's locatio
 {
     auto facts = dispatch();
     facts.scheduler_seen = false;
-    CHECK_FALSE(explain(facts, {}).slow->place_known);
+    CHECK_FALSE(explain(facts).slow->place_known);
     facts.task->created_at.function = "serve(Socket)";
-    CHECK(explain(facts, {}).slow->place_known);
+    CHECK(explain(facts).slow->place_known);
     facts.task.reset();
-    CHECK_FALSE(explain(facts, {}).slow->place_known);
+    CHECK_FALSE(explain(facts).slow->place_known);
     CallFacts call;
     call.call = "fsync";
     call.start_ns = facts.start_ns;
     call.end_ns = facts.end_ns;
     facts.calls.push_back(call);
-    CHECK_FALSE(explain(facts, {}).slow->place_known);
-    CHECK_FALSE(explain(facts, {}).blocking.at(0).place_known);
+    CHECK_FALSE(explain(facts).slow->place_known);
+    CHECK_FALSE(explain(facts).blocking.at(0).place_known);
     facts.calls[0].stack = stack({in_libc("fsync"), flush});
-    CHECK(explain(facts, {}).slow->place_known);
-    CHECK(explain(facts, {}).blocking.at(0).place_known);
+    CHECK(explain(facts).slow->place_known);
+    CHECK(explain(facts).blocking.at(0).place_known);
     // That a CPU was missing is the machine's doing, wherever it was.
     auto starved = dispatch();
     starved.task.reset();
     starved.runq_ns = 312 * ms;
-    CHECK(explain(starved, {}).slow->place_known);
+    CHECK(explain(starved).slow->place_known);
 }

@@ -36,8 +36,8 @@ TEST_CASE("watch is the default command, and its options stand before or behind 
         const auto watch = command(arguments);
         const auto& session = watch->session;
         CHECK(watch->processes.pids == std::vector<pid_t>{1});
-        CHECK(session.threshold_ns == 100'000'000);
-        CHECK(session.block_threshold_ns == 10'000'000);
+        CHECK(session.thresholds.slow_ns == 100'000'000);
+        CHECK(session.thresholds.block_ns == 10'000'000);
         CHECK(session.interval_ns == 1'000'000'000);
         CHECK(session.duration_ns == 0);
         CHECK(watch->output.files.empty());
@@ -91,8 +91,8 @@ TEST_CASE("every option arrives")
     const auto& session = o->session;
     CHECK(o->processes.pids == std::vector<pid_t>{1, 2, 3});
     CHECK(session.tids == std::set<std::uint32_t>{5, 6, 7});
-    CHECK(session.threshold_ns == 50'000);
-    CHECK(session.block_threshold_ns == 1'500'000'000);
+    CHECK(session.thresholds.slow_ns == 50'000);
+    CHECK(session.thresholds.block_ns == 1'500'000'000);
     CHECK(session.duration_ns == 120'000'000'000);
     CHECK(session.interval_ns == 200'000'000);
     CHECK(o->output.formats == std::vector<std::string>{"ndjson"});

@@ -280,6 +280,50 @@ TEST_CASE("a dispatch that does not return is reported once, and again at twice 
     CHECK_FALSE(watched.source.watchdog_asleep);
 }
 
+TEST_CASE("each target is judged by thresholds of its own, also once it has ended")
+{
+    Watched watched(true);
+    const Child quick, patient;
+    watched.add(quick.pid()).set_thresholds({20 * ms, 5 * ms});
+    watched.add(patient.pid()).set_thresholds({400 * ms, 50 * ms});
+    const auto now = monotonic_ns();
+    for (const auto pid : {quick.pid(), patient.pid()})
+        run(static_cast<FakeTarget&>(*watched.engine->find(pid)), 41, now - 150 * ms);
+    watched.engine->turn(now);
+    REQUIRE(watched.stalls() == 1);
+    CHECK(watched.all<Findings>()[0].stall->subject.pid == quick.pid());
+    CHECK(watched.all<Findings>()[0].stall->threshold_ns == 20 * ms);
+
+    auto slow = dispatch(quick.pid(), 41, now, 150 * ms);
+    SampleEvent sample;
+    sample.head = slow.head;
+    sample.stack.bytes = {1, 2, 3};
+    watched.source.queue = {sample, slow};
+    watched.turn();
+    watched.engine->remove(quick.pid(), "exited");
+    watched.engine->turn(monotonic_ns() + 6'000 * ms);
+    while (watched.worker.pending()) watched.worker.poll();
+    REQUIRE(watched.all<Findings>().back().slow);
+    CHECK(watched.all<Findings>().back().slow->threshold_ns == 20 * ms);
+}
+
+TEST_CASE("the watchdog looks as often as the target with the least threshold needs it")
+{
+    Watched watched;
+    watched.source.can_wake = false;
+    const Child quick, patient;
+    watched.add(patient.pid()).set_thresholds({400 * ms, 50 * ms});
+    const auto now = monotonic_ns();
+    watched.engine->turn(now);
+    CHECK(watched.engine->next_ns() == now + 50 * ms);
+    watched.add(quick.pid()).set_thresholds({20 * ms, 5 * ms});
+    watched.engine->turn(now + 50 * ms);
+    CHECK(watched.engine->next_ns() == now + 60 * ms);
+    watched.engine->remove(quick.pid(), "detached");
+    watched.engine->turn(now + 60 * ms);
+    CHECK(watched.engine->next_ns() == now + 110 * ms);
+}
+
 TEST_CASE("where nothing could wake the engine the watchdog goes on")
 {
     Watched watched;

@@ -42,14 +42,13 @@ BlockFacts facts_of(const DispatchFacts& facts, const SingleBlock& single)
     return block;
 }
 
-BlockingCall blocking_call(const DispatchFacts& facts, const Thresholds& thresholds, Source source,
-                           std::uint64_t end_ns)
+BlockingCall blocking_call(const DispatchFacts& facts, Source source, std::uint64_t end_ns)
 {
     BlockingCall call;
     call.subject = facts.subject;
     call.end_ns = end_ns;
     call.source = std::move(source);
-    call.threshold_ns = thresholds.block_ns;
+    call.threshold_ns = facts.thresholds.block_ns;
     call.dispatch_seq = facts.seq;
     call.loop = facts.loop;
     call.task = facts.task;
@@ -76,15 +75,14 @@ std::uint64_t seen_by_shim_only(const DispatchFacts& facts, const CallFacts& cal
 
 // As long as it blocked: the shim's time would have waits for a CPU in it, which are the machine's doing. Its word
 // counts for what the scheduler could not see. nullopt: it was not long.
-std::optional<BlockingCall> blocking_call(const DispatchFacts& facts, const Thresholds& thresholds,
-                                          const CallFacts& call, const SeenInside& seen)
+std::optional<BlockingCall> blocking_call(const DispatchFacts& facts, const CallFacts& call, const SeenInside& seen)
 {
     const auto shim_ns = seen_by_shim_only(facts, call);
     const auto duration_ns = std::max(seen.long_blocks_ns, shim_ns);
-    if (duration_ns < thresholds.block_ns && seen.long_blocks_ns == 0) return std::nullopt;
+    if (duration_ns < facts.thresholds.block_ns && seen.long_blocks_ns == 0) return std::nullopt;
     auto source = source_of(call);
     if (seen.longest) enrich(source, source_of(*seen.longest));
-    auto blocking = blocking_call(facts, thresholds, std::move(source), call.end_ns);
+    auto blocking = blocking_call(facts, std::move(source), call.end_ns);
     blocking.source.duration_ns = blocking.source.longest_ns = duration_ns;
     blocking.source.count = 1;
     blocking.origin = shim_ns > seen.long_blocks_ns ? "preload" : "sched";
@@ -93,12 +91,12 @@ std::optional<BlockingCall> blocking_call(const DispatchFacts& facts, const Thre
     return blocking;
 }
 
-std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thresholds& thresholds)
+std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts)
 {
     std::vector<BlockingCall> found;
     std::map<const CallFacts*, SeenInside> inside;
     for (const auto& single : facts.long_blocks) {
-        if (!is_long(single, thresholds)) continue;
+        if (!is_long(single, facts.thresholds)) continue;
         auto block = facts_of(facts, single);
         if (const auto* call = covering_call(facts, single.start_ns, single.end_ns)) {
             inside[call].long_blocks_ns += duration_of(single);
@@ -107,14 +105,13 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
         }
         auto source = source_of(block);
         if (only_wakes(source.call)) continue;
-        found.push_back(blocking_call(facts, thresholds, std::move(source), single.end_ns));
+        found.push_back(blocking_call(facts, std::move(source), single.end_ns));
         found.back().seen_by = {"sched"};
     }
     for (const auto& block : facts.blocks_by_place)
         if (const auto* call = covering_call(facts, block.last_start_ns, block.last_end_ns)) inside[call].add(block);
     for (const auto& call : facts.calls)
-        if (auto long_one = blocking_call(facts, thresholds, call, inside[&call]))
-            found.push_back(std::move(*long_one));
+        if (auto long_one = blocking_call(facts, call, inside[&call])) found.push_back(std::move(*long_one));
     for (auto& call : found) {
         call.verdict = verdict_of(call);
         call.fingerprint = fingerprint("blocking_call", call.source, call.task);
@@ -127,18 +124,18 @@ std::vector<BlockingCall> blocking_calls(const DispatchFacts& facts, const Thres
 
 // T: SlowCallback or Stall.
 template <class T>
-T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresholds& thresholds)
+T slow_callback(std::string_view type, const DispatchFacts& facts)
 {
     T slow;
     slow.subject = facts.subject;
     slow.end_ns = facts.end_ns;
     slow.duration_ns = facts.end_ns > facts.start_ns ? facts.end_ns - facts.start_ns : 0;
-    slow.threshold_ns = thresholds.slow_ns;
+    slow.threshold_ns = facts.thresholds.slow_ns;
     slow.dispatch_seq = facts.seq;
     slow.loop = facts.loop;
     slow.task = facts.task;
     slow.breakdown = breakdown_of(facts);
-    slow.sources = sources_of(facts, slow.breakdown, thresholds);
+    slow.sources = sources_of(facts, slow.breakdown);
     slow.impact = facts.impact;
     const auto seen = std::ranges::find_if(slow.sources, [](const Source& source) { return !source.stack.empty(); });
     if (seen != slow.sources.end()) slow.stack = seen->stack;
@@ -181,15 +178,15 @@ T slow_callback(std::string_view type, const DispatchFacts& facts, const Thresho
 
 }  // namespace
 
-Findings explain(const DispatchFacts& facts, const Thresholds& thresholds)
+Findings explain(const DispatchFacts& facts)
 {
     Findings findings;
     if (facts.in_progress) {
-        findings.stall = slow_callback<Stall>("stall", facts, thresholds);
+        findings.stall = slow_callback<Stall>("stall", facts);
         return findings;
     }
-    if (facts.slow && facts.complete) findings.slow = slow_callback<SlowCallback>("slow_callback", facts, thresholds);
-    findings.blocking = blocking_calls(facts, thresholds);
+    if (facts.slow && facts.complete) findings.slow = slow_callback<SlowCallback>("slow_callback", facts);
+    findings.blocking = blocking_calls(facts);
     return findings;
 }
 

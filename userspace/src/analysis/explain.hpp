@@ -8,6 +8,6 @@
 
 namespace loopwatch {
 
-Findings explain(const DispatchFacts& facts, const Thresholds& thresholds);
+Findings explain(const DispatchFacts& facts);
 
 }  // namespace loopwatch

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analysis/finding.hpp"
+#include "collect/thresholds.hpp"
 
 namespace loopwatch {
 
@@ -84,6 +85,7 @@ struct DispatchFacts {
     std::optional<TaskInfo> task;
     std::uint64_t seq = 0;
     std::uint64_t start_ns = 0, end_ns = 0;
+    Thresholds thresholds;              // of its target
     bool iteration = false;             // of a loop whose dispatches are not seen
     std::uint64_t dispatches = 0;       // of an iteration whose dispatches are seen: none of them was slow
     std::vector<TaskShare> tasks;       // and whose they were
@@ -129,10 +131,5 @@ struct DispatchFacts {
 // About what they take on the heap, and a dispatch's facts in all.
 std::size_t bytes_of(const std::vector<Frame>& frames);
 std::size_t bytes_of(const DispatchFacts& facts);
-
-struct Thresholds {
-    std::uint64_t slow_ns = 100'000'000;
-    std::uint64_t block_ns = 10'000'000;
-};
 
 }  // namespace loopwatch

@@ -294,13 +294,14 @@ Breakdown breakdown_of(const DispatchFacts& facts)
     return parts;
 }
 
-std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& breakdown, const Thresholds& thresholds)
+std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& breakdown)
 {
     const auto whole_ns = facts.end_ns > facts.start_ns ? facts.end_ns - facts.start_ns : 0;
     auto parts = collect_parts(facts);
     // A short call without a wait is CPU time like any other.
     if (facts.scheduler_seen)
-        std::erase_if(parts, [&](const Part& part) { return part.waits == 0 && part.calls_ns < thresholds.block_ns; });
+        std::erase_if(parts,
+                      [&](const Part& part) { return part.waits == 0 && part.calls_ns < facts.thresholds.block_ns; });
     std::uint64_t placed_ns = 0;
     for (const auto& part : parts) placed_ns += part.blocks_ns;
     const auto unplaced_ns = breakdown.blocked_ns > placed_ns ? breakdown.blocked_ns - placed_ns : 0;

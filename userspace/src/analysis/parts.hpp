@@ -24,6 +24,6 @@ Breakdown breakdown_of(const DispatchFacts& facts);
 // By cost. They do not overlap: a call's time is what it blocked, as often as it did; a call of the shim in which the
 // scheduler saw no wait is CPU time. Kinds cpu, run_queue, stopped and waits of unknown place appear from 5 % of the
 // dispatch on (cpu: and from 1 ms on).
-std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& breakdown, const Thresholds& thresholds);
+std::vector<Source> sources_of(const DispatchFacts& facts, const Breakdown& breakdown);
 
 }  // namespace loopwatch

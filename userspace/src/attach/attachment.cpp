@@ -56,7 +56,7 @@ bool is_nop(int file, std::uint64_t offset)
 }  // namespace
 
 Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options)
-    : Target(std::move(process)), kernel_(kernel), worker_(worker), options_(options)
+    : Target(std::move(process), options.thresholds), kernel_(kernel), worker_(worker), options_(options)
 {
 }
 
@@ -88,7 +88,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel
 {
     auto process = Process::open(pid);
     if (!process) return process.error();
-    if (auto admitted = kernel.admit(pid, options.limits); !admitted) return admitted.error();
+    if (auto admitted = kernel.admit(pid, options.thresholds); !admitted) return admitted.error();
     std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
     if (auto refreshed = attachment->refresh(); !refreshed) {
         if (!attachment->process_.alive())

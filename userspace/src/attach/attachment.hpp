@@ -25,7 +25,7 @@ namespace loopwatch {
 struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
-    TargetLimits limits = {};
+    Thresholds thresholds;
     bool beside_others = false;  // its probes are live some milliseconds after attach(), which does not wait for them
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }

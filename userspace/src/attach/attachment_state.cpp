@@ -119,9 +119,9 @@ Iterations Attachment::iterations_of(DispatchFacts facts)
         return iterations;
     }
     mark_loop(facts, finder_->sites());
-    iterations.real = part_iteration(std::move(facts), finder_->sites(), options_.limits.threshold_ns);
+    iterations.real = part_iteration(std::move(facts), finder_->sites());
     std::erase_if(iterations.real, [&](DispatchFacts& one) {
-        const auto iteration = judge_iteration(one, finder_->sites(), options_.limits.threshold_ns);
+        const auto iteration = judge_iteration(one, finder_->sites());
         iterations.unclear += iteration == Iteration::unclear;
         return iteration != Iteration::real;
     });

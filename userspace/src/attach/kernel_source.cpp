@@ -65,10 +65,7 @@ private:
 }  // namespace
 
 KernelSource::KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker)
-    : options_(std::move(options)),
-      engine_(engine),
-      worker_(worker),
-      poll_watch_(options_.attachment.limits.threshold_ns, options_.from_start)
+    : options_(std::move(options)), engine_(engine), worker_(worker), poll_watch_(options_.from_start)
 {
 }
 
@@ -112,7 +109,7 @@ Result<void> KernelSource::attach()
         if (std::ranges::find(options_.pids, pid) == options_.pids.end() && !left_out_.contains(pid))
             options_.pids.push_back(pid);
     // All of them before the first is attached to, and could take what is for the others too.
-    for (const pid_t pid : options_.pids) (void)kernel_->admit(pid, options_.attachment.limits);
+    for (const pid_t pid : options_.pids) (void)kernel_->admit(pid, options_.attachment.thresholds);
     for (const pid_t pid : std::vector(options_.pids)) {
         auto attachment = Attachment::attach(pid, *kernel_, worker_, options_.attachment);
         if (attachment) {
@@ -243,7 +240,7 @@ void KernelSource::begin_image(std::uint32_t pid, std::uint64_t now_ns)
         if (target->process().pid() == process) retire(target->leave(true));
     std::erase_if(arriving_, [&](const auto& target) { return target->process().pid() == process; });
     images_.begun(process, now_ns);
-    if (kernel_->admit(process, options_.attachment.limits)) (void)kernel_->unprobed().watch(process);
+    if (kernel_->admit(process, options_.attachment.thresholds)) (void)kernel_->unprobed().watch(process);
     hurry_worker(now_ns);
 }
 

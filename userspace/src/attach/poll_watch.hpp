@@ -20,18 +20,16 @@ public:
     // there is work, and nothing else shows when that callback began.
     static constexpr std::uint64_t starting_ns = 10'000'000'000;
 
-    // Below 100 ms of threshold a fifth of it is shorter than the watchdog's tick comes to see: then always.
-    PollWatch(std::uint64_t threshold_ns, bool from_start)
-        : busy_ns_(threshold_ns / 5), always_(threshold_ns < 100'000'000), from_start_(from_start)
-    {
-    }
+    explicit PollWatch(bool from_start) : from_start_(from_start) {}
 
     // To be asked at each tick and each interval: are there loops that have not slept for so long?
     bool wanted(const Attachments& targets, UnprobedLoops& loops, std::uint64_t now_ns);
 
 private:
-    std::uint64_t busy_ns_;
-    bool always_, from_start_;
+    // Below this a fifth of the threshold is shorter than the watchdog's tick comes to see: then always.
+    static constexpr std::uint64_t least_threshold_ns = 100'000'000;
+
+    bool from_start_;
     std::uint64_t busy_at_ns_ = 0, began_ns_ = 0;
 };
 

@@ -161,7 +161,7 @@ void ShimSource::meet(ShimRing ring)
     if (engine_.find(pid)) engine_.remove(pid, "exec");
     const auto waits = [&](const ShimRing& earlier) { return earlier.pid() == pid; };
     if (engine_.is_ending(pid) || std::ranges::any_of(waiting_, waits)) return waiting_.push_back(std::move(ring));
-    auto target = ShimTarget::open(std::move(ring), worker_, options_.thresholds.slow_ns);
+    auto target = ShimTarget::open(std::move(ring), worker_, options_.thresholds);
     if (!target) {
         ++missed_;
         if (target.error().code != ExitCode::no_such_target) warn_of_closed(pid, target.error());

@@ -46,11 +46,10 @@ bool may_be_idle(const CallEvent& call)
 
 }  // namespace
 
-ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
-    : Target(std::move(process)),
+ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds)
+    : Target(std::move(process), thresholds),
       ring_(std::move(ring)),
       worker_(worker),
-      threshold_ns_(threshold_ns),
       sites_(std::make_shared<WaitSites>())
 {
 }
@@ -60,11 +59,11 @@ ShimTarget::~ShimTarget()
     (void)worker_.map_process(pid(), {});
 }
 
-Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns)
+Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds)
 {
     auto process = Process::open(static_cast<pid_t>(ring.pid()));
     if (!process) return process.error();
-    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, threshold_ns));
+    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, thresholds));
     (void)target->refresh();
     return target;
 }
@@ -169,7 +168,7 @@ void ShimTarget::look_at_candidate(const ShimLane& lane)
     if (tid == 0 || !process_.has_thread(static_cast<pid_t>(tid))) return;
     if (std::exchange(candidate.busy_since_ns, slot->start) != slot->start) candidate.held_before = lane.held;
     candidate.busy_ns = now - slot->start;
-    if (candidate.busy_ns < std::max(hang_factor * threshold_ns_, min_hang_ns) || !known_loops_.empty() ||
+    if (candidate.busy_ns < std::max(hang_factor * thresholds_.slow_ns, min_hang_ns) || !known_loops_.empty() ||
         std::exchange(hanging_, true))
         return;
     warn(
@@ -182,7 +181,7 @@ ShimTarget::Unproven ShimTarget::unproven() const
 {
     Unproven sum;
     for (const auto& [lane, candidate] : candidates_) {
-        const bool goes_on = candidate.busy_ns >= threshold_ns_ && candidate.held == candidate.held_before;
+        const bool goes_on = candidate.busy_ns >= thresholds_.slow_ns && candidate.held == candidate.held_before;
         const auto held = candidate.held + (goes_on ? 1u : 0u);
         sum.held += held;
         sum.threads += held != 0 ? 1 : 0;
@@ -341,7 +340,7 @@ std::optional<std::vector<DispatchBundle>> ShimTarget::parts_of(const DispatchBu
     const auto idles = [&](std::uint64_t caller) { return idles_at(bundle.tid, caller); };
     if (std::ranges::none_of(bundle.calls, [&](const CallEvent& call) { return idles(call.caller); }))
         return std::nullopt;
-    return split_at_idle(bundle, idles, threshold_ns_);
+    return split_at_idle(bundle, idles, thresholds_.slow_ns);
 }
 
 ShimRing::Counts ShimTarget::counts() const

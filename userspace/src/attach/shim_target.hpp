@@ -22,7 +22,7 @@ namespace loopwatch {
 class ShimTarget final : public Target {
 public:
     // Fails as Process::open does: it may have ended already.
-    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
+    static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds);
     ~ShimTarget() override;
 
     bool read(const LoopView& loop, LoopState& slot) const override;
@@ -67,7 +67,7 @@ private:
         std::uint32_t registrations = 0, tid = 0;
         std::uint64_t loop_id = 0;
     };
-    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, std::uint64_t threshold_ns);
+    ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
     void look_at_candidate(const ShimLane& lane);
@@ -82,7 +82,6 @@ private:
 
     ShimRing ring_;
     SymbolWorker& worker_;
-    std::uint64_t threshold_ns_;
     std::map<std::size_t, Taken> taken_;                                     // by lane
     std::map<std::pair<std::size_t, std::uint32_t>, Candidate> candidates_;  // by lane and tid in its namespace
     std::vector<Taken> left_;                                                // known until the next look

@@ -137,8 +137,8 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.skeleton = loopwatch_bpf__open();
     if (!parts.skeleton) return load_error("opening the BPF programs", errno);
 
-    parts.skeleton->rodata->cfg_threshold_ns = options.threshold_ns;
-    parts.skeleton->rodata->cfg_block_threshold_ns = options.block_threshold_ns;
+    parts.skeleton->rodata->cfg_threshold_ns = options.least.slow_ns;
+    parts.skeleton->rodata->cfg_block_threshold_ns = options.least.block_ns;
     parts.skeleton->rodata->cfg_filter_pids = options.rung == AttachRung::perf_all;
     parts.skeleton->rodata->cfg_kernel_stacks = options.kernel_stacks;
     auto& paths = parts.skeleton->rodata->cfg_path_argument;
@@ -205,10 +205,10 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     return kernel;
 }
 
-Result<void> Kernel::admit(pid_t pid, TargetLimits limits)
+Result<void> Kernel::admit(pid_t pid, const Thresholds& thresholds)
 {
     const auto key = static_cast<std::uint32_t>(pid);
-    const lw_target target = {limits.threshold_ns, limits.block_threshold_ns, 0, 0};
+    const lw_target target = {thresholds.slow_ns, thresholds.block_ns, 0, 0};
     if (bpf_map_update_elem(bpf_map__fd(parts_->skeleton->maps.targets), &key, &target, BPF_ANY) != 0)
         return errno_error(ExitCode::failed, "admitting a process", "at most 1024 processes can be watched at once");
     parts_->admitted.insert(pid);

@@ -19,6 +19,7 @@
 #include "collect/attach.hpp"
 #include "collect/event.hpp"
 #include "collect/probe_table.hpp"
+#include "collect/thresholds.hpp"
 #include "collect/trap_cost.hpp"
 #include "util/fd.hpp"
 #include "util/result.hpp"
@@ -28,8 +29,7 @@ namespace loopwatch {
 class UnprobedLoops;
 
 struct KernelOptions {
-    std::uint64_t threshold_ns = 100'000'000;  // the least of all targets
-    std::uint64_t block_threshold_ns = 10'000'000;
+    Thresholds least;              // of all targets
     std::uint32_t max_loops = 64;  // 4 KiB of kernel memory each, and up to 256 of them 4 x 38 KiB
     std::uint32_t max_stacks = 0;  // of all loops at a time, 38 KiB each; 0: enough for what is blocked most likely
     bool kernel_stacks = false;
@@ -42,11 +42,6 @@ struct KernelOptions {
     bool coroutines = false;
     bool debug = false;  // 9.5 MiB more
     AttachRung rung = AttachRung::multi;
-};
-
-// From when on a target's dispatches, and its blocks, are reported. Below those of KernelOptions none are.
-struct TargetLimits {
-    std::uint64_t threshold_ns = 0, block_threshold_ns = 0;
 };
 
 // A probe site the collector has checked.
@@ -72,8 +67,8 @@ public:
     Kernel& operator=(const Kernel&) = delete;
 
     // From here on probes of this process are heard (perf_all hears every process). Of one that is admitted already,
-    // these limits are what counts from now on.
-    Result<void> admit(pid_t pid, TargetLimits limits = {});
+    // these thresholds are what counts from now on. Below those of KernelOptions nothing is reported.
+    Result<void> admit(pid_t pid, const Thresholds& thresholds);
     // And of this one no more: all that the kernel side keeps of it is dropped, its loops too. What is known of a loop
     // without probes can be read until another one takes its room.
     void dismiss(pid_t pid);

@@ -27,7 +27,7 @@ Result<int> run_from_inside(SessionOptions options, const std::vector<std::strin
         const bool is_program = pid == static_cast<std::uint32_t>(source->launched().pid());
         return is_program ? source->launched().wait_status() : std::nullopt;
     };
-    const ShimSourceOptions of_source{{options.threshold_ns, options.block_threshold_ns}, options.follow_children};
+    const ShimSourceOptions of_source{options.thresholds, options.follow_children};
     auto session = Session::open(std::move(options), hub);
     if (!session) return session.error();
     auto opened = ShimSource::open(of_source, command, (*session)->engine(), (*session)->worker());

@@ -17,8 +17,7 @@ namespace {
 KernelOptions kernel_options(const SessionOptions& options)
 {
     KernelOptions of_kernel;
-    of_kernel.threshold_ns = options.threshold_ns;
-    of_kernel.block_threshold_ns = options.block_threshold_ns;
+    of_kernel.least = options.thresholds;
     of_kernel.max_loops = options.max_loops;
     of_kernel.kernel_stacks = options.kernel_stacks;
     of_kernel.path_argument = [](std::size_t syscall) {
@@ -43,9 +42,7 @@ KernelSourceOptions source_options(const SessionOptions& options)
     of_source.follow_children = options.follow_children;
     of_source.from_start = options.from_start;
     of_source.max_overhead_percent = options.max_overhead_percent;
-    of_source.attachment = {{options.trace, options.coroutines, options.debug},
-                            options.debug,
-                            {options.threshold_ns, options.block_threshold_ns}};
+    of_source.attachment = {{options.trace, options.coroutines, options.debug}, options.debug, options.thresholds};
     return of_source;
 }
 
@@ -66,10 +63,10 @@ Result<void> check_threads(const std::set<std::uint32_t>& tids, Engine& engine)
 }
 
 // The runtime reports no dispatch below its floor, so a threshold below it would promise what cannot be seen.
-Result<void> check_floor(std::uint64_t threshold_ns, Engine& engine)
+Result<void> check_floor(Engine& engine)
 {
     for (const auto& [pid, target] : engine.targets()) {
-        const auto floor_ns = floor_of(*target);
+        const auto floor_ns = floor_of(*target), threshold_ns = target->thresholds().slow_ns;
         if (floor_ns <= threshold_ns) continue;
         auto below = fmt::format("threshold {} is below the floor of process {} ({})", format_duration(threshold_ns),
                                  pid, format_duration(floor_ns));
@@ -95,7 +92,7 @@ Result<KernelSession> KernelSession::open(SessionOptions options, Hub& hub)
     if (wanted.kernel_stacks) (*session)->kernel_symbols().load_all();
     if (auto attached = (*source)->attach(); !attached) return attached.error();
     if (auto threads = check_threads(wanted.tids, engine); !threads) return threads.error();
-    if (auto floor = check_floor(wanted.threshold_ns, engine); !floor) return floor.error();
+    if (auto floor = check_floor(engine); !floor) return floor.error();
     return KernelSession{std::move(*session), std::move(*source)};
 }
 

@@ -96,10 +96,10 @@ void ScopeOptions::add(OptionParser& parser)
 
 void DetectionOptions::add(OptionParser& parser)
 {
-    parser.value("--threshold", duration_value(threshold_ns),
-                 with_default("Report callbacks that hold the loop at least so long", threshold_ns), "DUR");
-    parser.value("--block-threshold", duration_value(block_threshold_ns),
-                 with_default("Report single blocking calls from here on", block_threshold_ns), "DUR");
+    parser.value("--threshold", duration_value(thresholds.slow_ns),
+                 with_default("Report callbacks that hold the loop at least so long", thresholds.slow_ns), "DUR");
+    parser.value("--block-threshold", duration_value(thresholds.block_ns),
+                 with_default("Report single blocking calls from here on", thresholds.block_ns), "DUR");
     parser.flag("--trace", trace, "Also each step of each task; costs more");
     parser.flag("--debug", debug, "Also wrong threads, leaks, slow polls, and where exceptions are thrown");
     parser.flag("--coroutines", coroutines, "Without probes: single resumes of C++20 coroutines; each costs");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "collect/attach.hpp"
+#include "collect/thresholds.hpp"
 #include "command/option_parser.hpp"
 #include "report/gate_files.hpp"
 #include "report/hub.hpp"
@@ -40,8 +41,7 @@ struct ScopeOptions {
 
 // What is reported, and what that may cost.
 struct DetectionOptions {
-    std::uint64_t threshold_ns = 100'000'000;
-    std::uint64_t block_threshold_ns = 10'000'000;
+    Thresholds thresholds;
     bool trace = false;
     bool debug = false;
     bool coroutines = false;

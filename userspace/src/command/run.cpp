@@ -63,7 +63,7 @@ Result<int> RunCommand::run()
         return Error{ExitCode::not_permitted,
                      "--trace, --debug, --coroutines and --kernel-stacks need the kernel side: " + machine.error().what,
                      machine.error().hint};
-    if (session.threshold_ns < default_floor_ns && std::getenv("LOOPWATCH_FLOOR") == nullptr)
+    if (session.thresholds.slow_ns < default_floor_ns && std::getenv("LOOPWATCH_FLOOR") == nullptr)
         return Error{ExitCode::usage, "--threshold: shorter than the 100us below which a program looks at nothing",
                      "set LOOPWATCH_FLOOR=50us in its environment too"};
     auto hub = output.open(!session.gate.fail_on.empty());

@@ -17,8 +17,8 @@ Session::Session(SessionOptions options, Hub& hub, Gate gate, EndingSignals sign
       reporter_(hub, gate_),
       worker_(std::move(worker)),
       signals_(std::move(signals)),
-      engine_({{options_.threshold_ns, options_.block_threshold_ns}, options_.tids, options_.wait_status}, reactor_,
-              *worker_, kernel_symbols_, [this](Report&& report) { publish(std::move(report)); })
+      engine_({options_.tids, options_.wait_status}, reactor_, *worker_, kernel_symbols_,
+              [this](Report&& report) { publish(std::move(report)); })
 {
 }
 Session::~Session() = default;

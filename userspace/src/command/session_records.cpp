@@ -38,8 +38,8 @@ SessionStart session_start(const SessionOptions& options, const std::vector<std:
     start.version = LOOPWATCH_VERSION;
     utsname name = {};
     if (::uname(&name) == 0) start.kernel = name.release;
-    start.threshold_ns = options.threshold_ns;
-    start.block_threshold_ns = options.block_threshold_ns;
+    start.threshold_ns = options.thresholds.slow_ns;
+    start.block_threshold_ns = options.thresholds.block_ns;
     start.limits = {
         {"max_loops", options.max_loops}, {"stack_bytes", RawStack::max_bytes}, {"stacks_per_second", 2000}};
     start.warnings = warnings;

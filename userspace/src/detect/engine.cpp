@@ -33,7 +33,7 @@ Engine::~Engine() = default;
 void Engine::start(TargetSource& source, std::uint64_t now_ns)
 {
     source_ = &source;
-    watchdog_.emplace(WatchdogOptions::of(options_.thresholds.slow_ns), source, book_);
+    watchdog_.emplace(source, book_);
     for (const auto& [pid, target] : targets_) {
         publish_(target_start(*target));
         (void)statistics_.look(*target, now_ns);
@@ -49,7 +49,7 @@ Target& Engine::add(std::unique_ptr<Target> added)
     watch_exit(target);
     publish_(target_start(target));
     report_statistics(target, monotonic_ns());
-    wake(monotonic_ns());
+    watchdog_->added(target, monotonic_ns());
     return target;
 }
 
@@ -190,7 +190,7 @@ void Engine::on(const StepEvent& event)
     auto record = task_event(event, *target);
     if (!record) return;
     // Reported from the floor on; what a session wants to know of is its own affair.
-    if (record->type == "slow_poll" && event.args[2] - event.args[1] < options_.thresholds.slow_ns) return;
+    if (record->type == "slow_poll" && event.args[2] - event.args[1] < target->thresholds().slow_ns) return;
     if (find_probe(event.probe)->gate == ProbeGate::trace) return publish_(std::move(*record));
     const auto thrown = book_.take_thrown(event.head.tid);
     record->limited = true;
@@ -257,18 +257,20 @@ void Engine::explain_bundle(DispatchBundle bundle)
 void Engine::explain_bundle(DispatchBundle bundle, Target& target)
 {
     const auto whole = target.may_part(bundle) ? std::make_shared<const DispatchBundle>(bundle) : nullptr;
-    investigate(std::move(bundle), target, worker_, kernel_symbols_, investigations_,
-                [this, whole, scheduler_seen = target.scheduler_seen()](DispatchFacts facts) {
-                    facts.scheduler_seen = scheduler_seen;
-                    auto* const judge = find_judge(facts.subject.pid);
-                    if (whole && judge)
-                        if (auto parts = judge->parts_of(*whole)) {
-                            for (auto& part : *parts) explain_bundle(std::move(part), *judge);
-                            return;
-                        }
-                    const bool held = facts.iteration && !proven(facts.subject);
-                    held ? unproven_.hold(std::move(facts)) : report_iterations(std::move(facts));
-                });
+    investigate(
+        std::move(bundle), target, worker_, kernel_symbols_, investigations_,
+        [this, whole, scheduler_seen = target.scheduler_seen(), thresholds = target.thresholds()](DispatchFacts facts) {
+            facts.scheduler_seen = scheduler_seen;
+            facts.thresholds = thresholds;
+            auto* const judge = find_judge(facts.subject.pid);
+            if (whole && judge)
+                if (auto parts = judge->parts_of(*whole)) {
+                    for (auto& part : *parts) explain_bundle(std::move(part), *judge);
+                    return;
+                }
+            const bool held = facts.iteration && !proven(facts.subject);
+            held ? unproven_.hold(std::move(facts)) : report_iterations(std::move(facts));
+        });
 }
 
 // Later records of their threads have come, or none will: what closes them has been lost.
@@ -294,10 +296,10 @@ void Engine::explain_lost_ends(const std::vector<LostEnds::End>& ends)
 void Engine::report_iterations(DispatchFacts facts)
 {
     auto* const judge = find_judge(facts.subject.pid);
-    if (!judge) return publish_(explain(facts, options_.thresholds));  // its names took longer than its end could wait
+    if (!judge) return publish_(explain(facts));  // its names took longer than its end could wait
     auto iterations = judge->iterations_of(std::move(facts));
     unclear_iterations_ += iterations.unclear;
-    for (auto& one : iterations.real) publish_(explain(one, options_.thresholds));
+    for (auto& one : iterations.real) publish_(explain(one));
 }
 
 void Engine::report_proven()

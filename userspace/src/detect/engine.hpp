@@ -31,7 +31,6 @@
 namespace loopwatch {
 
 struct EngineOptions {
-    Thresholds thresholds;
     std::set<std::uint32_t> tids;  // empty: all threads
     // As of wait(2), of a program that we have started; nothing: it is another one, or has not ended.
     std::function<std::optional<int>(std::uint32_t pid)> wait_status;

@@ -24,26 +24,26 @@ std::vector<ParkFacts> own_waits(const DispatchFacts& facts, const WaitSites& si
 // Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
 // together were not. Of a single sleep it is known when it was, so which of the two parts was: if it is the first, it
 // is what is told.
-Iteration parted_by(const BlockFacts& block, DispatchFacts& facts, std::uint64_t threshold_ns)
+Iteration parted_by(const BlockFacts& block, DispatchFacts& facts)
 {
     const auto lasted_ns = facts.end_ns - std::min(facts.end_ns, facts.start_ns);
     const auto awake_ns = lasted_ns - std::min(lasted_ns, block.total_ns);
-    if (awake_ns < threshold_ns) return Iteration::none;
+    if (awake_ns < facts.thresholds.slow_ns) return Iteration::none;
     if (block.count != 1 || block.last_start_ns < facts.start_ns) return Iteration::unclear;
     const auto before_ns = block.last_start_ns - facts.start_ns;
     const auto after_ns = awake_ns - std::min(awake_ns, before_ns);
-    if (after_ns >= threshold_ns) return Iteration::unclear;
-    if (before_ns < threshold_ns) return Iteration::none;
+    if (after_ns >= facts.thresholds.slow_ns) return Iteration::unclear;
+    if (before_ns < facts.thresholds.slow_ns) return Iteration::none;
     facts.end_ns = block.last_start_ns;
     return Iteration::real;
 }
 
 }  // namespace
 
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, std::uint64_t threshold_ns)
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites)
 {
     const auto waits = own_waits(facts, sites);
-    if (!waits.empty()) return pieces_between(facts, waits, threshold_ns);
+    if (!waits.empty()) return pieces_between(facts, waits, facts.thresholds.slow_ns);
     std::vector<DispatchFacts> whole;
     whole.push_back(std::move(facts));
     return whole;
@@ -71,7 +71,7 @@ bool remove_after_loop(DispatchFacts& facts, WaitSites& sites)
     return !outside || !facts.in_progress;
 }
 
-Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites, std::uint64_t threshold_ns)
+Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites)
 {
     const auto tid = facts.subject.tid;
     if (facts.unclear) return Iteration::unclear;
@@ -82,7 +82,7 @@ Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites, std::uint64_t 
         const auto site = wait_site(tid, static_cast<std::uint32_t>(block.syscall), block.ip, block.sp, block.args);
         if (!sites.idles_at(site)) continue;
         if (block.last_start_ns < facts.end_ns)
-            if (const auto parted = parted_by(block, facts, threshold_ns); parted != Iteration::real) return parted;
+            if (const auto parted = parted_by(block, facts); parted != Iteration::real) return parted;
         take_out(block, facts);
     }
     for (auto& block : facts.blocks_by_place)

@@ -19,7 +19,7 @@ enum class Iteration {
 };
 
 // The iterations that one turns out to be, as far as they are to be told: itself alone, most often.
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, std::uint64_t threshold_ns);
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites);
 
 // In each stack of it.
 void mark_loop(DispatchFacts& facts, const WaitSites& sites);
@@ -29,6 +29,6 @@ void mark_loop(DispatchFacts& facts, const WaitSites& sites);
 // thread has returned to its loop, which is noted: main runs it step by step.
 bool remove_after_loop(DispatchFacts& facts, WaitSites& sites);
 
-Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites, std::uint64_t threshold_ns);
+Iteration judge_iteration(DispatchFacts& facts, WaitSites& sites);
 
 }  // namespace loopwatch

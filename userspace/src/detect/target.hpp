@@ -44,7 +44,11 @@ struct Iterations {
 
 class Target : public WatchedProcess {
 public:
-    using WatchedProcess::WatchedProcess;
+    Target(Process process, const Thresholds& thresholds) : WatchedProcess(std::move(process)), thresholds_(thresholds)
+    {
+    }
+
+    const Thresholds& thresholds() const noexcept { return thresholds_; }
 
     // What the loop publishes, or what is kept for it; false: unreadable, or it is gone.
     virtual bool read(const LoopView& loop, LoopState& slot) const = 0;
@@ -104,6 +108,7 @@ public:
     const Loop* loop_of(std::uint32_t tid) const override;
 
 protected:
+    Thresholds thresholds_;
     std::vector<Loop> known_loops_;
     bool had_loops_ = false;
 };

@@ -7,6 +7,8 @@ namespace loopwatch {
 
 void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
 {
+    rest_ns_ = most_rest_ns;
+    for (const auto& [pid, target] : targets) rest_ns_ = std::min(rest_ns_, rest_of(*target));
     due_ns_ = now_ns + rest_ns_;
     const auto found = look(targets, now_ns);
     next_ns_ = std::max(due_ns_, now_ns + tick_ns);
@@ -29,6 +31,13 @@ void Watchdog::wake(std::uint64_t now_ns)
     if (!next_ns_) next_ns_ = now_ns + rest_ns_;
 }
 
+void Watchdog::added(const Target& target, std::uint64_t now_ns)
+{
+    rest_ns_ = std::min(rest_ns_, rest_of(target));
+    wake(now_ns);
+    next_ns_ = std::min(next_ns_, now_ns + rest_ns_);
+}
+
 Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 {
     auto most = Activity::asleep;
@@ -42,6 +51,11 @@ Watchdog::Activity Watchdog::look(const Targets& targets, std::uint64_t now_ns)
 // nothing more to read.
 Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
 {
+    const auto threshold_ns = target.thresholds().slow_ns, overdue_ns = threshold_ns / 2;
+    // At least 1 ms; of one that goes on, as far apart as the samples that are kept: those to come stand for as much,
+    // so that a burn of a minute costs as many as it can use.
+    const auto period_ns = [least_ns = std::clamp<std::uint64_t>(threshold_ns / 50, 1'000'000, 10'000'000)](
+                               std::uint64_t distance_ns) { return std::max(least_ns, distance_ns); };
     auto most = Activity::asleep;
     for (auto& loop : target.known_loops()) {
         const auto seq = target.seq(loop);
@@ -52,7 +66,7 @@ Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
             over(target, loop);
             stall.seq = *seq;
             stall.since_ns = now_ns;
-            stall.next_report_ns = options_.threshold_ns;
+            stall.next_report_ns = threshold_ns;
             stall.records_lost = target.records_lost();
         }
         if (runs || many)
@@ -69,11 +83,11 @@ Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
         const auto age_ns = runs && now_ns > start_ns ? now_ns - start_ns : 0;
         const auto iteration_ns = current && slot.iteration_start ? moment_ns(slot, slot.iteration_start) : now_ns;
         const auto began_ns = std::min(runs ? start_ns : now_ns, iteration_ns);
-        due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : options_.overdue_ns));
-        if (age_ns >= options_.overdue_ns) {
-            sample(stall, loop.tid, book_.sample_distance_of(loop.tid, stall.seq));
-        } else if (now_ns > iteration_ns && now_ns - iteration_ns >= options_.overdue_ns) {
-            sample(stall, loop.tid, book_.sample_distance_since(loop.tid, iteration_ns));
+        due_ns_ = std::min(due_ns_, began_ns + (began_ns + rest_ns_ > now_ns ? rest_ns_ : overdue_ns));
+        if (age_ns >= overdue_ns) {
+            sample(stall, loop.tid, period_ns(book_.sample_distance_of(loop.tid, stall.seq)));
+        } else if (now_ns > iteration_ns && now_ns - iteration_ns >= overdue_ns) {
+            sample(stall, loop.tid, period_ns(book_.sample_distance_since(loop.tid, iteration_ns)));
             old_iterations_.emplace_back(target.pid(), loop.tid);
         } else {
             stall.sampling.reset();
@@ -88,7 +102,7 @@ Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
 
 void Watchdog::over(const Target& target, const Loop& loop)
 {
-    if (loop.stall.next_report_ns <= options_.threshold_ns) return;
+    if (loop.stall.next_report_ns <= target.thresholds().slow_ns) return;
     EventHead of;
     of.pid = target.pid();
     of.tid = loop.tid;
@@ -103,11 +117,8 @@ void Watchdog::note_end(const Target& target, const Loop& loop)
     if (seq && *seq != loop.stall.seq) over(target, loop);
 }
 
-// `distance_ns`: between the samples that are kept by now. Those to come stand for as much, so that a burn of a minute
-// costs as many as it can use.
-void Watchdog::sample(StallWatch& stall, std::uint32_t tid, std::uint64_t distance_ns)
+void Watchdog::sample(StallWatch& stall, std::uint32_t tid, std::uint64_t period_ns)
 {
-    const auto period_ns = std::max(options_.sample_period_ns, distance_ns);
     if (stall.sampling && stall.sampling->failed()) {
         ++failures_;
         stall.sampling.reset();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watchdog: looks at the slots of all loops each fifth of the threshold, and when a dispatch is as old as that; each
-// tick once one is half the threshold old. Then it samples the CPU of its thread until it ends, and reports those past
-// the threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped, where the
-// source can wake the engine when one runs again.
+// Watchdog: looks at the slots of all loops each fifth of the least threshold, and when a dispatch is as old as that;
+// each tick once one is half the threshold old. Then it samples the CPU of its thread until it ends, and reports those
+// past the threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped, where
+// the source can wake the engine when one runs again.
 #pragma once
 
 #include <algorithm>
@@ -21,33 +21,17 @@ namespace loopwatch {
 
 using Targets = std::map<std::uint32_t, std::unique_ptr<Target>>;  // by pid
 
-struct WatchdogOptions {
-    std::uint64_t threshold_ns = 100'000'000;    // age from which on a dispatch is a stall
-    std::uint64_t overdue_ns = 50'000'000;       // age from which on a dispatch is sampled: half the threshold
-    std::uint64_t sample_period_ns = 2'000'000;  // at least 1 ms; of one that goes on, as far apart as those kept are
-
-    static WatchdogOptions of(std::uint64_t threshold_ns)
-    {
-        return {threshold_ns, threshold_ns / 2, std::clamp<std::uint64_t>(threshold_ns / 50, 1'000'000, 10'000'000)};
-    }
-};
-
 class Watchdog {
 public:
     static constexpr std::uint64_t tick_ns = 10'000'000;
 
-    Watchdog(const WatchdogOptions& options, TargetSource& source, const DispatchBook& book)
-        : options_(options),
-          rest_ns_(std::clamp(options.threshold_ns / 5, tick_ns, 5 * tick_ns)),
-          source_(source),
-          book_(book)
-    {
-    }
+    Watchdog(TargetSource& source, const DispatchBook& book) : source_(source), book_(book) {}
 
     // When to tick next; 0: all loops are idle, and the first that runs again wakes the engine.
     std::uint64_t next_ns() const noexcept { return next_ns_; }
     void tick(const Targets& targets, std::uint64_t now_ns);
     void wake(std::uint64_t now_ns);
+    void added(const Target& target, std::uint64_t now_ns);
     // Pid and thread of those whose iteration is old, whatever their dispatch is.
     std::vector<std::pair<std::uint32_t, std::uint32_t>> take_old_iterations()
     {
@@ -65,10 +49,17 @@ private:
     Activity look(const Targets& targets, std::uint64_t now_ns);
     Activity look(Target& target, std::uint64_t now_ns);
     void over(const Target& target, const Loop& loop);
-    void sample(StallWatch& stall, std::uint32_t tid, std::uint64_t distance_ns);
+    void sample(StallWatch& stall, std::uint32_t tid, std::uint64_t period_ns);
 
-    WatchdogOptions options_;
-    std::uint64_t rest_ns_;  // between two looks at loops whose dispatches are young
+    static constexpr std::uint64_t most_rest_ns = 5 * tick_ns;
+
+    // Between two looks at loops whose dispatches are young.
+    static std::uint64_t rest_of(const Target& target)
+    {
+        return std::clamp(target.thresholds().slow_ns / 5, tick_ns, most_rest_ns);
+    }
+
+    std::uint64_t rest_ns_ = most_rest_ns;  // the least of all targets
     TargetSource& source_;
     const DispatchBook& book_;
     std::vector<OverdueDispatch> overdue_;
