@@ -50,6 +50,38 @@ check "endless: what is left out is counted" has_record endless-report 'r[-1]["l
 check "endless: each loop's stalls are told" has_record endless-report \
     'len({x["tid"] for x in of("stall") if x["loop"]["name"] == "endless"}) == 48'
 
+# The files of one target lie on a server that does not answer any more: to open them never returns.
+dead_target() {
+    mkdir -p "$work/mounted"
+    start_told "$1" "$fixtures/dead_files" "$work/mounted" /usr/bin/sleep 1000
+    server=$started
+    wait_output "$1" 10 '^runs' || fail "$1: does not run"
+    dead=$(awk '/^runs/ { print $2 }' "$work/$1.out")
+}
+start_fixture honest-dead "$fixtures/stall" --dir "$work" sleep $count 150
+honest=$target
+if [ ! -c /dev/fuse ]; then
+    skip_check "dead files" "this kernel has no FUSE"
+else
+    dead_target dead
+    ask dead die '^dead' || fail "the server has not stopped"
+    began=$SECONDS
+    watch dead-report "$dead,$honest"
+    check "dead files: the others are watched within 5 s: $((SECONDS - began))" test $((SECONDS - began)) -lt 5
+    ask honest-dead go '^done' 30 || fail "dead files: the honest target is not done"
+    check "dead files: their process is left out, and the report says so" wait_until 15 has_record dead-report \
+        "any('process $dead is not watched: the files' in x['text'] for x in of('warning'))"
+    stop "$session" TERM 5
+    check_equal "dead files: the session ends when it is asked to" "0 session_end" "$stopped_status $(records dead-report 'r[-1]["type"]')"
+    check_equal "dead files: the honest target's $count stalls are reported" $count \
+        "$(records dead-report "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
+    watch dead-report "$dead,$honest"
+    stop "$session" TERM 1
+    check_equal "dead files: also at once" 0 "$stopped_status"
+    stop "$server" KILL
+fi
+tell honest-dead quit
+
 began=$SECONDS
 beside lease
 check "lease: no open waits for it ($((SECONDS - began)) s in all)" test $((SECONDS - began)) -lt 20

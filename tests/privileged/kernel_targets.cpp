@@ -15,7 +15,8 @@
 #include <iostream>
 #include <sstream>
 
-#include "attach/loop_search.hpp"
+#include "attach/attachment.hpp"
+#include "util/wall_clock.hpp"
 
 using namespace loopwatch;
 
@@ -43,13 +44,17 @@ public:
         for (const auto& [pid, limit] : limits) {
             AttachmentOptions attachment;
             attachment.thresholds = {limit, limit};
-            targets_[static_cast<std::uint32_t>(pid)] = must(Attachment::attach(pid, *kernel_, *worker_, attachment));
+            targets_[static_cast<std::uint32_t>(pid)] =
+                must(Attachment::attach(must(open_process(pid)), *kernel_, *worker_, attachment,
+                                        [](std::uint32_t, std::uint64_t) { return std::unique_ptr<Sampling>(); }));
         }
-        Attachments attachments;
-        for (const auto& [pid, target] : targets_) attachments.push_back(target.get());
-        Reactor reactor;
-        const auto answers = reactor.watch(worker_->descriptor(), Reactor::Ready::readable, [] {});
-        find_loops(attachments, *kernel_, *worker_, reactor, [this](const Event& event) { on_event(event); });
+        const auto is_searching = [](const auto& target) { return target.second->is_searching(); };
+        while (std::ranges::any_of(targets_, is_searching)) {
+            kernel_->drain(256, [this](const Event& event) { on_event(event); });
+            worker_->poll();
+            for (const auto& [pid, target] : targets_) target->go_on(monotonic_ns());
+            ::poll(nullptr, 0, 1);
+        }
     }
 
     void serve()

@@ -33,11 +33,13 @@ constexpr std::size_t max_first_waits = 4096;
 constexpr std::uint64_t slow_read_ns = 200'000'000, max_slow_reads_ns = 10'000'000'000;
 constexpr unsigned max_reads = 16;
 constexpr std::uint64_t least_refresh_ns = 200'000'000;  // each opens all files of a target, which may map 200 a second
-constexpr std::size_t max_loops = 256;                   // of a process; beyond, they are counted as untracked
+constexpr std::uint64_t look_at_attaching_ns = 1'000'000, look_at_search_ns = 5'000'000,
+                        look_at_dead_files_ns = 1'000'000'000;
+constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 constexpr std::string_view shim_probe = "blocking_call";
 constexpr std::size_t max_bodies = 16'384, max_bodies_one_by_one = 256;  // of coroutines, in all modules
 
-void take(std::vector<Link> from, std::vector<Link>& to)
+void take_links(std::vector<Link> from, std::vector<Link>& to)
 {
     std::move(from.begin(), from.end(), std::back_inserter(to));
 }
@@ -45,6 +47,11 @@ void take(std::vector<Link> from, std::vector<Link>& to)
 Fd duplicate(const Fd& file)
 {
     return Fd(::fcntl(file.raw(), F_DUPFD_CLOEXEC, 0));
+}
+
+std::shared_ptr<Fd> shared_copy(const Fd& file)
+{
+    return std::make_shared<Fd>(duplicate(file));
 }
 
 bool is_nop(int file, std::uint64_t offset)
@@ -69,85 +76,107 @@ Attachment::~Attachment()
 std::vector<Link> Attachment::leave(bool stays_admitted)
 {
     if (!std::exchange(left_, true) && !stays_admitted) kernel_.dismiss(process_.pid());
+    search_.reset();
     if (finder_) finder_->stop();
     chosen_.clear();
     if (attaching_.valid()) (void)take_attached();
-    for (auto& links : frequent_links_) take(std::exchange(links, {}), links_);
+    for (auto& links : frequent_links_) take_links(std::exchange(links, {}), links_);
     return std::exchange(links_, {});
 }
 
 void Attachment::detach(Frequent kind)
 {
     options_.wants(kind) = false;
-    if (kind == Frequent::trace) std::erase_if(chosen_, [](const Chosen& one) { return one.gate == ProbeGate::trace; });
+    std::erase_if(chosen_, [kind](const Chosen& one) { return one.kind == kind; });
     loopwatch::detach(std::exchange(links_of(kind), {}));
 }
 
-Result<std::unique_ptr<Attachment>> Attachment::attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
-                                                       const AttachmentOptions& options)
+Result<std::unique_ptr<Attachment>> Attachment::attach(OpenedProcess opened, Kernel& kernel, SymbolWorker& worker,
+                                                       const AttachmentOptions& options, LoopSearch::Sample sample)
 {
-    auto process = Process::open(pid);
-    if (!process) return process.error();
-    if (auto admitted = kernel.admit(pid, options.thresholds); !admitted) return admitted.error();
-    std::unique_ptr<Attachment> attachment(new Attachment(std::move(*process), kernel, worker, options));
-    if (auto refreshed = attachment->refresh(); !refreshed) {
-        if (!attachment->process_.alive())
-            return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""};
-        return refreshed.error();
-    }
-    if (attachment->carries_runtime_) {
-        kernel.unprobed().dismiss(pid);  // it may have been watched while it was loaded
-    } else {
-        attachment->finder_.emplace(
-            attachment->process_, kernel.unprobed(), worker,
-            LoopFinder::Context{
-                attachment->go_modules_,
-                [self = attachment.get()](std::uint32_t tid, std::optional<std::uint64_t> known_since_ns) {
-                    self->found_loop(tid, known_since_ns);
-                },
-                [self = attachment.get()](std::string_view runtime) { self->found_scheduler(runtime); }});
-        if (auto started = attachment->finder_->start(); !started) return started.error();
-        if (options.wants(Frequent::trace)) attachment->warn("it carries no probes: --trace has nothing to tell of it");
-        if (options.debug) attachment->warn("it carries no probes: --debug has nothing to tell of it");
-    }
+    if (auto admitted = kernel.admit(opened.process.pid(), options.thresholds); !admitted) return admitted.error();
+    std::unique_ptr<Attachment> attachment(new Attachment(std::move(opened.process), kernel, worker, options));
+    const auto begun = [&]() -> Result<void> {
+        if (auto used = attachment->use(std::move(opened.files)); !used) return used;
+        return attachment->start_finder(std::move(sample));
+    }();
+    if (!begun && !attachment->process_.alive())
+        return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", attachment->pid()), ""};
+    if (!begun) return begun.error();
     if (attachment->process_.stopped())
         attachment->warn("the process is stopped: nothing happens in it until SIGCONT, or its debugger lets it go on");
     return attachment;
 }
 
+Result<void> Attachment::start_finder(LoopSearch::Sample sample)
+{
+    if (carries_runtime_) {
+        kernel_.unprobed().dismiss(process_.pid());  // it may have been watched while it was loaded
+        return {};
+    }
+    finder_.emplace(process_, kernel_.unprobed(), worker_,
+                    LoopFinder::Context{go_modules_,
+                                        [this](std::uint32_t tid, std::optional<std::uint64_t> known_since_ns) {
+                                            found_loop(tid, known_since_ns);
+                                        },
+                                        [this](std::string_view runtime) { found_scheduler(runtime); }});
+    if (auto started = finder_->start(); !started) return started.error();
+    search_.emplace(*finder_, std::move(sample), monotonic_ns());
+    if (options_.wants(Frequent::trace)) warn("it carries no probes: --trace has nothing to tell of it");
+    if (options_.debug) warn("it carries no probes: --debug has nothing to tell of it");
+    return {};
+}
+
+bool Attachment::is_searching() const
+{
+    return attaching_.valid() || (search_ && !search_->is_over()) || !worker_.answered(ahead_);
+}
+
+std::vector<SampleEvent> Attachment::take_hanging()
+{
+    return search_ ? search_->take_hanging() : std::vector<SampleEvent>();
+}
+
 Result<void> Attachment::refresh()
 {
-    refreshed_ns_ = monotonic_ns();
     forget_subjects();
     if (finder_) finder_->tidy();
     if (finder_) warn_of_handover();
-    const auto hash = modules_hash(process_.pid());
-    auto names = generated_names();
-    if (hash == modules_hash_ && !names.fresh) {
-        scan_registries();
-        return {};
-    }
-    std::size_t unreadable = 0;
-    auto modules = process_.modules(&unreadable);
-    if (!modules) return modules.error();
-    modules_hash_ = hash;
-    code_starts_.clear();
-    for (const auto& module : *modules) code_starts_.push_back(module.start);
-    if (unreadable)
-        warn(fmt::format("{} mapped files could not be opened: their frames stay without names", unreadable),
-             WarningAbout::names);
-    if (auto attached = attach_modules(*modules); !attached) return attached;
-    if (auto attached = attach_chosen(); !attached) return attached;
     scan_registries();
-    if (auto attached = attach_coroutines(); !attached) return attached;
-    if (auto attached = attach_throws(); !attached) return attached;
-    set_interpreter(*modules);
-    return worker_.map_process(pid(), std::move(*modules), std::move(names.file));
+    read_files(monotonic_ns());
+    return {};
+}
+
+void Attachment::read_files(std::uint64_t now_ns)
+{
+    if (reading_files_.valid() || !may_open_another()) return;
+    read_ns_ = now_ns;
+    reading_for_cut_ = finder_ && finder_->has_cut();
+    reading_files_ = read_files_beside(process_.pid(), ns_pid(), {modules_hash_, has_perf_map()});
+}
+
+Result<void> Attachment::use(MappedFiles files)
+{
+    auto names = take_names(std::move(files.perf_map));
+    if (!files.changed) return {};
+    modules_hash_ = files.hash;
+    code_starts_.clear();
+    for (const auto& module : files.modules) code_starts_.push_back(module.start);
+    if (files.unreadable)
+        warn(fmt::format("{} mapped files could not be opened: their frames stay without names", files.unreadable),
+             WarningAbout::names);
+    attach_modules(files.modules);
+    choose_coroutines();
+    choose_throws();
+    attach_chosen();
+    scan_registries();
+    set_interpreter(files.modules);
+    return worker_.map_process(pid(), std::move(files.modules), std::move(names));
 }
 
 // Those that are new. What was unloaded is forgotten, since its inode may be another file's by now; not while probes
 // are attached to it, which hold the inode. One that is loaded again has its registry elsewhere.
-Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
+void Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
 {
     std::set<FileName> mapped;
     registries_.clear();
@@ -158,12 +187,11 @@ Result<void> Attachment::attach_modules(const std::vector<ModuleMapping>& module
         if (!scanned_.contains(name) && !is_read(module)) continue;
         const auto [known, fresh] = scanned_.try_emplace(name);
         auto& scanned = known->second;
-        if (auto attached = fresh ? attach_module(module, scanned) : Result<void>(); !attached) return attached;
+        if (fresh) attach_module(module, scanned);
         if (scanned.registry && scanned.file_offset == module.file_offset)
             registries_.push_back(module.start + *scanned.registry);
     }
     std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
-    return {};
 }
 
 // Files that it maps later are read beside other things, and looked at once they have been.
@@ -187,21 +215,12 @@ bool Attachment::is_read(const ModuleMapping& module)
     return false;
 }
 
-void Attachment::scan_ahead(pid_t pid, SymbolWorker& worker, const AttachmentOptions& options)
-{
-    const auto process = Process::open(pid);
-    const auto modules = process ? process->modules() : Result<std::vector<ModuleMapping>>(process.error());
-    if (!modules) return;
-    for (const auto& module : *modules)
-        worker.scan_ahead(module.file.raw(), {options.wants(Frequent::coroutines)}, [](const std::vector<Frame>&) {});
-}
-
-Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
+void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
 {
     const auto scan = worker_.scan(module.file.raw(), scan_options());
     if (!scan) {
         warn(fmt::format("{}: {}", module.path, scan.error().what));
-        return {};
+        return;
     }
     for (const auto& warning : scan->warnings) warn(fmt::format("{}: {}", module.path, warning));
     if (build_id_.empty()) {
@@ -228,33 +247,33 @@ Result<void> Attachment::attach_module(const ModuleMapping& module, Scanned& sca
     for (auto& [gate, found_sites] : {std::pair(ProbeGate::watch, &watch), std::pair(ProbeGate::trace, &trace)}) {
         if (found_sites->empty()) continue;
         scanned.attached = true;
-        chosen_.push_back({gate, duplicate(module.file), std::move(*found_sites)});
+        chosen_.push_back(
+            {gate == ProbeGate::trace ? std::optional(Frequent::trace) : std::nullopt,
+             [gate, file = shared_copy(module.file), found_sites = std::move(*found_sites)](Kernel& kernel, pid_t pid) {
+                 return kernel.attach_sites(gate, pid, file->raw(), found_sites);
+             }});
     }
-    return {};
 }
 
-Result<std::vector<Attachment::Attached>> Attachment::attach_sites(Kernel& kernel, pid_t pid,
-                                                                   const std::vector<Chosen>& chosen)
+Result<std::vector<Attachment::Attached>> Attachment::attach_all(Kernel& kernel, pid_t pid,
+                                                                 const std::vector<Chosen>& chosen)
 {
     std::vector<Attached> all;
-    for (const auto& [gate, file, sites] : chosen) {
-        auto links = kernel.attach_sites(gate, pid, file.raw(), sites);
+    for (const auto& [kind, attach] : chosen) {
+        auto links = attach(kernel, pid);
         if (!links) return links.error();
-        all.push_back({gate, std::move(*links)});
+        all.push_back({kind, std::move(*links)});
     }
     return all;
 }
 
-// The kernel waits for grace periods, 10 to 20 ms: where others are watched already, not on their thread.
-Result<void> Attachment::attach_chosen()
+// The kernel waits for grace periods, 10 to 20 ms: beside the engine.
+void Attachment::attach_chosen()
 {
-    if (chosen_.empty() || attaching_.valid()) return {};
-    auto attach = [&kernel = kernel_, pid = process_.pid(), chosen = std::exchange(chosen_, {})] {
-        return attach_sites(kernel, pid, chosen);
-    };
-    const bool beside_others = start_reported() || options_.beside_others;
-    attaching_ = beside_others ? beside(std::move(attach)) : std::async(std::launch::deferred, std::move(attach));
-    return beside_others ? Result<void>() : take_attached();
+    if (chosen_.empty() || attaching_.valid()) return;
+    attaching_ = beside([&kernel = kernel_, pid = process_.pid(), chosen = std::exchange(chosen_, {})] {
+        return attach_all(kernel, pid, chosen);
+    });
 }
 
 // Waits for them.
@@ -262,10 +281,11 @@ Result<void> Attachment::take_attached()
 {
     auto attached = attaching_.get();
     if (!attached) return attached.error();
-    for (auto& [gate, links] : *attached)
-        take(std::move(links), gate == ProbeGate::trace ? links_of(Frequent::trace) : links_);
-    if (!options_.wants(Frequent::trace)) detach(Frequent::trace);  // they were given up meanwhile
-    return attach_chosen();
+    for (auto& [kind, links] : *attached) take_links(std::move(links), kind ? links_of(*kind) : links_);
+    for (std::size_t kind = 0; kind < frequent_kinds; ++kind)  // they were given up meanwhile
+        if (!options_.frequent[kind]) loopwatch::detach(std::exchange(frequent_links_[kind], {}));
+    attach_chosen();
+    return {};
 }
 
 Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
@@ -280,13 +300,10 @@ Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::ve
 }
 
 // Once all modules are known: a program that carries the runtime tells of its coroutines itself.
-Result<void> Attachment::attach_coroutines()
+void Attachment::choose_coroutines()
 {
-    if (!options_.wants(Frequent::coroutines)) return {};
-    if (carries_runtime_) {
-        warn("it carries probes, which tell more than --coroutines: that is left out");
-        return {};
-    }
+    if (!options_.wants(Frequent::coroutines)) return;
+    if (carries_runtime_) return warn("it carries probes, which tell more than --coroutines: that is left out");
     const auto most = kernel_.rung() == AttachRung::multi ? max_bodies : max_bodies_one_by_one;
     for (auto& [file, path, list] : std::exchange(bodies_, {})) {
         const auto room = most - std::min(most, coroutines_);
@@ -296,25 +313,25 @@ Result<void> Attachment::attach_coroutines()
         if (list.empty()) continue;
         coroutines_ += list.size();
         state_price(path, list);
-        auto attached = kernel_.attach_coroutines(process_.pid(), file.raw(), list);
-        if (!attached) return attached.error();
-        take(std::move(*attached), links_of(Frequent::coroutines));
+        chosen_.push_back({Frequent::coroutines, [file = std::make_shared<Fd>(std::move(file)), list = std::move(list)](
+                                                     Kernel& kernel, pid_t pid) {
+                               return kernel.attach_coroutines(pid, file->raw(), list);
+                           }});
     }
     if (coroutines_ == 0) warn("no coroutine body has a symbol: --coroutines sees none (stripped, or it has none)");
-    return {};
 }
 
 // Only a program with tasks has exceptions that nobody looks at.
-Result<void> Attachment::attach_throws()
+void Attachment::choose_throws()
 {
-    if (!carries_runtime_) return {};
-    for (const auto& [file, offset] : std::exchange(throws_, {})) {
+    if (!carries_runtime_) return;
+    for (auto& [file, offset] : std::exchange(throws_, {})) {
         if (!is_nop(file.raw(), offset)) continue;
-        auto attached = kernel_.attach_throw(process_.pid(), file.raw(), offset);
-        if (!attached) return attached.error();
-        take(std::move(*attached), links_of(Frequent::throws));
+        chosen_.push_back({Frequent::throws,
+                           [file = std::make_shared<Fd>(std::move(file)), offset = offset](Kernel& kernel, pid_t pid) {
+                               return kernel.attach_throw(pid, file->raw(), offset);
+                           }});
     }
-    return {};
 }
 
 // Before it is paid.
@@ -429,27 +446,43 @@ void Attachment::on(const WaitEvent& event)
     finder_->on(event);
 }
 
-void Attachment::go_on()
+void Attachment::go_on(std::uint64_t now_ns)
 {
     if (attaching_.valid() && is_ready(attaching_)) {
-        if (auto attached = take_attached(); !attached && process_.alive())
+        if (auto attached = take_attached(); !attached && process_.alive()) {
+            if (!start_reported()) failure_ = attached.error();
             warn(fmt::format("its probes are not heard: {}", attached.error().what));
+        }
         scan_registries();  // a loop may have begun meanwhile
     }
-    if (reading_->files != 0) return;
-    if (reading_->some_done && monotonic_ns() >= refreshed_ns_ + least_refresh_ns) {
-        reading_->some_done = false;
-        (void)refresh();
+    if (search_ && !search_->is_over()) search_->go_on(!known_loops_.empty(), now_ns);
+    if (reading_files_.valid() && is_ready(reading_files_)) {
+        auto files = reading_files_.get();
+        const bool is_new = files && files->changed;
+        auto used = files ? use(std::move(*files)) : Result<void>(files.error());
+        if (!used && process_.alive()) warn(used.error().what);
+        if (finder_ && reading_for_cut_) finder_->ask_cut_again(is_new);
     }
-    if (!finder_ || !finder_->has_cut()) return;
-    const bool is_new = modules_hash(process_.pid()) != modules_hash_;
-    if (is_new && !refresh()) return;  // it has ended
-    finder_->ask_cut_again(is_new);
+    if (reading_->files != 0) return;
+    const bool has_read = reading_->some_done && now_ns >= read_ns_ + least_refresh_ns;
+    if (has_read) reading_->some_done = false;
+    if (has_read || (finder_ && finder_->has_cut())) read_files(now_ns);
+}
+
+std::uint64_t Attachment::next_ns(std::uint64_t now_ns) const
+{
+    if (attaching_.valid()) return now_ns + look_at_attaching_ns;
+    if (search_ && !search_->is_over()) return now_ns + look_at_search_ns;
+    // A file system that does not answer is looked at less and less often.
+    if (reading_files_.valid())
+        return now_ns + std::clamp((now_ns - read_ns_) / 2, look_at_attaching_ns, look_at_dead_files_ns);
+    return reading_->some_done && reading_->files == 0 ? read_ns_ + least_refresh_ns : 0;
 }
 
 void Attachment::read_code_ahead()
 {
     if (finder_) worker_.symbolize(pid(), code_starts_, [](const std::vector<Frame>&) {});
+    ahead_ = worker_.asked();
 }
 
 void Attachment::warn_of_blindness()

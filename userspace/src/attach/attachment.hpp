@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Attachment: one target that is being watched. attach() → refresh() whenever it may have loaded a module → destroyed:
-// detached.
+// Attachment: one target that is being watched. attach() → its probes are live → the loops that it runs already are
+// known → refresh() whenever it may have loaded a module → destroyed: detached.
 #pragma once
 
 #include <future>
@@ -16,6 +16,8 @@
 
 #include "attach/handover_watch.hpp"
 #include "attach/loop_finder.hpp"
+#include "attach/loop_search.hpp"
+#include "attach/mapped_files.hpp"
 #include "collect/kernel.hpp"
 #include "detect/target.hpp"
 #include "stack/symbol_worker.hpp"
@@ -26,7 +28,6 @@ struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
     Thresholds thresholds;
-    bool beside_others = false;  // its probes are live some milliseconds after attach(), which does not wait for them
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
@@ -34,13 +35,13 @@ struct AttachmentOptions {
 
 class Attachment final : public Target {
 public:
-    // Fails as Process::open does. Loops of a program without probes are found once the worker has unwound the stacks
-    // it was sent.
-    static Result<std::unique_ptr<Attachment>> attach(pid_t pid, Kernel& kernel, SymbolWorker& worker,
-                                                      const AttachmentOptions& options);
+    // Its probes are live some milliseconds later, and its loops are known once the worker has unwound the stacks that
+    // it was sent: go_on() is to be called until then. Waits for the worker where that has not read the files yet.
+    static Result<std::unique_ptr<Attachment>> attach(OpenedProcess opened, Kernel& kernel, SymbolWorker& worker,
+                                                      const AttachmentOptions& options, LoopSearch::Sample sample);
     ~Attachment() override;
 
-    // Attaches to modules and enters loops that are new since the last time.
+    // Enters loops that are new since the last time, and begins to look for new modules.
     Result<void> refresh() override;
     // From these, for good.
     void detach(Frequent kind);
@@ -63,17 +64,24 @@ public:
     Iterations iterations_of(DispatchFacts facts) override;
     // Says in the warnings what cannot be seen by now: no loop at all, threads that never wait.
     void warn_of_blindness();
-    // Lets the worker read the files of a process that is to be attached to: attach() does not wait for them then.
-    static void scan_ahead(pid_t pid, SymbolWorker& worker, const AttachmentOptions& options);
     // Lets the worker read its modules before it has to tell, by the first wait of a thread, whether that is a loop's:
     // of redis that took 100 ms, in which the first stall began and ended.
     void read_code_ahead();
-    // Its probes are on their way. Detection is not live before, where these say which loops it runs.
-    bool is_attaching() const { return attaching_.valid(); }
-    bool is_live() const { return finder_ || !is_attaching(); }
+    // Where probes say which loops it runs, detection is not live before these are attached.
+    bool is_live() const { return finder_ || !attaching_.valid(); }
+    // Are there loops that it runs already, and that are not known yet?
+    bool is_searching() const;
     // Goes on with what was begun: probes that are attached, files that are read by now. Where the stack of a wait led
     // to code that was not known: looks for modules that it has mapped since.
-    void go_on();
+    void go_on(std::uint64_t now_ns);
+    // When to do so next; 0: when the worker has answered, or there is nothing to be done.
+    std::uint64_t next_ns(std::uint64_t now_ns) const;
+    // Why its probes could not be attached at all, if it has not been live.
+    const std::optional<Error>& failure() const noexcept { return failure_; }
+    // True: it was taken to see whether a thread that spins is a loop.
+    bool take(const SampleEvent& event) { return search_ && search_->take(event); }
+    // Those that turned out to be of a loop.
+    std::vector<SampleEvent> take_hanging();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id) override;
@@ -96,28 +104,30 @@ private:
         std::uint64_t file_offset = 0;          // of the mapping by which it was scanned
         std::optional<std::uint64_t> registry;  // from where that begins
     };
-    // Sites of one file, to be attached to.
+    // What is to be attached to, in one file. No kind: probes that are rarely hit.
     struct Chosen {
-        ProbeGate gate;
-        Fd file;
-        std::vector<CheckedSite> sites;
+        std::optional<Frequent> kind;
+        std::function<Result<std::vector<Link>>(Kernel& kernel, pid_t pid)> attach;
     };
     struct Attached {
-        ProbeGate gate;
+        std::optional<Frequent> kind;
         std::vector<Link> links;
     };
-    static Result<std::vector<Attached>> attach_sites(Kernel& kernel, pid_t pid, const std::vector<Chosen>& chosen);
+    static Result<std::vector<Attached>> attach_all(Kernel& kernel, pid_t pid, const std::vector<Chosen>& chosen);
     std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
-    Result<void> attach_modules(const std::vector<ModuleMapping>& modules);
-    Result<void> attach_module(const ModuleMapping& module, Scanned& scanned);
+    Result<void> start_finder(LoopSearch::Sample sample);
+    void read_files(std::uint64_t now_ns);
+    Result<void> use(MappedFiles files);
+    void attach_modules(const std::vector<ModuleMapping>& modules);
+    void attach_module(const ModuleMapping& module, Scanned& scanned);
     bool is_read(const ModuleMapping& module);
-    Result<void> attach_chosen();
+    void attach_chosen();
     Result<void> take_attached();
     ScanOptions scan_options() const { return {options_.wants(Frequent::coroutines)}; }
     static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
-    Result<void> attach_coroutines();
-    Result<void> attach_throws();
+    void choose_coroutines();
+    void choose_throws();
     void state_price(const std::string& path, const std::vector<CoroutineBody>& list);
     std::vector<CheckedSite> check(const ModuleMapping& module, const std::vector<ProbeSite>& sites);
     void scan_registries();
@@ -134,7 +144,9 @@ private:
     SymbolWorker& worker_;
     AttachmentOptions options_;
 
-    std::uint64_t modules_hash_ = 0, refreshed_ns_ = 0;
+    std::uint64_t modules_hash_ = 0, read_ns_ = 0;
+    std::future<Result<MappedFiles>> reading_files_;      // open beside the engine
+    bool reading_for_cut_ = false;                        // of stacks that led to unknown code
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool found_ = false;                                  // a loop, since take_found()
@@ -162,6 +174,9 @@ private:
     std::set<std::string> probes_;                      // attached
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
+    std::optional<LoopSearch> search_;
+    std::uint64_t ahead_ = 0;  // asked of the worker, when it was to read code ahead
+    std::optional<Error> failure_;
     HandoverWatch handover_;
     bool shim_ = false;
     bool left_ = false;

@@ -8,7 +8,6 @@
 #include <string_view>
 #include <utility>
 
-#include "attach/loop_search.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "target/descendants.hpp"
 #include "util/beside.hpp"
@@ -21,7 +20,7 @@ namespace {
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t starting_ns = 2'000'000'000;  // of a program: until it is in its loop, most likely
 constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
-constexpr std::uint64_t look_at_attaching_ns = 2'000'000;
+constexpr std::uint64_t answer_ns = 5'000'000;
 constexpr std::size_t max_early = 4096;
 
 // What costs too much, and what is said of it.
@@ -79,9 +78,6 @@ Result<std::unique_ptr<KernelSource>> KernelSource::open(KernelSourceOptions opt
                                                          Engine& engine, SymbolWorker& worker)
 {
     std::unique_ptr<KernelSource> source(new KernelSource(std::move(options), engine, worker));
-    for (const pid_t pid : std::vector(source->options_.pids))
-        if (auto process = Process::open(pid); !process)
-            if (auto left = source->leave_out(pid, process.error()); !left) return left.error();
     auto kernel = Kernel::open(of_kernel);
     if (!kernel) return kernel.error();
     source->kernel_ = std::move(*kernel);
@@ -110,27 +106,12 @@ Result<void> KernelSource::attach()
             options_.pids.push_back(pid);
     // All of them before the first is attached to, and could take what is for the others too.
     for (const pid_t pid : options_.pids) (void)kernel_->admit(pid, options_.attachment.thresholds);
-    for (const pid_t pid : std::vector(options_.pids)) {
-        auto attachment = Attachment::attach(pid, *kernel_, worker_, options_.attachment);
-        if (attachment) {
-            engine_.add(std::move(*attachment));
-            continue;
-        }
-        kernel_->dismiss(pid);
-        if (auto left = leave_out(pid, attachment.error()); !left) return left;
-    }
-    if (options_.follow_children) {
-        for (const pid_t pid : options_.pids)
-            for (const pid_t child : descendants(pid))
-                if (!knows(child)) watch_process(child);
-    }
-    if (options_.from_start) {
-        for (auto* const target : attachments()) target->read_code_ahead();
-        if (kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
-    }
-    find_loops(attachments(), *kernel_, worker_, engine_.reactor(), [this](const Event& event) {
-        if (early_.size() < max_early) early_.push_back(event);
-    });
+    const auto now = monotonic_ns();
+    for (const pid_t pid : options_.pids) images_.found(pid, now);
+    for (const pid_t pid : options_.follow_children ? options_.pids : std::vector<pid_t>())
+        for (const pid_t child : descendants(pid))
+            if (!knows(child)) images_.found(child, now);
+    if (auto found = await_loops(); !found) return found;
     if (!options_.from_start)
         for (auto* const target : attachments()) target->warn_of_blindness();
     if (kernel_->rung() == AttachRung::none)
@@ -139,6 +120,46 @@ Result<void> KernelSource::attach()
         engine_.warn(
             "probes are attached one by one: about 0.2 us a site on each context switch of the target, slow to detach");
     return {};
+}
+
+// Those that wait by now and, of the rest, those that do within a moment: 10 s at most, then as far as it came.
+Result<void> KernelSource::await_loops()
+{
+    bool polls_watched = false;
+    // One whose files cannot be opened does not hold up the others.
+    const auto is_searching = [this] {
+        const auto targets = attachments();
+        return (targets.empty() ? !images_.empty() : images_.are_coming(monotonic_ns())) || !arriving_.empty() ||
+               std::ranges::any_of(targets, &Attachment::is_searching);
+    };
+    while (is_searching()) {
+        const auto now = monotonic_ns();
+        if (auto gone_on = go_on(now); !gone_on) return gone_on;
+        kernel_->drain(max_early, [this](const Event& event) { take_early(event); });
+        // Threads that are awake may poll without sleeping.
+        const auto may_poll = [this](const Attachment* target) {
+            return target->finder() && (options_.from_start || target->finder()->awake());
+        };
+        if (!polls_watched && std::ranges::any_of(attachments(), may_poll)) {
+            polls_watched = true;
+            if (kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
+        }
+        engine_.reactor().wait_until(next_ns() ? std::min(next_ns(), now + answer_ns) : now + answer_ns);
+        worker_.poll();
+    }
+    worker_.stand_back();
+    return {};
+}
+
+// Before the session is live.
+void KernelSource::take_early(const Event& event)
+{
+    const auto* const wait = std::get_if<WaitEvent>(&event);
+    if (wait) {
+        if (auto* const target = find(wait->head.pid)) return target->on(*wait);
+        return images_.on(*wait);
+    }
+    if (!is_sample_of_suspect(event) && early_.size() < max_early) early_.push_back(event);
 }
 
 void KernelSource::go_live(std::uint64_t now_ns)
@@ -165,33 +186,49 @@ Attachment* KernelSource::find(std::uint32_t pid) const
     return static_cast<Attachment*>(engine_.find(pid));
 }
 
-// One that cannot be watched, or is gone, is no failure.
-void KernelSource::watch_process(pid_t pid)
+// Fails as leave_out() does, before the session is live; then one that cannot be watched, or is gone, is no failure.
+Result<void> KernelSource::refuse(pid_t pid, const Error& error)
 {
-    auto options = options_.attachment;
-    options.beside_others = live_;
-    auto attachment = Attachment::attach(pid, *kernel_, worker_, options);
-    if (attachment) {
-        arriving_.push_back(std::move(*attachment));
-        return add_attached();
-    }
     kernel_->dismiss(pid);
-    if (attachment.error().code == ExitCode::no_such_target)
+    const bool asked_for = std::ranges::find(options_.pids, pid) != options_.pids.end();
+    if (!live_ && asked_for) return leave_out(pid, error);
+    if (error.code == ExitCode::no_such_target)
         processes_missed_ += follows_name();
     else
-        engine_.warn(fmt::format("process {} is not watched: {}", pid, attachment.error().what));
+        engine_.warn(fmt::format("process {} is not watched: {}", pid, error.what));
+    return {};
+}
+
+Result<void> KernelSource::watch_process(NewImages::Ready image)
+{
+    if (!image.process) return refuse(image.pid, image.process.error());
+    auto attached =
+        Attachment::attach(std::move(*image.process), *kernel_, worker_, options_.attachment,
+                           [this](std::uint32_t tid, std::uint64_t period_ns) { return sample(tid, period_ns); });
+    if (!attached) return refuse(image.pid, attached.error());
+    if (live_ || options_.from_start) (*attached)->read_code_ahead();
+    for (const auto& wait : image.waits) (*attached)->on(wait);
+    arriving_.push_back(std::move(*attached));
+    return {};
 }
 
 // Detection of them is live now.
-void KernelSource::add_attached()
+Result<void> KernelSource::add_attached()
 {
+    auto refused = Result<void>();
     for (auto& target : std::exchange(arriving_, {})) {
-        target->go_on();
-        if (target->is_live())
+        target->go_on(monotonic_ns());
+        if (const auto failure = target->failure()) {
+            const auto pid = target->process().pid();
+            target.reset();
+            if (auto left = refuse(pid, *failure); !left) refused = left;
+        } else if (target->is_live()) {
             engine_.add(std::move(target));
-        else
+        } else {
             arriving_.push_back(std::move(target));
+        }
     }
+    return refused;
 }
 
 bool KernelSource::is_arriving(pid_t pid) const
@@ -216,19 +253,35 @@ void KernelSource::adopt(std::uint64_t now_ns)
         if (knows(child) || !(options_.follow_children || Process::is_named(child, options_.name))) continue;
         images_.full() ? children_.born(child, now_ns) : images_.begun(child, now_ns);
     }
+}
+
+// Those of which nothing has to be waited for any more.
+Result<void> KernelSource::add_ready(std::uint64_t now_ns)
+{
     // Attached twice, its dispatches would count twice. And the last image's findings are judged by what is known of
     // that.
     const auto may_come = [this](pid_t pid) {
         return !retiring() && !engine_.is_ending(static_cast<std::uint32_t>(pid));
     };
-    const auto read = [this](pid_t pid) { Attachment::scan_ahead(pid, worker_, options_.attachment); };
-    for (const auto& [pid, waits] : images_.take_loaded(now_ns, worker_, may_come, read)) {
-        watch_process(pid);
-        auto* const target = find(static_cast<std::uint32_t>(pid));
-        if (!target) continue;
-        target->read_code_ahead();
-        for (const auto& wait : waits) target->on(wait);
+    const ScanOptions scan = {options_.attachment.wants(Frequent::coroutines)};
+    for (auto& image : images_.take_ready(now_ns, worker_, scan, may_come))
+        if (auto watched = watch_process(std::move(image)); !watched) return watched;
+    return add_attached();
+}
+
+// With what was begun.
+Result<void> KernelSource::go_on(std::uint64_t now_ns)
+{
+    for (auto* const target : attachments()) {
+        target->go_on(now_ns);
+        if (target->take_found() && live_) engine_.wake(now_ns);
+        for (auto& sample : target->take_hanging())
+            if (live_)
+                engine_.observe(sample);
+            else if (early_.size() < max_early)
+                early_.push_back(std::move(sample));
     }
+    return add_ready(now_ns);
 }
 
 // Its forks are seen while its new image loads its libraries, too.
@@ -292,13 +345,20 @@ void KernelSource::drain_all(const Observe& observe)
     kernel_->drain_batches([&](const Event& event) { take(event, observe); });
 }
 
+bool KernelSource::is_sample_of_suspect(const Event& event) const
+{
+    const auto* const sample = std::get_if<SampleEvent>(&event);
+    auto* const target = sample ? find(sample->head.pid) : nullptr;
+    return target && target->take(*sample);
+}
+
 // What is said of processes is the source's own affair, what is observed of targets the engine's.
 void KernelSource::take(const Event& event, const Observe& observe)
 {
     if (const auto* const exec = std::get_if<ExecEvent>(&event)) return on(*exec);
     if (const auto* const child = std::get_if<ChildEvent>(&event)) return on(*child);
     if (const auto* const wait = std::get_if<WaitEvent>(&event); wait && !find(wait->head.pid)) images_.on(*wait);
-    observe(event);
+    if (!is_sample_of_suspect(event)) observe(event);
 }
 
 void KernelSource::on(const ExecEvent& event)
@@ -329,12 +389,8 @@ bool KernelSource::set_watchdog_asleep(bool asleep)
 
 void KernelSource::turn(std::uint64_t now_ns)
 {
-    for (auto* const target : attachments()) {
-        target->go_on();
-        if (target->take_found()) engine_.wake(now_ns);
-    }
-    add_attached();
     adopt(now_ns);
+    (void)go_on(now_ns);  // does not fail any more
     std::erase_if(unwanted_, [](const auto& opening) { return is_ready(opening); });
     if (calibrated_at_ns_ && now_ns >= calibrated_at_ns_) {
         kernel_->finish_calibration();
@@ -345,10 +401,13 @@ void KernelSource::turn(std::uint64_t now_ns)
 std::uint64_t KernelSource::next_ns() const
 {
     std::uint64_t next_ns = options_.attachment.wants(Frequent::trace) ? monotonic_ns() + trace_poll_ns : 0;
-    const bool attaching = !arriving_.empty() || std::ranges::any_of(attachments(), &Attachment::is_attaching);
-    const auto attached_ns = attaching ? monotonic_ns() + look_at_attaching_ns : 0;
-    for (const auto due_ns : {children_.next_ns(), images_.next_ns(), calibrated_at_ns_, attached_ns})
+    const auto or_at = [&](std::uint64_t due_ns) {
         if (due_ns) next_ns = next_ns ? std::min(next_ns, due_ns) : due_ns;
+    };
+    for (const auto due_ns : {children_.next_ns(), images_.next_ns(), calibrated_at_ns_}) or_at(due_ns);
+    const auto now = monotonic_ns();
+    for (const auto& target : arriving_) or_at(target->next_ns(now));
+    for (const auto* const target : attachments()) or_at(target->next_ns(now));
     return next_ns;
 }
 

@@ -37,12 +37,12 @@ struct KernelSourceOptions {
 
 class KernelSource final : public TargetSource {
 public:
-    // Fails if none of the processes can be watched: the others are left out, with a warning.
     static Result<std::unique_ptr<KernelSource>> open(KernelSourceOptions options, const KernelOptions& of_kernel,
                                                       Engine& engine, SymbolWorker& worker);
     ~KernelSource() override;
 
-    // To what runs already. Detection is live then.
+    // To what runs already, as to all that comes later, and waits until its loops are known. Detection is live then.
+    // Fails if none of the processes can be watched: the others are left out, with a warning.
     Result<void> attach();
     // What came while it was attached to; from here on what probes cost is measured.
     void go_live(std::uint64_t now_ns);
@@ -64,8 +64,14 @@ public:
 private:
     KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker);
     Result<void> leave_out(pid_t pid, const Error& error);
-    void watch_process(pid_t pid);
-    void add_attached();
+    Result<void> refuse(pid_t pid, const Error& error);
+    Result<void> watch_process(NewImages::Ready image);
+    Result<void> add_attached();
+    Result<void> add_ready(std::uint64_t now_ns);
+    Result<void> go_on(std::uint64_t now_ns);
+    Result<void> await_loops();
+    void take_early(const Event& event);
+    bool is_sample_of_suspect(const Event& event) const;
     bool is_arriving(pid_t pid) const;
     bool knows(pid_t pid) const;
     void adopt(std::uint64_t now_ns);

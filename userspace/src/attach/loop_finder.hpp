@@ -56,10 +56,13 @@ public:
     bool awake() const { return awake_; }
     // Are there threads that went on while they were asked about, and have not waited since?
     bool unanswered() const { return !went_on_.empty(); }
+    // Are there stacks that have not been unwound yet?
+    bool is_asking() const { return asking_ != 0 || !sleepers_.empty(); }
     // Threads that have been running since the start without one wait: if they poll, it is in a way that nobody sees.
     std::vector<std::uint32_t> never_waiting() const;
     // Takes one of those for a loop until its samples have been looked at; false: no room, or it has ended.
     bool suspect(std::uint32_t tid);
+    bool suspects(std::uint32_t tid) const { return suspects_.contains(tid); }
     void on(const SampleEvent& event);
     // Those that no sample has shown in a callback are no loops, as far as is known.
     void clear_suspects();

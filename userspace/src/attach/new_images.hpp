@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// NewImages: processes that are to be attached to (children, and what has become another program by execve(2)), until
-// they have loaded their libraries, so that their code is the same as a moment before, and these have been read.
-// Attached to sooner, a program whose probes are in a library would be taken for one without. Where their threads wait
-// meanwhile is kept: a loop may be in its first callback by then.
+// NewImages: processes that are to be attached to, until that takes no waiting: those at the session's start, children,
+// what has become another program by execve(2). Each loads its libraries, so that its code is the same as a moment
+// before (attached to sooner, a program whose probes are in a library would be taken for one without), has its files
+// opened, beside the engine, and read, by the worker. Where its threads wait meanwhile is kept: a loop may be in its
+// first callback by then.
 #pragma once
 
 #include <sys/types.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
-#include <utility>
+#include <optional>
 #include <vector>
 
+#include "attach/mapped_files.hpp"
 #include "collect/event.hpp"
 #include "stack/symbol_worker.hpp"
-#include "target/process.hpp"
 
 namespace loopwatch {
 
@@ -25,70 +26,49 @@ class NewImages {
 public:
     // A small program is loaded within 2 ms, one with 60 libraries within 30.
     static constexpr std::uint64_t look_ns = 4'000'000, most_ns = 200'000'000;
+    static constexpr std::uint64_t look_at_opening_ns = 1'000'000;
+    static constexpr std::uint64_t soon_opened_ns = 1'000'000'000, most_opening_ns = 10'000'000'000;
     static constexpr std::size_t most_waits = 8;  // of an image, each with a stack of up to 32 KiB
 
-    struct Loaded {
+    // One that may be attached to now, or cannot be.
+    struct Ready {
         pid_t pid;
+        Result<OpenedProcess> process;
         std::vector<WaitEvent> waits;  // of its threads so far
     };
 
-    void begun(pid_t pid, std::uint64_t now_ns)
-    {
-        auto& image = loading_[pid];
-        image.due_ns = now_ns + look_ns;
-        image.until_ns = now_ns + most_ns;
-        image.hash = image.asked = 0;
-    }
-    void on(const WaitEvent& event)
-    {
-        const auto image = loading_.find(static_cast<pid_t>(event.head.pid));
-        if (image != loading_.end() && image->second.waits.size() < most_waits) image->second.waits.push_back(event);
-    }
-    bool empty() const noexcept { return loading_.empty(); }
-    bool full() const noexcept { return loading_.size() >= 32; }
-    bool contains(pid_t pid) const { return loading_.contains(pid); }
-    // When to look again; 0: when the worker has answered, or none is loading.
-    std::uint64_t next_ns() const
-    {
-        std::uint64_t next_ns = 0;
-        for (const auto& [pid, image] : loading_)
-            if (image.due_ns) next_ns = next_ns ? std::min(next_ns, image.due_ns) : image.due_ns;
-        return next_ns;
-    }
-    // Those that have loaded their libraries, and `worker` has read them, which it is asked to by `read` once they
-    // `may_come`; or have ended.
-    std::vector<Loaded> take_loaded(std::uint64_t now_ns, const SymbolWorker& worker,
-                                    const std::function<bool(pid_t)>& may_come, const std::function<void(pid_t)>& read)
-    {
-        std::vector<Loaded> loaded;
-        for (auto& [pid, image] : loading_) {
-            if (image.asked != 0) {
-                if (worker.answered(image.asked)) loaded.push_back({pid, std::move(image.waits)});
-                continue;
-            }
-            if (now_ns < image.due_ns) continue;
-            const auto hash = modules_hash(pid);
-            const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
-            image.hash = hash;
-            image.due_ns = now_ns + look_ns;
-            if (!is_loaded || !may_come(pid)) continue;
-            read(pid);
-            image.asked = worker.asked();
-            image.due_ns = 0;  // the answer wakes us
-            if (worker.answered(image.asked)) loaded.push_back({pid, std::move(image.waits)});
-        }
-        for (const auto& image : loaded) loading_.erase(image.pid);
-        return loaded;
-    }
+    // It has begun to load its libraries.
+    void begun(pid_t pid, std::uint64_t now_ns);
+    // It has run for a while.
+    void found(pid_t pid, std::uint64_t now_ns);
+    void on(const WaitEvent& event);
+    void forget(pid_t pid) { images_.erase(pid); }
+    bool empty() const noexcept { return images_.empty(); }
+    // Are there others than those whose files have not been opened for a second?
+    bool are_coming(std::uint64_t now_ns) const;
+    bool full() const noexcept { return images_.size() >= 32; }
+    bool contains(pid_t pid) const { return images_.contains(pid); }
+    // When to look again; 0: when the worker has answered, or there is none.
+    std::uint64_t next_ns() const;
+    // None is opened before it `may_come`.
+    std::vector<Ready> take_ready(std::uint64_t now_ns, SymbolWorker& worker, ScanOptions options,
+                                  const std::function<bool(pid_t)>& may_come);
 
 private:
+    enum class Stage { loading, opening, reading };
     struct Image {
+        Stage stage = Stage::loading;
         std::uint64_t due_ns = 0, until_ns = 0;
-        std::uint64_t asked = 0;  // of the worker, when it was to read the modules; 0: not yet
-        std::uint64_t hash = 0;   // of its modules, when they were looked at last
+        std::uint64_t hash = 0;  // of its modules, when they were looked at last
+        std::future<Result<OpenedProcess>> opening;
+        std::optional<Result<OpenedProcess>> opened;
+        std::uint64_t asked = 0;  // of the worker, when it was to read the files
         std::vector<WaitEvent> waits;
     };
-    std::map<pid_t, Image> loading_;
+    static bool load(pid_t pid, Image& image, std::uint64_t now_ns);
+    static bool open(pid_t pid, Image& image, std::uint64_t now_ns);
+
+    std::map<pid_t, Image> images_;
 };
 
 }  // namespace loopwatch

@@ -72,8 +72,9 @@ Result<void> ShimTarget::refresh()
 {
     forget_subjects();
     const auto hash = modules_hash(process_.pid());
-    auto names = generated_names();
-    if ((hash == modules_hash_ && !names.fresh) || !process_.alive()) return {};
+    const bool had_names = has_perf_map();
+    auto names = take_names(open_perf_map(process_.pid(), ns_pid()));
+    if ((hash == modules_hash_ && (had_names || !names)) || !process_.alive()) return {};
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
     if (!modules || modules->empty() || !modules->front().file) return {};
@@ -84,7 +85,7 @@ Result<void> ShimTarget::refresh()
             carries_runtime_ |= brings_runtime(*scan);
         }
     set_interpreter(*modules);
-    return worker_.map_process(pid(), std::move(*modules), std::move(names.file));
+    return worker_.map_process(pid(), std::move(*modules), std::move(names));
 }
 
 std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)

@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "attach/loop_search.hpp"
+#include "attach/kernel_source.hpp"
 #include "stack/confinement.hpp"
 #include "target/launch.hpp"
 #include "target/seccomp.hpp"
@@ -144,16 +144,20 @@ ExitCode examine_process(pid_t pid)
     };
     auto worker = SymbolWorker::start();
     if (!worker) return report(worker.error());
-    KernelOptions options;
-    options.rung = best_rung();
-    auto kernel = Kernel::open(options);
-    if (!kernel) return report(kernel.error());
-    auto attachment = Attachment::attach(pid, **kernel, **worker, {});
-    if (!attachment) return report(attachment.error());
-    auto& target = **attachment;
     Reactor reactor;
     const auto answers = reactor.watch((*worker)->descriptor(), Reactor::Ready::readable, [] {});
-    find_loops({&target}, **kernel, **worker, reactor, [](const Event&) {});
+    KernelSymbols symbols;
+    Engine engine({}, reactor, **worker, symbols, [](Report&&) {});
+    KernelOptions of_kernel;
+    of_kernel.rung = best_rung();
+    KernelSourceOptions options;
+    options.pids = {pid};
+    auto source = KernelSource::open(options, of_kernel, engine, **worker);
+    if (!source) return report(source.error());
+    if (auto attached = (*source)->attach(); !attached) return report(attached.error());
+    if (engine.targets().empty())
+        return report({ExitCode::no_such_target, fmt::format("process {} ended while attaching", pid), ""});
+    auto& target = static_cast<Attachment&>(*engine.find(static_cast<std::uint32_t>(pid)));
     print({"process", Verdict::ok, fmt::format("{} ({})", pid, target.comm()), ""});
     print({"probes", Verdict::ok,
            target.finder() ? "none: iterations of its loops are timed, not callbacks"

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "analysis/interpreters.hpp"
-#include "target/perf_map_file.hpp"
 
 namespace loopwatch {
 
@@ -41,16 +40,15 @@ std::vector<std::string> WatchedProcess::take_new_warnings()
     return {first, warnings_.end()};
 }
 
-WatchedProcess::GeneratedNames WatchedProcess::generated_names()
+Fd WatchedProcess::take_names(PerfMapFile perf_map)
 {
-    auto perf_map = open_perf_map(process_);
     if (!perf_map.refused.empty()) warn(perf_map.refused, WarningAbout::names);
     if (perf_map.bytes > max_perf_map_bytes)
         warn(fmt::format("its perf map has {} MiB: names beyond the first {} MiB are not read", perf_map.bytes >> 20,
                          max_perf_map_bytes >> 20),
              WarningAbout::names);
-    const bool had_one = std::exchange(perf_map_, static_cast<bool>(perf_map.file));
-    return {std::move(perf_map.file), perf_map_ && !had_one};
+    perf_map_ = static_cast<bool>(perf_map.file);
+    return std::move(perf_map.file);
 }
 
 void WatchedProcess::set_interpreter(const std::vector<ModuleMapping>& modules)

@@ -13,6 +13,7 @@
 #include "analysis/finding.hpp"
 #include "target/loops.hpp"
 #include "target/module_mapping.hpp"
+#include "target/perf_map_file.hpp"
 #include "target/process.hpp"
 
 namespace loopwatch {
@@ -49,12 +50,9 @@ public:
 protected:
     void forget_subjects() { subjects_.clear(); }
     void warn(std::string warning, WarningAbout about = WarningAbout::sight);
-    // Names of code that was generated at run time. `fresh`: there were none the last time.
-    struct GeneratedNames {
-        Fd file;
-        bool fresh = false;
-    };
-    GeneratedNames generated_names();
+    // The file of names of code that was generated at run time, which is looked at before it is trusted.
+    Fd take_names(PerfMapFile perf_map);
+    bool has_perf_map() const noexcept { return perf_map_; }
     void set_interpreter(const std::vector<ModuleMapping>& modules);
 
     Process process_;

@@ -11,10 +11,10 @@
 
 namespace loopwatch {
 
-PerfMapFile open_perf_map(const Process& process)
+PerfMapFile open_perf_map(pid_t pid, std::uint32_t ns_pid)
 {
-    const auto name = fmt::format("tmp/perf-{}.map", process.ns_id(process.pid()));
-    const Fd root(::open(fmt::format("/proc/{}/root", process.pid()).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const auto name = fmt::format("tmp/perf-{}.map", ns_pid);
+    const Fd root(::open(fmt::format("/proc/{}/root", pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     open_how how = {};
     how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
     how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH;
@@ -26,7 +26,7 @@ PerfMapFile open_perf_map(const Process& process)
     }
     struct stat status = {}, owner = {};
     const bool known =
-        ::fstat(found.file.raw(), &status) == 0 && ::stat(fmt::format("/proc/{}", process.pid()).c_str(), &owner) == 0;
+        ::fstat(found.file.raw(), &status) == 0 && ::stat(fmt::format("/proc/{}", pid).c_str(), &owner) == 0;
     if (!known || !S_ISREG(status.st_mode))
         found.refused = fmt::format("/{} is no regular file: not read", name);
     else if (status.st_uid != 0 && status.st_uid != owner.st_uid)

@@ -3,10 +3,11 @@
 // The file in which a runtime names the code it compiles: /tmp/perf-PID.map, where and as the target itself sees both.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 
-#include "target/process.hpp"
 #include "util/fd.hpp"
 
 namespace loopwatch {
@@ -18,6 +19,6 @@ struct PerfMapFile {
 };
 
 // Only the target's user or root may have written it, and no link may lead to it.
-PerfMapFile open_perf_map(const Process& process);
+PerfMapFile open_perf_map(pid_t pid, std::uint32_t ns_pid);
 
 }  // namespace loopwatch

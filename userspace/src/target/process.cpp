@@ -101,12 +101,15 @@ Error not_permitted(pid_t pid)
         "make the file readable, or run loopwatch with sudo"};
 }
 
+// As the kernel knows the executable: to ask the server that has it may take for ever.
 std::optional<std::array<std::uint64_t, 3>> image_of(pid_t pid)
 {
-    struct stat info = {};
+    struct statx info = {};
     const auto stat = read_stat(pid);
-    if (!stat || ::stat(proc_path(pid, "exe").c_str(), &info) != 0) return std::nullopt;
-    return std::array<std::uint64_t, 3>{info.st_dev, info.st_ino, stat->start_stack};
+    if (!stat || ::statx(AT_FDCWD, proc_path(pid, "exe").c_str(), AT_STATX_DONT_SYNC, STATX_INO, &info) != 0)
+        return std::nullopt;
+    return std::array<std::uint64_t, 3>{::makedev(info.stx_dev_major, info.stx_dev_minor), info.stx_ino,
+                                        stat->start_stack};
 }
 
 Result<void> check_executable(pid_t pid)
@@ -366,6 +369,7 @@ Fd open_mapped(pid_t pid, const MapLine& map)
 
 // Code that the kernel maps: the clock's, most of all. It has no file.
 constexpr std::string_view vdso = "[vdso]";
+constexpr std::size_t max_maps_bytes = 16u << 20;
 
 template <class Each>
 void each_module(const std::string& maps, Each each)
@@ -384,31 +388,47 @@ void each_module(const std::string& maps, Each each)
     }
 }
 
+std::uint64_t hash_of(const std::string& maps)
+{
+    std::uint64_t hash = 0;
+    each_module(maps, [&](const MapLine& map) {
+        hash = hash * 1099511628211u ^ map.start ^ (map.inode << 20) ^ std::hash<std::string_view>()(map.path);
+    });
+    return hash;
+}
+
 }  // namespace
+
+Result<MappedModules> read_modules(pid_t pid, std::uint64_t known_hash)
+{
+    const auto maps = read_proc(pid, "maps", max_maps_bytes);
+    if (!maps) return errno_error(ExitCode::not_permitted, "reading the maps of the process");
+    MappedModules mapped;
+    mapped.hash = hash_of(*maps);
+    mapped.changed = known_hash == 0 || mapped.hash != known_hash;
+    if (!mapped.changed) return mapped;
+    each_module(*maps, [&](const MapLine& map) {
+        if (mapped.modules.size() >= max_modules) return;
+        const bool has_file = map.inode != 0;
+        Fd file = has_file ? open_mapped(pid, map) : Fd();
+        mapped.unreadable += has_file && !file;
+        if (file || !has_file)
+            mapped.modules.push_back({map.start, map.end, map.offset, std::string(map.path), std::move(file)});
+    });
+    return mapped;
+}
 
 Result<std::vector<ModuleMapping>> Process::modules(std::size_t* unreadable) const
 {
-    const auto maps = read_proc(pid_, "maps", 16 << 20);
-    if (!maps) return alive() ? errno_error(ExitCode::not_permitted, "reading the maps of the process") : gone(pid_);
-    std::vector<ModuleMapping> modules;
-    each_module(*maps, [&](const MapLine& map) {
-        if (modules.size() >= max_modules) return;
-        const bool has_file = map.inode != 0;
-        Fd file = has_file ? open_mapped(pid_, map) : Fd();
-        if (has_file && !file && unreadable) ++*unreadable;
-        if (file || !has_file)
-            modules.push_back({map.start, map.end, map.offset, std::string(map.path), std::move(file)});
-    });
-    return modules;
+    auto mapped = read_modules(pid_);
+    if (!mapped) return alive() ? mapped.error() : gone(pid_);
+    if (unreadable) *unreadable = mapped->unreadable;
+    return std::move(mapped->modules);
 }
 
 std::uint64_t modules_hash(pid_t pid)
 {
-    std::uint64_t hash = 0;
-    each_module(read_proc(pid, "maps", 16 << 20).value_or(""), [&](const MapLine& map) {
-        hash = hash * 1099511628211u ^ map.start ^ (map.inode << 20) ^ std::hash<std::string_view>()(map.path);
-    });
-    return hash;
+    return hash_of(read_proc(pid, "maps", max_maps_bytes).value_or(""));
 }
 
 }  // namespace loopwatch

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/new_images.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "util/beside.hpp"
+
+namespace loopwatch {
+
+void NewImages::begun(pid_t pid, std::uint64_t now_ns)
+{
+    auto& image = images_[pid];
+    auto waits = std::move(image.waits);
+    image = {};
+    image.waits = std::move(waits);
+    image.due_ns = now_ns + look_ns;
+    image.until_ns = now_ns + most_ns;
+}
+
+void NewImages::found(pid_t pid, std::uint64_t now_ns)
+{
+    auto& image = images_[pid];
+    image.stage = Stage::opening;
+    image.due_ns = now_ns;
+    image.until_ns = now_ns + most_opening_ns;
+}
+
+void NewImages::on(const WaitEvent& event)
+{
+    const auto image = images_.find(static_cast<pid_t>(event.head.pid));
+    if (image != images_.end() && image->second.waits.size() < most_waits) image->second.waits.push_back(event);
+}
+
+bool NewImages::are_coming(std::uint64_t now_ns) const
+{
+    return std::ranges::any_of(images_, [&](const auto& entry) {
+        const auto& image = entry.second;
+        return image.stage != Stage::opening || now_ns + most_opening_ns < image.until_ns + soon_opened_ns;
+    });
+}
+
+std::uint64_t NewImages::next_ns() const
+{
+    std::uint64_t next_ns = 0;
+    for (const auto& [pid, image] : images_)
+        if (image.due_ns) next_ns = next_ns ? std::min(next_ns, image.due_ns) : image.due_ns;
+    return next_ns;
+}
+
+// True: on to the next stage.
+bool NewImages::load(pid_t pid, Image& image, std::uint64_t now_ns)
+{
+    const auto hash = modules_hash(pid);
+    const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
+    image.hash = hash;
+    image.due_ns = now_ns + look_ns;
+    return is_loaded;
+}
+
+bool NewImages::open(pid_t pid, Image& image, std::uint64_t now_ns)
+{
+    image.due_ns = now_ns + look_at_opening_ns;
+    if (!image.opening.valid() && may_open_another()) image.opening = open_process_beside(pid);
+    if (image.opening.valid() && is_ready(image.opening))
+        image.opened = image.opening.get();
+    else if (now_ns >= image.until_ns)
+        image.opened = Error{ExitCode::failed,
+                             fmt::format("the files of process {} could not be opened within {} s", pid,
+                                         most_opening_ns / 1'000'000'000),
+                             "does the file system that it runs from answer?"};
+    return image.opened.has_value();
+}
+
+std::vector<NewImages::Ready> NewImages::take_ready(std::uint64_t now_ns, SymbolWorker& worker, ScanOptions options,
+                                                    const std::function<bool(pid_t)>& may_come)
+{
+    std::vector<Ready> ready;
+    for (auto& [pid, image] : images_) {
+        if (now_ns < image.due_ns) continue;
+        if (image.stage == Stage::loading) {
+            if (!load(pid, image, now_ns) || !may_come(pid)) continue;
+            image.stage = Stage::opening;
+            image.until_ns = now_ns + most_opening_ns;
+        }
+        if (image.stage == Stage::opening) {
+            if (!open(pid, image, now_ns)) continue;
+            if (*image.opened)
+                for (const auto& module : (*image.opened)->files.modules)
+                    worker.scan_ahead(module.file.raw(), options, [](const std::vector<Frame>&) {});
+            image.asked = worker.asked();
+            image.stage = Stage::reading;
+            image.due_ns = 0;  // the answer wakes us
+        }
+        if (worker.answered(image.asked)) ready.push_back({pid, std::move(*image.opened), std::move(image.waits)});
+    }
+    for (const auto& image : ready) images_.erase(image.pid);
+    return ready;
+}
+
+}  // namespace loopwatch
