@@ -132,7 +132,7 @@ Result<void> KernelSource::await_loops()
         return (targets.empty() ? !images_.empty() : images_.are_coming(monotonic_ns())) || !arriving_.empty() ||
                std::ranges::any_of(targets, &Attachment::is_searching);
     };
-    while (is_searching()) {
+    for (;;) {
         const auto now = monotonic_ns();
         if (auto gone_on = go_on(now); !gone_on) return gone_on;
         kernel_->drain(max_early, [this](const Event& event) { take_early(event); });
@@ -144,6 +144,7 @@ Result<void> KernelSource::await_loops()
             polls_watched = true;
             if (kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
         }
+        if (!is_searching()) break;
         engine_.reactor().wait_until(next_ns() ? std::min(next_ns(), now + answer_ns) : now + answer_ns);
         worker_.poll();
     }
