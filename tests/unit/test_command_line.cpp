@@ -96,7 +96,7 @@ TEST_CASE("every option arrives")
     CHECK(session.duration_ns == 120'000'000'000);
     CHECK(session.interval_ns == 200'000'000);
     CHECK(o->output.formats == std::vector<std::string>{"ndjson"});
-    CHECK(o->output.files == std::vector<std::string>{"x"});
+    CHECK(o->output.files == std::vector<OutputFile>{{"x"}});
     CHECK(session.max_overhead_percent == 0.5);
     CHECK(session.max_loops == 9);
     REQUIRE(session.gate.fail_on.size() == 2);
@@ -110,6 +110,14 @@ TEST_CASE("every option arrives")
     CHECK(command<WhereCommand>({"-p", "1", "where", "17"})->listing.task == 17);
     CHECK(command<RunCommand>({"run", "--", "ps", "-p", "1"})->command_line ==
           std::vector<std::string>{"ps", "-p", "1"});
+}
+
+TEST_CASE("outputs have the order of the line, optional or not, as their formats have")
+{
+    const auto o = command({"-p", "1", "--optional-output", "a", "-o", "b", "--format", "text", "--optional-output=c",
+                            "--format", "chrome", "--format", "ndjson"});
+    CHECK(o->output.files == std::vector<OutputFile>{{"a", false}, {"b", true}, {"c", false}});
+    CHECK(o->output.formats == std::vector<std::string>{"text", "chrome", "ndjson"});
 }
 
 TEST_CASE("a bad command line is one line that says what is wrong and what to write")
@@ -143,6 +151,7 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--format", "text", "--format", "ndjson"}, "--format: 2 of them for 0 of -o", "each -o FILE"},
         {{"-p", "1", "-o", "a", "-o", "b", "--format", "ndjson"}, "--format: 1 of them for 2 of -o", "each -o FILE"},
         {{"-p", "1", "-o", "a", "-o", "a"}, "--output: \"a\" is given twice", "each output once"},
+        {{"-p", "1", "-o", "a", "--optional-output", "a"}, "--optional-output: \"a\" is given", "each output once"},
         {{"-p", "1", "--attach", "x"}, "--attach: bad value", "perf-all"},
         {{"-p", "1", "--max-overhead", "0"}, "--max-overhead: bad value", "percent"},
         {{"ps", "-p", "1", "--lint", "--max-frame", "0"}, "--max-frame: bad value", "bytes"},
@@ -200,7 +209,7 @@ TEST_CASE("what run writes among the program's own messages is for people")
 TEST_CASE("several outputs, each with its format")
 {
     const auto both = command({"-p", "1", "-o", "a,b", "--format", "ndjson", "--format", "chrome", "-o", "c"});
-    CHECK(both->output.files == std::vector<std::string>{"a,b", "c"});
+    CHECK(both->output.files == std::vector<OutputFile>{{"a,b"}, {"c"}});
     CHECK(both->output.formats == std::vector<std::string>{"ndjson", "chrome"});
     CHECK(command({"-p", "1", "-o", "a", "-o", "b"})->output.formats.empty());
 }

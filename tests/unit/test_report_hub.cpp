@@ -20,8 +20,10 @@ constexpr std::uint64_t second = 1'000'000'000;
 // What a sink was given, and whether it works.
 struct Taken {
     std::vector<Report> reports;
-    bool works = true;
-    int closed = 0;
+    bool works = true;   // take()
+    bool writes = true;  // flush() and close()
+    int flushed = 0, closed = 0;
+    bool waited_for = false;  // by close()
     std::uint64_t lost = 0;
 
     std::size_t findings() const
@@ -41,11 +43,16 @@ public:
         taken_.reports.push_back(report);
         return {};
     }
-    Result<void> flush() override { return {}; }
-    Result<void> close() override
+    Result<void> flush() override
+    {
+        ++taken_.flushed;
+        return taken_.writes ? Result<void>() : Error{ExitCode::failed, "it is full", ""};
+    }
+    Result<void> close(bool wait_for_reader) override
     {
         ++taken_.closed;
-        return {};
+        taken_.waited_for = wait_for_reader;
+        return flush();
     }
     std::uint64_t lost() const override { return taken_.lost; }
 
@@ -148,6 +155,75 @@ TEST_CASE("an optional sink that fails is warned of once, tried again each secon
     CHECK(taken.end().lost.at("output_failed") == 2);
 }
 
+TEST_CASE("an optional sink that takes reports but cannot write them is warned of once, until it has written")
+{
+    Taken taken;
+    Hub hub;
+    hub.add("x", std::make_unique<FakeSink>(taken), {false});
+    const auto round = [&](std::uint64_t at) {
+        hub.take(only(slow("a")), at);
+        hub.flush(at);
+        return hub.take_warnings().size();
+    };
+    taken.writes = false;
+    CHECK(round(1 * second) == 1);
+    CHECK(round(3 * second) == 0);
+    CHECK(round(5 * second) == 0);
+    taken.writes = true;
+    CHECK(round(7 * second) == 0);
+    taken.writes = false;
+    CHECK(round(9 * second) == 1);
+    CHECK_FALSE(hub.failure());
+}
+
+TEST_CASE("the end is given to an optional sink that has just failed, and a warning says if it cannot be written")
+{
+    Taken optional, required;
+    Hub hub;
+    hub.add("x", std::make_unique<FakeSink>(optional), {false});
+    hub.add("y", std::make_unique<FakeSink>(required));
+    optional.writes = false;
+    hub.flush(second);
+    Findings two;
+    two.slow = slow("a");
+    two.blocking.resize(1);
+    hub.take(two, second);
+    hub.take(end(), second);
+    REQUIRE(optional.reports.size() == 1);
+    CHECK(optional.end().lost.at("output_failed") == 2);
+    CHECK(required.end().lost.at("output_failed") == 0);
+    hub.close();
+    CHECK_FALSE(optional.waited_for);
+    CHECK(required.waited_for);
+    CHECK_FALSE(hub.failure());
+    CHECK(hub.take_warnings() ==
+          std::vector<std::string>{"x: it is full; it is tried again", "x: it is full; its report lacks the end"});
+}
+
+TEST_CASE("a sink whose reader is waited for at the end keeps no other from writing what it has")
+{
+    class Waiting final : public Sink {
+    public:
+        explicit Waiting(const Taken& other) : other_(other) {}
+        Result<void> take(const Report&) override { return {}; }
+        Result<void> flush() override { return {}; }
+        Result<void> close(bool) override
+        {
+            CHECK(other_.flushed == 1);
+            return {};
+        }
+
+    private:
+        const Taken& other_;
+    };
+    Taken taken;
+    Hub hub;
+    hub.add("waits", std::make_unique<Waiting>(taken));
+    hub.add("other", std::make_unique<FakeSink>(taken));
+    hub.close();
+    CHECK(taken.closed == 1);
+}
+
 TEST_CASE(
     "a reader that takes nothing keeps no one waiting: its lines queue, what is beyond is counted, what was queued "
     "comes")
@@ -177,7 +253,7 @@ TEST_CASE(
         REQUIRE(count > 0);
         read.append(chunk, 0, static_cast<std::size_t>(count));
     }
-    REQUIRE(sink.close());
+    REQUIRE(sink.close(true));
     ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
     for (ssize_t count; (count = ::read(ends[0], chunk.data(), chunk.size())) > 0;)
         read.append(chunk, 0, static_cast<std::size_t>(count));

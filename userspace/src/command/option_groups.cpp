@@ -151,16 +151,19 @@ void OutputOptions::add(OptionParser& parser)
         },
         "auto: text on a terminal, ndjson otherwise; chrome: for ui.perfetto.dev",
         ("auto|" + format_names("|")).c_str());
-    parser.repeated(
-        "-o,--output",
-        [this](const std::string& text) -> std::optional<BadValue> {
+    const auto add_file = [this](bool required) {
+        return [this, required](const std::string& text) -> std::optional<BadValue> {
             if (text.empty()) return BadValue{"is empty", "the name of a file"};
-            if (std::ranges::find(files, text) != files.end())
+            if (std::ranges::find(files, text, &OutputFile::path) != files.end())
                 return BadValue{fmt::format("\"{}\" is given twice", text), "give each output once"};
-            files.push_back(text);
+            files.push_back({text, required});
             return std::nullopt;
-        },
-        "A file, device or FIFO, - for stdout (run: to stderr); several: each with its --format", "FILE");
+        };
+    };
+    parser.repeated("-o,--output", add_file(true),
+                    "A file, device or FIFO, - for stdout (run: to stderr); several: each with its --format", "FILE");
+    parser.repeated("--optional-output", add_file(false),
+                    "An -o without which the session goes on: its failures are counted, and it is tried again", "FILE");
     parser.flag("--quiet", quiet, "Text: findings only");
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
     parser.check([this]() -> std::optional<Error> {
@@ -180,10 +183,10 @@ void ListOutputOptions::add(OptionParser& parser)
 
 Result<Hub> OutputOptions::open(bool gated) const
 {
-    const auto all = files.empty() ? std::vector{default_file} : files;
+    const auto all = files.empty() ? std::vector{OutputFile{default_file}} : files;
     Hub hub;
     for (std::size_t i = 0; i < all.size(); ++i) {
-        auto output = Output::open(all[i]);
+        auto output = Output::open(all[i].path);
         if (!output) return output.error();
         const bool terminal = output->is_terminal();
         auto format = i < formats.size() ? formats[i] : "auto";
@@ -191,7 +194,8 @@ Result<Hub> OutputOptions::open(bool gated) const
         if (format == "auto") format = terminal ? "text" : "ndjson";
         auto encoder =
             make_encoder(format, {.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated});
-        hub.add(all[i], std::make_unique<LineSink>(std::move(*output), std::move(encoder)));
+        hub.add(all[i].path, std::make_unique<LineSink>(std::move(*output), std::move(encoder)),
+                {.required = all[i].required});
     }
     return hub;
 }

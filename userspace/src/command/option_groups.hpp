@@ -62,9 +62,16 @@ struct TimingOptions {
     void add(OptionParser& parser);
 };
 
+struct OutputFile {
+    std::string path;      // or - for stdout
+    bool required = true;  // else the session goes on without it when it fails
+
+    bool operator==(const OutputFile&) const = default;
+};
+
 // Where the records of a session go: any number of outputs, the first -o with the first --format and so on.
 struct OutputOptions {
-    std::vector<std::string> files;    // or - for stdout
+    std::vector<OutputFile> files;
     std::vector<std::string> formats;  // as many, or none; "auto" or one of output/formats.hpp
     bool quiet = false;
     bool no_color = false;
@@ -73,7 +80,8 @@ struct OutputOptions {
     std::string default_format = "auto";
 
     void add(OptionParser& parser);
-    // Opens all of them. `gated`: --fail-on decides over what is reported.
+    // Opens all of them; fails if one cannot be opened, optional or not. `gated`: --fail-on decides over what is
+    // reported.
     Result<Hub> open(bool gated) const;
 };
 

@@ -73,6 +73,8 @@ void OptionParser::add(const char* names, TakeValue take, const std::string& hel
         option->delimiter(',');
     else if (occurs == Occurs::once)
         option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+    else
+        option->trigger_on_parse();
     if (help.empty()) option->group("");
 }
 

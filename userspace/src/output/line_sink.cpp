@@ -7,13 +7,6 @@ namespace loopwatch {
 
 namespace {
 
-std::uint64_t records_in(const Report& report)
-{
-    std::uint64_t records = 0;
-    for_each_record(report, [&](const auto&) { ++records; });
-    return records;
-}
-
 // Without it a reader cannot know what is missing.
 bool must_arrive(const Report& report)
 {
@@ -47,9 +40,9 @@ Result<void> LineSink::flush()
     return {};
 }
 
-Result<void> LineSink::close()
+Result<void> LineSink::close(bool wait_for_reader)
 {
-    auto written = output_.write_lines(queued());
+    auto written = output_.write_lines(queued(), wait_for_reader ? Patience::unlimited : Patience::brief);
     if (!written) return written;
     lines_.clear();
     written_ = 0;

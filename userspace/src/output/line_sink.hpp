@@ -25,7 +25,7 @@ public:
 
     Result<void> take(const Report& report) override;
     Result<void> flush() override;
-    Result<void> close() override;
+    Result<void> close(bool wait_for_reader) override;
     std::uint64_t lost() const override { return lost_; }
     int waits_for() const override { return queued().empty() ? -1 : output_.descriptor(); }
     bool for_people() const override { return encoder_->for_people(); }

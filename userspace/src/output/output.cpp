@@ -175,7 +175,7 @@ Result<Fd> open_file(const std::string& path)
     return std::move(opened->fd);
 }
 
-constexpr int wait_ms = 50, patience_ms = 700;  // of a session that was asked to end
+constexpr int wait_ms = 50, patience_ms = 700;
 
 // As much as a pipe or terminal that has room takes without blocking. stdout shares its flags with whoever gave it to
 // us: it cannot be made non-blocking.
@@ -229,24 +229,27 @@ Result<Output> Output::open(const std::string& path)
     return Output(std::move(copy), "stdout");
 }
 
-Result<void> Output::write_lines(std::string_view lines)
+Result<void> Output::write_lines(std::string_view lines, Patience patience)
 {
-    const auto written = write(lines, true);
+    const auto written = write(lines, patience);
     return written ? Result<void>() : written.error();
 }
 
 Result<std::size_t> Output::write_some(std::string_view lines)
 {
-    return write(lines, false);
+    return write(lines, Patience::none);
 }
 
-Result<std::size_t> Output::write(std::string_view lines, bool wait)
+Result<std::size_t> Output::write(std::string_view lines, Patience patience)
 {
     if (std::exchange(keeps_last_report_, false) && ::ftruncate(fd_.raw(), 0) != 0) return write_error();
     std::size_t written = 0;
     while (written < lines.size()) {
-        if (!wait && !has_room()) return written;
-        if (auto ready = wait ? await_room() : Result<void>(); !ready) return ready.error();
+        if (patience == Patience::none) {
+            if (!has_room()) return written;
+        } else if (auto ready = await_room(patience); !ready) {
+            return ready.error();
+        }
         const ssize_t count = ::write(fd_.raw(), lines.data() + written, std::min(lines.size() - written, at_once_));
         if (count > 0) {
             written += static_cast<std::size_t>(count);
@@ -265,12 +268,11 @@ bool Output::has_room() const
     return ::poll(&room, 1, 0) != 0;  // an error shows when it is written to
 }
 
-// A reader that takes nothing is waited for, but not by who was asked to end.
-Result<void> Output::await_room() const
+Result<void> Output::await_room(Patience patience) const
 {
     pollfd room{fd_.raw(), POLLOUT, 0};
     for (int waited_ms = 0; ::poll(&room, 1, wait_ms) == 0;)
-        if (ending_requested() && (waited_ms += wait_ms) >= patience_ms)
+        if ((patience == Patience::brief || ending_requested()) && (waited_ms += wait_ms) >= patience_ms)
             return Error{ExitCode::failed, "cannot write to " + name_ + ": its reader takes nothing",
                          "let it read until loopwatch has ended"};
     return {};

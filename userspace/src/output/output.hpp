@@ -13,6 +13,10 @@
 
 namespace loopwatch {
 
+// With a reader that takes nothing. Brief: 0.7 s, which is what is left of an unlimited one when the process is asked
+// to end.
+enum class Patience { none, brief, unlimited };
+
 class Output {
 public:
     // `path` "-": stdout. A file is created with mode 0600 (under sudo, for the user who called it) or overwritten.
@@ -22,9 +26,8 @@ public:
     static Result<Output> open(const std::string& path);
 
     // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it
-    // short, a regular file is cut back. Waits for a slow reader, once the process was asked to end for 0.7 s. Fails
-    // with ExitCode::failed.
-    Result<void> write_lines(std::string_view lines);
+    // short, a regular file is cut back. Fails with ExitCode::failed.
+    Result<void> write_lines(std::string_view lines, Patience patience = Patience::unlimited);
 
     // What it takes without waiting: how many bytes that were. Of a regular file all, or none. Fails as write_lines()
     // does.
@@ -38,8 +41,8 @@ public:
 
 private:
     Output(Fd fd, std::string name);
-    Result<std::size_t> write(std::string_view lines, bool wait);
-    Result<void> await_room() const;
+    Result<std::size_t> write(std::string_view lines, Patience patience);
+    Result<void> await_room(Patience patience) const;
     bool has_room() const;
     Error write_error() const;
     void cut_back(std::size_t written) const;

@@ -3,6 +3,7 @@
 // A record as one JSON object, after the tables of record_fields.hpp.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <variant>
@@ -38,6 +39,13 @@ void for_each_record(const Report& report, const Take& take)
             }
         },
         report);
+}
+
+inline std::uint64_t records_in(const Report& report)
+{
+    std::uint64_t records = 0;
+    for_each_record(report, [&](const auto&) { ++records; });
+    return records;
 }
 
 // Appends a line of JSON for each record of it: broken UTF-8 is replaced, terminal control characters are escaped.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "output/record_json.hpp"
+
 namespace loopwatch {
 
 namespace {
@@ -69,22 +71,39 @@ void Hub::take(const Report& report, std::uint64_t now_ns)
 
 void Hub::deliver(Entry& entry, const Report& report, std::uint64_t now_ns)
 {
-    if (is_down(entry, now_ns))
-        ++entry.lost;
-    else
-        check(entry, entry.sink->take(report), now_ns);
+    // The end has the counts of what is missing, and no later report will try.
+    const bool last = std::holds_alternative<SessionEnd>(report) && !entry.ended;
+    if (is_down(entry, now_ns) && !last)
+        entry.lost += records_in(report);
+    else if (auto taken = entry.sink->take(report); !taken)
+        fail(entry, taken.error(), now_ns);
 }
 
+// What was taken may only be queued: a sink works again once it has been flushed.
 void Hub::flush(std::uint64_t now_ns)
 {
-    for (auto& entry : entries_)
-        if (!is_down(entry, now_ns)) check(entry, entry.sink->flush(), now_ns);
+    for (auto& entry : entries_) {
+        if (is_down(entry, now_ns)) continue;
+        if (auto flushed = entry.sink->flush(); flushed)
+            entry.retry_at_ns = 0;
+        else
+            fail(entry, flushed.error(), now_ns);
+    }
 }
 
 void Hub::close()
 {
-    for (auto& entry : entries_)
-        if (!entry.ended) check(entry, entry.sink->close(), 0);
+    for (const auto& entry : entries_)
+        if (!entry.ended) (void)entry.sink->flush();  // what fails fails again below
+    for (auto& entry : entries_) {
+        if (entry.ended) continue;
+        auto closed = entry.sink->close(entry.options.required);
+        if (closed) continue;
+        if (entry.options.required)
+            fail(entry, closed.error(), 0);
+        else
+            warnings_.push_back(fmt::format("{}: {}; its report lacks the end", entry.name, closed.error().what));
+    }
 }
 
 // One whose time has come to be tried again counts as working.
@@ -93,19 +112,14 @@ bool Hub::is_down(const Entry& entry, std::uint64_t now_ns)
     return entry.ended || now_ns < entry.retry_at_ns;
 }
 
-void Hub::check(Entry& entry, const Result<void>& delivered, std::uint64_t now_ns)
+void Hub::fail(Entry& entry, const Error& error, std::uint64_t now_ns)
 {
-    if (delivered) {
-        entry.retry_at_ns = 0;
-        return;
-    }
     if (entry.options.required) {
         entry.ended = true;
-        if (!failure_) failure_ = delivered.error();
+        if (!failure_) failure_ = error;
         return;
     }
-    if (entry.retry_at_ns == 0)
-        warnings_.push_back(fmt::format("{}: {}; it is tried again", entry.name, delivered.error().what));
+    if (entry.retry_at_ns == 0) warnings_.push_back(fmt::format("{}: {}; it is tried again", entry.name, error.what));
     entry.retry_at_ns = now_ns + retry_ns;
 }
 

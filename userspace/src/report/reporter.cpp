@@ -31,6 +31,12 @@ void Reporter::flush()
     for (auto& text : hub_.take_warnings()) take(Warning{std::nullopt, monotonic_ns(), std::move(text), ""});
 }
 
+void Reporter::close()
+{
+    hub_.close();
+    for (const auto& text : hub_.take_warnings()) print_warning(text);  // no output takes them any more
+}
+
 template <class Finding>
 bool Reporter::admit(const Finding& finding)
 {

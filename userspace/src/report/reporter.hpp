@@ -28,7 +28,7 @@ public:
     void judge_unfinished();
     // What was published becomes visible to readers; close(): all of it, at the end.
     void flush();
-    void close() { hub_.close(); }
+    void close();
 
     // Findings by JSON type, suppressed ones included.
     const Counts& counts() const noexcept { return counts_; }
