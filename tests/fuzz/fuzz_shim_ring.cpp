@@ -4,18 +4,13 @@
 //   byte 0     from 192 on the file's first bytes are those that follow; else it begins as an honest shim makes it
 //   then ops   {what, lane, position (2), value (8)}, see play(); where bit 7 of `what` is set, the reader looks first
 // An input of honest appends alone must be read as it was written.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <filesystem>
-#include <optional>
 #include <span>
-#include <string>
 
 #include "collect/shim_ring.hpp"
+#include "ring_file.hpp"
 #include "visit_event.hpp"
 
 using namespace loopwatch;
@@ -32,62 +27,6 @@ struct Op {
     std::uint8_t what, lane;
     std::uint16_t at;
     std::uint64_t value;
-};
-
-std::uint64_t lane_at(std::size_t lane, std::size_t field)
-{
-    return offsetof(lw_ring, lanes) + lane * sizeof(lw_lane) + field;
-}
-
-std::uint64_t body_at(std::size_t lane, std::size_t field)
-{
-    return offsetof(lw_ring, bodies) + lane * sizeof(lw_lane_body) + field;
-}
-
-// The ring as its process writes it.
-class RingFile {
-public:
-    RingFile()
-        : path_(std::filesystem::temp_directory_path() / ("loopwatch-ring-" + std::to_string(::getpid()))),
-          file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600))
-    {
-        hold(file_ && ::ftruncate(file_.raw(), sizeof(lw_ring)) == 0, "a file can be made");
-        put(offsetof(lw_ring, magic), std::uint64_t{LW_RING_MAGIC});
-        put(offsetof(lw_ring, abi), std::uint32_t{LW_RING_ABI});
-        put(offsetof(lw_ring, bytes), static_cast<std::uint32_t>(sizeof(lw_ring)));
-        put(offsetof(lw_ring, pid), std::uint32_t{1});
-    }
-    ~RingFile() { ::unlink(path_.c_str()); }
-    RingFile(const RingFile&) = delete;
-    RingFile& operator=(const RingFile&) = delete;
-    // The file's name does not outlive the attempt to open it: a fuzzer that aborts leaves nothing behind.
-    Result<ShimRing> opened() const
-    {
-        auto ring = ShimRing::open(path_);
-        ::unlink(path_.c_str());
-        return ring;
-    }
-    void write(std::uint64_t at, std::span<const std::uint8_t> bytes)
-    {
-        const auto written = ::pwrite(file_.raw(), bytes.data(), bytes.size(), static_cast<off_t>(at));
-        hold(written == static_cast<ssize_t>(bytes.size()), "it can be written");
-    }
-    template <class T>
-    void put(std::uint64_t at, const T& value)
-    {
-        write(at, {reinterpret_cast<const std::uint8_t*>(&value), sizeof value});
-    }
-    std::uint64_t word(std::uint64_t at) const
-    {
-        std::uint64_t value = 0;
-        (void)!::pread(file_.raw(), &value, sizeof value, static_cast<off_t>(at));
-        return value;
-    }
-    void cut(std::uint64_t bytes) { hold(::ftruncate(file_.raw(), static_cast<off_t>(bytes)) == 0, "it can be cut"); }
-
-private:
-    std::string path_;
-    Fd file_;
 };
 
 class Fuzzed {
@@ -112,17 +51,14 @@ private:
     bool has_lanes_ = true;                        // false: the reader goes by what it saw last
 };
 
-// As an honest shim does. It has no room for more than a lane, nor goes over its end.
+// It has no room for more than a lane, nor goes over its end.
 void Fuzzed::append_call(std::size_t lane, std::uint64_t seq)
 {
-    auto head = file_.word(lane_at(lane, offsetof(lw_lane, head)));
+    const auto head = file_.word(lane_at(lane, offsetof(lw_lane, head)));
     if (head % LW_LANE_BYTES + sizeof(lw_call) > LW_LANE_BYTES) return;
     lw_call call = {};
     call.event = {LW_EVENT_CALL, sizeof call, 100, 1, 1, 1, seq};
-    file_.put(body_at(lane, offsetof(lw_lane_body, records)) + head % LW_LANE_BYTES, call);
-    head += sizeof call;
-    file_.put(lane_at(lane, offsetof(lw_lane, head)), head);
-    file_.put(lane_at(lane, offsetof(lw_lane, draft)), head);
+    file_.append(lane, call);
     ++appended;
 }
 

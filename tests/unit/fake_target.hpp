@@ -46,9 +46,23 @@ public:
         iterations.real.push_back(std::move(facts));
         return iterations;
     }
-    Result<void> refresh() override { return {}; }
+    Result<void> refresh() override
+    {
+        if (refreshes) return {};
+        return Error{ExitCode::failed, "its memory cannot be read", ""};
+    }
+    bool may_part(const DispatchBundle&) const override { return !parts.empty(); }
+    std::optional<std::vector<DispatchBundle>> parts_of(const DispatchBundle&) const override
+    {
+        auto once = std::exchange(parts, {});
+        return once.empty() ? std::nullopt : std::optional(std::move(once));
+    }
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> take_ended() override { return std::exchange(ended, {}); }
+    void on(const WaitEvent& event) override { waits.push_back(event.head.tid); }
+    using WatchedProcess::warn;
     void on(const LoopStartedEvent& event) override
     {
+        if (find_loop(event.head.tid, event.head.loop_id)) return;
         add_loop({.slot = event.slot,
                   .id = event.head.loop_id,
                   .ns_tid = event.head.tid,
@@ -58,7 +72,10 @@ public:
     Loop& add_loop(LoopView loop) { return known_loops_.emplace_back(std::move(loop)); }
 
     LoopState slot = {};
-    bool gone = false, asleep = true, is_proven = true, ends_get_lost = false, sees_scheduler = true;
+    bool gone = false, asleep = true, is_proven = true, ends_get_lost = false, sees_scheduler = true, refreshes = true;
+    mutable std::vector<DispatchBundle> parts;                   // that the next dispatch turns out to be
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> ended;  // loops, since the last interval
+    std::vector<std::uint32_t> waits;                            // threads that were seen to wait
 
 private:
     std::set<std::string> probes_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collect/event.hpp"
+#include "collect/wire.hpp"
 
 using namespace loopwatch;
 
@@ -226,4 +227,92 @@ TEST_CASE("a loop that has stopped has its counters if its slot came with it, an
     const auto stopped = only<LoopStoppedEvent>(raw);
     REQUIRE(stopped.state);
     CHECK(stopped.state->iterations == 12);
+}
+
+TEST_CASE("a loop that starts has the address of its slot")
+{
+    auto raw = filled<lw_loop_started>(0, LW_EVENT_LOOP_START);
+    raw.slot = 0x5000;
+    raw.event.tid = 7;
+    const auto started = only<LoopStartedEvent>(raw);
+    CHECK(started.slot == 0x5000);
+    CHECK(started.head.tid == 7);
+}
+
+TEST_CASE("a waker and an exception have the stacks behind them")
+{
+    auto waker = filled<lw_waker_stack>(0, LW_EVENT_WAKER);
+    waker.waker_tid = 9;
+    waker.stack.bytes = 8;
+    const auto own = only<WakerEvent>(waker, 8);
+    CHECK(own.waker_tid == 9);
+    CHECK(own.stack.bytes.size() == 8);
+    auto thrown = filled<lw_thrown>(0, LW_EVENT_THROWN);
+    thrown.stack.bytes = 16;
+    CHECK(only<ThrownEvent>(thrown, 16).stack.bytes.size() == 16);
+    CHECK(decoded(thrown, 8).empty());
+}
+
+TEST_CASE("records that are a head alone are of their kind")
+{
+    struct Head {
+        lw_event event;
+    };
+    CHECK(only<WakeEvent>(filled<Head>(0, LW_EVENT_WAKE)).head.seq == 0);
+    CHECK(only<ChildEvent>(filled<Head>(0, LW_EVENT_CHILD)).head.pid == 0);
+    CHECK(only<ExecEvent>(filled<Head>(0, LW_EVENT_EXEC)).head.pid == 0);
+    CHECK(only<ExitEvent>(filled<Head>(0, LW_EVENT_EXIT)).head.pid == 0);
+    // Too short for what they say they are, or of a kind that does not exist.
+    for (const auto kind :
+         {LW_EVENT_LOOP_START, LW_EVENT_LOOP_STOP, LW_EVENT_DISPATCH, LW_EVENT_ITERATION, LW_EVENT_SOURCE,
+          LW_EVENT_SAMPLE, LW_EVENT_CALL, LW_EVENT_WAKER, LW_EVENT_WAIT, LW_EVENT_THROWN})
+        CHECK(decoded(filled<Head>(0, kind)).empty());
+    CHECK(decoded(filled<Head>(0, 4711)).empty());
+}
+
+TEST_CASE("a record whose size is not that of its bytes is none")
+{
+    std::vector<std::uint8_t> bytes(sizeof(lw_event), 0);
+    const auto events = [&] { return decode(bytes, [](const Event&) {}); };
+    lw_event event = {LW_EVENT_WAKE, sizeof event, 0, 0, 0, 0, 0};
+    std::memcpy(bytes.data(), &event, sizeof event);
+    CHECK(events() == 1);
+    event.size = sizeof event + 8;
+    std::memcpy(bytes.data(), &event, sizeof event);
+    CHECK(events() == 0);
+    bytes.resize(4);
+    CHECK(events() == 0);
+}
+
+TEST_CASE("a dispatch that goes on has the fields of its loop's entry, and a state that does not exist is none")
+{
+    lw_loop raw = {};
+    raw.seq = 41;
+    raw.off = LW_OFF_IDLE;
+    raw.blocked_ns = 5;
+    raw.runq_ns = 6;
+    raw.blocks = 7;
+    auto ongoing = ongoing_dispatch(raw);
+    CHECK(ongoing.seq == 41);
+    CHECK(static_cast<int>(ongoing.off) == LW_OFF_IDLE);
+    CHECK(ongoing.blocked_ns == 5);
+    CHECK(ongoing.runq_ns == 6);
+    CHECK(ongoing.blocks == 7);
+    raw.off = LW_OFF_IDLE + 1;
+    CHECK(ongoing_dispatch(raw).off == OffCpu::running);
+}
+
+TEST_CASE("a thread that sleeps has its call with the arguments")
+{
+    lw_sleeper raw = {};
+    raw.tid = 7;
+    raw.syscall = SYS_poll;
+    raw.switches = 3;
+    raw.args[5] = 9;
+    raw.registers.dwarf[LW_REG_RSP] = 0x7000;
+    const auto thread = sleeping_thread(raw);
+    CHECK(thread.tid == 7);
+    CHECK(thread.syscall == SYS_poll);
+    CHECK(thread.args[5] == 9);
+    CHECK(thread.registers.sp() == 0x7000);
 }

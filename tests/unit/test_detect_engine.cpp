@@ -1,165 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <catch2/catch.hpp>
-#include <deque>
-#include <memory>
-#include <variant>
-
-#include "../fuzz/late_worker.hpp"
-#include "detect/engine.hpp"
-#include "fake_target.hpp"
-#include "util/wall_clock.hpp"
+#include "watched_targets.hpp"
 
 using namespace loopwatch;
-
-namespace {
-
-constexpr std::uint64_t ms = 1'000'000;
-constexpr std::uint32_t looper = 4712;
-
-// What is observed is what the test has queued.
-class FakeSource final : public TargetSource {
-public:
-    bool drain(std::size_t most, const Observe& observe) override
-    {
-        while (most-- > 0 && !queue.empty()) {
-            const auto event = std::move(queue.front());
-            queue.pop_front();
-            observe(event);
-        }
-        return !queue.empty();
-    }
-    void drain_present(const Observe& observe) override { (void)drain(queue.size(), observe); }
-    std::unique_ptr<Sampling> sample(std::uint32_t, std::uint64_t period_ns) override
-    {
-        class Refused : public Sampling {
-        public:
-            explicit Refused(int& count) : count_(count) { ++count_; }
-            ~Refused() override { --count_; }
-            bool failed() override { return true; }
-
-        private:
-            int& count_;
-        };
-        sampled_every_ns = period_ns;
-        return std::make_unique<Refused>(samplings);
-    }
-    bool set_watchdog_asleep(bool asleep) override
-    {
-        watchdog_asleep = asleep;
-        return can_wake;
-    }
-    void turn(std::uint64_t) override {}
-    std::uint64_t next_ns() const override { return 0; }
-    bool exhausted() override { return false; }
-    void leave(Target& target, std::string_view reason, const Observe& observe) override
-    {
-        left.emplace_back(reason);
-        if (last_words) observe(*std::exchange(last_words, std::nullopt));
-        (void)target;
-    }
-    void leave_all(const Observe&) override {}
-    Counts losses() const override { return {{"ring_full", 7}}; }
-    Overhead overhead() const override { return {}; }
-
-    std::deque<Event> queue;
-    std::optional<Event> last_words;
-    std::vector<std::string> left;
-    std::uint64_t sampled_every_ns = 0;
-    int samplings = 0;
-    bool can_wake = true, watchdog_asleep = false;
-};
-
-// A process that waits to be killed.
-class Child {
-public:
-    Child() : pid_(::fork())
-    {
-        if (pid_ == 0)
-            while (true) ::pause();
-    }
-    ~Child() { end(); }
-    void end()
-    {
-        if (std::exchange(ended_, true)) return;
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    std::uint32_t pid() const { return static_cast<std::uint32_t>(pid_); }
-
-private:
-    pid_t pid_;
-    bool ended_ = false;
-};
-
-struct Watched {
-    explicit Watched(bool late_names = false) : worker(late_names)
-    {
-        EngineOptions options;
-        options.wait_status = [](std::uint32_t) { return std::optional(9); };
-        engine = std::make_unique<Engine>(options, reactor, worker, symbols,
-                                          [this](Report&& report) { reports.push_back(std::move(report)); });
-        engine->start(source, monotonic_ns());
-    }
-    FakeTarget& add(std::uint32_t pid, bool with_loop = true)
-    {
-        auto target = std::make_unique<FakeTarget>(static_cast<pid_t>(pid));
-        if (with_loop) target->add_loop({.slot = 0x1000, .id = 3, .ns_tid = looper, .tid = looper, .name = "main"});
-        auto& added = *target;
-        engine->add(std::move(target));
-        return added;
-    }
-    void turn()
-    {
-        reactor.wait_until(0);
-        engine->turn(monotonic_ns());
-    }
-    template <class Kind>
-    std::vector<Kind> all() const
-    {
-        std::vector<Kind> found;
-        for (const auto& report : reports)
-            if (const auto* one = std::get_if<Kind>(&report)) found.push_back(*one);
-        return found;
-    }
-    std::size_t stalls() const
-    {
-        const auto findings = all<Findings>();
-        return static_cast<std::size_t>(
-            std::ranges::count_if(findings, [](const Findings& f) { return f.stall.has_value(); }));
-    }
-
-    Reactor reactor;
-    LateWorker worker;
-    KernelSymbols symbols;
-    FakeSource source;
-    std::vector<Report> reports;
-    std::unique_ptr<Engine> engine;
-};
-
-DispatchEvent dispatch(std::uint32_t pid, std::uint64_t seq, std::uint64_t end_ns, std::uint64_t lasted_ns)
-{
-    DispatchEvent event;
-    event.head = {end_ns, pid, looper, 3, seq};
-    event.start_ns = end_ns - lasted_ns;
-    event.end_ns = end_ns;
-    event.slow = true;
-    return event;
-}
-
-// The loop runs dispatch `seq` since then. A tick of the counter is a nanosecond.
-void run(FakeTarget& target, std::uint64_t seq, std::uint64_t since_ns)
-{
-    target.slot.seq = seq;
-    target.slot.loop_id = 3;
-    target.slot.start = since_ns;
-    target.asleep = false;
-}
-
-}  // namespace
 
 TEST_CASE("an engine without a target turns, and has losses to report")
 {
@@ -267,9 +109,7 @@ TEST_CASE("a dispatch that does not return is reported once, and again at twice 
     Watched watched;
     const Child child;
     auto& target = watched.add(child.pid());
-    const auto now = monotonic_ns();
-    run(target, 41, now - 150 * ms);
-    watched.engine->turn(now);
+    const auto now = watched.stall(target);
     CHECK(watched.stalls() == 1);
     watched.engine->turn(now + 20 * ms);
     CHECK(watched.stalls() == 1);
@@ -341,9 +181,7 @@ TEST_CASE("a stall whose end was lost is closed with what was seen of it, where 
         const Child child;
         auto& target = watched.add(child.pid());
         target.ends_get_lost = lost;
-        const auto now = monotonic_ns();
-        run(target, 41, now - 150 * ms);
-        watched.engine->turn(now);
+        const auto now = watched.stall(target);
         target.slot.seq = 42;
         watched.engine->turn(now + 20 * ms);
         watched.engine->turn(now + 20 * ms + LostEnds::patience_ns);
@@ -358,9 +196,7 @@ TEST_CASE("a loop takes along what is known of it: another one with its thread's
     Watched watched;
     const Child child;
     auto& target = watched.add(child.pid());
-    const auto now = monotonic_ns();
-    run(target, 41, now - 150 * ms);
-    watched.engine->turn(now);
+    const auto now = watched.stall(target);
     CHECK(watched.stalls() == 1);
     LoopStoppedEvent stopped;
     stopped.head = {now, child.pid(), looper, 3, 0};
@@ -371,6 +207,37 @@ TEST_CASE("a loop takes along what is known of it: another one with its thread's
     REQUIRE(target.known_loops().size() == 1);
     CHECK(target.known_loops()[0].stall.seq == 0);
     CHECK(target.known_loops()[0].statistics.open);
+}
+
+TEST_CASE("a loop that starts again under its number begins anew, though its end was lost")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid());
+    const auto now = watched.stall(target);
+    CHECK(target.known_loops()[0].stall.seq == 41);
+    target.asleep = true;
+    LoopStartedEvent started;
+    started.head = {now, child.pid(), looper, 3, 0};
+    watched.engine->observe(started);
+    REQUIRE(target.known_loops().size() == 1);
+    CHECK(target.known_loops()[0].stall.seq == 0);
+}
+
+TEST_CASE("a stall whose end was lost is closed when its target ends, if it was over by then")
+{
+    for (const bool over : {false, true}) {
+        Watched watched;
+        const Child child;
+        auto& target = watched.add(child.pid());
+        target.ends_get_lost = true;
+        watched.stall(target);
+        if (over) target.slot.seq = 42;
+        watched.engine->remove(child.pid(), "exited");
+        const auto findings = watched.all<Findings>();
+        REQUIRE(findings.size() == (over ? 2 : 1));
+        if (over) CHECK(findings[1].slow->duration_ns >= 150 * ms);
+    }
 }
 
 TEST_CASE("findings of a thread that is not known to run a loop are held, and counted if it ends as that")

@@ -41,7 +41,7 @@ int rank(WakeOrigin origin)
 
 }  // namespace
 
-KernelSymbols::KernelSymbols() : file_(::open("/proc/kallsyms", O_RDONLY | O_CLOEXEC))
+KernelSymbols::KernelSymbols(const char* list) : file_(::open(list, O_RDONLY | O_CLOEXEC))
 {
 }
 

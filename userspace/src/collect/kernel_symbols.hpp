@@ -18,8 +18,8 @@ enum class WakeOrigin { unknown, thread, timer, irq, signal };
 
 class KernelSymbols {
 public:
-    // Opens /proc/kallsyms. Without the right to see addresses every origin is unknown.
-    KernelSymbols();
+    // Opens `list`. Without the right to see addresses every origin is unknown.
+    explicit KernelSymbols(const char* list = "/proc/kallsyms");
     ~KernelSymbols();
     KernelSymbols(const KernelSymbols&) = delete;
     KernelSymbols& operator=(const KernelSymbols&) = delete;

@@ -28,7 +28,6 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t max_sleepers = 16'384;
-constexpr int torn_retries = 4;
 
 // Not futex: a park that does not sleep is no boundary, and one that does is a context switch.
 const std::vector<std::string> waits = {
@@ -36,19 +35,6 @@ const std::vector<std::string> waits = {
 #include <lw_waits.def>
 #undef LW_WAIT
 };
-
-// How far up a stack is worth copying, less what is copied above the loop's frame anyway.
-std::uint64_t loop_frame(std::uint64_t stack_end)
-{
-    return stack_end > LW_ABOVE_LOOP ? stack_end - LW_ABOVE_LOOP : 0;
-}
-
-bool is_at(const lw_site& known, const UnprobedSite& site)
-{
-    return known.ip == site.ip && known.sp == site.sp && known.object == site.object && known.syscall == site.syscall;
-}
-
-static_assert(UnprobedSite::lone_poll == LW_LONE_POLL);
 
 }  // namespace
 
@@ -117,12 +103,7 @@ Result<void> UnprobedLoops::await_polls()
 std::uint64_t UnprobedLoops::take_awake_ns(std::uint32_t tid, std::uint64_t now_ns)
 {
     auto* own = find(tid);
-    if (!own) return 0;
-    // One that never sleeps in a place of its own has no time of waking: then since its iteration began.
-    auto since_ns = std::atomic_ref(own->woke_ns).load();
-    if (since_ns == 0 && std::atomic_ref(own->slot.seq).load() % 2 == 1) since_ns = own->slot.start;
-    const auto awake_ns = since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
-    return std::max<std::uint64_t>(awake_ns, std::atomic_ref(own->awake_ns).exchange(0));
+    return own ? loopwatch::take_awake_ns(*own, now_ns) : 0;
 }
 
 void UnprobedLoops::dismiss(pid_t pid)
@@ -160,16 +141,7 @@ bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const KnownSit
     lw_loop entry = {};
     entry.site = asleep.value_or(LW_NO_SITE);
     entry.off = asleep ? LW_OFF_IDLE : LW_OFF_NOT;
-    lw_unprobed own = {};
-    own.slot.stack_top = loop_frame(stack_end);
-    for (const auto& [site, idle] : sites.first(std::min<std::size_t>(sites.size(), LW_SITES)))
-        own.sites[own.site_count++] = {
-            site.ip, site.sp, site.object, site.syscall, idle ? LW_VERDICT_IDLE : LW_VERDICT_NONE, 0, 0};
-    if (begun_ns) {
-        own.slot.seq = 1;
-        own.slot.start = *begun_ns;
-    }
-    return enter(pid, tid, entry, own);
+    return enter(pid, tid, entry, unprobed_slot(sites, stack_end, begun_ns));
 }
 
 std::optional<UnprobedLoops::LastWait> UnprobedLoops::last_wait(std::uint32_t tid, const UnprobedSite& site) const
@@ -186,10 +158,7 @@ bool UnprobedLoops::enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t st
 {
     lw_loop entry = {};
     entry.site = LW_NO_SITE;
-    lw_unprobed own = {};
-    own.slot.stack_top = loop_frame(stack_end);
-    own.slot.seq = 1;
-    own.slot.start = monotonic_ns();
+    auto own = unprobed_slot({}, stack_end, monotonic_ns());
     own.found_hanging = 1;
     return enter(pid, tid, entry, own);
 }
@@ -219,10 +188,7 @@ void UnprobedLoops::judge(std::uint32_t tid, const UnprobedSite& site, bool idle
 
 void UnprobedLoops::store(std::uint32_t tid, const UnprobedSite& site, lw_verdict verdict)
 {
-    auto* own = find(tid);
-    if (!own) return;
-    for (auto& known : own->sites)
-        if (is_at(known, site)) std::atomic_ref(known.verdict).store(verdict);
+    if (auto* own = find(tid)) store_verdict(*own, site, verdict);
 }
 
 void UnprobedLoops::ask_again(std::uint32_t tid, const UnprobedSite& site)
@@ -234,12 +200,7 @@ void UnprobedLoops::ask_again(std::uint32_t tid, const UnprobedSite& site)
 
 void UnprobedLoops::ask_unanswered(std::uint32_t tid)
 {
-    auto* own = find(tid);
-    if (!own) return;
-    for (std::uint32_t i = 0; i < std::min<std::uint32_t>(own->site_count, LW_SITES); ++i) {
-        lw_u32 none = LW_VERDICT_NONE;
-        std::atomic_ref(own->sites[i].verdict).compare_exchange_strong(none, LW_VERDICT_ASK);
-    }
+    if (auto* own = find(tid)) loopwatch::ask_unanswered(*own);
 }
 
 void UnprobedLoops::withdraw(std::uint32_t tid)
@@ -251,9 +212,7 @@ void UnprobedLoops::withdraw(std::uint32_t tid)
 std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const UnprobedSite& site) const
 {
     const auto* own = find(tid);
-    if (!own) return 0;
-    const auto* known = std::ranges::find_if(own->sites, [&](const lw_site& one) { return is_at(one, site); });
-    return known == std::end(own->sites) ? 0 : known->ends;
+    return own ? loopwatch::ends_at(*own, site) : 0;
 }
 
 bool UnprobedLoops::undecided(std::uint32_t tid) const
@@ -261,28 +220,13 @@ bool UnprobedLoops::undecided(std::uint32_t tid) const
     const auto* own = find(tid);
     lw_loop loop = {};
     if (!own || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0) return false;
-    const auto open = [&](lw_u32 verdict) { return verdict == LW_VERDICT_NONE || verdict == LW_VERDICT_ASK; };
-    return (loop.site < LW_SITES && open(own->sites[loop.site].verdict)) || own->unclear_seq == own->slot.seq;
+    return (loop.site < LW_SITES && !has_verdict(*own, loop.site)) || own->unclear_seq == own->slot.seq;
 }
 
 std::optional<LoopState> UnprobedLoops::slot(std::uint32_t tid) const
 {
     const auto* own = find(tid);
-    if (!own) return std::nullopt;
-    lw_unprobed copy = {};
-    for (int attempt = 0; attempt < torn_retries; ++attempt) {
-        copy = *own;
-        if (std::atomic_ref(const_cast<lw_u64&>(own->slot.seq)).load() == copy.slot.seq) break;
-    }
-    if (!(copy.slot.seq & 1)) return loop_state(copy.slot);
-    bool began = !copy.began_unsure;
-    for (const auto& unsure : std::span(copy.unsure).first(std::min(copy.unsure_count, lw_u32{LW_UNSURE}))) {
-        const auto verdict = copy.sites[unsure.site % LW_SITES].verdict;
-        if (verdict == LW_VERDICT_IDLE) copy.slot.start = std::max(copy.slot.start, unsure.left_ns);
-        began = verdict == LW_VERDICT_IDLE || (verdict == LW_VERDICT_BUSY && began);
-    }
-    if (!began) --copy.slot.seq;
-    return loop_state(copy.slot);
+    return own ? iteration_state(*own) : std::nullopt;
 }
 
 bool UnprobedLoops::saw_begin(std::uint32_t tid, std::uint64_t seq) const

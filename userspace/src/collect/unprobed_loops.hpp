@@ -21,6 +21,7 @@
 
 #include "collect/attach.hpp"
 #include "collect/observation.hpp"
+#include "collect/unprobed_slot.hpp"
 #include "target/memory.hpp"
 #include "util/result.hpp"
 
@@ -29,15 +30,6 @@ struct loopwatch_bpf;
 namespace loopwatch {
 
 class LoopTable;
-
-// Where a thread waits: the system call, the code that makes it, how deep, and for what.
-struct UnprobedSite {
-    static constexpr std::uint64_t lone_poll = ~0ull;  // LW_LONE_POLL: `object` of a poll of one descriptor alone
-
-    std::uint64_t ip = 0, sp = 0;
-    std::uint64_t object = 0;  // descriptor of the epoll, ring or aio context; lone_poll; else 0
-    std::uint32_t syscall = 0;
-};
 
 // May an idle thread of a pool wait so? The arguments are those of futex(2).
 bool may_park(const std::array<std::uint64_t, 6>& args);
@@ -48,10 +40,7 @@ std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<st
 
 class UnprobedLoops {
 public:
-    struct KnownSite {
-        UnprobedSite site;
-        bool idle = false;  // the loop's own; false: not classified yet
-    };
+    using KnownSite = loopwatch::KnownSite;
 
     // The kernel side is loaded, and outlives this.
     UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table) : skeleton_(skeleton), table_(table) {}
