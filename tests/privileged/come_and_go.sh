@@ -6,6 +6,7 @@
 # Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
+. "$root/tests/privileged/lib/kept.sh"
 need_bpf
 need_command bpftool
 need_program "$loopwatch" "$fixtures/any_loop" "$fixtures/visitor" "$fixtures/visitor_plain"
@@ -43,28 +44,13 @@ live_and_end() {
 }
 background_jobs=$(jobs -pr | wc -l) stalls=0
 
-kept() { /usr/bin/python3 "$root/tests/privileged/lib/kept_state.py" "$session" "$neighbour"; }
-# of KEPT EXPRESSION: over what kept() said, as `k`.
-of() { /usr/bin/python3 -c 'import json, sys; k = json.loads(sys.argv[1]); print(eval(sys.argv[2]))' "$1" "$2"; }
-nothing_kept() {
-    local now
-    now=$(kept)
-    echo "$now"
-    [ "$(of "$now" '[k["loops"], k["asked"], k["targets"], k["thrown_objects"]]')" = "[0, 0, 0, 0]" ]
-}
-
 live_and_end 40
 check "40 processes have come and gone: no map has an entry of theirs" wait_until 10 nothing_kept
 first=$(kept)
 live_and_end $((processes - 40))
 check "$processes processes have: no map has an entry of theirs" wait_until 10 nothing_kept
 last=$(kept)
-log "first: $first"
-log "last: $last"
-check_equal "the counters of the filters are as after the first 40" "$(of "$first" 'k["counters"]')" "$(of "$last" 'k["counters"]')"
-check_equal "so are the descriptors of the session" "$(of "$first" 'k["descriptors"]')" "$(of "$last" 'k["descriptors"]')"
-check "its mappings are as many, but for $max_more_mappings" test "$(of "$last" 'k["mappings"]')" -lt $(($(of "$first" 'k["mappings"]') + max_more_mappings))
-check "the session has grown by less than $max_growth_kib KiB" test "$(of "$last" 'k["rss_kib"]')" -lt $(($(of "$first" 'k["rss_kib"]') + max_growth_kib))
+check_as_before "after the first 40" "$first" "$last" $max_more_mappings $max_growth_kib
 wait_until 5 has_record session "len([x for x in of('slow_callback') if x['pid'] == $neighbour]) >= $stalls" || true
 end_session
 check_equal "each of the neighbour's $stalls stalls is reported" "$stalls" \

@@ -242,6 +242,14 @@ bool KernelSource::knows(pid_t pid) const
     return find(static_cast<std::uint32_t>(pid)) || images_.contains(pid) || is_arriving(pid);
 }
 
+// Of one that has executed a program of this name, as far as the kernel side compares it.
+bool KernelSource::has_name(pid_t pid)
+{
+    if (Process::is_named(pid, options_.name)) return true;
+    if (!read_proc(pid, "comm", 64)) ++processes_missed_;  // it is gone
+    return false;
+}
+
 bool KernelSource::exhausted()
 {
     return !follows_name() && engine_.targets().empty() && images_.empty() && arriving_.empty();
@@ -251,7 +259,8 @@ bool KernelSource::exhausted()
 void KernelSource::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
-        if (knows(child) || !(options_.follow_children || Process::is_named(child, options_.name))) continue;
+        const bool named = named_.erase(child) != 0 ? has_name(child) : Process::is_named(child, options_.name);
+        if (knows(child) || !(options_.follow_children || named)) continue;
         images_.full() ? children_.born(child, now_ns) : images_.begun(child, now_ns);
     }
 }
@@ -366,9 +375,12 @@ void KernelSource::on(const ExecEvent& event)
 {
     const auto pid = static_cast<pid_t>(event.head.pid);
     const bool known = knows(pid);
-    if (!known && !(follows_name() && Process::is_named(pid, options_.name))) return;
+    if (!known && !(follows_name() && has_name(pid))) return;
     // A shell starts hundreds of its name a second, most of which are gone at once.
-    if (!known && images_.full()) return children_.born(pid, event.head.time_ns);
+    if (!known && images_.full()) {
+        named_.insert(pid);
+        return children_.born(pid, event.head.time_ns);
+    }
     begin_image(event.head.pid, monotonic_ns());
 }
 

@@ -73,6 +73,7 @@ private:
     void take_early(const Event& event);
     bool is_sample_of_suspect(const Event& event) const;
     bool is_arriving(pid_t pid) const;
+    bool has_name(pid_t pid);
     bool knows(pid_t pid) const;
     void adopt(std::uint64_t now_ns);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
@@ -106,6 +107,7 @@ private:
     std::uint64_t hurried_until_ns_ = 0;  // the worker; 0: it is not
     std::uint64_t calibrated_at_ns_ = 0;  // what probes cost is measured until then; 0: it has been
     std::uint64_t processes_missed_ = 0;
+    std::set<pid_t> named_;  // of `children_`: those that have executed a program of the name
     bool live_ = false;
     bool polls_unwatched_ = false;
     bool has_children_ = false;  // that are not to be watched
