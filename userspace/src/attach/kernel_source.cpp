@@ -259,9 +259,16 @@ bool KernelSource::exhausted()
 void KernelSource::adopt(std::uint64_t now_ns)
 {
     for (const pid_t child : children_.take_grown_up(now_ns)) {
-        const bool named = named_.erase(child) != 0 ? has_name(child) : Process::is_named(child, options_.name);
-        if (knows(child) || !(options_.follow_children || named)) continue;
-        images_.full() ? children_.born(child, now_ns) : images_.begun(child, now_ns);
+        const bool executed = named_.erase(child) != 0;
+        if (knows(child)) continue;
+        const bool named = executed ? has_name(child) : Process::is_named(child, options_.name);
+        if (!options_.follow_children && !named) continue;
+        if (!images_.full()) {
+            images_.begun(child, now_ns);
+            continue;
+        }
+        children_.born(child, now_ns);
+        if (executed) named_.insert(child);
     }
 }
 
