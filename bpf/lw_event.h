@@ -54,6 +54,7 @@ enum lw_event_kind {
     LW_EVENT_THROWN = 14,    /* where the exception was thrown of which the next step of this time tells */
     LW_EVENT_EXEC = 15, /* a watched process, or one of cfg_name, runs another image: execve; tid: of the thread that
                            called it, until then */
+    LW_EVENT_ENDED = 16, /* a watched process ends: struct lw_ended */
 };
 
 /* What goes wrong in the kernel, each by its name; index of the `losses` map. */
@@ -104,6 +105,12 @@ struct lw_event {
     __lw_u32 tid;
     __lw_u64 loop_id;
     __lw_u64 seq; /* of the dispatch (odd), 0 outside of one; of LW_EVENT_STEPS: how many, 0: one */
+};
+
+struct lw_ended {
+    struct lw_event event;
+    __lw_s32 status; /* as wait(2) will show it */
+    __lw_u32 reserved;
 };
 
 /* A task as it was while it ran; addresses lead to struct lw_location in the target. */

@@ -24,10 +24,25 @@ static __always_inline void drop_loop(struct lw_loop *loop, __u32 tid)
     forget_loop(loop, tid);
 }
 
+/* That of its first thread is what wait(2) shows. */
+static __always_inline void note_end(struct task_struct *task)
+{
+    const __u32 pid = task->tgid;
+    if (task->pid != pid || !bpf_map_lookup_elem(&targets, &pid)) return;
+    struct lw_ended ended = {};
+    ended.event.kind = LW_EVENT_ENDED;
+    ended.event.size = sizeof(ended);
+    ended.event.time_ns = bpf_ktime_get_ns();
+    ended.event.pid = ended.event.tid = pid;
+    ended.status = task->exit_code;
+    emit(&ended, sizeof(ended), 0);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
     const __u32 tid = task->pid;
+    note_end(task);
     struct lw_loop *loop = loop_of(tid);
     if (!loop) return 0;
     struct lw_event event = {};

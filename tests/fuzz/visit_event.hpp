@@ -105,6 +105,7 @@ struct EventVisitor {
     void operator()(const loopwatch::ExitEvent&) const {}
     void operator()(const loopwatch::ChildEvent&) const {}
     void operator()(const loopwatch::ExecEvent&) const {}
+    void operator()(const loopwatch::EndedEvent&) const {}
 };
 
 inline void visit_event(const loopwatch::Event& event)

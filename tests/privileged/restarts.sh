@@ -36,7 +36,7 @@ for life in 1 2 3 4 5; do
     check "life $life: it is watched within a second of its start" wait_until 1 has_record waiting "$target in {x['pid'] for x in of('target_start')}"
     pids+=("$target")
     ask "life-$life" 'go sleep 1 100' '^done' || fail "not done"
-    tell "life-$life" quit
+    if [ "$life" = 3 ]; then kill -SEGV "$target"; else tell "life-$life" quit; fi
     wait_until 5 is_gone_ "$target"
 done
 start_fixture other "$work/$other" --dir "$work" epoll
@@ -47,6 +47,8 @@ end_session
 check_equal "the session ends when it is asked to, with 0" 0 "$stopped_status"
 check_equal "five lives: five starts and five ends; none of a name that differs after 15 characters" "(5, 5)" \
     "$(records waiting '(len(of("target_start")), len(of("target_end")))')"
+check_equal "how each ended is in its target_end: the third by SIGSEGV" "[0, 0, 11, 0, 0]" \
+    "$(records waiting "[x['exit_status'] and x['exit_status'] & 127 for x in of('target_end')]")"
 # Its code is read for the first time: a stall before its first wait is unwound is not seen, and a warning says so.
 check "the first life: its stall, or a warning that its loop was recognised late" has_record waiting \
     "[x['pid'] for x in of('slow_callback')].count(${pids[0]}) == 1 or any('recognised as an event loop' in x['text'] for x in of('warning'))"

@@ -262,10 +262,11 @@ TEST_CASE("records that are a head alone are of their kind")
     CHECK(only<ChildEvent>(filled<Head>(0, LW_EVENT_CHILD)).head.pid == 0);
     CHECK(only<ExecEvent>(filled<Head>(0, LW_EVENT_EXEC)).head.pid == 0);
     CHECK(only<ExitEvent>(filled<Head>(0, LW_EVENT_EXIT)).head.pid == 0);
+    CHECK(only<EndedEvent>(filled<lw_ended>(0x0b, LW_EVENT_ENDED)).status == 0x0b0b0b0b);
     // Too short for what they say they are, or of a kind that does not exist.
     for (const auto kind :
          {LW_EVENT_LOOP_START, LW_EVENT_LOOP_STOP, LW_EVENT_DISPATCH, LW_EVENT_ITERATION, LW_EVENT_SOURCE,
-          LW_EVENT_SAMPLE, LW_EVENT_CALL, LW_EVENT_WAKER, LW_EVENT_WAIT, LW_EVENT_THROWN})
+          LW_EVENT_SAMPLE, LW_EVENT_CALL, LW_EVENT_WAKER, LW_EVENT_WAIT, LW_EVENT_THROWN, LW_EVENT_ENDED})
         CHECK(decoded(filled<Head>(0, kind)).empty());
     CHECK(decoded(filled<Head>(0, 4711)).empty());
 }

@@ -34,6 +34,23 @@ void observe_sampled(Watched& watched, std::uint32_t pid)
 
 }  // namespace
 
+TEST_CASE("how a target ended is what its source observed, if its starter does not know")
+{
+    EngineOptions options;
+    options.wait_status = [](std::uint32_t) { return std::nullopt; };
+    Watched watched(false, options);
+    const Child child;
+    watched.add(child.pid());
+    EndedEvent ended;
+    ended.head = {monotonic_ns(), child.pid(), child.pid(), 0, 0};
+    ended.status = 11;
+    watched.source.queue = {ended};
+    watched.turn();
+    watched.engine->remove(child.pid(), "exited");
+    REQUIRE(watched.all<TargetEnd>().size() == 1);
+    CHECK(watched.all<TargetEnd>()[0].exit_status == 11);
+}
+
 TEST_CASE("of a session for certain threads the dispatches of others are not reported")
 {
     EngineOptions options;

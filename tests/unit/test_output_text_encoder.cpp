@@ -357,3 +357,30 @@ TEST_CASE("a gate with --quiet leaves out nothing that it may lack")
     free.write(some);
     CHECK(free.take().empty());
 }
+
+TEST_CASE("where several processes are watched each finding says whose it is, a repeat and a blocking call too")
+{
+    Written written;
+    TargetStart start;
+    start.subject = {1, 0, 1, 0, "server"};
+    written.write(start);
+    written.write(blocking(1, second, "a"));
+    CHECK(written.take().find("  blocked 1\n") != std::string::npos);
+    start.subject = {2, 0, 2, 0, "worker"};
+    written.write(start);
+    auto other = blocking(3, second, "b");
+    other.subject = {2, 2, 2, 2, "worker"};
+    written.write(other);
+    CHECK(written.take().find("  worker (pid 2): blocked 3\n") != std::string::npos);
+}
+
+TEST_CASE("how a process ended is said by name")
+{
+    Written written;
+    TargetEnd end;
+    end.subject = {1, 0, 1, 0, "server"};
+    end.reason = "exited";
+    end.exit_status = 11;
+    written.write(end);
+    CHECK(written.take() == "server (pid 1): exited, signal 11 (SIGSEGV)\n");
+}

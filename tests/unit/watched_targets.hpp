@@ -114,7 +114,7 @@ inline void run(FakeTarget& target, std::uint64_t seq, std::uint64_t since_ns)
 struct Watched {
     explicit Watched(bool late_names = false, EngineOptions options = {}) : worker(late_names)
     {
-        options.wait_status = [](std::uint32_t) { return std::optional(9); };
+        if (!options.wait_status) options.wait_status = [](std::uint32_t) { return std::optional(9); };
         engine = std::make_unique<Engine>(options, reactor, worker, symbols,
                                           [this](Report&& report) { reports.push_back(std::move(report)); });
         engine->start(source, monotonic_ns());

@@ -27,6 +27,7 @@ namespace {
 
 constexpr const char* shim_name = "libloopwatch_preload.so";
 constexpr std::uint64_t late_ns = 20'000'000;  // between the first wait and the answer: a stall may have gone unseen
+constexpr std::size_t max_unscanned = 3;       // files that are named in warnings
 constexpr std::size_t max_first_waits = 4096;
 // A file that is made for it takes the worker 5 s, in which others wait for names: of a target's files that take longer
 // than the former, so much in all. And so many at a time.
@@ -219,7 +220,8 @@ void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
 {
     const auto scan = worker_.scan(module.file.raw(), scan_options());
     if (!scan) {
-        warn(fmt::format("{}: {}", module.path, scan.error().what));
+        warn(++unscanned_ <= max_unscanned ? fmt::format("{}: {}", module.path, scan.error().what)
+                                           : "more of the files that it maps cannot be read as ELF: see the first");
         return;
     }
     for (const auto& warning : scan->warnings) warn(fmt::format("{}: {}", module.path, warning));

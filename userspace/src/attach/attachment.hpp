@@ -177,6 +177,7 @@ private:
     std::optional<LoopSearch> search_;
     std::uint64_t ahead_ = 0;  // asked of the worker, when it was to read code ahead
     std::optional<Error> failure_;
+    std::size_t unscanned_ = 0;  // files that the worker could not read
     HandoverWatch handover_;
     bool shim_ = false;
     bool left_ = false;

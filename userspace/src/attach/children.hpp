@@ -17,31 +17,33 @@ public:
     static constexpr std::uint64_t grown_up_ns = 100'000'000;
     static constexpr std::size_t max_waiting = 4096;
 
-    void born(pid_t pid, std::uint64_t now_ns)
+    struct Child {
+        pid_t pid = 0;
+        bool has_executed = false;  // a program of the name that is watched
+        std::uint64_t due_ns = 0;
+    };
+
+    void born(pid_t pid, std::uint64_t now_ns, bool has_executed = false)
     {
         if (waiting_.size() < max_waiting)
-            waiting_.push_back({pid, now_ns + grown_up_ns});
+            waiting_.push_back({pid, has_executed, now_ns + grown_up_ns});
         else
             ++missed_;
     }
     // When the next one has; 0: nobody waits.
     std::uint64_t next_ns() const { return waiting_.empty() ? 0 : waiting_.front().due_ns; }
-    std::vector<pid_t> take_grown_up(std::uint64_t now_ns)
+    std::vector<Child> take_grown_up(std::uint64_t now_ns)
     {
-        std::vector<pid_t> pids;
+        std::vector<Child> grown_up;
         while (!waiting_.empty() && waiting_.front().due_ns <= now_ns) {
-            pids.push_back(waiting_.front().pid);
+            grown_up.push_back(waiting_.front());
             waiting_.pop_front();
         }
-        return pids;
+        return grown_up;
     }
     std::uint64_t missed() const noexcept { return missed_; }
 
 private:
-    struct Child {
-        pid_t pid;
-        std::uint64_t due_ns;
-    };
     std::deque<Child> waiting_;
     std::uint64_t missed_ = 0;
 };

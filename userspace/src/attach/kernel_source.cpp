@@ -258,17 +258,11 @@ bool KernelSource::exhausted()
 // Attaches to children that have lived for a while, and to what targets have become by execve(2).
 void KernelSource::adopt(std::uint64_t now_ns)
 {
-    for (const pid_t child : children_.take_grown_up(now_ns)) {
-        const bool executed = named_.erase(child) != 0;
-        if (knows(child)) continue;
-        const bool named = executed ? has_name(child) : Process::is_named(child, options_.name);
+    for (const auto& [pid, has_executed, due_ns] : children_.take_grown_up(now_ns)) {
+        if (knows(pid)) continue;
+        const bool named = has_executed ? has_name(pid) : Process::is_named(pid, options_.name);
         if (!options_.follow_children && !named) continue;
-        if (!images_.full()) {
-            images_.begun(child, now_ns);
-            continue;
-        }
-        children_.born(child, now_ns);
-        if (executed) named_.insert(child);
+        images_.full() ? children_.born(pid, now_ns, has_executed) : images_.begun(pid, now_ns);
     }
 }
 
@@ -384,10 +378,7 @@ void KernelSource::on(const ExecEvent& event)
     const bool known = knows(pid);
     if (!known && !(follows_name() && has_name(pid))) return;
     // A shell starts hundreds of its name a second, most of which are gone at once.
-    if (!known && images_.full()) {
-        named_.insert(pid);
-        return children_.born(pid, event.head.time_ns);
-    }
+    if (!known && images_.full()) return children_.born(pid, event.head.time_ns, true);
     begin_image(event.head.pid, monotonic_ns());
 }
 

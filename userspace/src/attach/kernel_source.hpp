@@ -107,7 +107,6 @@ private:
     std::uint64_t hurried_until_ns_ = 0;  // the worker; 0: it is not
     std::uint64_t calibrated_at_ns_ = 0;  // what probes cost is measured until then; 0: it has been
     std::uint64_t processes_missed_ = 0;
-    std::set<pid_t> named_;  // of `children_`: those that have executed a program of the name
     bool live_ = false;
     bool polls_unwatched_ = false;
     bool has_children_ = false;  // that are not to be watched

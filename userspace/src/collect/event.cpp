@@ -125,6 +125,13 @@ std::optional<Event> with_stack(Bytes bytes)
     return own(*raw, bytes.subspan(sizeof *raw, raw->stack.bytes));
 }
 
+std::optional<Event> ended(Bytes bytes)
+{
+    const auto raw = first<lw_ended>(bytes);
+    if (!raw) return std::nullopt;
+    return EndedEvent{event_head(raw->event), raw->status};
+}
+
 std::optional<Event> decode_one(const lw_event& head, Bytes bytes)
 {
     switch (head.kind) {
@@ -142,6 +149,7 @@ std::optional<Event> decode_one(const lw_event& head, Bytes bytes)
         case LW_EVENT_CHILD: return plain<ChildEvent>(head);
         case LW_EVENT_EXEC: return plain<ExecEvent>(head);
         case LW_EVENT_EXIT: return plain<ExitEvent>(head);
+        case LW_EVENT_ENDED: return ended(bytes);
         default: return std::nullopt;
     }
 }

@@ -241,10 +241,14 @@ struct ExitEvent {  // a loop's thread ended without loop_stop
 struct ExecEvent {  // a process runs another image
     EventHead head;
 };
+struct EndedEvent {  // a process ends
+    EventHead head;
+    int status = 0;  // as of wait(2)
+};
 
 using Event = std::variant<LoopStartedEvent, LoopStoppedEvent, DispatchEvent, IterationEvent, SourceEvent, SampleEvent,
                            CallEvent, StepEvent, WakerEvent, WaitEvent, ShimWaitEvent, ThrownEvent, WakeEvent,
-                           ExitEvent, ChildEvent, ExecEvent>;
+                           ExitEvent, ChildEvent, ExecEvent, EndedEvent>;
 
 // Why a thread is not on a CPU.
 enum class OffCpu : std::uint32_t { running, blocked, preempted, stopped, idle };

@@ -216,6 +216,11 @@ void Engine::on(const ExitEvent& event)
     target->remove_loop(event.head.tid, event.head.loop_id);
 }
 
+void Engine::on(const EndedEvent& event)
+{
+    if (auto* const target = find(event.head.pid)) target->wait_status = event.status;
+}
+
 void Engine::tick(std::uint64_t now_ns)
 {
     source_->tick(now_ns);
@@ -361,7 +366,9 @@ void Engine::report_ended(std::uint64_t now_ns)
         report_proven();
         give_up_unproven(*ending.target);
         report_warnings(*ending.target);
-        publish_(TargetEnd{ending.target->whole(), now_ns, ending.reason, options_.wait_status(ending.target->pid())});
+        const auto& target = *ending.target;
+        const auto status = options_.wait_status(target.pid());
+        publish_(TargetEnd{target.whole(), now_ns, ending.reason, status ? status : target.wait_status});
         return true;
     });
 }

@@ -108,6 +108,7 @@ private:
     void on(const ExitEvent& event);
     void on(const ChildEvent&) {}  // the source's own
     void on(const ExecEvent&) {}
+    void on(const EndedEvent& event);
     template <class Part>
     void on(const Part& event)  // of a dispatch
     {

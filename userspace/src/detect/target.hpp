@@ -99,7 +99,8 @@ public:
 
     std::vector<Loop>& known_loops() noexcept { return known_loops_; }
     const std::vector<Loop>& known_loops() const noexcept { return known_loops_; }
-    Reactor::Watch exit;  // of its process: the engine's
+    Reactor::Watch exit;             // of its process: the engine's
+    std::optional<int> wait_status;  // once it has ended, as of wait(2)
     // At any time.
     virtual bool had_loops() const { return had_loops_ || !known_loops_.empty(); }
     // By thread and id: each DSO that contains the runtime counts its loops from 1.

@@ -303,7 +303,7 @@ LW_TABLE(Warning, "warning",
 
 LW_TABLE(TargetEnd, "target_end",
     field<TargetEnd, &TargetEnd::reason>("reason", "exited, detached, exec"),
-    field<TargetEnd, &TargetEnd::exit_status>("exit_status", "as of wait(2); null: not known"))
+    field<TargetEnd, &TargetEnd::exit_status>("exit_status", "status word of wait(2): 256 for exit(1), 11 for SIGSEGV; null: not known"))
 
 LW_TABLE(WaitingFor, "waiting_for",
     field<WaitingFor, &WaitingFor::kind>("kind", "timer, io, event, mutex, channel, executor, semaphore or other"),

@@ -40,6 +40,8 @@ void TextEncoder::add(const SessionStart& start)
 }
 void TextEncoder::add(const TargetStart& start)
 {
+    const auto first = first_pid_ == 0 ? (first_pid_ = start.subject.pid) : first_pid_;
+    context_.several |= start.subject.pid != first;
     tell(text_of(start, context_));
 }
 void TextEncoder::add(const TargetEnd& end)

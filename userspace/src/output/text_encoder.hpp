@@ -69,6 +69,7 @@ private:
 
     std::string lines_;
     TextContext context_;
+    std::uint32_t first_pid_ = 0;  // of the targets
     bool quiet_, gated_;
 
     std::uint64_t now_ns_ = 0;

@@ -50,11 +50,12 @@ std::string location_text(const Location& location)
     return location.function.empty() ? line : fmt::format("{} ({})", escape_terminal(location.function), line);
 }
 
-std::string headline(Number number, std::uint64_t time_ns, const std::string& verdict, const TextContext& context)
+std::string headline(const auto& finding, Number number, const TextContext& context)
 {
-    return fmt::format("{} {}  {}{}\n", context.style.alarm(fmt::format("#{}", number.own)),
-                       context.style.faint(context.anchor.time_of_day(time_ns)),
-                       context.style.strong(escape_terminal(verdict)),
+    const auto whose = context.several ? process_name(finding.subject) + ": " : "";
+    return fmt::format("{} {}  {}{}{}\n", context.style.alarm(fmt::format("#{}", number.own)),
+                       context.style.faint(context.anchor.time_of_day(finding.end_ns)), whose,
+                       context.style.strong(escape_terminal(finding.verdict)),
                        number.like == number.own ? "" : fmt::format(" (like #{})", number.like));
 }
 
@@ -228,9 +229,14 @@ std::vector<std::string> parts_of(const TaskEvent& event)
 
 }  // namespace
 
+std::string process_name(const Subject& subject)
+{
+    return fmt::format("{} (pid {})", escape_terminal(subject.comm), subject.pid);
+}
+
 std::string headline_of(const SlowCallback& slow, Number number, const TextContext& context)
 {
-    return headline(number, slow.end_ns, slow.verdict, context);
+    return headline(slow, number, context);
 }
 
 std::string text_of(const SlowCallback& slow, Number number, const TextContext& context)
@@ -249,12 +255,12 @@ std::string text_of(const SlowCallback& slow, Number number, const TextContext& 
     }
     out.begin("thread");
     out.line(fmt::format("{}, pid {} tid {}", escape_terminal(slow.subject.comm), slow.subject.pid, slow.subject.tid));
-    return headline(number, slow.end_ns, slow.verdict, context) + out.take() + "\n";
+    return headline(slow, number, context) + out.take() + "\n";
 }
 
 std::string text_of(const BlockingCall& call, Number number, const TextContext& context)
 {
-    return headline(number, call.end_ns, call.verdict, context);
+    return headline(call, number, context);
 }
 
 std::string text_of(const TaskEvent& event, const TextContext& context)

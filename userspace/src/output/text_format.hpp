@@ -16,6 +16,7 @@ namespace loopwatch {
 struct TextContext {
     TextStyle style;
     ClockAnchor anchor;
+    bool several = false;  // processes have been watched: each line says whose it is
 };
 
 // What later lines refer to it by.
@@ -24,6 +25,7 @@ struct Number {
     std::uint64_t like = 0;  // of the first that had the same fingerprint, its own if that is it
 };
 
+std::string process_name(const Subject& subject);
 std::string text_of(const SlowCallback& slow, Number number, const TextContext& context);
 // Its first line alone.
 std::string headline_of(const SlowCallback& slow, Number number, const TextContext& context);

@@ -17,11 +17,6 @@ constexpr std::size_t most_loops = 256;
 // To attach takes up to half a second of CPU: of a short session that is any percentage.
 constexpr std::uint64_t least_for_percent_ns = 5'000'000'000;
 
-std::string process(const Subject& subject)
-{
-    return fmt::format("{} (pid {})", escape_terminal(subject.comm), subject.pid);
-}
-
 std::string warning_lines(const std::vector<std::string>& warnings, const TextContext& context)
 {
     std::string text;
@@ -112,7 +107,7 @@ void LoopTotals::add(const LoopStats& stats)
     if (!room) key = {};
     Total& total = loops_[key];
     total.name = room ? loop_name(stats.loop) : "(others)";
-    total.comm = room ? process(stats.subject) : "all processes";
+    total.comm = room ? process_name(stats.subject) : "all processes";
     total.interval_ns += stats.interval_ns;
     total.probed |= stats.probed;
     total.dispatches += stats.dispatches;
@@ -180,7 +175,7 @@ std::string text_of(const TargetStart& start, const TextContext& context)
     std::vector<std::string> loops;
     for (const LoopInfo& loop : start.loops) loops.push_back(loop_name(loop));
     const auto exe = start.exe.empty() ? "" : ": " + escape_terminal(start.exe);  // empty: it has ended
-    return fmt::format("watching {}{}, loops: {}; {}\n", process(start.subject), exe,
+    return fmt::format("watching {}{}, loops: {}; {}\n", process_name(start.subject), exe,
                        loops.empty() ? "none yet" : fmt::format("{}", fmt::join(loops, ", ")),
                        tiers_text(start.tiers)) +
            warning_lines(start.warnings, context) + "\n";
@@ -188,9 +183,15 @@ std::string text_of(const TargetStart& start, const TextContext& context)
 
 std::string text_of(const Warning& warning, const TextContext& context)
 {
-    const auto whose = warning.target ? process(*warning.target) + ": " : "";
+    const auto whose = warning.target ? process_name(*warning.target) + ": " : "";
     const auto hint = warning.hint.empty() ? "" : fmt::format(" (hint: {})", escape_terminal(warning.hint));
     return fmt::format("{} {}{}{}\n", context.style.strong("warning:"), whose, escape_terminal(warning.text), hint);
+}
+
+std::string signal_name(int number)
+{
+    const auto* const name = ::sigabbrev_np(number);
+    return name ? fmt::format("SIG{}", name) : "unknown";
 }
 
 std::string text_of(const TargetEnd& end, const TextContext&)
@@ -199,9 +200,9 @@ std::string text_of(const TargetEnd& end, const TextContext&)
     if (end.exit_status && WIFEXITED(*end.exit_status))
         status = fmt::format(", status {}", WEXITSTATUS(*end.exit_status));
     if (end.exit_status && WIFSIGNALED(*end.exit_status))
-        status = fmt::format(", signal {}", WTERMSIG(*end.exit_status));
+        status = fmt::format(", signal {} ({})", WTERMSIG(*end.exit_status), signal_name(WTERMSIG(*end.exit_status)));
     const auto* const then = end.reason == "detached" ? ", not watched any more" : "";
-    return fmt::format("{}: {}{}{}\n", process(end.subject), escape_terminal(end.reason), status, then);
+    return fmt::format("{}: {}{}{}\n", process_name(end.subject), escape_terminal(end.reason), status, then);
 }
 
 std::string completeness_lines(const SessionEnd& end)
