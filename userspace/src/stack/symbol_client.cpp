@@ -2,55 +2,27 @@
 #include "stack/symbol_client.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
-#include <fstream>
-#include <new>
 
 #include "stack/answers.hpp"
 #include "stack/debug_files.hpp"
 #include "stack/segments.hpp"
-#include "stack/worker_loop.hpp"
 
 namespace loopwatch {
 namespace {
 
-using namespace std::chrono_literals;
 using nlohmann::json;
 
-constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it stands back
-constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 constexpr std::size_t max_requests = 4096;
 constexpr std::size_t assured_requests = 64;  // of each process, whatever the others have asked for
 constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
-constexpr std::size_t max_files = 65'536;
-constexpr std::size_t max_resting_files =
-    256;                                    // files that no process maps, by whose number the worker still knows them
-constexpr std::size_t assured_files = 512;  // of each process, whatever the others map
-constexpr std::size_t max_crashed = 4096;   // files that are remembered to have killed the worker
-constexpr unsigned crashes_to_quarantine = 2;
 constexpr unsigned max_needs = 4096;  // debug files that the worker asks for on the way to one answer
-
-std::size_t bytes_of(const ModuleScan& scan)
-{
-    std::size_t bytes = sizeof scan + scan.build_id.size() + scan.coroutines.size() * sizeof scan.coroutines[0];
-    for (const auto& site : scan.sites) bytes += sizeof site + site.name.size() + site.arguments.size();
-    for (const auto& warning : scan.warnings) bytes += sizeof warning + warning.size();
-    return bytes;
-}
 
 }  // namespace
 
@@ -70,32 +42,28 @@ Result<std::unique_ptr<SymbolClient>> SymbolClient::open()
     event.events = EPOLLIN;
     if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, timer.raw(), &event) != 0)
         return errno_error(ExitCode::failed, "symbol worker");
-    void* page = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) return errno_error(ExitCode::failed, "symbol worker");
-    std::unique_ptr<SymbolClient> client(new SymbolClient(std::move(events), std::move(timer), new (page) Progress));
+    auto worker = WorkerProcess::open();
+    if (!worker) return worker.error();
+    std::unique_ptr<SymbolClient> client(new SymbolClient(std::move(events), std::move(timer), std::move(*worker)));
     if (auto started = client->ensure_worker(); !started) return started.error();
     return client;
 }
 
-SymbolClient::SymbolClient(Fd events, Fd timer, Progress* progress)
-    : events_(std::move(events)), timer_(std::move(timer)), progress_(progress)
+SymbolClient::SymbolClient(Fd events, Fd timer, WorkerProcess worker)
+    : events_(std::move(events)), timer_(std::move(timer)), worker_(std::move(worker))
 {
 }
 
-SymbolClient::~SymbolClient()
-{
-    end_worker();
-    ::munmap(progress_, sizeof(Progress));
-}
+SymbolClient::~SymbolClient() = default;
 
 Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
 {
-    const auto file = use_file(elf, 0);
+    const auto file = files_.use(elf, 0);
     if (file == files_.end()) return Error{ExitCode::failed, "not a regular file", {}};
     const ScanKey key(file->first, options.coroutines);
     auto asked = Result<void>();
     if (!scans_.find(key) && !awaits_scan(key)) asked = ask_for_scan(elf, file->second, key, {});
-    release(file);
+    files_.release(file);
     if (!asked) return asked.error();
     while (awaits_scan(key)) {
         // Not the timer, which wakes while answers to others wait for poll().
@@ -105,28 +73,12 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
         pump();
         watch();
     }
-    const auto* const known = scans_.find(key);
-    auto result = known ? *known : Result<ModuleScan>(Error{ExitCode::failed, "the symbol worker cannot be asked", {}});
-    if (!result) {
-        scans_.drop(key);  // who asks again may have more luck
-        return result;
-    }
-    // What the worker claims is checked again, each time: a site goes into the kernel.
-    const auto segments = read_segments(elf);
-    if (!segments) return segments.error();
-    std::erase_if(result->sites, [&](const ProbeSite& site) {
-        const auto why = refuse_site(elf, *segments, site);
-        if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
-        return !why.empty();
-    });
-    std::erase_if(result->coroutines,
-                  [&](std::uint64_t offset) { return !segments->vaddr_of(offset, PF_X).has_value(); });
-    return result;
+    return scans_.take(key, elf);
 }
 
 void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
 {
-    if (const auto file = use_file(elf, 0); file != files_.end()) {
+    if (const auto file = files_.use(elf, 0); file != files_.end()) {
         const ScanKey key(file->first, options.coroutines);
         const auto awaited = std::ranges::find(requests_, key, &Request::scan);
         auto asked = Result<void>();
@@ -137,8 +89,8 @@ void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
             };
         else if (!scans_.find(key))
             asked = ask_for_scan(elf, file->second, key, done);
-        if (!asked) keep_scan(key, asked.error());  // that is the answer
-        release(file);
+        if (!asked) scans_.keep(key, asked.error());  // that is the answer
+        files_.release(file);
         if (awaits_scan(key)) return;
     }
     finished_.push_back({std::move(done), {}});
@@ -147,11 +99,11 @@ void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
 
 bool SymbolClient::has_scanned(int elf, ScanOptions options)
 {
-    const auto file = use_file(elf, 0);
+    const auto file = files_.use(elf, 0);
     if (file == files_.end()) return true;  // it is refused
     const ScanKey key(file->first, options.coroutines);
-    const bool refused = is_quarantined(file->first);
-    release(file);
+    const bool refused = files_.is_quarantined(file->first);
+    files_.release(file);
     return refused || scans_.find(key) != nullptr;
 }
 
@@ -160,10 +112,10 @@ bool SymbolClient::awaits_scan(const ScanKey& key) const
     return std::ranges::find(requests_, key, &Request::scan) != requests_.end();
 }
 
-Result<void> SymbolClient::ask_for_scan(int elf, const File& file, const ScanKey& key, Done done)
+Result<void> SymbolClient::ask_for_scan(int elf, const TargetFiles::File& file, const ScanKey& key, Done done)
 {
     if (auto segments = read_segments(elf); !segments) return segments.error();
-    if (is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
+    if (files_.is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready;
     enqueue({next_id_, 0, {}, std::move(done), key});
     if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
@@ -177,15 +129,15 @@ Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapp
     const auto before = processes_.extract(pid);
     if (modules.empty()) {
         if (!before.empty()) release(before.mapped());
-        if (worker_ > 0) send({{"do", "map"}, {"pid", pid}});
+        if (worker_.runs()) send({{"do", "map"}, {"pid", pid}});
         return {};
     }
-    Code code{std::move(modules), {}, keep_file(std::move(perf_map), 0)};
-    for (auto& module : code.modules) code.files.push_back(keep_file(std::move(module.file), code.files.size()));
+    Code code{std::move(modules), {}, files_.keep(std::move(perf_map), 0)};
+    for (auto& module : code.modules) code.files.push_back(files_.keep(std::move(module.file), code.files.size()));
     // What it maps as before stays.
     if (!before.empty()) release(before.mapped());
     const auto& kept = processes_.emplace(pid, std::move(code)).first->second;
-    if (worker_ > 0) {
+    if (worker_.runs()) {
         send_code(pid, kept);
         return {};
     }
@@ -259,32 +211,15 @@ void SymbolClient::poll()
     watch();
 }
 
-void SymbolClient::set_nice(int more)
-{
-    nice_ = more;
-    if (worker_ > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(worker_), ::getpriority(PRIO_PROCESS, 0) + more);
-}
-
 Result<void> SymbolClient::ensure_worker()
 {
-    if (worker_ > 0) return {};
-    int pair[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return errno_error(ExitCode::failed, "symbol worker");
-    Fd ours(pair[0]), theirs(pair[1]);
-    const int buffer_bytes = 1 << 20;
-    ::setsockopt(ours.raw(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
-    progress_->reading(0);
-    const pid_t core = ::getpid();
-    const pid_t child = ::fork();
-    if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
-    if (child == 0) become_worker(theirs.raw(), *progress_, core);
-    worker_ = child;
-    if (nice_) set_nice(nice_);
+    if (worker_.runs()) return {};
+    auto socket = worker_.start();
+    if (!socket) return socket.error();
     epoll_event event = {};
     event.events = EPOLLIN;
-    ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, ours.raw(), &event);
-    channel_.emplace(std::move(ours), false);
+    ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, socket->raw(), &event);
+    channel_.emplace(std::move(*socket), false);
     texts_ = {};
     wants_write_ = false;
     for (const auto& [pid, code] : processes_) send_code(pid, code);
@@ -294,14 +229,14 @@ Result<void> SymbolClient::ensure_worker()
 void SymbolClient::send_code(std::uint32_t pid, const Code& code)
 {
     send({{"do", "map"}, {"pid", pid}});
-    if (const auto file = code.perf_map; file != files_.end() && !is_quarantined(file->first))
+    if (const auto file = code.perf_map; file != files_.end() && !files_.is_quarantined(file->first))
         send({{"do", "perf_map"}, {"pid", pid}, {"file", file->second.id}}, {}, file->second.descriptor.raw());
     for (std::size_t i = 0; i < code.modules.size(); ++i) send_module(pid, code.modules[i], code.files[i]);
 }
 
-void SymbolClient::send_module(std::uint32_t pid, const ModuleMapping& module, Files::const_iterator file)
+void SymbolClient::send_module(std::uint32_t pid, const ModuleMapping& module, TargetFiles::Files::const_iterator file)
 {
-    const bool known = file != files_.end(), shown = known && !is_quarantined(file->first);
+    const bool known = file != files_.end(), shown = known && !files_.is_quarantined(file->first);
     send({{"do", "module"},
           {"pid", pid},
           {"start", module.start},
@@ -336,41 +271,14 @@ void SymbolClient::pump()
                 break;
             else if (!accept(*message))
                 alive = false;
-        if (!alive || stuck()) worker_lost();
+        if (!alive || (!requests_.empty() && worker_.is_stuck())) worker_lost();
     }
-}
-
-bool SymbolClient::stuck()
-{
-    if (requests_.empty()) return false;
-    const std::uint32_t beats = progress_->beats.load(std::memory_order_relaxed);
-    const auto now = Clock::now();
-    if (beats != beats_) show_life(now);
-    beats_ = beats;
-    const auto silent = now - last_beat_;
-    if (silent > 1s && !starved_before_) starved_before_ = starved();
-    return (silent > patience && silent - (starved() - *starved_before_) > patience) || now - asked_ > load_limit;
-}
-
-void SymbolClient::show_life(Clock::time_point now)
-{
-    last_beat_ = now;
-    starved_before_.reset();
 }
 
 void SymbolClient::begin_request()
 {
     needs_ = 0;
-    asked_ = Clock::now();
-    show_life(asked_);
-}
-
-// How long the worker has waited for a CPU, in its life. proc_pid_schedstat: time on CPU, time on a run queue, slices.
-std::chrono::nanoseconds SymbolClient::starved() const
-{
-    std::ifstream file(fmt::format("/proc/{}/schedstat", worker_));
-    std::uint64_t ran_ns = 0, waited_ns = 0;
-    return std::chrono::nanoseconds(file >> ran_ns >> waited_ns ? waited_ns : 0);
+    worker_.begin_request();
 }
 
 bool SymbolClient::accept(Message& message)
@@ -419,10 +327,10 @@ bool SymbolClient::answer_need(const json& body)
 // The worker died, hangs, or does not keep to the protocol: another one is started with the next request.
 void SymbolClient::worker_lost()
 {
-    const std::uint32_t culprit = progress_->file_id.load(std::memory_order_relaxed);
+    const std::uint32_t culprit = worker_.file_being_read();
     const bool guilty = !requests_.empty();  // an idle worker that ends does so of its own accord
     end_worker();
-    if (guilty && culprit != 0) note_crash(culprit);
+    if (guilty && culprit != 0) files_.note_crash(culprit);
     fail_all();
 }
 
@@ -443,23 +351,12 @@ void SymbolClient::end_worker()
 {
     if (channel_) ::epoll_ctl(events_.raw(), EPOLL_CTL_DEL, channel_->descriptor(), nullptr);
     channel_.reset();
-    if (worker_ <= 0) return;
-    ::kill(worker_, SIGKILL);
-    while (::waitpid(worker_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-    worker_ = -1;
-}
-
-void SymbolClient::keep_scan(const ScanKey& key, Result<ModuleScan> scan)
-{
-    if (scan && bytes_of(*scan) > max_scan_bytes) scan = Error{ExitCode::failed, "it says too much of itself", {}};
-    const auto bytes = scan ? bytes_of(*scan) : sizeof scan + scan.error().what.size();
-    scans_.keep(key, std::move(scan), bytes);
+    worker_.end();
 }
 
 void SymbolClient::answer_scan(Request& request, Result<ModuleScan> scan)
 {
-    keep_scan(*request.scan, std::move(scan));
+    scans_.keep(*request.scan, std::move(scan));
     if (request.done) finished_.push_back({std::move(request.done), {}});
 }
 
@@ -491,58 +388,10 @@ void SymbolClient::watch()
     ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
 }
 
-// `used`: how many files its process has already. None: no regular file, or no room.
-SymbolClient::Files::iterator SymbolClient::use_file(int fd, std::size_t used)
-{
-    struct stat status = {};
-    if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return files_.end();
-    const FileKey key{{status.st_dev, status.st_ino}, status.st_size, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
-    auto file = files_.find(key);
-    if (file == files_.end()) {
-        if (files_.size() >= max_files && used >= assured_files) return file;
-        file = files_.emplace(key, File{next_file_id_++, 0, {}}).first;
-    }
-    if (file->second.users++ == 0) std::erase(resting_, key);
-    return file;
-}
-
-SymbolClient::Files::iterator SymbolClient::keep_file(Fd descriptor, std::size_t used)
-{
-    const auto file = use_file(descriptor.raw(), used);
-    if (file != files_.end() && !file->second.descriptor) file->second.descriptor = std::move(descriptor);
-    return file;
-}
-
-void SymbolClient::release(Files::iterator file)
-{
-    if (file == files_.end() || --file->second.users != 0) return;
-    file->second.descriptor.reset();
-    std::erase(resting_, file->first);
-    resting_.push_back(file->first);
-    if (resting_.size() <= max_resting_files) return;
-    files_.erase(resting_.front());
-    resting_.pop_front();
-}
-
 void SymbolClient::release(const Code& code)
 {
-    release(code.perf_map);
-    for (const auto file : code.files) release(file);
-}
-
-bool SymbolClient::is_quarantined(const FileKey& key) const
-{
-    const auto crashes = crashes_.find(std::get<FileName>(key));
-    return crashes != crashes_.end() && crashes->second >= crashes_to_quarantine;
-}
-
-void SymbolClient::note_crash(std::uint32_t file_id)
-{
-    const auto culprit = std::ranges::find_if(files_, [&](const auto& file) { return file.second.id == file_id; });
-    if (culprit == files_.end()) return;
-    const auto& name = std::get<FileName>(culprit->first);
-    if (crashes_.size() >= max_crashed && !crashes_.contains(name)) crashes_.erase(crashes_.begin());
-    ++crashes_[name];
+    files_.release(code.perf_map);
+    for (const auto file : code.files) files_.release(file);
 }
 
 Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
