@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -74,6 +75,31 @@ bool whole(const std::vector<Frame>& frames)
     return frames.size() > 5 && frames.front().function.find("nanosleep") != std::string::npos;
 }
 
+// By its name; -1: there is none.
+pid_t child_called(const std::string& name)
+{
+    std::ifstream children("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+    for (pid_t child = 0; children >> child;) {
+        std::string comm;
+        std::getline(std::ifstream("/proc/" + std::to_string(child) + "/comm"), comm);
+        if (comm == name) return child;
+    }
+    return -1;
+}
+
+std::size_t open_descriptors()
+{
+    const auto list = std::filesystem::directory_iterator("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(list), end(list)));
+}
+
+// Until it has ended, which is left to be waited for by whoever started it.
+void await_end(pid_t pid)
+{
+    siginfo_t info = {};
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+}
+
 std::pair<Fd, Fd> sockets()
 {
     int pair[2];
@@ -103,6 +129,91 @@ TEST_CASE("a worker that is killed costs names, and the next stack has them agai
     CHECK(whole(session.answer()));
     CHECK(session.worker->pid() != first);
     CHECK(session.worker->failures() == 5);
+}
+
+TEST_CASE("a worker that dies again and again costs names of what it was asked, and neither descriptors nor processes")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const auto descriptors = open_descriptors();
+    for (std::uint64_t death = 1; death <= 20; ++death) {
+        const pid_t victim = session.worker->pid();
+        ::kill(victim, SIGSTOP);
+        session.ask();
+        ::kill(victim, SIGKILL);
+        session.drain();
+        CHECK(session.answers.back().size() == 1);
+        CHECK(session.worker->failures() == death);
+        CHECK(whole(session.answer()));
+        CHECK(session.worker->pid() != victim);
+        CHECK(::kill(victim, 0) != 0);  // not a zombie
+    }
+    CHECK(open_descriptors() == descriptors);
+    CHECK_FALSE(session.worker->start_failure());
+}
+
+TEST_CASE("a worker does not have in memory what this process has read since it started the first one")
+{
+    Session session;
+    void* const later = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(later != MAP_FAILED);
+    std::strcpy(static_cast<char*>(later), "read of a target");
+    const Fd kept(::open("/proc/self/maps", O_RDONLY));  // not O_CLOEXEC
+    REQUIRE(whole(session.answer()));
+    const pid_t first = session.worker->pid();
+    ::kill(first, SIGKILL);
+    await_end(first);
+    session.answer();
+    REQUIRE(whole(session.answer()));
+    REQUIRE(session.worker->pid() != first);
+    char text[32] = {};
+    const iovec ours = {text, sizeof text}, theirs = {later, sizeof text};
+    const bool readable = ::process_vm_readv(session.worker->pid(), &ours, 1, &theirs, 1, 0) > 0;
+    CHECK_FALSE((readable && std::strcmp(text, "read of a target") == 0));
+    const auto files = std::filesystem::directory_iterator("/proc/" + std::to_string(session.worker->pid()) + "/fd");
+    for (const auto& file : files) CHECK(std::filesystem::read_symlink(file).filename() != "maps");
+    ::munmap(later, 4096);
+}
+
+TEST_CASE("once the process that starts workers has ended, stacks are addresses, and the reason is known")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const pid_t zygote = child_called("loopwatch-zyg"), first = session.worker->pid();
+    REQUIRE(zygote > 0);
+    ::kill(zygote, SIGKILL);
+    CHECK(whole(session.answer()));  // of the worker that runs
+    ::kill(first, SIGKILL);
+    await_end(first);
+    session.answer();
+    for (int i = 0; i < 3; ++i) {
+        const auto frames = session.answer();
+        REQUIRE(frames.size() == 1);
+        CHECK(frames[0].module.find("libc") != std::string::npos);
+    }
+    REQUIRE(session.worker->start_failure());
+    CHECK(session.worker->start_failure()->what == "the process that starts symbol workers has ended");
+    const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
+    CHECK_FALSE(session.worker->scan(file.raw()));
+    CHECK(::kill(zygote, 0) != 0);  // not a zombie
+}
+
+TEST_CASE("a process that starts workers and does not answer is ended, not waited for")
+{
+    Session session;
+    const pid_t zygote = child_called("loopwatch-zyg"), first = session.worker->pid();
+    REQUIRE(whole(session.answer()));
+    ::kill(zygote, SIGSTOP);
+    ::kill(first, SIGKILL);
+    await_end(first);
+    session.answer();
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK_FALSE(whole(session.answer()));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(8));
+    CHECK_FALSE(whole(session.answer()));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(8));
+    CHECK(session.worker->start_failure());
+    CHECK(::kill(zygote, 0) != 0);
 }
 
 TEST_CASE("a file that is truncated while the worker reads it costs its names only")

@@ -22,7 +22,6 @@
 #include <utility>
 
 #include "collect/loop_table.hpp"
-#include "collect/own_maps.hpp"
 #include "collect/probe_table.hpp"
 #include "collect/unprobed_loops.hpp"
 #include "collect/wire.hpp"
@@ -201,7 +200,6 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     parts.unprobed.emplace(*parts.skeleton, *parts.table);
     parts.ring = ring_buffer__new(bpf_map__fd(maps.events), Parts::on_record, &parts, nullptr);
     if (!parts.ring) return load_error("opening the ring buffer", errno);
-    keep_maps_from_children();
     return kernel;
 }
 

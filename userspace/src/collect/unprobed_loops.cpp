@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "collect/loop_table.hpp"
-#include "collect/own_maps.hpp"
 #include "collect/tracepoints.hpp"
 #include "collect/wire.hpp"
 #include "loopwatch.skel.h"
@@ -71,7 +70,6 @@ Result<void> UnprobedLoops::watch(pid_t pid)
             ::mmap(nullptr, count * sizeof(lw_unprobed), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
         if (memory == MAP_FAILED) return errno_error(ExitCode::failed, "mapping the loops of programs without probes");
         loops_ = {static_cast<lw_unprobed*>(memory), count};
-        keep_maps_from_children();
     }
     if (!watched_.emplace(pid, true).second) return {};
     auto& count = skeleton_.bss->unprobed_pids[static_cast<std::size_t>(pid) % std::size(skeleton_.bss->unprobed_pids)];

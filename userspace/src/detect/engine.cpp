@@ -129,6 +129,8 @@ bool Engine::turn(std::uint64_t now_ns)
     report_proven();
     report_ended(now_ns);
     for (const auto& [pid, target] : targets_) report_warnings(*target);
+    if (const auto& failure = worker_.start_failure(); failure && !std::exchange(warned_of_worker_, true))
+        warn(fmt::format("stacks are addresses without names from here on: {}", failure->what), failure->hint);
     return more;
 }
 

@@ -141,6 +141,7 @@ private:
     Publish publish_;
     TargetSource* source_ = nullptr;
     bool saw_loop_ = false;
+    bool warned_of_worker_ = false;
 
     Targets targets_;
     std::set<std::uint32_t> exited_;  // pids, until they are removed in the same turn

@@ -2,10 +2,12 @@
 #include "stack/confinement.hpp"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,6 +42,10 @@ constexpr int allowed[] = {
     SCMP_SYS(exit),          SCMP_SYS(exit_group),
 };
 
+// What the zygote needs beside: to fork in one way, and what a worker does before its own filter is in force.
+constexpr int allowed_to_zygote[] = {SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(dup2), SCMP_SYS(getppid),
+                                     SCMP_SYS(sendto)};
+
 void limit(__rlimit_resource resource, rlim_t most)
 {
     const rlimit value = {most, most};
@@ -47,7 +53,7 @@ void limit(__rlimit_resource resource, rlim_t most)
 }
 
 // All else answers EPERM: libraries that look for a file find none and go on.
-bool filter_system_calls()
+bool filter_system_calls(bool is_zygote)
 {
     scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == nullptr) return false;
@@ -57,34 +63,54 @@ bool filter_system_calls()
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)})
         done =
             done && ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
+    if (is_zygote) {
+        for (const int call : allowed_to_zygote)
+            done = done && ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) == 0;
+        done = done && ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                          SCMP_A0(SCMP_CMP_EQ, worker_clone_flags)) == 0;
+    }
     done = done && ::seccomp_load(filter) == 0;
     ::seccomp_release(filter);
     return done;
 }
 
-// Leaving uid 0 clears the capabilities too.
+// Leaving uid 0 clears the capabilities; a user's may come from the program's file.
 bool give_up_root()
 {
-    if (::geteuid() != 0) return true;
-    return ::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
-           ::setresuid(nobody, nobody, nobody) == 0;
+    const bool nobody_now =
+        ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
+                             ::setresuid(nobody, nobody, nobody) == 0);
+    __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2] = {};
+    return nobody_now && ::syscall(SYS_capset, &header, none) == 0;
+}
+
+// After a change of identity, which clears it; a fork does too.
+bool end_with(pid_t parent)
+{
+    return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == parent;
 }
 
 }  // namespace
 
-bool confine(pid_t parent)
+bool confine_zygote(pid_t parent)
 {
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
     rlimit files = {};
     if (::getrlimit(RLIMIT_NOFILE, &files) == 0) limit(RLIMIT_NOFILE, files.rlim_max);
     if (!sanitized) limit(RLIMIT_AS, address_space_bytes);
-    if (!give_up_root()) return false;
-    // After the change of identity, which clears it.
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) return false;
+    if (!give_up_root() || !end_with(parent)) return false;
     ::prctl(PR_SET_DUMPABLE, 0);
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
-    if (!sanitized) filter_system_calls();
+    if (!sanitized) filter_system_calls(true);
+    return true;
+}
+
+bool confine_worker(pid_t parent)
+{
+    if (!end_with(parent)) return false;
+    if (!sanitized) filter_system_calls(false);
     return true;
 }
 

@@ -215,7 +215,8 @@ Result<void> SymbolClient::ensure_worker()
 {
     if (worker_.runs()) return {};
     auto socket = worker_.start();
-    if (!socket) return socket.error();
+    start_failure_.reset();
+    if (!socket) return *(start_failure_ = socket.error());
     epoll_event event = {};
     event.events = EPOLLIN;
     ::epoll_ctl(events_.raw(), EPOLL_CTL_ADD, socket->raw(), &event);

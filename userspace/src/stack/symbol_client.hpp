@@ -43,6 +43,7 @@ public:
     void hurry() override { worker_.set_nice(0); }
     pid_t pid() const override { return worker_.pid(); }
     std::uint64_t failures() const override { return failures_; }
+    const std::optional<Error>& start_failure() const override { return start_failure_; }
 
 private:
     struct Answer {
@@ -92,6 +93,7 @@ private:
     bool wants_write_ = false;
     std::uint64_t next_id_ = 1;
     std::uint64_t failures_ = 0;
+    std::optional<Error> start_failure_;
     unsigned needs_ = 0;            // of the first request
     std::deque<Request> requests_;  // in the order in which the worker answers
     std::deque<Answer> finished_;   // for poll() to hand out

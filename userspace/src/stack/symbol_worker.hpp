@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The one place that touches the target's files: a forked worker parses ELF, DWARF, notes and mangled names, the core
-// only sends it descriptors and stack bytes and validates what comes back. start() before BPF is loaded, so that the
-// worker inherits no BPF descriptor. Requests are asynchronous and answered in order; a worker that dies or hangs costs
-// symbols, never the session.
+// only sends it descriptors and stack bytes and validates what comes back. start() before BPF is loaded and before a
+// target is opened: what this process holds then is all that a worker can inherit (zygote.hpp). Requests are
+// asynchronous and answered in order; a worker that dies or hangs costs symbols, never the session.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -116,6 +117,8 @@ public:
     virtual pid_t pid() const = 0;
     // Stacks answered without names because the worker died, gave no sign of life for 5 s, or too much waited for it.
     virtual std::uint64_t failures() const = 0;
+    // Why the latest worker could not be started; empty: it could. Until one can, stacks are addresses.
+    virtual const std::optional<Error>& start_failure() const = 0;
 };
 
 }  // namespace loopwatch

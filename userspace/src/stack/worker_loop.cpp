@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/worker_loop.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -208,26 +205,10 @@ void WorkerLoop::send(json body)
 void become_worker(int socket, Progress& progress, pid_t core)
 {
     ::prctl(PR_SET_NAME, "loopwatch-sym");
-    // A terminal's ^C reaches the whole group; the core ends this process when it is done with it.
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}) std::signal(number, SIG_IGN);
-    for (const int number : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGCHLD, SIGALRM}) std::signal(number, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-
-    // Libraries print what they find wrong with a file, with the file's own strings: nowhere is the right place for it.
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    const int kept = 3;
-    for (int fd = 0; fd < kept; ++fd) ::dup2(null, fd);
-    if (socket != kept) ::dup2(socket, kept);
-    ::close_range(kept + 1, ~0u, 0);
-
-    ::unsetenv("DEBUGINFOD_URLS");  // nobody is to ask the network for what a hostile build-id names
-
-    if (!confine(core)) ::_exit(1);
+    if (!confine_worker(core)) ::_exit(1);
 
     try {
-        WorkerLoop(Fd(kept), progress).run();
+        WorkerLoop(Fd(socket), progress).run();
     } catch (...) {
         ::_exit(1);  // a bug or no memory; the core sees the socket close, and starts another
     }

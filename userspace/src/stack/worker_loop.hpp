@@ -48,8 +48,7 @@ private:
     std::map<std::uint32_t, std::unique_ptr<ProcessImage>> processes_;
 };
 
-// Turns the calling process, just forked, into the worker; never returns. Keeps `socket` and the standard streams'
-// numbers only.
+// Turns the calling process, just forked from the zygote, into the worker; never returns.
 [[noreturn]] void become_worker(int socket, Progress& progress, pid_t core);
 
 }  // namespace loopwatch

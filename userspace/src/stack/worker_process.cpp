@@ -14,8 +14,6 @@
 #include <new>
 #include <utility>
 
-#include "stack/worker_loop.hpp"
-
 namespace loopwatch {
 namespace {
 
@@ -30,11 +28,17 @@ Result<WorkerProcess> WorkerProcess::open()
 {
     void* page = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return errno_error(ExitCode::failed, "symbol worker");
-    return WorkerProcess(new (page) Progress);
+    auto* const progress = new (page) Progress;
+    auto zygote = Zygote::start(*progress);
+    if (zygote) return WorkerProcess(progress, std::move(*zygote));
+    ::munmap(page, sizeof(Progress));
+    return zygote.error();
 }
 
 WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
-    : progress_(std::exchange(other.progress_, nullptr)), pid_(std::exchange(other.pid_, -1))
+    : progress_(std::exchange(other.progress_, nullptr)),
+      zygote_(std::move(other.zygote_)),
+      pid_(std::exchange(other.pid_, -1))
 {
 }
 
@@ -53,11 +57,9 @@ Result<Fd> WorkerProcess::start()
     const int buffer_bytes = 1 << 20;
     ::setsockopt(ours.raw(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
     progress_->reading(0);
-    const pid_t core = ::getpid();
-    const pid_t child = ::fork();
-    if (child < 0) return errno_error(ExitCode::failed, "symbol worker");
-    if (child == 0) become_worker(theirs.raw(), *progress_, core);
-    pid_ = child;
+    const auto pid = zygote_.fork_worker(std::move(theirs));
+    if (!pid) return pid.error();
+    pid_ = *pid;
     if (nice_) set_nice(nice_);
     return ours;
 }

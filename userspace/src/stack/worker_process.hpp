@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "stack/progress.hpp"
+#include "stack/zygote.hpp"
 #include "util/fd.hpp"
 #include "util/result.hpp"
 
@@ -16,13 +17,13 @@ namespace loopwatch {
 
 class WorkerProcess {
 public:
-    // Fails when there is no memory for the shared words.
+    // Forks the zygote: before BPF is loaded and targets are opened. Fails when memory or descriptors run out.
     static Result<WorkerProcess> open();
     WorkerProcess(WorkerProcess&& other) noexcept;
     WorkerProcess& operator=(WorkerProcess&&) = delete;
     ~WorkerProcess();
 
-    // Our end of its socket.
+    // Our end of its socket. Fails for good once the zygote has ended.
     Result<Fd> start();
     bool runs() const noexcept { return pid_ > 0; }
     pid_t pid() const noexcept { return pid_; }  // -1: none runs
@@ -41,11 +42,12 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
 
-    explicit WorkerProcess(Progress* progress) : progress_(progress) {}
+    WorkerProcess(Progress* progress, Zygote zygote) : progress_(progress), zygote_(std::move(zygote)) {}
     void show_life(Clock::time_point now);
     std::chrono::nanoseconds starved() const;
 
     Progress* progress_;
+    Zygote zygote_;
     pid_t pid_ = -1;
     int nice_ = 0;
     Clock::time_point asked_;  // since when it is at its request
