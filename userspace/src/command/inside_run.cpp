@@ -9,8 +9,15 @@
 #include "attach/shim_source.hpp"
 #include "command/session.hpp"
 #include "util/log.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
+
+namespace {
+
+constexpr std::uint64_t unmet_ns = 100'000'000;  // by then what was started has been met, or has ended
+
+}  // namespace
 
 Result<int> run_from_inside(SessionOptions options, const std::vector<std::string>& command, Hub& hub)
 {
@@ -36,6 +43,7 @@ Result<int> run_from_inside(SessionOptions options, const std::vector<std::strin
     (*session)->begin(*source, source->tiers());
     if ((*session)->failure()) return *(*session)->failure();  // before the program is started
     if (auto launched = source->launch(); !launched) return launched.error();
+    (*session)->drop_privileges_at(monotonic_ns() + unmet_ns, CoreWork::shims);
     const auto code = (*session)->run();
     if (!code) return code.error();
     if (*code != ExitCode::done) return static_cast<int>(*code);

@@ -100,6 +100,7 @@ void KernelSession::begin()
 {
     session->begin(*source);
     source->go_live(monotonic_ns());
+    session->drop_privileges(CoreWork::kernel_side);
 }
 
 }  // namespace loopwatch

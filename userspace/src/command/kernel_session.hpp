@@ -16,7 +16,7 @@ struct KernelSession {
 
     // Everything that can go wrong before detection is live goes wrong here. `hub` outlives it.
     static Result<KernelSession> open(SessionOptions options, Hub& hub);
-    // Detection is live once this returns.
+    // Detection is live once this returns, and privileges are down to what attaching to others takes.
     void begin();
 };
 

@@ -73,11 +73,19 @@ void Session::begin(TargetSource& source, std::vector<int> tiers)
     reporter_.flush();
 }
 
+void Session::drop_privileges(CoreWork rest)
+{
+    const bool writes_later = !options_.gate.reports.empty() || !options_.gate.write_baseline.empty();
+    if (auto dropped = confine_core(rest, writes_later); !dropped)
+        engine_.warn("privileges that are not needed any more are kept: " + dropped.error().what);
+}
+
 Result<ExitCode> Session::run()
 {
     bool more = false;
     while (!over_ && !reporter_.failure() && !source_->exhausted()) {
         wait(more, [this, &more] { more = turn(); });
+        if (rest_ && monotonic_ns() >= drop_at_ns_) drop_privileges(*std::exchange(rest_, std::nullopt));
     }
     if (end_reason_.empty()) end_reason_ = "target_end";
     if (reporter_.failure()) end_reason_ = "output_failed";
@@ -117,6 +125,7 @@ void Session::wait(bool more, std::function<void()> then)
     for (const auto due_ns : {engine_.next_ns(), source_->next_ns()})
         if (due_ns) until_ns = std::min(until_ns, due_ns);
     if (options_.duration_ns && !asked_to_end_) until_ns = std::min(until_ns, started_ns_ + options_.duration_ns);
+    if (rest_) until_ns = std::min(until_ns, drop_at_ns_);
     const bool reading = kernel_symbols_.read_some();
     reactor_.wait_until(more || reading ? 0 : until_ns, std::move(then));
 }

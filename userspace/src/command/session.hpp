@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collect/kernel_symbols.hpp"
+#include "command/core_confinement.hpp"
 #include "command/ending_signals.hpp"
 #include "command/session_options.hpp"
 #include "detect/engine.hpp"
@@ -36,6 +37,14 @@ public:
 
     // Reports its start, and that of the targets by now. `tiers`: that the source is known to have, beside theirs.
     void begin(TargetSource& source, std::vector<int> tiers = {});
+    // To be called once targets are attached and programs started: nothing can be started afterwards.
+    void drop_privileges(CoreWork rest);
+    // The same, at that time: it takes 3 ms, in which a program that has just been started may come and go.
+    void drop_privileges_at(std::uint64_t time_ns, CoreWork rest)
+    {
+        drop_at_ns_ = time_ns;
+        rest_ = rest;
+    }
     // Why nothing can be written; run() ends at once then, and completes the other outputs.
     const std::optional<Error>& failure() const noexcept { return reporter_.failure(); }
     // Returns done, or fail_on_matched.
@@ -76,6 +85,8 @@ private:
     std::optional<EndingSignals::Signal> ended_by_;
     std::string end_reason_;
     bool asked_to_end_ = false, over_ = false;
+    std::optional<CoreWork> rest_;  // privileges are to be dropped to what it takes
+    std::uint64_t drop_at_ns_ = 0;
 };
 
 }  // namespace loopwatch

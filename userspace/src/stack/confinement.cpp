@@ -17,12 +17,6 @@
 namespace loopwatch {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;  // their runtimes open files, and reserve address space by the terabyte
-#else
-constexpr bool sanitized = false;
-#endif
-
 constexpr rlim_t address_space_bytes = 1ull << 30;
 constexpr uid_t nobody = 65534;
 

@@ -12,6 +12,12 @@
 
 namespace loopwatch {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;  // their runtimes open files, and reserve address space by the terabyte
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 // How the zygote forks: the only way that its filter lets pass.
 inline constexpr unsigned long worker_clone_flags = CLONE_PARENT | SIGCHLD;
 
