@@ -32,7 +32,7 @@ constexpr Capabilities bit(unsigned capability)
 
 enum Need : unsigned { always = 1, observing = 2, attaching = 4, late_files = 8 };
 
-// What each is for was found by leaving it out.
+// And what each is for.
 constexpr struct {
     unsigned capability;
     unsigned needed_for;
