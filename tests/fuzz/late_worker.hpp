@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -98,8 +99,10 @@ public:
     }
     pid_t pid() const override { return -1; }
     std::uint64_t failures() const override { return 0; }
+    const std::optional<loopwatch::Error>& start_failure() const override { return start_failure_; }
 
 private:
+    std::optional<loopwatch::Error> start_failure_;
     void ask(std::vector<loopwatch::Frame> frames, Done done)
     {
         ++asked_;

@@ -9,7 +9,7 @@ using namespace loopwatch::call_stack;
 
 namespace {
 
-constexpr std::uint64_t ms = 1'000'000, threshold = 100 * ms;
+constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t own_sp = 0x8000, callback_sp = 0x7000;
 
 // The loop of thread 1 waits in epoll_wait at own_sp.
@@ -20,7 +20,7 @@ WaitSites known()
     return sites;
 }
 
-// An iteration from 1,000 ms to 2,000 ms.
+// An iteration from 1,000 ms to 2,000 ms, of a target with a threshold of 100 ms.
 DispatchFacts iteration()
 {
     DispatchFacts facts;
@@ -74,14 +74,14 @@ TEST_CASE("waits that turn out to be the loop's own part an iteration, others do
 {
     auto facts = iteration();
     facts.parks = {park(own_sp, 1'300, 1'500)};
-    const auto parts = part_iteration(facts, known(), threshold);
+    const auto parts = part_iteration(facts, known());
     REQUIRE(parts.size() == 2);
     CHECK(parts[0].start_ns == 1'000 * ms);
     CHECK(parts[0].end_ns == 1'300 * ms);
     CHECK(parts[1].start_ns == 1'500 * ms);
     CHECK(parts[1].end_ns == 2'000 * ms);
     facts.parks = {park(callback_sp, 1'300, 1'500)};
-    const auto whole = part_iteration(facts, known(), threshold);
+    const auto whole = part_iteration(facts, known());
     REQUIRE(whole.size() == 1);
     CHECK(whole[0].end_ns == 2'000 * ms);
 }
@@ -90,11 +90,11 @@ TEST_CASE("an iteration that blocks in a callback is one, with that block")
 {
     auto facts = blocked(block(callback_sp, 1'100, 800));
     auto sites = known();
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     CHECK(facts.blocks_by_place[0].count == 1);
     CHECK(facts.blocked_ns == 800 * ms);
     facts.unclear = true;
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::unclear);
+    CHECK(judge_iteration(facts, sites) == Iteration::unclear);
 }
 
 TEST_CASE("a sleep of the loop's own parts an iteration, and of the two parts the first may be slow")
@@ -113,7 +113,7 @@ TEST_CASE("a sleep of the loop's own parts an iteration, and of the two parts th
     CAPTURE(one.start_ms, one.total_ms, one.count);
     auto facts = blocked(block(own_sp, one.start_ms, one.total_ms, one.count));
     auto sites = known();
-    CHECK(judge_iteration(facts, sites, threshold) == one.becomes);
+    CHECK(judge_iteration(facts, sites) == one.becomes);
     if (one.becomes != Iteration::real) return;
     CHECK(facts.end_ns == one.start_ms * ms);
     CHECK(facts.blocked_ns == 0);
@@ -124,13 +124,13 @@ TEST_CASE("blocks that lie before an iteration, or behind its end, are no part o
 {
     auto sites = known();
     auto facts = blocked(block(callback_sp, 700, 300));
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     CHECK(facts.blocked_ns == 0);
     facts = blocked(block(callback_sp, 2'000, 300));
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     CHECK(facts.blocked_ns == 0);
     facts = blocked(block(own_sp, 2'000, 300));
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     CHECK(facts.blocked_ns == 0);
     CHECK(facts.end_ns == 2'000 * ms);
 }
@@ -148,7 +148,7 @@ TEST_CASE("waits for the loop's own locks are no findings, those of its callback
         lock_wait.stack = in_callback;
         auto facts = blocked(lock_wait);
         facts.long_blocks.push_back({0, 1'100 * ms, 1'150 * ms, {}, {}});
-        CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+        CHECK(judge_iteration(facts, sites) == Iteration::real);
         return facts.long_blocks.size();
     };
     CHECK(singles(condition + 16) == 0);
@@ -168,7 +168,7 @@ TEST_CASE("what a thread does after its loop is taken out of its last iteration"
     facts.calls[0].stack = after_loop;
     facts.calls[1].stack = in_callback;
     facts.last = true;
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     CHECK(facts.blocked_ns == 200 * ms);
     CHECK(facts.calls.size() == 1);
     // It has left its loop, and may come back to it.
@@ -176,12 +176,12 @@ TEST_CASE("what a thread does after its loop is taken out of its last iteration"
     facts.samples.resize(1);
     facts.samples[0].stack = after_loop;
     facts.in_progress = true;
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::none);
+    CHECK(judge_iteration(facts, sites) == Iteration::none);
     facts.in_progress = false;
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
     // It has come back: main runs it step by step, and what main does is part of its iterations.
     facts.in_progress = true;
-    CHECK(judge_iteration(facts, sites, threshold) == Iteration::real);
+    CHECK(judge_iteration(facts, sites) == Iteration::real);
 }
 
 TEST_CASE("in each stack of an iteration the loop's frames are marked")
