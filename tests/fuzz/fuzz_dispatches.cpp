@@ -103,6 +103,7 @@ private:
     void on(const ExecEvent& event) { explain_all(book_.abandon_process(event.head.pid)); }
     void on(const WakeEvent&) {}
     void on(const ChildEvent&) {}
+    void on(const EndedEvent&) {}
 
     void found_blocked();
     void stall();
