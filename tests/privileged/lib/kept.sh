@@ -18,7 +18,8 @@ check_as_before() {
     log "before: $2"
     log "after: $3"
     check_equal "the counters of the filters are as $1" "$(of "$2" 'k["counters"]')" "$(of "$3" 'k["counters"]')"
-    check_equal "so are the descriptors of the session" "$(of "$2" 'k["descriptors"]')" "$(of "$3" 'k["descriptors"]')"
+    # A thread that looks whether a target has new modules has one open.
+    check "the session has as many descriptors, but for 3" test "$(of "$3" 'k["descriptors"]')" -le $(($(of "$2" 'k["descriptors"]') + 3))
     check "its mappings are as many, but for $4" test "$(of "$3" 'k["mappings"]')" -lt $(($(of "$2" 'k["mappings"]') + $4))
     check "the session has grown by less than $5 KiB" test "$(of "$3" 'k["rss_kib"]')" -lt $(($(of "$2" 'k["rss_kib"]') + $5))
 }
