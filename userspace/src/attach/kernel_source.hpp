@@ -62,6 +62,8 @@ public:
     Overhead overhead() const override;
 
 private:
+    static constexpr std::size_t max_early = 4096;
+
     KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker);
     Result<void> leave_out(pid_t pid, const Error& error);
     Result<void> refuse(pid_t pid, const Error& error);
