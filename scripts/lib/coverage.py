@@ -19,7 +19,6 @@ KERNEL_ONLY = {
     "collect/kernel.hpp",
     "collect/loop_table.cpp",
     "collect/loop_table.hpp",
-    "collect/own_maps.cpp",
     "collect/tracepoints.cpp",
     "collect/trap_cost.cpp",
     "collect/unprobed_loops.cpp",

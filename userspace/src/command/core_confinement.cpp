@@ -55,7 +55,6 @@ unsigned needs_of(CoreWork work, bool writes_files_later)
     switch (work) {
         case CoreWork::kernel_side: return always | observing | attaching | files;
         case CoreWork::shims: return always | observing | files;
-        case CoreWork::listing: return always | files;
     }
     return always;
 }

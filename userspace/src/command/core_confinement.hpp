@@ -11,7 +11,6 @@ namespace loopwatch {
 enum class CoreWork {
     kernel_side,  // attaches to processes that come later, too
     shims,        // reads the rings and the memory of what it has started
-    listing,      // reads the memory of processes
 };
 
 // For good, of all threads, except that one which waits for the kernel keeps its capabilities until it has ended.
