@@ -109,7 +109,7 @@ struct lw_event {
 
 struct lw_ended {
     struct lw_event event;
-    __lw_s32 status; /* as wait(2) will show it */
+    __lw_s32 status; /* as wait(2) shows it */
     __lw_u32 reserved;
 };
 

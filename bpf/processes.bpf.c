@@ -24,17 +24,20 @@ static __always_inline void drop_loop(struct lw_loop *loop, __u32 tid)
     forget_loop(loop, tid);
 }
 
-/* That of its first thread is what wait(2) shows. */
+#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
+
+/* With its last thread, whichever that is: that one has left the count by now. */
 static __always_inline void note_end(struct task_struct *task)
 {
     const __u32 pid = task->tgid;
-    if (task->pid != pid || !bpf_map_lookup_elem(&targets, &pid)) return;
+    if (task->signal->live.counter != 0 || !bpf_map_lookup_elem(&targets, &pid)) return;
     struct lw_ended ended = {};
     ended.event.kind = LW_EVENT_ENDED;
     ended.event.size = sizeof(ended);
     ended.event.time_ns = bpf_ktime_get_ns();
     ended.event.pid = ended.event.tid = pid;
-    ended.status = task->exit_code;
+    ended.status = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
+                                                           : task->group_leader->exit_code;
     emit(&ended, sizeof(ended), 0);
 }
 

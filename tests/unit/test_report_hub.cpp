@@ -192,6 +192,8 @@ TEST_CASE("the end is given to an optional sink that has just failed, and a warn
     REQUIRE(optional.reports.size() == 1);
     CHECK(optional.end().lost.at("output_failed") == 2);
     CHECK(required.end().lost.at("output_failed") == 0);
+    CHECK(hub.completeness().level == required.end().completeness);  // the gate's
+    CHECK(hub.completeness().level != optional.end().completeness);
     hub.close();
     CHECK_FALSE(optional.waited_for);
     CHECK(required.waited_for);

@@ -6,6 +6,7 @@
 #include <loopwatch/loop_state.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -177,6 +178,26 @@ TEST_CASE("a site is attached only where code, opcode, semaphore and arguments a
     CHECK_FALSE(refusal([](ProbeSite& s) { s.arguments = "8@%rsi"; }).empty());
     CHECK_FALSE(refusal([](ProbeSite& s) { s.arguments += " 4@%eax"; }).empty());
     CHECK_FALSE(refusal([](ProbeSite& s) { s.name = "a\x1b[2J"; }).empty());
+}
+
+TEST_CASE("a worker that dies over one file reads the files that wait behind it all the same")
+{
+    auto worker = SymbolWorker::start();
+    REQUIRE(worker);
+    const Fd culprit = open_file(fixtures + "/probes_static"), innocent = open_file(fixtures + "/probes_pie");
+    bool done = false;
+    ::kill((*worker)->pid(), SIGSTOP);
+    (*worker)->scan_ahead(culprit.raw(), {}, [](const std::vector<loopwatch::Frame>&) {});
+    (*worker)->scan_ahead(innocent.raw(), {}, [&](const std::vector<loopwatch::Frame>&) { done = true; });
+    ::kill((*worker)->pid(), SIGKILL);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!done && std::chrono::steady_clock::now() < until) (*worker)->poll();
+    CHECK(done);
+    CHECK((*worker)->has_scanned(innocent.raw(), {}));
+    const auto scan = (*worker)->scan(innocent.raw());
+    REQUIRE(scan);
+    CHECK_FALSE(scan->sites.empty());
+    CHECK_FALSE((*worker)->scan(culprit.raw()));  // once: then there may be more luck
 }
 
 TEST_CASE("mutated files cost a scan, never the core")

@@ -30,6 +30,7 @@ constexpr std::size_t max_first_waits = 4096;
 constexpr std::uint64_t least_refresh_ns = 200'000'000;  // each opens all files of a target, which may map 200 a second
 constexpr std::uint64_t look_at_attaching_ns = 1'000'000, look_at_search_ns = 5'000'000,
                         look_at_dead_files_ns = 1'000'000'000;
+constexpr std::uint64_t most_reading_ns = 10'000'000'000;
 constexpr std::size_t max_loops = 256;  // of a process; beyond, they are counted as untracked
 
 }  // namespace
@@ -41,7 +42,7 @@ Attachment::Attachment(Process process, Kernel& kernel, SymbolWorker& worker, co
 
 Attachment::~Attachment()
 {
-    loopwatch::detach(leave());
+    leave().detach();
     (void)worker_.map_process(pid(), {});
 }
 
@@ -217,6 +218,13 @@ void Attachment::go_on(std::uint64_t now_ns)
         auto used = files ? use(std::move(*files)) : Result<void>(files.error());
         if (!used && process_.alive()) warn(used.error().what);
         if (finder_ && reading_for_cut_) finder_->ask_cut_again(is_new);
+    }
+    if (reading_files_.valid() && now_ns >= read_ns_ + most_reading_ns && !std::exchange(reads_too_long_, true)) {
+        warn(fmt::format(
+            "files that it has mapped since could not be opened within {}: what it loads from now on is not "
+            "looked at",
+            format_duration(most_reading_ns)));
+        if (finder_) finder_->ask_cut_again(false);
     }
     if (reading_->files != 0) return;
     const bool has_read = reading_->some_done && now_ns >= read_ns_ + least_refresh_ns;

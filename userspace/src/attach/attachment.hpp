@@ -34,7 +34,24 @@ struct AttachmentOptions {
 };
 
 class Attachment final : public Target {
+    struct Attached {
+        std::optional<Frequent> kind;  // none: probes that are rarely hit
+        std::vector<Link> links;
+    };
+
 public:
+    // What detaches it. Waits for grace periods, and for probes that are still being attached.
+    class Leaving {
+    public:
+        void detach();
+        bool empty() const { return links_.empty() && !attaching_.valid(); }
+
+    private:
+        friend class Attachment;
+        std::vector<Link> links_;
+        std::future<Result<std::vector<Attached>>> attaching_;
+    };
+
     // Its probes are live some milliseconds later, and its loops are known once the worker has unwound the stacks that
     // it was sent: go_on() is to be called until then. Waits for the worker where that has not read the files yet.
     static Result<std::unique_ptr<Attachment>> attach(OpenedProcess opened, Kernel& kernel, SymbolWorker& worker,
@@ -48,7 +65,7 @@ public:
     // Nothing new of it is heard. It is as it was once these links are gone, which takes grace periods. What is known
     // of it stays, for findings that wait for names. `stays_admitted`: its process goes on as another image, and the
     // kernel side is to go on asking where that waits: within a millisecond it may be in its loop's first callback.
-    std::vector<Link> leave(bool stays_admitted = false);
+    Leaving leave(bool stays_admitted = false);
 
     void on(const LoopStartedEvent& event) override;
     // Of programs without probes: where one of its threads waits.
@@ -109,10 +126,6 @@ private:
         std::optional<Frequent> kind;
         std::function<Result<std::vector<Link>>(Kernel& kernel, pid_t pid)> attach;
     };
-    struct Attached {
-        std::optional<Frequent> kind;
-        std::vector<Link> links;
-    };
     static Result<std::vector<Attached>> attach_all(Kernel& kernel, pid_t pid, const std::vector<Chosen>& chosen);
     std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
@@ -147,6 +160,7 @@ private:
     std::uint64_t modules_hash_ = 0, read_ns_ = 0;
     std::future<Result<MappedFiles>> reading_files_;      // open beside the engine
     bool reading_for_cut_ = false;                        // of stacks that led to unknown code
+    bool reads_too_long_ = false;                         // it was said that it never returns
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool found_ = false;                                  // a loop, since take_found()

@@ -3,7 +3,7 @@
 // Which sites of a target's files are attached to, and how.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include "stack/segments.hpp"
 #include "util/beside.hpp"
 #include "util/duration.hpp"
+#include "util/file_status.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
 #include "util/wall_clock.hpp"
@@ -62,9 +63,10 @@ void Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
     std::set<FileName> mapped;
     registries_.clear();
     for (const auto& module : modules) {
-        struct stat info = {};
-        if (::fstat(module.file.raw(), &info) != 0) continue;
-        const auto name = *mapped.emplace(info.st_dev, info.st_ino).first;
+        const auto status = known_status(module.file.raw());
+        if (!status) continue;
+        const auto device = ::makedev(status->stx_dev_major, status->stx_dev_minor);
+        const auto name = *mapped.emplace(device, status->stx_ino).first;
         if (!scanned_.contains(name) && !is_read(module)) continue;
         const auto [known, fresh] = scanned_.try_emplace(name);
         auto& scanned = known->second;
@@ -255,15 +257,25 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
     return checked;
 }
 
-std::vector<Link> Attachment::leave(bool stays_admitted)
+Attachment::Leaving Attachment::leave(bool stays_admitted)
 {
     if (!std::exchange(left_, true) && !stays_admitted) kernel_.dismiss(process_.pid());
     search_.reset();
     if (finder_) finder_->stop();
     chosen_.clear();
-    if (attaching_.valid()) (void)take_attached();
-    for (auto& links : frequent_links_) take_links(std::exchange(links, {}), links_);
-    return std::exchange(links_, {});
+    Leaving leaving;
+    leaving.links_ = std::exchange(links_, {});
+    for (auto& links : frequent_links_) take_links(std::exchange(links, {}), leaving.links_);
+    leaving.attaching_ = std::exchange(attaching_, {});
+    return leaving;
+}
+
+void Attachment::Leaving::detach()
+{
+    auto attached = attaching_.valid() ? attaching_.get() : Result<std::vector<Attached>>(std::vector<Attached>());
+    if (attached)
+        for (auto& one : *attached) take_links(std::move(one.links), links_);
+    loopwatch::detach(std::exchange(links_, {}));
 }
 
 void Attachment::detach(Frequent kind)

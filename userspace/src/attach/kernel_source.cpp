@@ -122,11 +122,11 @@ void KernelSource::hurry_worker(std::uint64_t now_ns)
 }
 
 // The kernel waits for grace periods when probes are detached (40 to 55 ms): others are watched meanwhile.
-void KernelSource::retire(std::vector<Link> links)
+void KernelSource::retire(Attachment::Leaving leaving)
 {
-    if (links.empty()) return;
-    retiring_ = beside([links = std::move(links), before = std::move(retiring_)]() mutable {
-        detach(std::move(links));
+    if (leaving.empty()) return;
+    retiring_ = beside([leaving = std::move(leaving), before = std::move(retiring_)]() mutable {
+        leaving.detach();
         before = {};  // joined: else each would keep the thread before it
     });
 }
@@ -277,7 +277,7 @@ void KernelSource::leave(Target& target, std::string_view reason, const Observe&
 void KernelSource::leave_all(const Observe& observe)
 {
     arriving_.clear();
-    for (auto* const target : attachments()) detach(target->leave());
+    for (auto* const target : attachments()) target->leave().detach();
     drain_all(observe);
     ring_ = {};
     if (calibrated_at_ns_) kernel_->finish_calibration();

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <set>
@@ -33,6 +34,7 @@ struct KernelSourceOptions {
     bool from_start = false;  // targets have not begun to run: that they have no loop yet says nothing
     double max_overhead_percent = 2;
     AttachmentOptions attachment;
+    std::function<bool()> asked_to_end = [] { return false; };  // whatever is still to be found
 };
 
 class KernelSource final : public TargetSource {
@@ -80,7 +82,7 @@ private:
     void adopt(std::uint64_t now_ns);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
     void hurry_worker(std::uint64_t now_ns);
-    void retire(std::vector<Link> links);
+    void retire(Attachment::Leaving leaving);
     bool retiring() const;
     void take(const Event& event, const Observe& observe);
     void on(const ExecEvent& event);

@@ -16,6 +16,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t answer_ns = 5'000'000;
+constexpr std::uint64_t most_searching_ns = 10'000'000'000;
 
 }  // namespace
 
@@ -58,6 +59,7 @@ Result<void> KernelSource::attach()
 Result<void> KernelSource::await_loops()
 {
     bool polls_watched = false;
+    std::uint64_t all_live_ns = 0;
     // One whose files cannot be opened does not hold up the others.
     const auto is_searching = [this] {
         const auto targets = attachments();
@@ -67,7 +69,9 @@ Result<void> KernelSource::await_loops()
     for (;;) {
         const auto now = monotonic_ns();
         if (auto gone_on = go_on(now); !gone_on) return gone_on;
-        kernel_->drain(max_early, [this](const Event& event) { take_early(event); });
+        // What there is no room for stays in the ring, which counts what it has no room for.
+        if (early_.size() < max_early)
+            kernel_->drain(max_early - early_.size(), [this](const Event& event) { take_early(event); });
         // Threads that are awake may poll without sleeping.
         const auto may_poll = [this](const Attachment* target) {
             return target->finder() && (options_.from_start || target->finder()->awake());
@@ -76,7 +80,9 @@ Result<void> KernelSource::await_loops()
             polls_watched = true;
             if (kernel_->unprobed().watch_polls(true)) (void)kernel_->unprobed().await_polls();
         }
-        if (!is_searching()) break;
+        if (images_.empty() && arriving_.empty() && all_live_ns == 0) all_live_ns = now;
+        const bool takes_too_long = all_live_ns != 0 && now >= all_live_ns + most_searching_ns;
+        if (!is_searching() || takes_too_long || options_.asked_to_end()) break;
         engine_.reactor().wait_until(next_ns() ? std::min(next_ns(), now + answer_ns) : now + answer_ns);
         worker_.poll();
     }

@@ -13,9 +13,11 @@ namespace loopwatch {
 void NewImages::begun(pid_t pid, std::uint64_t now_ns)
 {
     auto& image = images_[pid];
-    auto waits = std::move(image.waits);
-    image = {};
-    image.waits = std::move(waits);
+    Image anew;
+    anew.waits = std::move(image.waits);
+    anew.opening = std::move(image.opening);
+    anew.is_superseded = anew.opening.valid();
+    image = std::move(anew);
     image.due_ns = now_ns + look_ns;
     image.until_ns = now_ns + most_ns;
 }
@@ -56,21 +58,35 @@ bool NewImages::load(pid_t pid, Image& image, std::uint64_t now_ns)
     const auto hash = modules_hash(pid);
     const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
     image.hash = hash;
-    image.due_ns = now_ns + look_ns;
     return is_loaded;
 }
 
 bool NewImages::open(pid_t pid, Image& image, std::uint64_t now_ns)
 {
-    image.due_ns = now_ns + look_at_opening_ns;
-    if (!image.opening.valid() && may_open_another()) image.opening = open_process_beside(pid);
-    if (image.opening.valid() && is_ready(image.opening))
+    // A file system that does not answer is looked at less and less often.
+    const auto age_ns = now_ns + most_opening_ns - image.until_ns;
+    image.due_ns = now_ns + std::clamp(age_ns / 4, look_at_opening_ns, soon_opened_ns);
+    if (image.is_superseded && is_ready(image.opening)) {
+        image.opening = {};
+        image.is_superseded = false;
+    }
+    if (!image.opening.valid() && may_open_another()) {
+        image.opening = open_process_beside(pid);
+        image.until_ns = now_ns + most_opening_ns;
+    }
+    if (image.opening.valid() && !image.is_superseded && is_ready(image.opening))
         image.opened = image.opening.get();
     else if (now_ns >= image.until_ns)
-        image.opened = Error{ExitCode::failed,
-                             fmt::format("the files of process {} could not be opened within {} s", pid,
-                                         most_opening_ns / 1'000'000'000),
-                             "does the file system that it runs from answer?"};
+        image.opened =
+            image.opening.valid()
+                ? Error{ExitCode::failed,
+                        fmt::format("the files of process {} could not be opened within {} s", pid,
+                                    most_opening_ns / 1'000'000'000),
+                        "does the file system that it runs from answer?"}
+                : Error{ExitCode::failed,
+                        fmt::format("the files of process {} could not be opened: {} others have not returned", pid,
+                                    max_opening),
+                        "does the file system that they run from answer?"};
     return image.opened.has_value();
 }
 
@@ -81,7 +97,8 @@ std::vector<NewImages::Ready> NewImages::take_ready(std::uint64_t now_ns, Symbol
     for (auto& [pid, image] : images_) {
         if (now_ns < image.due_ns) continue;
         if (image.stage == Stage::loading) {
-            if (!load(pid, image, now_ns) || !may_come(pid)) continue;
+            image.due_ns = now_ns + look_ns;
+            if (!may_come(pid) || !load(pid, image, now_ns)) continue;
             image.stage = Stage::opening;
             image.until_ns = now_ns + most_opening_ns;
         }

@@ -61,6 +61,7 @@ private:
         std::uint64_t due_ns = 0, until_ns = 0;
         std::uint64_t hash = 0;  // of its modules, when they were looked at last
         std::future<Result<OpenedProcess>> opening;
+        bool is_superseded = false;  // what is being opened is another image: one thread a process, at most
         std::optional<Result<OpenedProcess>> opened;
         std::uint64_t asked = 0;  // of the worker, when it was to read the files
         std::vector<WaitEvent> waits;

@@ -233,7 +233,8 @@ bool filter_core()
 Result<void> confine_core(CoreWork work, bool writes_files_later)
 {
     if (auto dropped = drop_capabilities(needs_of(work, writes_files_later)); !dropped) return dropped;
-    if (!sanitized && can_filter_system_calls()) filter_core();
+    if (!sanitized && can_filter_system_calls() && !filter_core())
+        return Error{ExitCode::failed, "its system calls could not be filtered", {}};
     return {};
 }
 

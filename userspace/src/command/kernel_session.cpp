@@ -87,7 +87,9 @@ Result<KernelSession> KernelSession::open(SessionOptions options, Hub& hub)
     if (!session) return session.error();
     const auto& wanted = (*session)->options();
     auto& engine = (*session)->engine();
-    auto source = KernelSource::open(source_options(wanted), kernel_options(wanted), engine, (*session)->worker());
+    auto of_source = source_options(wanted);
+    of_source.asked_to_end = [&session = **session] { return session.was_asked_to_end(); };
+    auto source = KernelSource::open(std::move(of_source), kernel_options(wanted), engine, (*session)->worker());
     if (!source) return source.error();
     if (wanted.kernel_stacks) (*session)->kernel_symbols().load_all();
     if (auto attached = (*source)->attach(); !attached) return attached.error();

@@ -49,6 +49,8 @@ public:
     const std::optional<Error>& failure() const noexcept { return reporter_.failure(); }
     // Returns done, or fail_on_matched.
     Result<ExitCode> run();
+    // It was asked to end, by now.
+    bool was_asked_to_end() const noexcept { return asked_to_end_; }
     // The signal that ended it, if one did.
     const std::optional<EndingSignals::Signal>& ended_by() const noexcept { return ended_by_; }
     // As session_end has it.

@@ -61,7 +61,9 @@ void Hub::take(const Report& report, std::uint64_t now_ns)
             const auto complete = loopwatch::completeness(own.lost, own.suppressed, own.warnings, own.saw_loop);
             own.completeness = complete.level;
             own.completeness_reason = complete.reason;
-            if (&entry == &entries_.front()) completeness_ = complete;
+            // An optional output that lacks something does not make the others incomplete.
+            const auto required = std::ranges::find_if(entries_, [](const Entry& one) { return one.options.required; });
+            if (&entry == (required == entries_.end() ? &entries_.front() : &*required)) completeness_ = complete;
             deliver(entry, own, now_ns);
         } else {
             deliver(entry, report, now_ns);

@@ -44,7 +44,7 @@ public:
     // Of optional sinks, since the last call: what to warn of, once for each row of failures, and what is missing at
     // the end.
     std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
-    // Of the session's end, as the first sink got it.
+    // Of the session's end, as the first required sink got it.
     const Completeness& completeness() const noexcept { return completeness_; }
     // Descriptors that are writable when flush() can go on.
     std::vector<int> waits_for() const;

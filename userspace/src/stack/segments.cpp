@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/segments.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstring>
 #include <string>
+
+#include "util/file_status.hpp"
 
 namespace loopwatch {
 namespace {
@@ -56,8 +56,8 @@ bool Segments::has(std::uint32_t type) const
 Result<Segments> read_segments(int elf)
 {
     const auto refused = [](const char* why) { return Error{ExitCode::not_permitted, why, {}}; };
-    struct stat status = {};
-    if (::fstat(elf, &status) != 0 || !S_ISREG(status.st_mode)) return refused("not a regular file");
+    const auto status = known_status(elf);
+    if (!status) return refused("not a regular file");
     Elf64_Ehdr file = {};
     if (!read_exactly(elf, &file, sizeof file, 0) || std::memcmp(file.e_ident, ELFMAG, SELFMAG) != 0)
         return refused("not an ELF file");
@@ -67,7 +67,7 @@ Result<Segments> read_segments(int elf)
     if (file.e_phentsize != sizeof(Elf64_Phdr) || file.e_phnum == 0 || file.e_phnum > max_program_headers)
         return refused("unreasonable program headers");
 
-    Segments segments{file.e_type == ET_DYN, static_cast<std::uint64_t>(status.st_size), {}};
+    Segments segments{file.e_type == ET_DYN, static_cast<std::uint64_t>(status->stx_size), {}};
     segments.headers.resize(file.e_phnum);
     if (!read_exactly(elf, segments.headers.data(), file.e_phnum * sizeof(Elf64_Phdr), file.e_phoff))
         return refused("program headers beyond the end of the file");

@@ -117,7 +117,7 @@ Result<void> SymbolClient::ask_for_scan(int elf, const TargetFiles::File& file, 
     if (auto segments = read_segments(elf); !segments) return segments.error();
     if (files_.is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready;
-    enqueue({next_id_, 0, {}, std::move(done), key});
+    enqueue({next_id_, 0, {}, std::move(done), key, Fd(::fcntl(elf, F_DUPFD_CLOEXEC, 0))});
     if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
         return errno_error(ExitCode::failed, "symbol worker");
     return {};
@@ -332,7 +332,22 @@ void SymbolClient::worker_lost()
     const bool guilty = !requests_.empty();  // an idle worker that ends does so of its own accord
     end_worker();
     if (guilty && culprit != 0) files_.note_crash(culprit);
-    fail_all();
+    // It was at the first one. Files that wait to be read are innocent.
+    auto lost = std::exchange(requests_, {});
+    const auto may_go_on = [&](const Request& request) { return request.scan && &request != &lost.front(); };
+    for (auto& request : lost)
+        if (!may_go_on(request)) fail(request);
+    for (auto& request : lost)
+        if (may_go_on(request)) scan_again(request);
+}
+
+void SymbolClient::scan_again(Request& request)
+{
+    const auto file = files_.use(request.file.raw(), 0);
+    auto asked = file == files_.end() ? Result<void>(Error{ExitCode::failed, "no descriptor is left to read it by", {}})
+                                      : ask_for_scan(request.file.raw(), file->second, *request.scan, request.done);
+    files_.release(file);
+    if (!asked) answer_scan(request, asked.error());
 }
 
 void SymbolClient::give_up()

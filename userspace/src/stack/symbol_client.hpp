@@ -56,6 +56,7 @@ private:
         std::vector<std::uint64_t> addresses;  // what is shown if no answer comes
         Done done;                             // of a scan: may be empty
         std::optional<ScanKey> scan = {};
+        Fd file = {};  // of a scan: asked for again if the worker dies over another one
     };
     struct Code {
         std::vector<ModuleMapping> modules;        // without their files, which are in
@@ -78,6 +79,7 @@ private:
     void end_worker();
     void fail(Request& request);
     void fail_all();
+    void scan_again(Request& request);
     void watch();
     Result<void> ask_for_scan(int elf, const TargetFiles::File& file, const ScanKey& key, Done done);
     bool awaits_scan(const ScanKey& key) const;
@@ -100,6 +102,6 @@ private:
     ModuleScans scans_;
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;
-};
+};  // namespace loopwatch
 
 }  // namespace loopwatch

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/target_files.hpp"
 
-#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
+
+#include "util/file_status.hpp"
 
 namespace loopwatch {
 namespace {
@@ -19,9 +21,12 @@ constexpr unsigned crashes_to_quarantine = 2;
 
 TargetFiles::Iterator TargetFiles::use(int fd, std::size_t used)
 {
-    struct stat status = {};
-    if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return files_.end();
-    const FileKey key{{status.st_dev, status.st_ino}, status.st_size, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
+    const auto status = known_status(fd);
+    if (!status) return files_.end();
+    const FileKey key{{::makedev(status->stx_dev_major, status->stx_dev_minor), status->stx_ino},
+                      static_cast<std::int64_t>(status->stx_size),
+                      status->stx_ctime.tv_sec,
+                      status->stx_ctime.tv_nsec};
     auto file = files_.find(key);
     if (file == files_.end()) {
         if (files_.size() >= max_files && used >= assured_files) return file;
