@@ -15,7 +15,7 @@ watch session "$target" --threshold 20ms
 worker=$(pgrep -P "$session" -x loopwatch-sym) || fail "no symbol worker"
 status_() { awk -v name="$1:" '$1 == name { $1 = ""; print substr($0, 2) }' "/proc/$worker/status"; }
 
-check_equal "it is nobody, in no group" "65534 65534 65534 65534, 65534 65534 65534 65534, " "$(status_ Uid), $(status_ Gid), $(status_ Groups)"
+check_equal "it is a user of its own, in no group" "2147418112 2147418112 2147418112 2147418112, 2147418112 2147418112 2147418112 2147418112, " "$(status_ Uid), $(status_ Gid), $(status_ Groups)"
 check_equal "without a capability, and without a way to any" "0000000000000000 0000000000000000 1" \
     "$(status_ CapPrm) $(status_ CapEff) $(status_ NoNewPrivs)"
 check_equal "its system calls are filtered" 2 "$(status_ Seccomp)"

@@ -41,6 +41,8 @@ check_equal "its system calls are filtered" 2 "$(of_ "$session" Seccomp)"
 check_equal "the zygote has no capability, and its calls are filtered" "0000000000000000 1 2" \
     "$(zygote=$(child_ "$session" loopwatch-zyg) && echo "$(of_ "$zygote" CapPrm) $(of_ "$zygote" NoNewPrivs) $(of_ "$zygote" Seccomp)")"
 
+check_not "a target that runs as nobody cannot end it" setpriv --reuid=65534 --regid=65534 --clear-groups -- \
+    sh -c "kill -KILL $(child_ "$session" loopwatch-zyg)"
 start_fixture visitor setpriv --reuid=65534 --regid=65534 --clear-groups -- "$work/home/$name" --dir "$work/home" lock 3 40
 check "a process of another user that starts later is attached to" wait_until 10 has_record later "$target in {x['pid'] for x in of('target_start')}"
 ask visitor go '^done' || fail "not done"

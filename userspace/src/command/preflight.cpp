@@ -102,9 +102,9 @@ Check check_attach()
 Check check_confinement()
 {
     if (can_filter_system_calls())
-        return {"symbol worker", Verdict::ok, "confined: nobody, no system call that opens anything", ""};
+        return {"symbol worker", Verdict::ok, "confined: a user of its own, no system call that opens anything", ""};
     return {"symbol worker", Verdict::degraded,
-            "runs as nobody, but it and loopwatch may make any system call: this kernel has no seccomp",
+            "runs as a user of its own, but it and loopwatch may make any system call: this kernel has no seccomp",
             "boot a kernel built with CONFIG_SECCOMP_FILTER=y (every Debian kernel is)"};
 }
 

@@ -18,7 +18,8 @@ namespace loopwatch {
 namespace {
 
 constexpr rlim_t address_space_bytes = 1ull << 30;
-constexpr uid_t nobody = 65534;
+// Nobody else's: whoever has the same may send signals. A user namespace that does not map it has nobody (65534).
+constexpr uid_t own_uid = 2'147'418'112, nobody = 65534;
 
 // What the worker's work comes down to: reading descriptors it was sent, talking on its socket, memory, and ending.
 constexpr int allowed[] = {
@@ -68,15 +69,18 @@ bool filter_system_calls(bool is_zygote)
     return done;
 }
 
+bool become(uid_t uid)
+{
+    return ::setgroups(0, nullptr) == 0 && ::setresgid(uid, uid, uid) == 0 && ::setresuid(uid, uid, uid) == 0;
+}
+
 // Leaving uid 0 clears the capabilities; a user's may come from the program's file.
 bool give_up_root()
 {
-    const bool nobody_now =
-        ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
-                             ::setresuid(nobody, nobody, nobody) == 0);
+    const bool left = ::geteuid() != 0 || become(own_uid) || become(nobody);
     __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     const __user_cap_data_struct none[2] = {};
-    return nobody_now && ::syscall(SYS_capset, &header, none) == 0;
+    return left && ::syscall(SYS_capset, &header, none) == 0;
 }
 
 // After a change of identity, which clears it; a fork does too.

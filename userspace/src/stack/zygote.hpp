@@ -2,7 +2,7 @@
 //
 // Zygote: the process that the symbol workers are forked from. It is forked itself before BPF is loaded and before
 // anything of a target is read, so neither it nor any worker, however late it is started, has had that in memory. It is
-// nobody, without capabilities and under a seccomp filter, and reads one byte and one descriptor per worker.
+// a user of its own, without capabilities and under a seccomp filter, and reads one byte and one descriptor per worker.
 //
 // A fork and not another execution of /proc/self/exe: that would need a subcommand of its own in each program that uses
 // the library (the unit tests too). What it would add is another address space layout.
