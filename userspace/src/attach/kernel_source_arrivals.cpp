@@ -45,6 +45,7 @@ Result<void> KernelSource::attach()
         for (const pid_t child : descendants(pid))
             if (!knows(child)) images_.found(child, now);
     if (auto found = await_loops(); !found) return found;
+    kernel_->unprobed().await_tracepoints();
     if (!options_.from_start)
         for (auto* const target : attachments()) target->warn_of_blindness();
     if (kernel_->rung() == AttachRung::none)

@@ -62,22 +62,28 @@ Fd open_tracepoint(std::uint64_t id, const bpf_program* program)
 
 }  // namespace
 
-Result<std::vector<Link>> attach_tracepoints(const bpf_program* program, const std::vector<std::string>& names)
+Result<std::vector<std::uint64_t>> find_tracepoints(const std::vector<std::string>& names)
 {
     const Fd events = open_events();
     if (!events)
         return errno_error(ExitCode::not_permitted, "opening tracefs", "mount -t tracefs tracefs /sys/kernel/tracing");
+    std::vector<std::uint64_t> ids;
+    for (const auto& name : names)
+        if (const auto id = tracepoint_id(events, name)) ids.push_back(*id);
+    if (ids.empty())
+        return Error{ExitCode::not_permitted, "the kernel has no tracepoints of system calls",
+                     "it needs CONFIG_FTRACE_SYSCALLS"};
+    return ids;
+}
+
+Result<std::vector<Link>> attach_tracepoints(const bpf_program* program, const std::vector<std::uint64_t>& ids)
+{
     std::vector<Link> attached;
-    for (const auto& name : names) {
-        const auto id = tracepoint_id(events, name);
-        if (!id) continue;
-        auto event = open_tracepoint(*id, program);
+    for (const auto id : ids) {
+        auto event = open_tracepoint(id, program);
         if (!event) return errno_error(ExitCode::failed, "attaching to a tracepoint");
         attached.emplace_back([event = event.release()] { ::close(event); });
     }
-    if (attached.empty())
-        return Error{ExitCode::not_permitted, "the kernel has no tracepoints of system calls",
-                     "it needs CONFIG_FTRACE_SYSCALLS"};
     return attached;
 }
 

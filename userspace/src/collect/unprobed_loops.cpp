@@ -19,6 +19,7 @@
 #include "collect/tracepoints.hpp"
 #include "collect/wire.hpp"
 #include "loopwatch.skel.h"
+#include "util/beside.hpp"
 #include "util/fd.hpp"
 #include "util/wall_clock.hpp"
 
@@ -54,6 +55,11 @@ std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<st
     return polled_descriptors(syscall, std::span(polled).first(bytes));
 }
 
+UnprobedLoops::UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table)
+    : skeleton_(skeleton), table_(table), tracepoint_ids_(beside([] { return find_tracepoints(waits); }).share())
+{
+}
+
 UnprobedLoops::~UnprobedLoops()
 {
     (void)await_polls();
@@ -83,7 +89,11 @@ Result<void> UnprobedLoops::watch_polls(bool watch)
     if (auto done = await_polls(); !done) return done;
     if (watch == !tracepoints_.empty()) return {};
     if (watch)
-        attaching_ = std::async(std::launch::async, attach_tracepoints, skeleton_.progs.on_wait, waits);
+        attaching_ = beside([ids = tracepoint_ids_, program = skeleton_.progs.on_wait]() -> Result<std::vector<Link>> {
+            const auto& found = ids.get();
+            if (!found) return found.error();
+            return attach_tracepoints(program, *found);
+        });
     else
         detaching_ = std::jthread([links = std::exchange(tracepoints_, {})]() mutable { detach(std::move(links)); });
     return {};

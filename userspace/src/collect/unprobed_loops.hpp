@@ -43,7 +43,7 @@ public:
     using KnownSite = loopwatch::KnownSite;
 
     // The kernel side is loaded, and outlives this.
-    UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table) : skeleton_(skeleton), table_(table) {}
+    UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table);
     ~UnprobedLoops();
     UnprobedLoops(const UnprobedLoops&) = delete;
     UnprobedLoops& operator=(const UnprobedLoops&) = delete;
@@ -54,6 +54,8 @@ public:
     // Begins to, or ends it: that takes grace periods, a tenth of a second on a busy machine, in which a stall could be
     // neither told nor sampled. Fails, the next time, if it could not be done.
     Result<void> watch_polls(bool watch);
+    // Until what that takes privileges for has been done.
+    void await_tracepoints() const { tracepoint_ids_.wait(); }
     // Until what was begun is done.
     Result<void> await_polls();
     // The longest time a loop has not slept since this was asked last, up to now.
@@ -106,6 +108,7 @@ private:
 
     loopwatch_bpf& skeleton_;
     LoopTable& table_;
+    std::shared_future<Result<std::vector<std::uint64_t>>> tracepoint_ids_;
     std::vector<Link> tracepoints_;
     std::future<Result<std::vector<Link>>> attaching_;
     std::jthread detaching_;

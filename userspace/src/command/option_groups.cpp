@@ -168,8 +168,8 @@ void OutputOptions::add(OptionParser& parser)
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
     parser.check([this]() -> std::optional<Error> {
         if (formats.empty() || formats.size() == std::max<std::size_t>(files.size(), 1)) return std::nullopt;
-        return Error{ExitCode::usage, fmt::format("--format: {} of them for {} of -o", formats.size(), files.size()),
-                     "give each -o FILE its --format, or none"};
+        return Error{ExitCode::usage, fmt::format("--format: {} for {} outputs", formats.size(), files.size()),
+                     "give each -o and --optional-output its --format, or none"};
     });
 }
 
