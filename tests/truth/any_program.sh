@@ -60,7 +60,7 @@ stalls() {
 judged_late() {
     watch late-report "$target" --threshold 25ms --block-threshold 5ms
     local worker
-    worker=$(pgrep -P "$session") && kill -STOP "$worker" && ask late "go lock 5 50" '^done' 60 && kill -CONT "$worker" || return 1
+    worker=$(pgrep -P "$session" -x loopwatch-sym) && kill -STOP "$worker" && ask late "go lock 5 50" '^done' 60 && kill -CONT "$worker" || return 1
     ask late "load 1" '^done'
     wait_until 10 has_lines_ late-report '"type":"slow_callback"' 5 || true
     end_session
@@ -76,7 +76,7 @@ sleeps_() { grep -q '^230 ' "/proc/$target/task/$looper/syscall"; }
 judged_meanwhile() {
     local worker looper order
     watch detours-report "$target" --threshold 25ms --block-threshold 5ms
-    worker=$(pgrep -P "$session")
+    worker=$(pgrep -P "$session" -x loopwatch-sym)
     looper=$(ps -T -o tid=,comm= -p "$target" | awk '/looper/ { print $1 }')
     for order in 1 2 3 4 5; do
         kill -STOP "$worker"
