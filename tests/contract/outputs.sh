@@ -12,7 +12,7 @@ own_mounts=(unshare --mount)
 is_root || own_mounts=(unshare --map-root-user --mount)
 cd "$work"
 
-# session NAME OPTION…: of a program that stalls when it is told to; its complete report in NAME.out.
+# session NAME OPTION…: of a program that stalls on request; its complete report in NAME.out.
 session() {
     local name=$1
     shift

@@ -85,7 +85,7 @@ TEST_CASE("iterations that ended at a site are counted there")
     CHECK(ends_at(own, site(0x30)) == 0);
 }
 
-TEST_CASE("a loop is awake since it last slept, or since its iteration began, and the longest time is told once")
+TEST_CASE("a loop is awake since it last slept, or since its iteration began, and the longest time is returned once")
 {
     auto own = running();
     CHECK(take_awake_ns(own, 5'000) == 4'000);

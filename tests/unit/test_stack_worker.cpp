@@ -93,7 +93,7 @@ std::size_t open_descriptors()
     return static_cast<std::size_t>(std::distance(begin(list), end(list)));
 }
 
-// Until it has ended, which is left to be waited for by whoever started it.
+// Waits until it has ended, without reaping it.
 void await_end(pid_t pid)
 {
     siginfo_t info = {};

@@ -122,8 +122,8 @@ void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
     if (options_.wants(Frequent::throws) && scan->throws != 0)
         throws_.emplace_back(duplicate(module.file), scan->throws);
     auto found = scan->sites;
-    // It has the notes of all probes, as probe.hpp makes them, and fires one. What the program brings, the program
-    // tells.
+    // The shim has the notes of all probes, as probe.hpp makes them, but fires one. Which tier a target has depends on
+    // the program's own probes.
     if (is_shim) std::erase_if(found, [](const ProbeSite& site) { return site.name != shim_probe; });
     const auto sites = check(module, found);
     std::vector<CheckedSite> watch, trace;

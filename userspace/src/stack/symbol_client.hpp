@@ -102,6 +102,6 @@ private:
     ModuleScans scans_;
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;
-};  // namespace loopwatch
+};
 
 }  // namespace loopwatch

@@ -2,7 +2,7 @@
 //
 // The one place that touches the target's files: a forked worker parses ELF, DWARF, notes and mangled names, the core
 // only sends it descriptors and stack bytes and validates what comes back. start() before BPF is loaded and before a
-// target is opened: what this process holds then is all that a worker can inherit (zygote.hpp). Requests are
+// target is attached to: what this process holds then is all that a worker can inherit (zygote.hpp). Requests are
 // asynchronous and answered in order; a worker that dies or hangs costs symbols, never the session.
 #pragma once
 
