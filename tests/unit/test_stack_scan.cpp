@@ -189,10 +189,16 @@ TEST_CASE("a worker that dies over one file reads the files that wait behind it 
     ::kill((*worker)->pid(), SIGSTOP);
     (*worker)->scan_ahead(culprit.raw(), {}, [](const std::vector<loopwatch::Frame>&) {});
     (*worker)->scan_ahead(innocent.raw(), {}, [&](const std::vector<loopwatch::Frame>&) { done = true; });
+    const auto asked = (*worker)->asked();
+    bool answered_early = false;
     ::kill((*worker)->pid(), SIGKILL);
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!done && std::chrono::steady_clock::now() < until) (*worker)->poll();
+    while (!done && std::chrono::steady_clock::now() < until) {
+        answered_early |= (*worker)->answered(asked);
+        (*worker)->poll();
+    }
     CHECK(done);
+    CHECK_FALSE(answered_early);
     CHECK((*worker)->has_scanned(innocent.raw(), {}));
     const auto scan = (*worker)->scan(innocent.raw());
     REQUIRE(scan);

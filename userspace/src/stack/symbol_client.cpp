@@ -62,7 +62,7 @@ Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
     if (file == files_.end()) return Error{ExitCode::failed, "not a regular file", {}};
     const ScanKey key(file->first, options.coroutines);
     auto asked = Result<void>();
-    if (!scans_.find(key) && !awaits_scan(key)) asked = ask_for_scan(elf, file->second, key, {});
+    if (!scans_.find(key) && !awaits_scan(key)) asked = ask_for_scan(next_id_++, elf, file->second, key, {});
     files_.release(file);
     if (!asked) return asked.error();
     while (awaits_scan(key)) {
@@ -88,7 +88,7 @@ void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
                 done({});
             };
         else if (!scans_.find(key))
-            asked = ask_for_scan(elf, file->second, key, done);
+            asked = ask_for_scan(next_id_++, elf, file->second, key, done);
         if (!asked) scans_.keep(key, asked.error());  // that is the answer
         files_.release(file);
         if (awaits_scan(key)) return;
@@ -112,13 +112,14 @@ bool SymbolClient::awaits_scan(const ScanKey& key) const
     return std::ranges::find(requests_, key, &Request::scan) != requests_.end();
 }
 
-Result<void> SymbolClient::ask_for_scan(int elf, const TargetFiles::File& file, const ScanKey& key, Done done)
+Result<void> SymbolClient::ask_for_scan(std::uint64_t id, int elf, const TargetFiles::File& file, const ScanKey& key,
+                                        Done done)
 {
     if (auto segments = read_segments(elf); !segments) return segments.error();
     if (files_.is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
     if (auto ready = ensure_worker(); !ready) return ready;
-    enqueue({next_id_, 0, {}, std::move(done), key, Fd(::fcntl(elf, F_DUPFD_CLOEXEC, 0))});
-    if (!send({{"do", "scan"}, {"id", next_id_++}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
+    enqueue({id, 0, {}, std::move(done), key, Fd(::fcntl(elf, F_DUPFD_CLOEXEC, 0))});
+    if (!send({{"do", "scan"}, {"id", id}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
         return errno_error(ExitCode::failed, "symbol worker");
     return {};
 }
@@ -341,11 +342,13 @@ void SymbolClient::worker_lost()
         if (may_go_on(request)) scan_again(request);
 }
 
+// Under the number that it had: who waits until it is answered() goes on waiting.
 void SymbolClient::scan_again(Request& request)
 {
     const auto file = files_.use(request.file.raw(), 0);
-    auto asked = file == files_.end() ? Result<void>(Error{ExitCode::failed, "no descriptor is left to read it by", {}})
-                                      : ask_for_scan(request.file.raw(), file->second, *request.scan, request.done);
+    auto asked = file == files_.end()
+                     ? Result<void>(Error{ExitCode::failed, "no descriptor is left to read it by", {}})
+                     : ask_for_scan(request.id, request.file.raw(), file->second, *request.scan, request.done);
     files_.release(file);
     if (!asked) answer_scan(request, asked.error());
 }

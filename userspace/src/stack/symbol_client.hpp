@@ -81,7 +81,7 @@ private:
     void fail_all();
     void scan_again(Request& request);
     void watch();
-    Result<void> ask_for_scan(int elf, const TargetFiles::File& file, const ScanKey& key, Done done);
+    Result<void> ask_for_scan(std::uint64_t id, int elf, const TargetFiles::File& file, const ScanKey& key, Done done);
     bool awaits_scan(const ScanKey& key) const;
     void answer_scan(Request& request, Result<ModuleScan> scan);
     void release(const Code& code);
