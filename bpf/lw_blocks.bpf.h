@@ -7,11 +7,19 @@
 
 #include "lw_target.bpf.h"
 
-/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under
- * strace a callback is stopped in each of its system calls. */
-static __always_inline void count_overflow(__u32 pid, __u64 lasted)
+/* Its program starts, and it may never be one. */
+static __always_inline bool has_no_loop_yet(struct lw_loop *loop)
 {
-    if (is_slow(pid, lasted * 100)) lose(LW_LOSS_sources_overflow);
+    const struct lw_unprobed *own = loop->slot ? NULL : unprobed_of(loop);
+    return own && own->starts;
+}
+
+/* Time in a place that is not kept. Less than a hundredth of the threshold is not reported, and is no loss: under
+ * strace a callback is stopped in each of its system calls. Nor is what a program does before its loop begins. */
+__weak __noinline int count_overflow(struct lw_loop *loop, __u64 lasted)
+{
+    if (loop && is_slow(loop->pid, lasted * 100) && !has_no_loop_yet(loop)) lose(LW_LOSS_sources_overflow);
+    return 0;
 }
 
 /* Functions that are not static are verified once, not once a call: a session starts 0.2 s sooner. */
@@ -24,7 +32,7 @@ __weak __noinline int end_block(struct lw_loop *loop, __u32 tid, __u64 end, __u6
     loop->blocked_ns += lasted;
     loop->blocks++;
     if (!buffer) {
-        if (loop->places >= LW_SOURCES) count_overflow(loop->pid, lasted);
+        if (loop->places >= LW_SOURCES) count_overflow(loop, lasted);
         loop->other_blocked_ns += lasted;
         return 0;
     }

@@ -76,6 +76,7 @@ struct lw_unprobed {
     __lw_u64 awake_ns;       /* longest time without one; the collector sets it back */
     __lw_u64 polled_ns;      /* when it last entered a system call to idle in */
     __lw_u64 polled_site;    /* and at which of `sites` */
+    __lw_u64 starts;         /* its program, and it may never be a loop: what it does is no iteration yet */
     __lw_u64 found_hanging;  /* the first iteration was going on when the loop was found: it is older than slot.start */
     __lw_u64 resumed_seq;    /* which part of an iteration began with a coroutine's resume, */
     struct lw_resume resume; /* this one */

@@ -105,6 +105,7 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
 {
     const struct pt_regs *regs = registers_of(task);
     struct lw_buffer *chosen = NULL, *shortest = NULL;
+    const bool starts = loop->places >= LW_SOURCES && has_no_loop_yet(loop);
     for (__u32 i = 0; i < LW_SOURCES; i++) {
         if (i >= loop->places && !loop->stacks[i]) {
             loop->stacks[i] = take_stack(loop->pid);
@@ -119,12 +120,14 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
             break;
         }
         if (same_place(buffer, regs->orig_ax, regs->ip, regs->sp)) return i;
-        if (!buffer->sent && (!shortest || buffer->source.total_ns < shortest->source.total_ns)) shortest = buffer;
+        if ((!buffer->sent || starts) && (!shortest || buffer->source.total_ns < shortest->source.total_ns))
+            shortest = buffer;
     }
-    /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. */
+    /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. What a
+     * program did before its loop began is of no interest by then. */
     if (!chosen) {
         if (!shortest) return LW_NO_PLACE;
-        count_overflow(loop->pid, shortest->source.total_ns);
+        count_overflow(loop, shortest->source.total_ns);
         loop->other_blocked_ns += shortest->source.total_ns;
         chosen = shortest;
     }

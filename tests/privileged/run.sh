@@ -8,7 +8,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
 need_command curl gcc taskset
-need_program "$loopwatch" "$build/bin/order_server" "$fixtures/stall"
+need_program "$loopwatch" "$build/bin/order_server" "$fixtures/stall" "$fixtures/first_callback"
 cd "$work"
 
 # ran NAME OPTIONS… -- PROGRAM…: to its end; its exit status in $status.
@@ -175,6 +175,26 @@ for what in doze burn; do
 done
 ran starting --fail-on slow_callback -- ./first starting nothing
 check_equal "what a program does before its loop begins is no callback" "0 0" "$status $(records starting "len(of('slow_callback', 'stall', 'warning'))")"
+
+# Before it has polled at all: then its stack alone shows that it is a loop's. What main did before is among what was observed.
+for what in doze burn; do
+    for how in "$what" "load $what"; do
+        ran first_callback --fail-on slow_callback -- "$fixtures/first_callback" $how
+        check_equal "$how: a gate fails for a callback before the loop's first poll" 3 "$status"
+        check "$what is named alone, with its duration: $(records first_callback "[(x['duration_ns'], x['verdict']) for x in of('slow_callback')]")" \
+            has_record first_callback "[any('$what' in n for n in names(x['stack'])) and 270e6 <= x['duration_ns'] < 350e6 for x in of('slow_callback')] == [True]"
+        check "and all of its time" has_record first_callback \
+            "sum(p['duration_ns'] for x in of('slow_callback') for p in x['sources'] if p['kind'] in ('sleep', 'cpu')) > 0.8 * of('slow_callback')[0]['duration_ns']"
+        check_equal "and no block of main" "$([[ $what == doze ]] && echo 1 || echo 0)" "$(records first_callback "len(of('blocking_call'))")"
+    done
+    ran first_callback --fail-on slow_callback -- sh -c "exec '$fixtures/first_callback' $what"
+    check_equal "exec $what: and in what the program becomes" "3 1" "$status $(records first_callback "len(of('slow_callback'))")"
+done
+for what in load clean_up exit; do
+    ran around --fail-on slow_callback -- "$fixtures/first_callback" "$what"
+    check_equal "$what: what main does before or behind its loop is no callback" "0 0" \
+        "$status $(records around "len(of('slow_callback', 'blocking_call', 'stall', 'warning'))")"
+done
 
 printf 'import select, time\nwait = select.epoll()\nfor i in range(5): wait.poll(0.05)\ntime.sleep(0.15)\n' >last.py
 ran last -- /usr/bin/python3 last.py

@@ -86,6 +86,27 @@ TEST_CASE("waits that turn out to be the loop's own part an iteration, others do
     CHECK(whole[0].end_ns == 2'000 * ms);
 }
 
+TEST_CASE("what a program did before its first iteration is taken out of that")
+{
+    auto facts = blocked(block(callback_sp, 1'200, 300));
+    facts.blocks_by_place.push_back(block(own_sp - 64, 400, 500));  // of main
+    facts.long_blocks = {{0, 1'200 * ms, 1'500 * ms, {}, {}}, {1, 400 * ms, 900 * ms, {}, {}}};
+    facts.samples = {{after_loop, 950 * ms, 10 * ms}, {in_callback, 1'600 * ms, 10 * ms}};
+    facts.other_blocked_ns = 70 * ms;
+    facts.blocked_ns = (300 + 500 + 70) * ms;
+    facts.runq_ns = 130 * ms;
+    const TimeOff before = {70 * ms, 100 * ms, 0, 0};
+    const auto parts = part_iteration(facts, known(), &before);
+    REQUIRE(parts.size() == 1);
+    CHECK(parts[0].start_ns == 1'000 * ms);
+    CHECK(parts[0].blocked_ns == 300 * ms);
+    CHECK(parts[0].other_blocked_ns == 0);
+    CHECK(parts[0].runq_ns == 30 * ms);
+    CHECK(parts[0].long_blocks.size() == 1);
+    CHECK(parts[0].samples.size() == 1);
+    CHECK(parts[0].blocks_by_place[1].count == 0);
+}
+
 TEST_CASE("an iteration that blocks in a callback is one, with that block")
 {
     auto facts = blocked(block(callback_sp, 1'100, 800));

@@ -47,13 +47,14 @@ Attachment::~Attachment()
 }
 
 Result<std::unique_ptr<Attachment>> Attachment::attach(OpenedProcess opened, Kernel& kernel, SymbolWorker& worker,
-                                                       const AttachmentOptions& options, LoopSearch::Sample sample)
+                                                       const AttachmentOptions& options, LoopSearch::Sample sample,
+                                                       bool starts)
 {
     if (auto admitted = kernel.admit(opened.process.pid(), options.thresholds); !admitted) return admitted.error();
     std::unique_ptr<Attachment> attachment(new Attachment(std::move(opened.process), kernel, worker, options));
     const auto begun = [&]() -> Result<void> {
         if (auto used = attachment->use(std::move(opened.files)); !used) return used;
-        return attachment->start_finder(std::move(sample));
+        return attachment->start_finder(std::move(sample), starts);
     }();
     if (!begun && !attachment->process_.alive())
         return Error{ExitCode::no_such_target, fmt::format("process {} ended while attaching", attachment->pid()), ""};
@@ -63,7 +64,7 @@ Result<std::unique_ptr<Attachment>> Attachment::attach(OpenedProcess opened, Ker
     return attachment;
 }
 
-Result<void> Attachment::start_finder(LoopSearch::Sample sample)
+Result<void> Attachment::start_finder(LoopSearch::Sample sample, bool starts)
 {
     if (carries_runtime_) {
         kernel_.unprobed().dismiss(process_.pid());  // it may have been watched while it was loaded
@@ -76,6 +77,9 @@ Result<void> Attachment::start_finder(LoopSearch::Sample sample)
                                         },
                                         [this](std::string_view runtime) { found_scheduler(runtime); }});
     if (auto started = finder_->start(); !started) return started.error();
+    if (starts)
+        start_watch_.emplace(
+            *finder_, pid(), sample, [this] { return blocked_at(pid()); }, monotonic_ns());
     search_.emplace(*finder_, std::move(sample), monotonic_ns());
     if (options_.wants(Frequent::trace)) warn("it carries no probes: --trace has nothing to tell of it");
     if (options_.debug) warn("it carries no probes: --debug has nothing to tell of it");
@@ -87,9 +91,19 @@ bool Attachment::is_searching() const
     return attaching_.valid() || (search_ && !search_->is_over()) || !worker_.answered(ahead_);
 }
 
-std::vector<SampleEvent> Attachment::take_hanging()
+bool Attachment::take(const Event& event)
 {
-    return search_ ? search_->take_hanging() : std::vector<SampleEvent>();
+    if (start_watch_ && start_watch_->take(event)) return true;
+    const auto* const sample = std::get_if<SampleEvent>(&event);
+    return sample && search_ && search_->take(*sample);
+}
+
+std::vector<Event> Attachment::take_hanging()
+{
+    std::vector<Event> of_loops;
+    if (search_) std::ranges::move(search_->take_hanging(), std::back_inserter(of_loops));
+    if (start_watch_) std::ranges::move(start_watch_->take_shown(), std::back_inserter(of_loops));
+    return of_loops;
 }
 
 Result<void> Attachment::refresh()
@@ -212,6 +226,8 @@ void Attachment::go_on(std::uint64_t now_ns)
         scan_registries();  // a loop may have begun meanwhile
     }
     if (search_ && !search_->is_over()) search_->go_on(!known_loops_.empty(), now_ns);
+    if (start_watch_) start_watch_->go_on(now_ns);
+    if (start_watch_ && start_watch_->is_over()) start_watch_.reset();
     if (reading_files_.valid() && is_ready(reading_files_)) {
         auto files = reading_files_.get();
         const bool is_new = files && files->changed;
@@ -236,6 +252,7 @@ std::uint64_t Attachment::next_ns(std::uint64_t now_ns) const
 {
     if (attaching_.valid()) return now_ns + look_at_attaching_ns;
     if (search_ && !search_->is_over()) return now_ns + look_at_search_ns;
+    if (start_watch_) return now_ns + StartWatch::look_ns;
     // A file system that does not answer is looked at less and less often.
     if (reading_files_.valid())
         return now_ns + std::clamp((now_ns - read_ns_) / 2, look_at_attaching_ns, look_at_dead_files_ns);

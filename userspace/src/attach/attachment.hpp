@@ -18,6 +18,7 @@
 #include "attach/loop_finder.hpp"
 #include "attach/loop_search.hpp"
 #include "attach/mapped_files.hpp"
+#include "attach/start_watch.hpp"
 #include "collect/kernel.hpp"
 #include "detect/target.hpp"
 #include "stack/symbol_worker.hpp"
@@ -54,8 +55,10 @@ public:
 
     // Its probes are live some milliseconds later, and its loops are known once the worker has unwound the stacks that
     // it was sent: go_on() is to be called until then. Waits for the worker where that has not read the files yet.
+    // `starts`: it has just begun to run, or will.
     static Result<std::unique_ptr<Attachment>> attach(OpenedProcess opened, Kernel& kernel, SymbolWorker& worker,
-                                                      const AttachmentOptions& options, LoopSearch::Sample sample);
+                                                      const AttachmentOptions& options, LoopSearch::Sample sample,
+                                                      bool starts);
     ~Attachment() override;
 
     // Enters loops that are new since the last time, and begins to look for new modules.
@@ -95,10 +98,10 @@ public:
     std::uint64_t next_ns(std::uint64_t now_ns) const;
     // Why its probes could not be attached at all, if it has not been live.
     const std::optional<Error>& failure() const noexcept { return failure_; }
-    // True: it was taken to see whether a thread that spins is a loop.
-    bool take(const SampleEvent& event) { return search_ && search_->take(event); }
+    // True: it was taken to see whether its thread is a loop.
+    bool take(const Event& event);
     // Those that turned out to be of a loop.
-    std::vector<SampleEvent> take_hanging();
+    std::vector<Event> take_hanging();
     const LoopFinder* finder() const { return finder_ ? &*finder_ : nullptr; }
     LoopFinder* finder() { return finder_ ? &*finder_ : nullptr; }
     void remove_loop(std::uint32_t tid, std::uint64_t loop_id) override;
@@ -129,7 +132,7 @@ private:
     static Result<std::vector<Attached>> attach_all(Kernel& kernel, pid_t pid, const std::vector<Chosen>& chosen);
     std::vector<Link>& links_of(Frequent kind) { return frequent_links_[static_cast<std::size_t>(kind)]; }
     Attachment(Process process, Kernel& kernel, SymbolWorker& worker, const AttachmentOptions& options);
-    Result<void> start_finder(LoopSearch::Sample sample);
+    Result<void> start_finder(LoopSearch::Sample sample, bool starts);
     void read_files(std::uint64_t now_ns);
     Result<void> use(MappedFiles files);
     void attach_modules(const std::vector<ModuleMapping>& modules);
@@ -189,6 +192,7 @@ private:
     bool carries_runtime_ = false;
     std::optional<LoopFinder> finder_;  // of programs without the runtime's probes
     std::optional<LoopSearch> search_;
+    std::optional<StartWatch> start_watch_;
     std::uint64_t ahead_ = 0;  // asked of the worker, when it was to read code ahead
     std::optional<Error> failure_;
     std::size_t unscanned_ = 0;  // files that the worker could not read

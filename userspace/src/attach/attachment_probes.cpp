@@ -261,6 +261,7 @@ Attachment::Leaving Attachment::leave(bool stays_admitted)
 {
     if (!std::exchange(left_, true) && !stays_admitted) kernel_.dismiss(process_.pid());
     search_.reset();
+    start_watch_.reset();
     if (finder_) finder_->stop();
     chosen_.clear();
     Leaving leaving;

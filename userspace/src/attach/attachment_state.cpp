@@ -119,7 +119,8 @@ Iterations Attachment::iterations_of(DispatchFacts facts)
         return iterations;
     }
     mark_loop(facts, finder_->sites());
-    iterations.real = part_iteration(std::move(facts), finder_->sites());
+    const auto* const before = facts.seq == 1 ? finder_->before_loop(facts.subject.tid) : nullptr;
+    iterations.real = part_iteration(std::move(facts), finder_->sites(), before);
     std::erase_if(iterations.real, [&](DispatchFacts& one) {
         const auto iteration = judge_iteration(one, finder_->sites());
         iterations.unclear += iteration == Iteration::unclear;

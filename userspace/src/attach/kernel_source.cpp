@@ -161,11 +161,14 @@ void KernelSource::drain_all(const Observe& observe)
     kernel_->drain_batches([&](const Event& event) { take(event, observe); });
 }
 
-bool KernelSource::is_sample_of_suspect(const Event& event) const
+// Until it is known whether its thread is a loop.
+bool KernelSource::is_held(const Event& event) const
 {
     const auto* const sample = std::get_if<SampleEvent>(&event);
-    auto* const target = sample ? find(sample->head.pid) : nullptr;
-    return target && target->take(*sample);
+    const auto* const place = std::get_if<SourceEvent>(&event);
+    if (!sample && !place) return false;
+    auto* const target = find(sample ? sample->head.pid : place->head.pid);
+    return target && target->take(event);
 }
 
 // What is said of processes is the source's own affair, what is observed of targets the engine's.
@@ -174,7 +177,7 @@ void KernelSource::take(const Event& event, const Observe& observe)
     if (const auto* const exec = std::get_if<ExecEvent>(&event)) return on(*exec);
     if (const auto* const child = std::get_if<ChildEvent>(&event)) return on(*child);
     if (const auto* const wait = std::get_if<WaitEvent>(&event); wait && !find(wait->head.pid)) images_.on(*wait);
-    if (!is_sample_of_suspect(event)) observe(event);
+    if (!is_held(event)) observe(event);
 }
 
 void KernelSource::on(const ExecEvent& event)

@@ -75,7 +75,7 @@ private:
     Result<void> go_on(std::uint64_t now_ns);
     Result<void> await_loops();
     void take_early(const Event& event);
-    bool is_sample_of_suspect(const Event& event) const;
+    bool is_held(const Event& event) const;
     bool is_arriving(pid_t pid) const;
     bool has_name(pid_t pid);
     bool knows(pid_t pid) const;

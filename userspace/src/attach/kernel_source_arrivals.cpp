@@ -99,7 +99,7 @@ void KernelSource::take_early(const Event& event)
         if (auto* const target = find(wait->head.pid)) return target->on(*wait);
         return images_.on(*wait);
     }
-    if (!is_sample_of_suspect(event) && early_.size() < max_early) early_.push_back(event);
+    if (!is_held(event) && early_.size() < max_early) early_.push_back(event);
 }
 
 // Fails as leave_out() does, before the session is live; then one that cannot be watched, or is gone, is no failure.
@@ -118,9 +118,10 @@ Result<void> KernelSource::refuse(pid_t pid, const Error& error)
 Result<void> KernelSource::watch_process(NewImages::Ready image)
 {
     if (!image.process) return refuse(image.pid, image.process.error());
-    auto attached =
-        Attachment::attach(std::move(*image.process), *kernel_, worker_, options_.attachment,
-                           [this](std::uint32_t tid, std::uint64_t period_ns) { return sample(tid, period_ns); });
+    auto attached = Attachment::attach(
+        std::move(*image.process), *kernel_, worker_, options_.attachment,
+        [this](std::uint32_t tid, std::uint64_t period_ns) { return sample(tid, period_ns); },
+        options_.from_start || image.has_begun);
     if (!attached) return refuse(image.pid, attached.error());
     if (live_ || options_.from_start) (*attached)->read_code_ahead();
     for (const auto& wait : image.waits) (*attached)->on(wait);

@@ -17,10 +17,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint32_t sleeping = 0x3;  // task state: either kind of sleep
-constexpr std::size_t max_asking = 64;   // stacks of 32 KiB on their way
 constexpr std::size_t max_cut_stacks = 1024;
 constexpr int cut_stacks_a_site = 2;
-constexpr std::uint64_t no_end = RawStack::above_loop + 1;  // below any stack: nothing is missing above it
 constexpr std::size_t max_ended = 1024;
 constexpr std::size_t max_hanging = 256;  // threads that sleep elsewhere, looked at
 
@@ -39,11 +37,6 @@ WaitSite site_of(const SleepingThread& sleeper)
 
 static_assert(lone_poll == UnprobedSite::lone_poll);
 
-UnprobedSite without_thread(const WaitSite& site)
-{
-    return {site.ip, site.sp, site.object, site.syscall};
-}
-
 bool may_be_a_loops(const SleepingThread& sleeper)
 {
     const auto syscall = static_cast<std::uint32_t>(sleeper.syscall);
@@ -54,6 +47,11 @@ bool may_be_a_loops(const SleepingThread& sleeper)
 }
 
 }  // namespace
+
+UnprobedSite LoopFinder::without_thread(const WaitSite& site)
+{
+    return {site.ip, site.sp, site.object, site.syscall};
+}
 
 LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorker& worker, Context context)
     : process_(process),
@@ -67,6 +65,7 @@ LoopFinder::LoopFinder(const Process& process, UnprobedLoops& loops, SymbolWorke
 LoopFinder::~LoopFinder()
 {
     for (const auto tid : entered_) loops_.forget(tid);
+    if (is_starting_) loops_.forget(first_thread());
 }
 
 Result<void> LoopFinder::start()
@@ -131,21 +130,6 @@ void LoopFinder::ask(const SleepingThread& sleeper)
     ask(std::move(wait), sleeper);
 }
 
-// Of a thread that sleeps in no wait of a loop: it may be a callback that hangs.
-void LoopFinder::ask_where_it_hangs(const SleepingThread& sleeper)
-{
-    auto stack = stack_of(sleeper);
-    if (!stack) return;
-    ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), std::move(*stack)),
-                   [this, sleeper, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-                       if (alive.expired()) return;
-                       --asking_;
-                       if (hangs_in_a_callback(frames) && still_sleeps(sleeper)) enter_hanging(sleeper.tid, frames);
-                       ask_next();
-                   });
-}
-
 std::optional<RawStack> LoopFinder::stack_of(const SleepingThread& sleeper) const
 {
     auto stack = copy_stack(sleeper.registers, 0, Memory(process_.pid()));
@@ -153,70 +137,11 @@ std::optional<RawStack> LoopFinder::stack_of(const SleepingThread& sleeper) cons
     return stack;
 }
 
-void LoopFinder::enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames)
-{
-    if (stopped_ || entered_.contains(tid)) return;
-    if (!loops_.enter_hanging(process_.pid(), tid, end_of(frames))) return;
-    if (!process_.has_thread(static_cast<pid_t>(tid))) return loops_.withdraw(tid);
-    convict(tid);
-}
-
-void LoopFinder::convict(std::uint32_t tid)
-{
-    entered_.insert(tid);
-    hanging_.insert(tid);
-    running_.erase(tid);
-    context_.on_loop(tid, {});
-}
-
-// A thread that spins has its stack in use: only a sample tells where it is, and samples are taken of loops.
-bool LoopFinder::suspect(std::uint32_t tid)
-{
-    if (entered_.contains(tid) || !loops_.enter_hanging(process_.pid(), tid, no_end)) return false;
-    suspects_.insert(tid);
-    if (process_.has_thread(static_cast<pid_t>(tid))) return true;
-    clear_suspects();
-    return false;
-}
-
-// The kernel side copies no page that is not there, and libuv keeps 12 KiB of events on its stack, most of them never
-// touched. Read from outside, what lies above has not changed as long as the callback has not returned.
-RawStack LoopFinder::whole_stack(const SampleEvent& event) const
-{
-    auto stack = event.stack;
-    const auto above = copy_stack(stack.base + stack.bytes.size(), 0, Memory(process_.pid()));
-    stack.bytes.insert(stack.bytes.end(), above.begin(), above.end());
-    stack.bytes.resize(std::min(stack.bytes.size(), RawStack::max_bytes));
-    return stack;
-}
-
-void LoopFinder::on(const SampleEvent& event)
-{
-    const auto tid = event.head.tid;
-    if (!suspects_.contains(tid) || event.stack.bytes.empty() || asking_ >= max_asking) return;
-    ++asking_;
-    worker_.unwind(captured_stack(static_cast<std::uint32_t>(process_.pid()), whole_stack(event)),
-                   [this, tid, alive = std::weak_ptr(sites_)](std::vector<Frame> frames) {
-                       if (alive.expired()) return;
-                       --asking_;
-                       if (hangs_in_a_callback(frames) && suspects_.erase(tid)) {
-                           loops_.set_stack_end(tid, end_of(frames));
-                           convict(tid);
-                       }
-                       ask_next();
-                   });
-}
-
-void LoopFinder::clear_suspects()
-{
-    for (const auto tid : std::exchange(suspects_, {})) loops_.withdraw(tid);
-}
-
 void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
 {
     const auto tid = wait.head.tid;
     const auto site = site_of(wait);
-    if (sites_->knows(site)) return apply(sites_->judge(site, {}));
+    if (sites_->knows(site)) return apply(sites_->judge(site, {}), wait.head.time_ns);
     // Of a thread that runs no loop yet: when it waits again.
     if (wait.stack.bytes.empty() || (asking_ >= max_asking && !entered_.contains(tid)))
         return loops_.ask_again(tid, without_thread(site));
@@ -232,7 +157,7 @@ void LoopFinder::ask(WaitEvent wait, std::optional<SleepingThread> asleep)
             cut_.push_back(std::move(wait));
             return ask_next();
         }
-        answer(site, wait.args[0], wait.polled, frames);
+        answer(site, wait, frames);
         if (!asleep && !entered_.contains(site.tid) && runs_a_loop_inside(frames)) enter_hanging(site.tid, frames);
         // At the start only: later a wait in a callback is nothing special.
         const bool hangs = waits_for_events(site.syscall) ? runs_a_loop_inside(frames) : hangs_in_a_callback(frames);
@@ -248,7 +173,7 @@ bool LoopFinder::is_scheduled(const WaitSite& site, const std::vector<Frame>& fr
     const auto scheduler = scheduler_of(frames, context_.go_modules);
     if (!scheduler) return false;
     context_.on_scheduler(*scheduler);
-    apply({{site, false}});
+    apply({{site, false}}, 0);
     return true;
 }
 
@@ -274,19 +199,19 @@ void LoopFinder::ask_cut_again(bool code_is_new)
 }
 
 // A worker that died over somebody's file answers with a single frame.
-void LoopFinder::answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
-                        const std::vector<Frame>& frames)
+void LoopFinder::answer(const WaitSite& site, const WaitEvent& wait, const std::vector<Frame>& frames)
 {
     const auto verdicts =
-        frames.size() > 1 ? sites_->judge(site, frames, first_argument, polled) : std::vector<SiteVerdict>();
+        frames.size() > 1 ? sites_->judge(site, frames, wait.args[0], wait.polled) : std::vector<SiteVerdict>();
     if (verdicts.empty()) loops_.ask_again(site.tid, without_thread(site));
-    apply(verdicts);
+    apply(verdicts, wait.head.time_ns);
 }
 
-void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts)
+void LoopFinder::apply(const std::vector<SiteVerdict>& verdicts, std::uint64_t at_ns)
 {
     for (const auto& verdict : verdicts) {
-        if (entered_.contains(verdict.site.tid))
+        if (is_starting(verdict.site.tid) && verdict.idle) end_start(verdict.site, at_ns);
+        if (entered_.contains(verdict.site.tid) || is_starting(verdict.site.tid))
             loops_.judge(verdict.site.tid, without_thread(verdict.site), verdict.idle);
         else if (verdict.idle)
             enter(verdict.site);
@@ -386,6 +311,7 @@ void LoopFinder::forget(std::uint32_t tid)
     went_on_.erase(tid);
     hanging_.erase(tid);
     suspects_.erase(tid);
+    if (tid == first_thread()) is_starting_ = false;
     loops_.forget(tid);
 }
 

@@ -66,6 +66,19 @@ public:
     void on(const SampleEvent& event);
     // Those that no sample has shown in a callback are no loops, as far as is known.
     void clear_suspects();
+    // The first thread of a program that starts is watched before its first wait for events, which makes it a loop:
+    // until then what it does is no iteration, unless its stack shows a callback of a known loop.
+    void watch_start();
+    bool is_starting(std::uint32_t tid) const { return is_starting_ && tid == first_thread(); }
+    // `stack`: of that thread, as it was from `at_ns` on, in a wait for events or not. `answer` gets whether it is a
+    // loop by now.
+    void look_at_start(RawStack stack, bool waits, std::uint64_t at_ns, std::function<void(bool)> answer);
+    void give_up_start();
+    // What the sums of this thread's first iteration hold of the program's start; null: nothing.
+    const TimeOff* before_loop(std::uint32_t tid) const
+    {
+        return before_loop_ && tid == first_thread() ? &*before_loop_ : nullptr;
+    }
     // Was this thread in a callback when it was found?
     bool hangs(std::uint32_t tid) const { return hanging_.contains(tid); }
     // Has this thread shown that it is a loop, beyond a single wait?
@@ -73,20 +86,26 @@ public:
     WaitSites& sites() const { return *sites_; }
 
 private:
+    static constexpr std::size_t max_asking = 64;  // stacks of 32 KiB on their way
+
+    static UnprobedSite without_thread(const WaitSite& site);
     void ask(const SleepingThread& sleeper);
     void ask_where_it_hangs(const SleepingThread& sleeper);
     std::optional<RawStack> stack_of(const SleepingThread& sleeper) const;
     void enter_hanging(std::uint32_t tid, const std::vector<Frame>& frames);
     void convict(std::uint32_t tid);
-    RawStack whole_stack(const SampleEvent& event) const;
+    RawStack whole_stack(RawStack stack) const;
+    std::uint32_t first_thread() const { return static_cast<std::uint32_t>(process_.pid()); }
+    void end_start(const WaitSite& site, std::uint64_t at_ns);
+    void end_start_in_callback(const std::vector<Frame>& frames, std::uint64_t at_ns);
     void ask(WaitEvent wait, std::optional<SleepingThread> asleep = {});
     bool still_sleeps(const SleepingThread& asleep) const;
     void ask_next();
     bool is_scheduled(const WaitSite& site, const std::vector<Frame>& frames);
     bool lacks_a_page(const WaitSite& site, const std::vector<Frame>& frames);
-    void answer(const WaitSite& site, std::uint64_t first_argument, const std::vector<std::uint64_t>& polled,
-                const std::vector<Frame>& frames);
-    void apply(const std::vector<SiteVerdict>& verdicts);
+    void answer(const WaitSite& site, const WaitEvent& wait, const std::vector<Frame>& frames);
+    // `at_ns`: when its thread came to the place that they are about.
+    void apply(const std::vector<SiteVerdict>& verdicts, std::uint64_t at_ns);
     struct Whereabouts {
         std::vector<UnprobedLoops::KnownSite> sites;  // of its loop
         std::optional<std::uint32_t> asleep;          // at which of them
@@ -99,7 +118,8 @@ private:
     UnprobedLoops& loops_;
     SymbolWorker& worker_;
     Context context_;
-    bool awake_ = false, stopped_ = false;
+    bool awake_ = false, stopped_ = false, is_starting_ = false;
+    std::optional<TimeOff> before_loop_;
     std::set<std::uint32_t> entered_, went_on_, hanging_, suspects_;
     // Threads that have ended since the last tidy() and between the two before it, and those of them that were loops.
     std::set<std::uint32_t> ended_, ended_before_, ended_proven_;

@@ -26,6 +26,7 @@ void NewImages::found(pid_t pid, std::uint64_t now_ns)
 {
     auto& image = images_[pid];
     image.stage = Stage::opening;
+    image.has_begun = false;
     image.due_ns = now_ns;
     image.until_ns = now_ns + most_opening_ns;
 }
@@ -111,7 +112,8 @@ std::vector<NewImages::Ready> NewImages::take_ready(std::uint64_t now_ns, Symbol
             image.stage = Stage::reading;
             image.due_ns = 0;  // the answer wakes us
         }
-        if (worker.answered(image.asked)) ready.push_back({pid, std::move(*image.opened), std::move(image.waits)});
+        if (worker.answered(image.asked))
+            ready.push_back({pid, std::move(*image.opened), std::move(image.waits), image.has_begun});
     }
     for (const auto& image : ready) images_.erase(image.pid);
     return ready;

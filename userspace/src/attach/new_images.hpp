@@ -35,6 +35,7 @@ public:
         pid_t pid;
         Result<OpenedProcess> process;
         std::vector<WaitEvent> waits;  // of its threads so far
+        bool has_begun = false;        // a moment ago
     };
 
     // It has begun to load its libraries.
@@ -58,6 +59,7 @@ private:
     enum class Stage { loading, opening, reading };
     struct Image {
         Stage stage = Stage::loading;
+        bool has_begun = true;
         std::uint64_t due_ns = 0, until_ns = 0;
         std::uint64_t hash = 0;  // of its modules, when they were looked at last
         std::future<Result<OpenedProcess>> opening;

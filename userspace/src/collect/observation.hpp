@@ -268,6 +268,11 @@ struct OngoingDispatch {
     std::vector<SourceEvent> places;  // where it blocked so far, with its stack there
 };
 
+// Sums of a dispatch that are kept without a place.
+struct TimeOff {
+    std::uint64_t other_blocked_ns = 0, runq_ns = 0, throttled_ns = 0, stopped_ns = 0;
+};
+
 // A thread that sleeps, or ran when it was looked at: `state` 0.
 struct SleepingThread {
     std::uint32_t tid = 0, state = 0;

@@ -142,6 +142,17 @@ void UnprobedLoops::set_stack_end(std::uint32_t tid, std::uint64_t stack_end)
     if (auto* own = find(tid)) own->slot.stack_top = loop_frame(stack_end);
 }
 
+TimeOff UnprobedLoops::begin_at(std::uint32_t tid, std::uint64_t begun_ns)
+{
+    auto* const own = find(tid);
+    lw_loop loop = {};
+    if (!own || own->slot.seq != 1 || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0)
+        return {};
+    std::atomic_ref(own->slot.start).store(begun_ns);
+    std::atomic_ref(own->starts).store(0);
+    return {loop.other_blocked_ns, loop.runq_ns, loop.throttled_ns, loop.stopped_ns};
+}
+
 bool UnprobedLoops::enter(pid_t pid, std::uint32_t tid, std::span<const KnownSite> sites,
                           std::optional<std::uint32_t> asleep, std::uint64_t stack_end,
                           std::optional<std::uint64_t> begun_ns)
@@ -164,9 +175,20 @@ std::optional<UnprobedLoops::LastWait> UnprobedLoops::last_wait(std::uint32_t ti
 
 bool UnprobedLoops::enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end)
 {
+    return enter_within(pid, tid, unprobed_slot({}, stack_end, monotonic_ns()));
+}
+
+bool UnprobedLoops::enter_starting(pid_t pid, std::uint32_t tid)
+{
+    auto own = unprobed_slot({}, no_end, monotonic_ns());
+    own.starts = 1;
+    return enter_within(pid, tid, own);
+}
+
+bool UnprobedLoops::enter_within(pid_t pid, std::uint32_t tid, lw_unprobed own)
+{
     lw_loop entry = {};
     entry.site = LW_NO_SITE;
-    auto own = unprobed_slot({}, stack_end, monotonic_ns());
     own.found_hanging = 1;
     return enter(pid, tid, entry, own);
 }
@@ -215,6 +237,12 @@ void UnprobedLoops::withdraw(std::uint32_t tid)
 {
     const auto known = entered_.extract(tid);
     if (!known.empty()) table_.withdraw(known.mapped().pid, tid);
+}
+
+bool UnprobedLoops::has_site(std::uint32_t tid, const UnprobedSite& site) const
+{
+    const auto* own = find(tid);
+    return own && loopwatch::has_site(*own, site);
 }
 
 std::uint64_t UnprobedLoops::ends_at(std::uint32_t tid, const UnprobedSite& site) const

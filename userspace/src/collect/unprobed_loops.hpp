@@ -41,6 +41,8 @@ std::vector<std::uint64_t> read_polled(std::int32_t syscall, const std::array<st
 class UnprobedLoops {
 public:
     using KnownSite = loopwatch::KnownSite;
+    // Of a stack whose end is not known: below any, so that nothing is missing above it.
+    static constexpr std::uint64_t no_end = RawStack::above_loop + 1;
 
     // The kernel side is loaded, and outlives this.
     UnprobedLoops(loopwatch_bpf& skeleton, LoopTable& table);
@@ -78,6 +80,10 @@ public:
     std::optional<LastWait> last_wait(std::uint32_t tid, const UnprobedSite& site) const;
     // The same of a thread that hangs in a callback now, of a loop whose own waits nobody has seen.
     bool enter_hanging(pid_t pid, std::uint32_t tid, std::uint64_t stack_end);
+    // The same of the first thread of a program that starts, which may never run a loop; until begin_at().
+    bool enter_starting(pid_t pid, std::uint32_t tid);
+    // It does: its first iteration, which goes on, began then. What its sums are by now, from before that.
+    TimeOff begin_at(std::uint32_t tid, std::uint64_t begun_ns);
     void set_stack_end(std::uint32_t tid, std::uint64_t stack_end);
     // `idle`: the loop itself waits here; else something that it called does.
     void judge(std::uint32_t tid, const UnprobedSite& site, bool idle);
@@ -94,6 +100,8 @@ public:
     bool saw_begin(std::uint32_t tid, std::uint64_t seq) const;
     // The coroutine whose resume part `seq` of an iteration began with; none: `frame` is 0.
     CoroutineResume coroutine(std::uint32_t tid, std::uint64_t seq) const;
+    // Has the kernel side seen the thread there since it was entered?
+    bool has_site(std::uint32_t tid, const UnprobedSite& site) const;
     // How many iterations have ended at this place.
     std::uint64_t ends_at(std::uint32_t tid, const UnprobedSite& site) const;
     std::optional<std::uint64_t> seq(std::uint32_t tid) const;
@@ -104,6 +112,7 @@ public:
 private:
     void store(std::uint32_t tid, const UnprobedSite& site, lw_verdict verdict);
     bool enter(pid_t pid, std::uint32_t tid, const lw_loop& entry, const lw_unprobed& first);
+    bool enter_within(pid_t pid, std::uint32_t tid, lw_unprobed own);
     lw_unprobed* find(std::uint32_t tid) const;
 
     loopwatch_bpf& skeleton_;

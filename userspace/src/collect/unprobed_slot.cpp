@@ -59,6 +59,11 @@ bool has_verdict(const lw_unprobed& own, std::uint32_t site)
     return own.sites[site].verdict == LW_VERDICT_IDLE || own.sites[site].verdict == LW_VERDICT_BUSY;
 }
 
+bool has_site(const lw_unprobed& own, const UnprobedSite& site)
+{
+    return std::ranges::any_of(own.sites, [&](const lw_site& one) { return is_at(one, site); });
+}
+
 std::uint64_t ends_at(const lw_unprobed& own, const UnprobedSite& site)
 {
     const auto* known = std::ranges::find_if(own.sites, [&](const lw_site& one) { return is_at(one, site); });

@@ -39,6 +39,7 @@ void store_verdict(lw_unprobed& own, const UnprobedSite& site, lw_verdict verdic
 // Each site without a verdict is asked about again.
 void ask_unanswered(lw_unprobed& own);
 bool has_verdict(const lw_unprobed& own, std::uint32_t site);
+bool has_site(const lw_unprobed& own, const UnprobedSite& site);
 std::uint64_t ends_at(const lw_unprobed& own, const UnprobedSite& site);
 // The longest time it has not slept since this was asked last, up to now.
 std::uint64_t take_awake_ns(lw_unprobed& own, std::uint64_t now_ns);

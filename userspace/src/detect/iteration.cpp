@@ -21,6 +21,16 @@ std::vector<ParkFacts> own_waits(const DispatchFacts& facts, const WaitSites& si
     return waits;
 }
 
+void take_out(const TimeOff& before, DispatchFacts& facts)
+{
+    const auto subtract = [](std::uint64_t& from, std::uint64_t ns) { from -= std::min(from, ns); };
+    subtract(facts.other_blocked_ns, before.other_blocked_ns);
+    subtract(facts.blocked_ns, before.other_blocked_ns);
+    subtract(facts.runq_ns, before.runq_ns);
+    subtract(facts.throttled_ns, before.throttled_ns);
+    subtract(facts.stopped_ns, before.stopped_ns);
+}
+
 // Sleeps of the loop's own, the first ones at their place, part iterations: none of the parts was slow if all of them
 // together were not. Of a single sleep it is known when it was, so which of the two parts was: if it is the first, it
 // is what is told.
@@ -40,9 +50,13 @@ Iteration parted_by(const BlockFacts& block, DispatchFacts& facts)
 
 }  // namespace
 
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites)
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, const TimeOff* before)
 {
-    const auto waits = own_waits(facts, sites);
+    auto waits = own_waits(facts, sites);
+    if (before) {
+        take_out(*before, facts);
+        waits.insert(waits.begin(), {facts.start_ns, facts.start_ns});
+    }
     if (!waits.empty()) return pieces_between(facts, waits, facts.thresholds.slow_ns);
     std::vector<DispatchFacts> whole;
     whole.push_back(std::move(facts));

@@ -9,6 +9,7 @@
 
 #include "analysis/facts.hpp"
 #include "analysis/wait_sites.hpp"
+#include "collect/observation.hpp"
 
 namespace loopwatch {
 
@@ -19,7 +20,8 @@ enum class Iteration {
 };
 
 // The iterations that one turns out to be, as far as they are to be told: itself alone, most often.
-std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites);
+// `before`: what its thread did before it is among the facts, and that much of it in sums.
+std::vector<DispatchFacts> part_iteration(DispatchFacts facts, const WaitSites& sites, const TimeOff* before = nullptr);
 
 // In each stack of it.
 void mark_loop(DispatchFacts& facts, const WaitSites& sites);
