@@ -133,9 +133,8 @@ void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
         scanned.attached = true;
         chosen_.push_back(
             {gate == ProbeGate::trace ? std::optional(Frequent::trace) : std::nullopt,
-             [gate, file = shared_copy(module.file), found_sites = std::move(*found_sites)](Kernel& kernel, pid_t pid) {
-                 return kernel.attach_sites(gate, pid, file->raw(), found_sites);
-             }});
+             [gate = gate, file = shared_copy(module.file), found_sites = std::move(*found_sites)](
+                 Kernel& kernel, pid_t pid) { return kernel.attach_sites(gate, pid, file->raw(), found_sites); }});
     }
 }
 
