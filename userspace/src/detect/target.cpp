@@ -2,7 +2,6 @@
 #include "detect/target.hpp"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 namespace loopwatch {
@@ -26,9 +25,9 @@ void Target::remove_loop(std::uint32_t tid, std::uint64_t loop_id)
 
 const Loop* Target::loop_of(std::uint32_t tid) const
 {
-    const auto last_first = std::views::reverse(known_loops_);
-    const auto found = std::ranges::find(last_first, tid, &Loop::tid);
-    return found == last_first.end() ? nullptr : &*found;
+    const auto last =
+        std::find_if(known_loops_.rbegin(), known_loops_.rend(), [&](const Loop& loop) { return loop.tid == tid; });
+    return last == known_loops_.rend() ? nullptr : &*last;
 }
 
 }  // namespace loopwatch
