@@ -44,6 +44,14 @@ TEST_CASE("a process that reports a thousand findings a second leaves some to th
     CHECK(admitted == 50);
 }
 
+TEST_CASE("one program in two processes: what one reports leaves the other's findings of the same fingerprint alone")
+{
+    Limiter limiter;
+    for (int i = 0; i < 123; ++i) (void)limiter.admit("slow_callback", 7, "a", second);
+    CHECK(limiter.admit("slow_callback", 8, "a", second));
+    CHECK_FALSE(limiter.admit("slow_callback", 7, "a", second));
+}
+
 TEST_CASE("a finding that comes late does not open a window")
 {
     Limiter limiter({2, 1'000});

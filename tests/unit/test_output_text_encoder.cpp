@@ -374,6 +374,35 @@ TEST_CASE("where several processes are watched each finding says whose it is, a 
     CHECK(written.take().find("  worker (pid 2): blocked 3\n") != std::string::npos);
 }
 
+TEST_CASE("findings are folded within one process: the first of each is shown in full")
+{
+    Written written;
+    const auto of = [](std::uint32_t pid, std::uint64_t seq, std::uint64_t duration_ns) {
+        auto record = slow(seq, second, duration_ns, "a");
+        record.subject.pid = pid;
+        return record;
+    };
+    TargetEnd ended;
+    ended.subject = {2, 0, 2, 0, "server"};
+    ended.at_ns = second;
+    ended.reason = "exited";
+    written.write(of(1, 1, 100 * ms));
+    written.write(of(2, 3, 110 * ms));
+    const auto text = written.take();
+    CHECK(has(text, "#1 00:00:01.000  slow 1\n"));
+    CHECK(has(text, "#2 00:00:01.000  slow 3\n"));
+    written.write(of(2, 5, 120 * ms));
+    written.write(of(1, 7, 130 * ms));
+    CHECK(written.take() == "");
+    written.write(ended);
+    CHECK(has(written.take(), "×1 more like #2, longest 120 ms\n×1 more like #1, longest 130 ms\n"));
+    written.write(of(2, 9, 100 * ms));  // another process with its number
+    CHECK(has(written.take(), "#3 00:00:01.000  slow 9\n"));
+    written.write(of(1, 11, 140 * ms));
+    written.write(end(second));
+    CHECK(written.take().starts_with("×1 more like #1, longest 140 ms\n"));
+}
+
 TEST_CASE("how a process ended is said by name")
 {
     Written written;

@@ -13,7 +13,7 @@ bool Limiter::admit(std::string_view type, std::uint32_t pid, const std::string&
         admitted_by_fingerprint_.clear();
         admitted_by_process_.clear();
     }
-    const auto known = admitted_by_fingerprint_.find(fingerprint);
+    const auto known = admitted_by_fingerprint_.find({pid, fingerprint});
     const std::uint64_t of_this = known == admitted_by_fingerprint_.end() ? 0 : known->second;
     const auto process = admitted_by_process_.find(pid);
     const std::uint64_t of_process = process == admitted_by_process_.end() ? 0 : process->second;
@@ -22,7 +22,7 @@ bool Limiter::admit(std::string_view type, std::uint32_t pid, const std::string&
         return false;
     }
     ++admitted_;
-    admitted_by_fingerprint_[fingerprint] = of_this + 1;
+    admitted_by_fingerprint_[{pid, fingerprint}] = of_this + 1;
     admitted_by_process_[pid] = of_process + 1;
     return true;
 }

@@ -5,16 +5,18 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "analysis/finding.hpp"
 
 namespace loopwatch {
 
 struct Limits {
-    std::uint64_t per_fingerprint = 100;  // a second
+    std::uint64_t per_fingerprint = 100;  // a second, of each process
     std::uint64_t total = 1'000;          // a second
     std::uint64_t assured = 50;           // a second, of each process, whatever the others report
 };
@@ -35,7 +37,7 @@ private:
     Limits limits_;
     std::uint64_t window_start_ns_ = 0;
     std::uint64_t admitted_ = 0;
-    std::unordered_map<std::string, std::uint64_t> admitted_by_fingerprint_;
+    std::map<std::pair<std::uint32_t, std::string>, std::uint64_t> admitted_by_fingerprint_;  // pid, fingerprint
     std::unordered_map<std::uint32_t, std::uint64_t> admitted_by_process_;
     Counts suppressed_;
 };

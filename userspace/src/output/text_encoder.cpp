@@ -14,13 +14,20 @@ namespace {
 
 // Repeats are counted in a line at most so often.
 constexpr std::uint64_t period_ns = 1'000'000'000;
-constexpr std::size_t most_fingerprints = 10'000;
+constexpr std::size_t most_folds = 10'000;
 constexpr std::size_t most_stalled = 64;
 
 template <class Finding>
 auto key_of(const Finding& finding)
 {
     return std::tuple(finding.subject.pid, finding.loop.id, finding.dispatch_seq);
+}
+
+// Whose number a repeat refers to: one program may run in many processes.
+template <class Finding>
+auto kind_of(const Finding& finding)
+{
+    return std::pair(finding.subject.pid, finding.fingerprint);
 }
 
 }  // namespace
@@ -51,6 +58,7 @@ void TextEncoder::add(const TargetEnd& end)
     const auto of_image = [&](const DispatchKey& key) { return std::get<0>(key) == end.subject.pid; };
     std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.first); });
     count_running([&](const DispatchKey& key) { return of_image(key); });
+    forget_folds_of(end.subject.pid);
     if (end.reason == "exec") loops_.end_image(end.subject.pid);
 }
 void TextEncoder::add(const Warning& warning)
@@ -82,13 +90,13 @@ void TextEncoder::add(const Findings& findings)
 void TextEncoder::add(const Stall& stall)
 {
     const DispatchKey key = key_of(stall);
-    const auto known = folds_.find(stall.fingerprint);
+    const auto known = folds_.find(kind_of(stall));
     const bool is_known = known != folds_.end() && !stall.fingerprint.empty();
     const bool has_number =
         std::ranges::find(stalled_, key, &std::pair<DispatchKey, std::uint64_t>::first) != stalled_.end();
     if (is_known && !has_number && stall.duration_ns < 2 * known->second.shown_ns) {
         if (running_.size() < most_stalled || running_.contains(key))
-            running_[key] = {stall.fingerprint, stall.duration_ns};
+            running_[key] = {kind_of(stall), stall.duration_ns};
         return;
     }
     running_.erase(key);
@@ -99,8 +107,8 @@ void TextEncoder::add(const Stall& stall)
         lines_ += headline_of(stall, {number, known->second.number}, context_);
         return;
     }
-    if (folds_.size() >= most_fingerprints) forget_folds();
-    folds_[stall.fingerprint] = {number, 0, 0, stall.duration_ns};
+    if (folds_.size() >= most_folds) forget_folds();
+    folds_[kind_of(stall)] = {number, 0, 0, stall.duration_ns};
     lines_ += text_of(stall, {number, number}, context_);
 }
 
@@ -113,9 +121,9 @@ void TextEncoder::count_running(const std::function<bool(const DispatchKey&)>& o
     std::erase_if(running_, [&](const auto& stall) { return of(stall.first); });
 }
 
-void TextEncoder::count_repeat(const std::string& fingerprint, Fold& fold, std::uint64_t duration_ns)
+void TextEncoder::count_repeat(const FoldKey& key, Fold& fold, std::uint64_t duration_ns)
 {
-    if (fold.repeats++ == 0) repeated_.push_back(fingerprint);
+    if (fold.repeats++ == 0) repeated_.push_back(key);
     fold.longest_ns = std::max(fold.longest_ns, duration_ns);
 }
 
@@ -139,12 +147,12 @@ void TextEncoder::fold(const Finding& finding, std::uint64_t duration_ns)
     const auto number = [&] {
         return std::is_same_v<Finding, BlockingCall> ? ++findings_ : number_of(key_of(finding));
     };
-    const auto known = folds_.find(finding.fingerprint);
+    const auto known = folds_.find(kind_of(finding));
     if (known == folds_.end()) {
-        if (folds_.size() >= most_fingerprints) forget_folds();
+        if (folds_.size() >= most_folds) forget_folds();
         const auto own = number();
         // Nothing is known to be like a finding without a fingerprint.
-        if (!finding.fingerprint.empty()) folds_[finding.fingerprint] = {own, 0, 0, duration_ns};
+        if (!finding.fingerprint.empty()) folds_[kind_of(finding)] = {own, 0, 0, duration_ns};
         lines_ += text_of(finding, {own, own}, context_);
         return;
     }
@@ -155,7 +163,7 @@ void TextEncoder::fold(const Finding& finding, std::uint64_t duration_ns)
         lines_ += text_of(finding, {number(), fold.number}, context_);
         return;
     }
-    count_repeat(finding.fingerprint, fold, duration_ns);
+    count_repeat(known->first, fold, duration_ns);
 }
 
 void TextEncoder::tell(const std::string& lines)
@@ -166,8 +174,8 @@ void TextEncoder::tell(const std::string& lines)
 void TextEncoder::show_repeats()
 {
     repeats_shown_ns_ = now_ns_;
-    for (const std::string& fingerprint : repeated_) {
-        Fold& fold = folds_[fingerprint];
+    for (const FoldKey& key : repeated_) {
+        Fold& fold = folds_[key];
         lines_ +=
             fmt::format("×{} more like #{}, longest {}\n", fold.repeats, fold.number, format_duration(fold.longest_ns));
         fold.repeats = 0;
@@ -180,6 +188,14 @@ void TextEncoder::forget_folds()
 {
     show_repeats();
     folds_.clear();
+}
+
+// The kernel gives its number again.
+void TextEncoder::forget_folds_of(std::uint32_t pid)
+{
+    const auto is_its = [pid](const FoldKey& key) { return key.first == pid; };
+    if (std::ranges::any_of(repeated_, is_its)) show_repeats();
+    std::erase_if(folds_, [&](const auto& fold) { return is_its(fold.first); });
 }
 
 std::unique_ptr<Encoder> make_text(const EncoderOptions& options)

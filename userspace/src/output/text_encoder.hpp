@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The report for people. Repeats of a fingerprint are folded: the first in full, later ones as a count. A blocking call
-// is part of its slow callback, and has lines of its own only when its dispatch was not slow.
+// The report for people. Repeats of a fingerprint within a process are folded: the first in full, later ones as a
+// count. A blocking call is part of its slow callback, and has lines of its own only when its dispatch was not slow.
 #pragma once
 
 #include <deque>
@@ -9,7 +9,7 @@
 #include <map>
 #include <string>
 #include <tuple>
-#include <unordered_map>
+#include <utility>
 
 #include "output/encoder.hpp"
 #include "output/text_summary.hpp"
@@ -42,6 +42,7 @@ private:
         std::uint64_t shown_ns = 0;  // the longest that was shown in full
     };
     using DispatchKey = std::tuple<std::uint32_t, std::string, std::uint64_t>;  // pid, loop, dispatch
+    using FoldKey = std::pair<std::uint32_t, std::string>;                      // pid, fingerprint
 
     void add(const SessionStart& start);
     void add(const TargetStart& start);
@@ -61,11 +62,12 @@ private:
     std::uint64_t number_of(const DispatchKey& dispatch);
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);
-    void count_repeat(const std::string& fingerprint, Fold& fold, std::uint64_t duration_ns);
+    void count_repeat(const FoldKey& key, Fold& fold, std::uint64_t duration_ns);
     void count_running(const std::function<bool(const DispatchKey&)>& of);
     void tell(const std::string& lines);
     void show_repeats();
     void forget_folds();
+    void forget_folds_of(std::uint32_t pid);
 
     std::string lines_;
     TextContext context_;
@@ -75,11 +77,11 @@ private:
     std::uint64_t now_ns_ = 0;
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
-    std::unordered_map<std::string, Fold> folds_;
-    std::deque<std::string> repeated_;                           // fingerprints with repeats, in order of the first one
+    std::map<FoldKey, Fold> folds_;
+    std::deque<FoldKey> repeated_;                               // those with repeats, in order of the first one
     std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // with their numbers
-    // Stalls of a kind that is known, not shown: fingerprint, how long so far.
-    std::map<DispatchKey, std::pair<std::string, std::uint64_t>> running_;
+    // Stalls of a kind that is known, not shown: their kind, how long so far.
+    std::map<DispatchKey, std::pair<FoldKey, std::uint64_t>> running_;
     LoopTotals loops_;
 };
 
