@@ -151,6 +151,30 @@ TEST_CASE("one incident has one number, from its first report to its last")
     CHECK(report.take().starts_with("×1 more like #1, longest 160 ms\n×1 more like #1, longest 150 ms\n"));
 }
 
+TEST_CASE("the stack of a stall is not shown again at its end, unless it has changed")
+{
+    Written report;
+    const auto in = [](SlowCallback record, const char* function) {
+        record.stack.emplace_back().function = function;
+        return record;
+    };
+    for (const std::uint64_t seq : {1u, 3u}) {
+        Stall stall;
+        static_cast<SlowCallback&>(stall) = in(slow(seq, second, 100 * ms, "stalled"), "work");
+        stall.fingerprint += std::to_string(seq);
+        report.write(stall);
+        CHECK(has(report.take(), "   stack    work"));
+    }
+    report.write(in(slow(1, second, 250 * ms, "slow"), "work"));
+    const auto same = report.take();
+    CHECK(has(same, "   stack    as above, while it ran\n"));
+    CHECK_FALSE(has(same, "work"));
+    report.write(in(slow(3, second, 250 * ms, "other"), "play"));
+    CHECK(has(report.take(), "   stack    play"));
+    report.write(in(slow(5, second, 250 * ms, "third"), "work"));
+    CHECK(has(report.take(), "   stack    work"));
+}
+
 TEST_CASE("repeats that were not told yet are told at the end, and kinds are counted apart")
 {
     Written report;

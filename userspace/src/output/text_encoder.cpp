@@ -56,7 +56,7 @@ void TextEncoder::add(const TargetEnd& end)
     tell(text_of(end, context_));
     // What the process has become numbers its loops and dispatches anew.
     const auto of_image = [&](const DispatchKey& key) { return std::get<0>(key) == end.subject.pid; };
-    std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.first); });
+    std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.key); });
     count_running([&](const DispatchKey& key) { return of_image(key); });
     forget_folds_of(end.subject.pid);
     if (end.reason == "exec") loops_.end_image(end.subject.pid);
@@ -92,8 +92,7 @@ void TextEncoder::add(const Stall& stall)
     const DispatchKey key = key_of(stall);
     const auto known = folds_.find(kind_of(stall));
     const bool is_known = known != folds_.end() && !stall.fingerprint.empty();
-    const bool has_number =
-        std::ranges::find(stalled_, key, &std::pair<DispatchKey, std::uint64_t>::first) != stalled_.end();
+    const bool has_number = stalled(key) != nullptr;
     if (is_known && !has_number && stall.duration_ns < 2 * known->second.shown_ns) {
         if (running_.size() < most_stalled || running_.contains(key))
             running_[key] = {kind_of(stall), stall.duration_ns};
@@ -101,7 +100,7 @@ void TextEncoder::add(const Stall& stall)
     }
     running_.erase(key);
     const auto number = number_of(key);
-    if (!has_number) stalled_.emplace_back(key, number);
+    if (!has_number) stalled_.push_back({key, number, is_known ? std::vector<Frame>() : stall.stack});
     if (stalled_.size() > most_stalled) stalled_.pop_front();
     if (is_known) {
         lines_ += headline_of(stall, {number, known->second.number}, context_);
@@ -127,10 +126,22 @@ void TextEncoder::count_repeat(const FoldKey& key, Fold& fold, std::uint64_t dur
     fold.longest_ns = std::max(fold.longest_ns, duration_ns);
 }
 
+const TextEncoder::Stalled* TextEncoder::stalled(const DispatchKey& dispatch) const
+{
+    const auto known = std::ranges::find(stalled_, dispatch, &Stalled::key);
+    return known == stalled_.end() ? nullptr : &*known;
+}
+
 std::uint64_t TextEncoder::number_of(const DispatchKey& dispatch)
 {
-    const auto known = std::ranges::find(stalled_, dispatch, &std::pair<DispatchKey, std::uint64_t>::first);
-    return known == stalled_.end() ? ++findings_ : known->second;
+    const auto* known = stalled(dispatch);
+    return known ? known->number : ++findings_;
+}
+
+std::string TextEncoder::full_text(const SlowCallback& slow, Number number) const
+{
+    const auto* known = stalled(key_of(slow));
+    return text_of(slow, number, context_, known ? std::span(known->stack) : std::span<const Frame>());
 }
 
 void TextEncoder::add(const SessionEnd& end)
@@ -153,14 +164,14 @@ void TextEncoder::fold(const Finding& finding, std::uint64_t duration_ns)
         const auto own = number();
         // Nothing is known to be like a finding without a fingerprint.
         if (!finding.fingerprint.empty()) folds_[kind_of(finding)] = {own, 0, 0, duration_ns};
-        lines_ += text_of(finding, {own, own}, context_);
+        lines_ += full_text(finding, {own, own});
         return;
     }
     Fold& fold = known->second;
     // One that lasted twice as long as any before has a story of its own.
     if (duration_ns >= 2 * fold.shown_ns) {
         fold.shown_ns = duration_ns;
-        lines_ += text_of(finding, {number(), fold.number}, context_);
+        lines_ += full_text(finding, {number(), fold.number});
         return;
     }
     count_repeat(known->first, fold, duration_ns);

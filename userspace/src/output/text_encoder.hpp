@@ -10,6 +10,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "output/encoder.hpp"
 #include "output/text_summary.hpp"
@@ -44,6 +45,12 @@ private:
     using DispatchKey = std::tuple<std::uint32_t, std::string, std::uint64_t>;  // pid, loop, dispatch
     using FoldKey = std::pair<std::uint32_t, std::string>;                      // pid, fingerprint
 
+    struct Stalled {
+        DispatchKey key;
+        std::uint64_t number = 0;
+        std::vector<Frame> stack = {};  // that was shown; empty: none was
+    };
+
     void add(const SessionStart& start);
     void add(const TargetStart& start);
     void add(const Findings& findings);
@@ -60,6 +67,9 @@ private:
 
     // A dispatch that is reported while it runs, and when it has ended, has one number.
     std::uint64_t number_of(const DispatchKey& dispatch);
+    const Stalled* stalled(const DispatchKey& dispatch) const;
+    std::string full_text(const SlowCallback& slow, Number number) const;
+    std::string full_text(const BlockingCall& call, Number number) const { return text_of(call, number, context_); }
     template <class Finding>
     void fold(const Finding& finding, std::uint64_t duration_ns);
     void count_repeat(const FoldKey& key, Fold& fold, std::uint64_t duration_ns);
@@ -78,8 +88,8 @@ private:
     std::uint64_t repeats_shown_ns_ = 0;
     std::uint64_t findings_ = 0;
     std::map<FoldKey, Fold> folds_;
-    std::deque<FoldKey> repeated_;                               // those with repeats, in order of the first one
-    std::deque<std::pair<DispatchKey, std::uint64_t>> stalled_;  // with their numbers
+    std::deque<FoldKey> repeated_;  // those with repeats, in order of the first one
+    std::deque<Stalled> stalled_;
     // Stalls of a kind that is known, not shown: their kind, how long so far.
     std::map<DispatchKey, std::pair<FoldKey, std::uint64_t>> running_;
     LoopTotals loops_;

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <iterator>
 #include <span>
+#include <tuple>
 
 #include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
@@ -157,6 +158,16 @@ std::vector<Frame> without_inlined_libraries(std::span<const Frame> frames)
     return shown;
 }
 
+// In what is shown of a frame.
+bool looks_alike(const Frame& one, const Frame& other)
+{
+    const auto shown = [](const Frame& frame) {
+        return std::tie(frame.function, frame.module, frame.offset, frame.file, frame.line, frame.inlined,
+                        frame.truncated);
+    };
+    return shown(one) == shown(other);
+}
+
 void add_stack(Sections& out, const std::vector<Frame>& stack)
 {
     out.begin("stack");
@@ -239,12 +250,17 @@ std::string headline_of(const SlowCallback& slow, Number number, const TextConte
     return headline(slow, number, context);
 }
 
-std::string text_of(const SlowCallback& slow, Number number, const TextContext& context)
+std::string text_of(const SlowCallback& slow, Number number, const TextContext& context, std::span<const Frame> shown)
 {
     Sections out(context.style);
     add_breakdown(out, slow.breakdown);
     add_sources(out, slow);
-    add_stack(out, slow.stack);
+    if (!shown.empty() && std::ranges::equal(slow.stack, shown, looks_alike)) {
+        out.begin("stack");
+        out.line("as above, while it ran");
+    } else {
+        add_stack(out, slow.stack);
+    }
     add_kernel_stack(out, slow);
     if (slow.task) add_task(out, *slow.task);
     if (slow.impact && slow.impact->tasks_delayed != 0) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "analysis/finding.hpp"
@@ -26,7 +27,9 @@ struct Number {
 };
 
 std::string process_name(const Subject& subject);
-std::string text_of(const SlowCallback& slow, Number number, const TextContext& context);
+// `shown`: the stack that was shown when it was reported while it ran; the same one is not shown again.
+std::string text_of(const SlowCallback& slow, Number number, const TextContext& context,
+                    std::span<const Frame> shown = {});
 // Its first line alone.
 std::string headline_of(const SlowCallback& slow, Number number, const TextContext& context);
 // One line: the verdict names the call and the place.
