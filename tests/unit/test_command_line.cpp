@@ -134,6 +134,12 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "99999999999"}, "--pid: bad value", "ps"},
         {{"-p", "1,x"}, "--pid: bad value \"x\"", "ps"},
         {{"-p", "1 2"}, "--pid: bad value \"1 2\"", "ps"},
+        {{"-p", "1,"}, "--pid: \"1,\" has an empty value", "one comma"},
+        {{"-p", ",1"}, "--pid: \",1\" has an empty value", "one comma"},
+        {{"-p", "1,,2"}, "--pid: \"1,,2\" has an empty value", "one comma"},
+        {{"-p", ""}, "--pid: bad value \"\"", "ps"},
+        {{"-p", "1", "--tid", "5,"}, "--tid: \"5,\" has an empty value", "one comma"},
+        {{"-p", "1", "--fail-on", "deadlock,"}, "--fail-on: \"deadlock,\" has an empty value", "one comma"},
         {{"-p", "1", "--tid", "x"}, "--tid: bad value \"x\"", "ps"},
         {{"-p", "1", "-n", "x"}, "--name: not together with --pid", "one of them"},
         {{"-n", ""}, "--name: is empty", "name"},
@@ -145,6 +151,9 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p", "1", "--threshold", ""}, "--threshold: \"\" is not a duration", "unit"},
         {{"-p", "1", "--threshold="}, "--threshold", ""},
         {{"-p", "1", "--block-threshold", "1"}, "--block-threshold: \"1\" has no unit", "1ms"},
+        {{"-p", "1", "--threshold", "1ns"}, "--threshold: \"1ns\" is too short", "at least 1us"},
+        {{"-p", "1", "--threshold", "999ns"}, "--threshold: \"999ns\" is too short", "at least 1us"},
+        {{"-p", "1", "--block-threshold", "1ns"}, "--block-threshold: \"1ns\" is too short", "at least 1us"},
         {{"-p", "1", "--duration", "30"}, "--duration: \"30\" has no unit", "30s"},
         {{"-p", "1", "--interval", "1ms"}, "--interval: \"1ms\" is too short", "100ms"},
         {{"-p", "1", "--format", "xml"}, "--format: bad value \"xml\"", "auto, text, ndjson, chrome"},
@@ -198,6 +207,16 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         CHECK(parsed.error().what.find('\n') == std::string::npos);
         CHECK_FALSE(parsed.error().hint.empty());
     }
+}
+
+TEST_CASE("a threshold may be as short as a microsecond, and --help says so")
+{
+    const auto o = command({"-p", "1", "--threshold", "1us", "--block-threshold", "1us"});
+    CHECK(o->session.thresholds.slow_ns == 1'000);
+    CHECK(o->session.thresholds.block_ns == 1'000);
+    const auto parsed = parse({"--help"});
+    REQUIRE(parsed);
+    CHECK_THAT(*parsed->text, Catch::Contains("(100ms, least 1us)") && Catch::Contains("(10ms, least 1us)"));
 }
 
 TEST_CASE("what run writes among the program's own messages is for people")

@@ -23,6 +23,8 @@ namespace {
 
 // Shorter ones would measure the reader of the report.
 constexpr std::uint64_t min_interval_ns = 100'000'000;
+// A probe's trap alone takes 0.5 to 5 us: what is shorter would measure loopwatch.
+constexpr std::uint64_t min_threshold_ns = 1'000;
 
 template <class Add>
 TakeValue id_value(Add add)
@@ -53,11 +55,10 @@ std::optional<BadValue> add_fail_on(const std::string& text, std::vector<FailOn>
     return std::nullopt;
 }
 
-std::string with_default(const char* help, std::uint64_t ns)
+// "Help (100ms)", "Help (100ms, least 1us)".
+std::string with_default(const char* help, std::uint64_t ns, const std::string& least = {})
 {
-    std::string text = format_duration(ns);
-    std::erase(text, ' ');
-    return fmt::format("{} ({})", help, text);
+    return fmt::format("{} ({}{}{})", help, written_duration(ns), least.empty() ? "" : ", least ", least);
 }
 
 }  // namespace
@@ -96,10 +97,13 @@ void ScopeOptions::add(OptionParser& parser)
 
 void DetectionOptions::add(OptionParser& parser)
 {
-    parser.value("--threshold", duration_value(thresholds.slow_ns),
-                 with_default("Report callbacks that hold the loop at least so long", thresholds.slow_ns), "DUR");
-    parser.value("--block-threshold", duration_value(thresholds.block_ns),
-                 with_default("Report single blocking calls from here on", thresholds.block_ns), "DUR");
+    const auto threshold = [](std::uint64_t& ns) { return duration_value(ns, "ms", min_threshold_ns); };
+    const auto least = written_duration(min_threshold_ns);
+    parser.value("--threshold", threshold(thresholds.slow_ns),
+                 with_default("Report callbacks that hold the loop at least so long", thresholds.slow_ns, least),
+                 "DUR");
+    parser.value("--block-threshold", threshold(thresholds.block_ns),
+                 with_default("Report single blocking calls from here on", thresholds.block_ns, least), "DUR");
     parser.flag("--trace", trace, "Also each step of each task; costs more");
     parser.flag("--debug", debug, "Also wrong threads, leaks, slow polls, and where exceptions are thrown");
     parser.flag("--coroutines", coroutines, "Without probes: single resumes of C++20 coroutines; each costs");
@@ -120,16 +124,8 @@ void DetectionOptions::add(OptionParser& parser)
 
 void add_interval(OptionParser& parser, std::uint64_t& interval_ns, const char* help)
 {
-    parser.value(
-        "--interval",
-        [&interval_ns](const std::string& text) -> std::optional<BadValue> {
-            if (auto bad = duration_value(interval_ns, "s")(text)) return bad;
-            if (interval_ns < min_interval_ns)
-                return BadValue{fmt::format("\"{}\" is too short", text),
-                                fmt::format("at least {}ms", min_interval_ns / 1'000'000)};
-            return std::nullopt;
-        },
-        with_default(help, interval_ns), "DUR");
+    parser.value("--interval", duration_value(interval_ns, "s", min_interval_ns), with_default(help, interval_ns),
+                 "DUR");
 }
 
 void TimingOptions::add(OptionParser& parser)

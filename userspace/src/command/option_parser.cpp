@@ -23,6 +23,19 @@ Error usage_error(std::string what, std::string hint)
     return {ExitCode::usage, std::move(what), std::move(hint)};
 }
 
+// CLI11's own delimiter drops what is empty: "-p 1," would be taken for "-p 1", where a second id got lost.
+std::optional<BadValue> take_each(const TakeValue& take, const std::string& text)
+{
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const auto end = std::min(text.find(',', begin), text.size());
+        if (begin == end && !text.empty())
+            return BadValue{fmt::format("\"{}\" has an empty value", text), "one comma between two values"};
+        if (auto bad = take(text.substr(begin, end - begin))) return bad;
+        begin = end + 1;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 struct OptionParser::App : CLI::App {
@@ -62,18 +75,18 @@ void OptionParser::list(const char* names, TakeValue take, const std::string& he
 void OptionParser::add(const char* names, TakeValue take, const std::string& help, const char* type, Occurs occurs)
 {
     const std::string long_name = std::string(names).substr(std::string(names).rfind(',') + 1);
-    const auto take_all = [take = std::move(take), long_name](const std::vector<std::string>& texts) {
+    const bool listed = occurs == Occurs::listed;
+    const auto take_all = [take = std::move(take), long_name, listed](const std::vector<std::string>& texts) {
         for (const std::string& text : texts)
-            if (auto bad = take(text)) throw BadOption{usage_error(long_name + ": " + bad->what, bad->hint)};
+            if (auto bad = listed ? take_each(take, text) : take(text))
+                throw BadOption{usage_error(long_name + ": " + bad->what, bad->hint)};
     };
     auto* option = app_->add_option_function<std::vector<std::string>>(names, take_all, help)->type_name(type);
     // One value an occurrence, or "-p 1 doctor" would take the command for a pid.
     option->allow_extra_args(false);
-    if (occurs == Occurs::listed)
-        option->delimiter(',');
-    else if (occurs == Occurs::once)
+    if (occurs == Occurs::once)
         option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-    else
+    else if (occurs == Occurs::repeated)
         option->trigger_on_parse();
     if (help.empty()) option->group("");
 }
@@ -144,14 +157,23 @@ Result<std::optional<std::string>> OptionParser::parse(const std::vector<std::st
     return text;
 }
 
-TakeValue duration_value(std::uint64_t& target, std::string_view likely_unit)
+TakeValue duration_value(std::uint64_t& target, std::string_view likely_unit, std::uint64_t least_ns)
 {
-    return [&target, unit = std::string(likely_unit)](const std::string& text) -> std::optional<BadValue> {
+    return [&target, unit = std::string(likely_unit), least_ns](const std::string& text) -> std::optional<BadValue> {
         const auto parsed = parse_duration(text, unit);
         if (!parsed) return BadValue{parsed.error().what, parsed.error().hint};
+        if (*parsed < least_ns)
+            return BadValue{fmt::format("\"{}\" is too short", text), "at least " + written_duration(least_ns)};
         target = *parsed;
         return std::nullopt;
     };
+}
+
+std::string written_duration(std::uint64_t ns)
+{
+    auto text = format_duration(ns);
+    std::erase(text, ' ');
+    return text;
 }
 
 TakeValue text_value(std::string& target, const char* hint)

@@ -74,7 +74,9 @@ private:
 };
 
 // The usual kinds of values. `target` is left alone by a bad one.
-TakeValue duration_value(std::uint64_t& target, std::string_view likely_unit = "ms");
+TakeValue duration_value(std::uint64_t& target, std::string_view likely_unit = "ms", std::uint64_t least_ns = 0);
+// "10ms": as it is to be given.
+std::string written_duration(std::uint64_t ns);
 // Not empty.
 TakeValue text_value(std::string& target, const char* hint);
 
