@@ -50,6 +50,7 @@ check "what never blocked for long is told of nothing" has_record server "not [x
 check "stalls are told while they last" has_record server "len(of('stall')) >= 5"
 check "a stall stands in the call it stands in" has_record server "any(x['sources'][0]['call'] == 'nanosleep' and any('wait_for_courier' in n for n in names(x['stack'])) for x in of('stall'))"
 check "nothing is lost" has_record server "not any(r[-1]['lost'].values())"
+check "what is not measured without a kernel side is absent" has_record server "not {'bpf_runs', 'bpf_ns', 'map_bytes'} & set(of('session_end')[0]['overhead'])"
 check "the records are the schema's" "${user[@]}" /usr/bin/python3 - "$work/server.out" "$loopwatch" <<'PY'
 import json, subprocess, sys, jsonschema
 schema = jsonschema.Draft202012Validator(json.loads(subprocess.run([sys.argv[2], "schema"], capture_output=True, check=True).stdout))

@@ -9,6 +9,7 @@
 
 #include "findings.hpp"
 #include "output/line_sink.hpp"
+#include "output/record_json.hpp"
 #include "output/text_encoder.hpp"
 #include "temporary_directory.hpp"
 
@@ -301,6 +302,7 @@ TEST_CASE("what loopwatch costs is a percentage of a session that is long enough
     Written report;
     auto over = end(second);
     over.overhead.bpf_ns = 2 * ms;
+    over.overhead.bpf_ns_estimated = true;
     over.overhead.collector_cpu_ns = 90 * ms;
     over.duration_ns = 7 * ms;
     report.write(over);
@@ -308,6 +310,20 @@ TEST_CASE("what loopwatch costs is a percentage of a session that is long enough
     over.duration_ns = 10 * second;
     report.write(over);
     CHECK(has(report.take(), "in the kernel (0.02 % of a CPU, estimated), 90 ms in loopwatch (0.90 %), 0 MiB\n"));
+}
+
+TEST_CASE("what was not measured is not reported as nothing: without a kernel side it has no overhead")
+{
+    Written report;
+    auto over = end(10 * second);
+    over.duration_ns = 10 * second;
+    over.overhead.collector_cpu_ns = 90 * ms;
+    report.write(over);
+    CHECK(has(report.take(), "  overhead: 90 ms of CPU time in loopwatch (0.90 % of a CPU), 0 MiB\n"));
+    std::string lines;
+    append_lines(over, {"host", ClockAnchor{0, 0}}, lines);
+    CHECK_FALSE(has(lines, "bpf_"));
+    CHECK_FALSE(has(lines, "map_bytes"));
 }
 
 TEST_CASE("one is one frame")

@@ -192,9 +192,10 @@ struct LoopStats {
 };
 
 struct Overhead {
-    std::uint64_t bpf_runs = 0, bpf_ns = 0;
-    bool bpf_ns_estimated = true;
-    std::uint64_t collector_cpu_ns = 0, max_rss_bytes = 0, worker_max_rss_bytes = 0, map_bytes = 0;
+    std::optional<std::uint64_t> bpf_runs, bpf_ns;  // none, as of map_bytes: there is no kernel side
+    std::optional<bool> bpf_ns_estimated;
+    std::uint64_t collector_cpu_ns = 0, max_rss_bytes = 0, worker_max_rss_bytes = 0;
+    std::optional<std::uint64_t> map_bytes;
 };
 
 struct SessionStart {

@@ -301,6 +301,7 @@ Overhead KernelSource::overhead() const
     Overhead overhead;
     overhead.bpf_runs = cost.runs;
     overhead.bpf_ns = cost.ns;
+    overhead.bpf_ns_estimated = true;
     overhead.map_bytes = cost.map_bytes;
     return overhead;
 }

@@ -197,13 +197,13 @@ LW_TABLE(Quantiles, "quantiles",
     field<Quantiles, &Quantiles::buckets>("buckets", "lower bound in ns: count; empty buckets are left out"))
 
 LW_TABLE(Overhead, "overhead",
-    field<Overhead, &Overhead::bpf_runs>("bpf_runs", "how often our programs ran in the kernel"),
-    field<Overhead, &Overhead::bpf_ns>("bpf_ns", "what they cost"),
-    field<Overhead, &Overhead::bpf_ns_estimated>("bpf_ns_estimated", "the cost is runs times a calibrated price"),
+    optional_field<Overhead, &Overhead::bpf_runs>("bpf_runs", "how often our programs ran in the kernel; absent, as what else is of the kernel: none was loaded"),
+    optional_field<Overhead, &Overhead::bpf_ns>("bpf_ns", "what they cost"),
+    optional_field<Overhead, &Overhead::bpf_ns_estimated>("bpf_ns_estimated", "the cost is runs times a calibrated price"),
     field<Overhead, &Overhead::collector_cpu_ns>("collector_cpu_ns", "CPU time of loopwatch itself"),
     field<Overhead, &Overhead::max_rss_bytes>("max_rss_bytes", "largest memory of loopwatch"),
     field<Overhead, &Overhead::worker_max_rss_bytes>("worker_max_rss_bytes", "largest memory of its symbol worker"),
-    field<Overhead, &Overhead::map_bytes>("map_bytes", "kernel memory of its BPF maps"))
+    optional_field<Overhead, &Overhead::map_bytes>("map_bytes", "kernel memory of its BPF maps"))
 
 LW_TABLE(SessionStart, "session_start",
     field<SessionStart, &SessionStart::version>("version", "of loopwatch"),

@@ -79,22 +79,29 @@ double percent(std::uint64_t part, std::uint64_t whole)
     return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// "19.3 ms in the kernel (0.29 % of a CPU, estimated), 212 ms in loopwatch (3.15 %), 26 MiB"; of a short session
-// without percentages.
+std::string in_brackets(const std::vector<std::string>& words)
+{
+    return words.empty() ? std::string() : fmt::format(" ({})", fmt::join(words, ", "));
+}
+
+// "19.3 ms of CPU time in the kernel (0.29 % of a CPU, estimated), 212 ms in loopwatch (3.15 %), 26 MiB"; of a short
+// session without percentages, without a kernel side "212 ms of CPU time in loopwatch (3.15 % of a CPU), 26 MiB".
 std::string overhead_line(const SessionEnd& end)
 {
     const auto& cost = end.overhead;
-    const bool is_long = end.duration_ns >= least_for_percent_ns;
-    std::vector<std::string> of_kernel, of_loopwatch;
-    if (is_long) of_kernel.push_back(fmt::format("{:.2f} % of a CPU", percent(cost.bpf_ns, end.duration_ns)));
-    if (cost.bpf_ns_estimated) of_kernel.emplace_back("estimated");
-    if (is_long) of_loopwatch.push_back(fmt::format("{:.2f} %", percent(cost.collector_cpu_ns, end.duration_ns)));
-    const auto in_brackets = [](const std::vector<std::string>& words) {
-        return words.empty() ? std::string() : fmt::format(" ({})", fmt::join(words, ", "));
+    std::vector<std::string> parts;
+    const auto add = [&](std::uint64_t ns, std::string_view where, bool estimated) {
+        const bool first = parts.empty();
+        std::vector<std::string> words;
+        if (end.duration_ns >= least_for_percent_ns)
+            words.push_back(fmt::format("{:.2f} %{}", percent(ns, end.duration_ns), first ? " of a CPU" : ""));
+        if (estimated) words.emplace_back("estimated");
+        parts.push_back(
+            fmt::format("{}{} in {}{}", format_duration(ns), first ? " of CPU time" : "", where, in_brackets(words)));
     };
-    return fmt::format("  overhead: {} of CPU time in the kernel{}, {} in loopwatch{}, {} MiB\n",
-                       format_duration(cost.bpf_ns), in_brackets(of_kernel), format_duration(cost.collector_cpu_ns),
-                       in_brackets(of_loopwatch), cost.max_rss_bytes >> 20);
+    if (cost.bpf_ns) add(*cost.bpf_ns, "the kernel", cost.bpf_ns_estimated.value_or(false));
+    add(cost.collector_cpu_ns, "loopwatch", false);
+    return fmt::format("  overhead: {}, {} MiB\n", fmt::join(parts, ", "), cost.max_rss_bytes >> 20);
 }
 
 }  // namespace
