@@ -7,7 +7,9 @@
 #include <charconv>
 
 #include "analysis/frames.hpp"
+#include "analysis/function_name.hpp"
 #include "analysis/kind.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 
@@ -15,6 +17,23 @@ namespace {
 
 constexpr std::string_view first_line = "loopwatch-baseline 1";
 constexpr std::size_t max_known = 100'000;
+
+// For people. Equal in each run, so that a new baseline differs from the old one by what has changed: a verdict has
+// addresses, ids of threads and tasks, and durations.
+std::string description(const FindingView& finding)
+{
+    auto text = fmt::format("{} {}", finding.type, kind_name(finding.kind));
+    if (!finding.call.empty()) text += fmt::format(" {}", finding.call);
+    const auto* const frame = finding.stack ? culprit_frame(*finding.stack) : nullptr;
+    if (frame && !frame->function.empty())
+        text += " in " + spoken_name(frame->function);
+    else if (frame && !frame->module.empty())
+        text += fmt::format(" in {}", base_name(frame->module));
+    else if (!finding.task.empty())
+        text += fmt::format(" of {}", finding.task);
+    std::ranges::replace(text, '\n', ' ');
+    return text;
+}
 
 }  // namespace
 
@@ -42,7 +61,7 @@ std::optional<Baseline> Baseline::parse(std::string_view text, std::string& what
             what = fmt::format("{}: not a fingerprint and nanoseconds", number);
             return std::nullopt;
         }
-        if (second != line.npos) known.verdict = line.substr(second + 1);
+        if (second != line.npos) known.description = line.substr(second + 1);
         baseline.known_[std::string(line.substr(0, first))] = std::move(known);
     }
     if (number != 0) return baseline;
@@ -55,7 +74,7 @@ std::string Baseline::text() const
     std::string text(first_line);
     text += '\n';
     for (const auto& [fingerprint, known] : known_)
-        text += fmt::format("{} {} {}\n", fingerprint, known.longest_ns, known.verdict);
+        text += fmt::format("{} {} {}\n", fingerprint, known.longest_ns, known.description);
     return text;
 }
 
@@ -65,8 +84,7 @@ void Baseline::add(const FindingView& finding)
     auto& known = known_[std::string(finding.fingerprint)];
     if (finding.duration_ns < known.longest_ns) return;
     known.longest_ns = finding.duration_ns;
-    known.verdict = finding.verdict;
-    std::ranges::replace(known.verdict, '\n', ' ');
+    known.description = description(finding);
 }
 
 bool Baseline::covers(const FindingView& finding) const

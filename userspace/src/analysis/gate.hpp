@@ -34,7 +34,7 @@ public:
 private:
     struct Known {
         std::uint64_t longest_ns = 0;
-        std::string verdict;
+        std::string description;
     };
     std::map<std::string, Known, std::less<>> known_;  // by fingerprint
 };
