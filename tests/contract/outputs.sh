@@ -86,6 +86,7 @@ else
     exec 9<&-
     check_equal "the session is all right" 0 "$ended_status"
     check_equal "the other has all stalls and lost nothing" "5 0" "$(records disk 'len(slow)') $(lost disk output_failed)"
+    check_equal "and its report is complete" "complete " "$(records disk 'r[-1]["completeness"] + " " + r[-1]["completeness_reason"]')"
     check_equal "of the optional one each record is there or counted, and no line is cut" "$(lost report output_failed) 0" "$(missing disk report)"
     check "and it lacks some" test "$(lost report output_failed)" -gt 5
     check_equal "which its completeness says" findings_missing "$(records report 'r[-1]["completeness"]')"

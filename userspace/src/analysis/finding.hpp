@@ -220,8 +220,9 @@ struct TargetStart {
     std::uint64_t name_warnings = 0, cost_warnings = 0;  // how many of them; no fields of the record
 };
 
-// What a warning is about: something that is not seen, names that are missing, or only what something costs.
-enum class WarningAbout { sight, names, cost };
+// What a warning is about: something that is not seen, names that are missing, only what something costs, or another
+// output, whose own counts say what it lacks.
+enum class WarningAbout { sight, names, cost, output };
 
 // What cannot be seen, or no longer, and since when: whenever that turns out.
 struct Warning {

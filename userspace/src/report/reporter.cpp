@@ -28,7 +28,8 @@ void Reporter::publish(const Report& report)
 void Reporter::flush()
 {
     hub_.flush(monotonic_ns());
-    for (auto& text : hub_.take_warnings()) take(Warning{std::nullopt, monotonic_ns(), std::move(text), ""});
+    for (auto& text : hub_.take_warnings())
+        take(Warning{std::nullopt, monotonic_ns(), std::move(text), "", WarningAbout::output});
 }
 
 void Reporter::close()
