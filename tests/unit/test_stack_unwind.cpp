@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Real programs, built as releases are, asleep in a known place: tests/fixtures/unwind/blocker.cpp.
+#include <dlfcn.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -260,6 +261,43 @@ TEST_CASE("a stack passes through code that was generated at run time and has on
     REQUIRE(sleeper > 0);
     REQUIRE(index_of(frames, "main") == sleeper + 2);
     CHECK(frames[static_cast<std::size_t>(sleeper + 1)].module.empty());
+}
+
+TEST_CASE("a stack passes through clone, whose unwind information ends before its system call")
+{
+    auto worker = start();
+    Sleeper sleeper(fixtures + "/blocker_gcc");
+    auto modules = sleeper.modules();
+    const auto libc =
+        std::ranges::find_if(modules, [](const auto& m) { return m.path.find("libc.so") != m.path.npos; });
+    REQUIRE(libc != modules.end());
+    // Its libc is ours: as far from where its code begins.
+    const auto own = Sleeper::modules_of(::getpid());
+    const auto ours = std::ranges::find(own, libc->path, &loopwatch::ModuleMapping::path);
+    REQUIRE(ours != own.end());
+    const auto* const code = static_cast<const std::uint8_t*>(::dlsym(RTLD_DEFAULT, "clone"));
+    const std::uint8_t syscall[] = {0x0f, 0x05};
+    const auto* const called = std::search(code, code + 128, std::begin(syscall), std::end(syscall));
+    REQUIRE(called != code + 128);
+    const auto clone_pc = reinterpret_cast<std::uint64_t>(called) + sizeof syscall - ours->start + libc->start;
+
+    REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), std::move(modules)));
+    auto stack = sleeper.stack(8192);
+    const auto asleep = unwind(*worker, stack);
+    const auto in_libc =
+        std::ranges::find_if(asleep, [](const Frame& f) { return f.function == "shop::settle(long)"; });
+    REQUIRE(in_libc != asleep.begin());
+    REQUIRE(in_libc != asleep.end());
+    // As if `settle` waited in clone: on top of the stack is where that returns to.
+    stack.dwarf_registers[CapturedStack::sp_register] = std::prev(in_libc)->cfa - 8;
+    stack.dwarf_registers[CapturedStack::pc_register] = clone_pc;
+    stack.dwarf_registers[6] = stack.base + 256;  // rbp is anything
+    const auto frames = unwind(*worker, stack);
+    INFO(shown(frames));
+    CHECK(frames.front().function.find("clone") != std::string::npos);
+    REQUIRE(frames.size() > 1);
+    CHECK(frames[1].function == "shop::settle(long)");
+    CHECK(index_of(frames, "main") > 0);
 }
 
 TEST_CASE("a stack that was cut says so, one that ends at the loop's frame does not")

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/process_image.hpp"
 
+#include <elfutils/libdw.h>
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <set>
 #include <utility>
@@ -51,8 +53,8 @@ void ProcessImage::set_perf_map(Fd file, std::uint32_t file_id)
 std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
 {
     build();
-    walk_ = {&stack, {}, 0, false};
-    const std::uint64_t pc = stack.dwarf_registers[CapturedStack::pc_register];
+    const std::uint64_t pc = pc_with_rules(stack.dwarf_registers[CapturedStack::pc_register]);
+    walk_ = {&stack, pc, {}, 0, false};
     if (attached_) dwfl_getthread_frames(dwfl_.get(), static_cast<pid_t>(pid_), &ProcessImage::on_frame, this);
     if (walk_.steps.empty()) walk_.steps.push_back({pc, stack.dwarf_registers[CapturedStack::sp_register], false});
 
@@ -69,6 +71,29 @@ std::vector<Frame> ProcessImage::unwind(const CapturedStack& stack)
     frames.back().truncated = walk_.cut;
     progress_.reading(0);
     return frames;
+}
+
+// glibc ends the unwind information of clone and clone3, which posix_spawn and system wait in, before their system
+// call: behind it, it would be wrong in the child. For the parent the last rules before it hold on. Without them
+// libdwfl takes whatever is in rbp for a frame pointer.
+std::uint64_t ProcessImage::pc_with_rules(std::uint64_t pc)
+{
+    constexpr std::uint64_t syscall_bytes = 2;
+    auto* const module = attached_ ? dwfl_addrmodule(dwfl_.get(), pc) : nullptr;
+    if (module == nullptr) return pc;
+    const Module* const mapped = find(pc);
+    progress_.reading(mapped != nullptr ? mapped->file_id : 0);
+    Dwarf_Addr bias = 0;
+    auto* const rules = dwfl_module_eh_cfi(module, &bias);
+    const auto end_of_rules = [&](std::uint64_t address) -> std::uint64_t {
+        Dwarf_Frame* found = nullptr;
+        if (rules == nullptr || dwarf_cfi_addrframe(rules, address - bias, &found) != 0) return 0;
+        const std::unique_ptr<Dwarf_Frame, decltype(&std::free)> frame(found, &std::free);
+        Dwarf_Addr begin = 0, end = 0;
+        return dwarf_frame_info(frame.get(), &begin, &end, nullptr) < 0 ? 0 : end + bias;
+    };
+    const auto before = pc - syscall_bytes;
+    return end_of_rules(pc) == 0 && end_of_rules(before - 1) == before ? before - 1 : pc;
 }
 
 std::string ProcessImage::called_by(std::uint64_t address)
@@ -138,6 +163,7 @@ bool ProcessImage::set_registers(Dwfl_Thread* thread, void* self)
     Dwarf_Word registers[CapturedStack::register_count];
     std::copy_n(static_cast<ProcessImage*>(self)->walk_.stack->dwarf_registers, CapturedStack::register_count,
                 registers);
+    registers[CapturedStack::pc_register] = static_cast<ProcessImage*>(self)->walk_.pc;
     return dwfl_thread_state_registers(thread, 0, CapturedStack::register_count, registers);
 }
 

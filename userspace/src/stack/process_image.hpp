@@ -46,6 +46,7 @@ public:
 private:
     struct Walk {
         const CapturedStack* stack = nullptr;
+        std::uint64_t pc = 0;  // where it begins
         struct Step {
             std::uint64_t lookup = 0;  // the address to look up
             std::uint64_t sp = 0;      // 0: unknown
@@ -60,6 +61,7 @@ private:
     static bool read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* result, void* self);
     static bool set_registers(Dwfl_Thread*, void* self);
     static int on_frame(Dwfl_Frame*, void* self);
+    std::uint64_t pc_with_rules(std::uint64_t pc);
     std::string called_by(std::uint64_t address);
     bool read_file(std::uint64_t address, Dwarf_Word* result) const;
     void build();
