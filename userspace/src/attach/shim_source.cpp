@@ -109,7 +109,9 @@ Result<void> ShimSource::launch()
     auto newcomers = engine_.reactor().watch(newcomers_.raw(), Reactor::Ready::readable, [this] { meet_newcomers(); });
     if (!newcomers) return newcomers.error();
     newcomers_watch_ = std::move(*newcomers);
+    // Once it has been waited for, nothing says any more whose ring it was that came at the last moment.
     auto exit = engine_.reactor().watch(launched_->descriptor(), Reactor::Ready::readable, [this] {
+        meet_newcomers();
         if (launched_->status()) exit_watch_ = {};
     });
     if (!exit) return exit.error();
@@ -201,7 +203,7 @@ void ShimSource::turn(std::uint64_t now_ns)
 bool ShimSource::exhausted()
 {
     const bool children_live = options_.follow_children && !(engine_.targets().empty() && waiting_.empty());
-    return launched_->status() && !children_live;
+    return launched_->wait_status() && !children_live;
 }
 
 void ShimSource::leave(Target& target, std::string_view, const Observe& observe)

@@ -61,7 +61,7 @@ ShimTarget::~ShimTarget()
 
 Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds)
 {
-    auto process = Process::open(static_cast<pid_t>(ring.pid()));
+    auto process = Process::open_or_ended(static_cast<pid_t>(ring.pid()));
     if (!process) return process.error();
     std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, thresholds));
     (void)target->refresh();

@@ -178,6 +178,20 @@ Result<Process> Process::open(pid_t pid)
     return process;
 }
 
+Result<Process> Process::open_or_ended(pid_t pid)
+{
+    auto living = open(pid);
+    if (living || living.error().code != ExitCode::no_such_target) return living;
+    Process ended;
+    ended.pid_ = pid;
+    ended.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto stat = read_stat(pid);
+    // On its way to a zombie it has no memory and no executable any more, and another state.
+    if (!ended.pidfd_ || !stat || (stat->flags & kernel_thread_flag)) return living;
+    ended.start_time_ = stat->start_time;
+    return ended;
+}
+
 std::vector<pid_t> Process::find(const std::string& name)
 {
     std::vector<pid_t> found;
