@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/mman.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -71,6 +72,17 @@ lw_ring* map_ring(int flags, std::uint64_t file)
     return static_cast<lw_ring*>(place);
 }
 
+// By the time that the collector looks, the process may have executed another program.
+void name_image(lw_ring& made)
+{
+    made.image = getauxval(AT_RANDOM);
+    const auto* name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    if (name == nullptr) return;
+    for (const char* at = name; *at != '\0'; ++at)
+        if (*at == '/') name = at + 1;
+    for (std::size_t i = 0; i + 1 < sizeof made.name && name[i] != '\0'; ++i) made.name[i] = name[i];
+}
+
 // Maps a new file of this name, ready to be read.
 lw_ring* map_new(const char* path, std::uint64_t pid)
 {
@@ -84,6 +96,7 @@ lw_ring* map_new(const char* path, std::uint64_t pid)
     made->abi = LW_RING_ABI;
     made->bytes = sizeof(lw_ring);
     made->pid = static_cast<lw_u32>(pid);
+    name_image(*made);
     __atomic_store_n(&made->magic, LW_RING_MAGIC, __ATOMIC_RELEASE);
     return made;
 }

@@ -151,6 +151,15 @@ for _ in $(seq 40); do
     [ "$(records brief '[x["comm"] for x in of("target_start", "target_end")]')" = "['true', 'true']" ] && met=$((met + 1))
 done
 check_equal "a program that ends at once is seen, however quick it is" 40 $met
+# A script that becomes another program, some of the times before the collector has looked at its ring.
+printf '#!/bin/sh\nexec /usr/bin/env true\n' >becomes
+chmod +x becomes
+named=0
+for _ in $(seq 20); do
+    ran became -- ./becomes
+    has_record became '(lambda n: n[:1] == ["becomes"] and n == [x for x in ["becomes", "env", "true"] if x in n])([x["comm"] for x in of("target_start")])' && named=$((named + 1))
+done
+check_equal "a script that executes other programs is named first, then these" 20 $named
 cat >listens.py <<'PY'
 import signal, sys, time
 got = []

@@ -63,21 +63,33 @@ Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker
 {
     auto process = Process::open_or_ended(static_cast<pid_t>(ring.pid()));
     if (!process) return process.error();
+    ImageNames names{process->comm(), process->exe(), process->cmdline()};
     std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, thresholds));
+    // Only if it is still there now, what was read are its names.
+    if (target->look_if_replaced()) names = {target->ring_.name(), "", {}};
+    target->keep_names(std::move(names));
     (void)target->refresh();
     return target;
+}
+
+// The ring's image may have executed another one, which says nothing of what is in the ring.
+bool ShimTarget::look_if_replaced()
+{
+    if (ring_.image() != 0 && !runs_image(process_.pid(), ring_.image())) set_replaced();
+    return is_replaced();
 }
 
 Result<void> ShimTarget::refresh()
 {
     forget_subjects();
+    if (look_if_replaced()) return {};
     const auto hash = modules_hash(process_.pid());
     const bool had_names = has_perf_map();
     auto names = take_names(open_perf_map(process_.pid(), ns_pid()));
     if ((hash == modules_hash_ && (had_names || !names)) || !process_.alive()) return {};
     std::size_t unreadable = 0;
     auto modules = process_.modules(&unreadable);
-    if (!modules || modules->empty() || !modules->front().file) return {};
+    if (!modules || modules->empty() || !modules->front().file || look_if_replaced()) return {};
     modules_hash_ = hash;
     if (build_id_.empty())
         if (auto scan = worker_.scan(modules->front().file.raw())) {

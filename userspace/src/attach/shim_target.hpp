@@ -70,6 +70,7 @@ private:
     ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
+    bool look_if_replaced();
     void look_at_candidate(const ShimLane& lane);
     std::optional<std::size_t> lane_of(std::uint32_t tid) const;
     // A call from there is a wait of the loop's own, as has turned out by now.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "collect/wire.hpp"
@@ -62,6 +63,9 @@ Result<ShimRing> ShimRing::open(const std::string& path)
         return Error{ExitCode::failed, fmt::format("{} is a ring of another version of the shim", path),
                      "use loopwatch and libloopwatch_preload.so of one build"};
     ring.pid_ = head.pid;
+    char name[sizeof(lw_ring::name)] = {};
+    if (ring.read(ring.image_, offsetof(lw_ring, image)) && ring.read(name, offsetof(lw_ring, name)))
+        ring.name_.assign(name, ::strnlen(name, sizeof name));
     return ring;
 }
 

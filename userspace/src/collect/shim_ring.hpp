@@ -65,6 +65,9 @@ public:
 
     // In its own PID namespace.
     std::uint32_t pid() const noexcept { return pid_; }
+    // Which image of the process made it, for runs_image(), and its name; 0: not known.
+    std::uint64_t image() const noexcept { return image_; }
+    const std::string& name() const noexcept { return name_; }
     // Looks at all lanes; those that somebody has.
     std::vector<ShimLane> look();
     // Records since the last time, at most `most`, oldest first within a lane; false: there may be more.
@@ -93,6 +96,8 @@ private:
 
     Fd file_;
     std::uint32_t pid_ = 0;
+    std::uint64_t image_ = 0;
+    std::string name_;
     std::vector<lw_lane> lanes_;
     std::vector<std::uint64_t> tails_;  // ours: what stands in the file may be anything
     std::vector<std::uint8_t> record_;

@@ -13,8 +13,8 @@ TargetStart target_start(Target& target)
     TargetStart start;
     start.subject = target.whole();
     start.at_ns = monotonic_ns();
-    start.exe = target.process().exe();
-    start.cmdline = target.process().cmdline();
+    start.exe = target.exe();
+    start.cmdline = target.cmdline();
     start.build_id = target.build_id();
     start.tiers = target.tiers();
     for (const auto& loop : target.known_loops()) start.loops.push_back({std::to_string(loop.id), loop.name});

@@ -23,13 +23,19 @@ WatchedProcess::WatchedProcess(Process process)
 {
 }
 
+void WatchedProcess::keep_names(ImageNames names)
+{
+    comm_ = names.comm;
+    names_ = std::move(names);
+}
+
 const Subject& WatchedProcess::subject(std::uint32_t tid)
 {
     const auto known = subjects_.find(tid);
     if (known != subjects_.end()) return known->second;
     if (subjects_.size() >= max_subjects) subjects_.clear();
     const auto thread = static_cast<pid_t>(tid);
-    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), process_.comm(thread)};
+    return subjects_[tid] = {pid(), tid, ns_pid_, process_.ns_id(thread), replaced_ ? comm_ : process_.comm(thread)};
 }
 
 std::vector<std::string> WatchedProcess::take_new_warnings()

@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "analysis/finding.hpp"
+#include "target/image_names.hpp"
 #include "target/loops.hpp"
 #include "target/module_mapping.hpp"
 #include "target/perf_map_file.hpp"
@@ -30,6 +32,8 @@ public:
     virtual const LoopView* loop_of(std::uint32_t tid) const = 0;
 
     const Process& process() const noexcept { return process_; }
+    std::string exe() const { return names_ ? names_->exe : process_.exe(); }
+    std::vector<std::string> cmdline() const { return names_ ? names_->cmdline : process_.cmdline(); }
     Loops& loops() noexcept { return loops_; }
     const std::string& build_id() const noexcept { return build_id_; }
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
@@ -48,6 +52,11 @@ public:
     const Subject& subject(std::uint32_t tid);
 
 protected:
+    // It goes by these, whatever it executes.
+    void keep_names(ImageNames names);
+    // What /proc says is another image's.
+    void set_replaced() noexcept { replaced_ = true; }
+    bool is_replaced() const noexcept { return replaced_; }
     void forget_subjects() { subjects_.clear(); }
     void warn(std::string warning, WarningAbout about = WarningAbout::sight);
     // The file of names of code that was generated at run time, which is looked at before it is trusted.
@@ -62,6 +71,8 @@ protected:
 private:
     std::uint32_t ns_pid_ = 0;
     std::string comm_;
+    std::optional<ImageNames> names_;  // none: those of the moment
+    bool replaced_ = false;
     std::unordered_map<std::uint32_t, Subject> subjects_;
     std::vector<std::string> warnings_;
     std::map<std::string, WarningAbout> about_;  // those that are not about what is seen
