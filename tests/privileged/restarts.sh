@@ -54,6 +54,31 @@ check "the first life: its stall, or a warning that its loop was recognised late
     "[x['pid'] for x in of('slow_callback')].count(${pids[0]}) == 1 or any('recognised as an event loop' in x['text'] for x in of('warning'))"
 check_equal "all others: a stall of each" "${pids[*]:1}" "$(records waiting "' '.join(str(x['pid']) for x in of('slow_callback') if x['pid'] != ${pids[0]})")"
 
+# --- workers that are deployed at once ---
+cp "$(readlink -f /usr/bin/python3)" "$work/lw-deploy-$$"
+cat >"$work/deployed.py" <<'PY'
+import asyncio
+async def main():
+    for _ in range(40):
+        await asyncio.sleep(0.02)
+asyncio.run(main())
+PY
+any_loop_name=$name
+name=lw-deploy-$$
+named deploys --wait
+workers=()
+for _ in 1 2 3 4 5 6; do
+    "$work/$name" "$work/deployed.py" &
+    workers+=($!)
+done
+wait "${workers[@]}"
+wait_until 5 has_record deploys 'len(of("target_end")) == 6' || fail "not all were watched"
+end_session
+name=$any_loop_name
+# Where the worker has much to do each of them is late: without AttachmentOptions::late_told 5 of 6 were said to be.
+check "that a loop was recognised late is said once a session at most" has_record deploys \
+    "len([x for x in of('warning') if 'recognised as an event loop' in x['text']]) <= 1"
+
 # --- one that ends before it can be known ---
 named brief --wait
 start_fixture brief-life "$work/$name" --dir "$work" epoll

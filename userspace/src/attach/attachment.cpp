@@ -286,10 +286,10 @@ void Attachment::found_loop(std::uint32_t tid, std::optional<std::uint64_t> know
     const auto took_ns = waits.empty() ? 0 : since_ns - std::min(since_ns, waits.mapped());
     // It is recognised by the stack it waits on, once that is unwound: a callback that blocks meanwhile has no
     // beginning.
-    if (start_reported() && took_ns >= late_ns && !std::exchange(late_, true))
+    if (start_reported() && took_ns >= late_ns && !std::exchange(*options_.late_told, true))
         warn(fmt::format(
             "thread {} ({}) was recognised as an event loop {} after it began to wait, and is watched from now "
-            "on: what blocked it before is not reported; of later threads likewise",
+            "on: what blocked it before is not reported; of later threads and processes likewise",
             process_.comm(thread), tid, format_duration(took_ns)));
     keep_loop({0, tid, process_.ns_id(thread), tid, process_.comm(thread), start_reported() ? since_ns : 0});
 }

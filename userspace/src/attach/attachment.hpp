@@ -29,6 +29,8 @@ struct AttachmentOptions {
     std::array<bool, frequent_kinds> frequent = {};
     bool debug = false;
     Thresholds thresholds;
+    // Of the session: it was said that a loop was recognised late. With -n, workers that start at once all are.
+    std::shared_ptr<bool> late_told = std::make_shared<bool>(false);
 
     bool& wants(Frequent kind) { return frequent[static_cast<std::size_t>(kind)]; }
     bool wants(Frequent kind) const { return frequent[static_cast<std::size_t>(kind)]; }
@@ -167,7 +169,6 @@ private:
     std::vector<std::uint64_t> code_starts_;              // of its modules
     std::map<std::uint32_t, std::uint64_t> first_waits_;  // of threads that may run a loop: when they were asked about
     bool found_ = false;                                  // a loop, since take_found()
-    bool late_ = false;                                   // it was said that one was recognised late
     std::set<std::string> go_modules_;                    // paths of those that Go's linker has made
     bool scheduled_ = false;                              // threads of its belong to the scheduler of a runtime
     std::map<FileName, Scanned> scanned_;
