@@ -54,12 +54,9 @@ class LateWorker final : public loopwatch::SymbolWorker {
 public:
     explicit LateWorker(bool late) : late_(late) {}
 
-    loopwatch::Result<loopwatch::ModuleScan> scan(int, loopwatch::ScanOptions) override
-    {
-        return loopwatch::ModuleScan{};
-    }
+    loopwatch::Result<loopwatch::ModuleScan> scan(int, loopwatch::ScanOptions) override { return scan_; }
     void scan_ahead(int, loopwatch::ScanOptions, Done done) override { ask({}, std::move(done)); }
-    bool has_scanned(int, loopwatch::ScanOptions) override { return true; }
+    const loopwatch::Result<loopwatch::ModuleScan>* scanned(int, loopwatch::ScanOptions) override { return &scan_; }
     loopwatch::Result<void> map_process(std::uint32_t, std::vector<loopwatch::ModuleMapping>, loopwatch::Fd) override
     {
         return {};
@@ -102,6 +99,7 @@ public:
     const std::optional<loopwatch::Error>& start_failure() const override { return start_failure_; }
 
 private:
+    loopwatch::Result<loopwatch::ModuleScan> scan_ = loopwatch::ModuleScan{};
     std::optional<loopwatch::Error> start_failure_;
     void ask(std::vector<loopwatch::Frame> frames, Done done)
     {

@@ -50,35 +50,45 @@ check "endless: what is left out is counted" has_record endless-report 'r[-1]["l
 check "endless: each loop's stalls are told" has_record endless-report \
     'len({x["tid"] for x in of("stall") if x["loop"]["name"] == "endless"}) == 48'
 
-# The files of one target lie on a server that does not answer any more: to open them never returns.
+# The files of one target are on a server that does not answer any more: to open them, or to read them, never returns.
+# dead_target NAME DEAD-FILES-ARGUMENT…
 dead_target() {
+    local name=$1
+    shift
     mkdir -p "$work/mounted"
-    start_told "$1" "$fixtures/dead_files" "$work/mounted" /usr/bin/sleep 1000
+    start_told "$name" "$fixtures/dead_files" "$@" /usr/bin/sleep 1000
     server=$started
-    wait_output "$1" 10 '^runs' || fail "$1: does not run"
-    dead=$(awk '/^runs/ { print $2 }' "$work/$1.out")
+    wait_output "$name" 10 '^runs' || fail "$name: does not run"
+    dead=$(awk '/^runs/ { print $2 }' "$work/$name.out")
+    wait_until 10 grep -q nanosleep "/proc/$dead/wchan" || fail "$name: does not sleep"
+    ask "$name" die '^dead' || fail "$name: the server has not stopped"
+}
+# beside_dead NAME: a session of the dead target and an honest one.
+beside_dead() {
+    local name=$1 began=$SECONDS
+    watch "$name-report" "$dead,$honest"
+    check "$name: the others are watched within 2 s: $((SECONDS - began))" test $((SECONDS - began)) -le 2
+    ask honest-dead go '^done' 30 || fail "$name: the honest target is not done"
+    check "$name: their process is left out, and the report says so" wait_until 15 has_record "$name-report" \
+        "any('process $dead is not watched: the files' in x['text'] for x in of('warning'))"
+    stop "$session" TERM 5
+    check_equal "$name: the session ends when it is asked to" "0 session_end" "$stopped_status $(records "$name-report" 'r[-1]["type"]')"
+    check_equal "$name: the honest target's $count stalls are reported" $count \
+        "$(records "$name-report" "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
+    watch "$name-report" "$dead,$honest"
+    stop "$session" TERM 1
+    check_equal "$name: also at once" 0 "$stopped_status"
+    stop "$server" KILL
 }
 start_fixture honest-dead "$fixtures/stall" --dir "$work" sleep $count 150
 honest=$target
 if [ ! -c /dev/fuse ]; then
     skip_check "dead files" "this kernel has no FUSE"
 else
-    dead_target dead
-    ask dead die '^dead' || fail "the server has not stopped"
-    began=$SECONDS
-    watch dead-report "$dead,$honest"
-    check "dead files: the others are watched within 5 s: $((SECONDS - began))" test $((SECONDS - began)) -lt 5
-    ask honest-dead go '^done' 30 || fail "dead files: the honest target is not done"
-    check "dead files: their process is left out, and the report says so" wait_until 15 has_record dead-report \
-        "any('process $dead is not watched: the files' in x['text'] for x in of('warning'))"
-    stop "$session" TERM 5
-    check_equal "dead files: the session ends when it is asked to" "0 session_end" "$stopped_status $(records dead-report 'r[-1]["type"]')"
-    check_equal "dead files: the honest target's $count stalls are reported" $count \
-        "$(records dead-report "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
-    watch dead-report "$dead,$honest"
-    stop "$session" TERM 1
-    check_equal "dead files: also at once" 0 "$stopped_status"
-    stop "$server" KILL
+    dead_target dead-files "$work/mounted"
+    beside_dead dead-files
+    dead_target dead-reads --reads "$work/mounted" "$(ldd "$loopwatch" | awk '/libm\.so/ { print $3 }')"
+    beside_dead dead-reads
 fi
 tell honest-dead quit
 

@@ -14,6 +14,7 @@
 
 #include "captured.hpp"
 #include "stack/module_scan.hpp"
+#include "stack/module_scans.hpp"
 #include "stack/segments.hpp"
 
 using loopwatch::Fd;
@@ -180,6 +181,29 @@ TEST_CASE("a site is attached only where code, opcode, semaphore and arguments a
     CHECK_FALSE(refusal([](ProbeSite& s) { s.name = "a\x1b[2J"; }).empty());
 }
 
+TEST_CASE("what the worker claims of a file counts only as far as the file agrees")
+{
+    const Fd file = open_file(fixtures + "/probes_pie");
+    const auto good = scan_of("probes_pie");
+    REQUIRE(good.sites.size() > 2);
+    const auto code = good.sites.front().offset;
+    auto claimed = good;
+    claimed.sites[0].offset += 1;
+    claimed.sites[1].arguments = "8@%rsi";
+    claimed.coroutines = {{code, {}}, {0, {}}, {~0ull, {}}};
+    claimed.throws = code + 1;
+    const auto checked = loopwatch::check_claims(file.raw(), claimed);
+    REQUIRE(checked);
+    CHECK(checked->sites.size() == good.sites.size() - 2);
+    CHECK(warned(*checked, good.sites[0].name, "not a 1-byte nop"));
+    REQUIRE(checked->coroutines.size() == 1);
+    CHECK(checked->coroutines[0].first[0] == 0x90);
+    CHECK(checked->throws == 0);
+    claimed.throws = code;
+    CHECK(loopwatch::check_claims(file.raw(), claimed)->throws == code);
+    CHECK_FALSE(loopwatch::check_claims(-1, good));
+}
+
 TEST_CASE("a worker that dies over one file reads the files that wait behind it all the same")
 {
     auto worker = SymbolWorker::start();
@@ -199,11 +223,14 @@ TEST_CASE("a worker that dies over one file reads the files that wait behind it 
     }
     CHECK(done);
     CHECK_FALSE(answered_early);
-    CHECK((*worker)->has_scanned(innocent.raw(), {}));
-    const auto scan = (*worker)->scan(innocent.raw());
+    const auto* const scan = (*worker)->scanned(innocent.raw());
     REQUIRE(scan);
-    CHECK_FALSE(scan->sites.empty());
-    CHECK_FALSE((*worker)->scan(culprit.raw()));  // once: then there may be more luck
+    REQUIRE(*scan);
+    CHECK_FALSE((*scan)->sites.empty());
+    const auto* const died = (*worker)->scanned(culprit.raw());
+    REQUIRE(died);
+    CHECK_FALSE(*died);
+    CHECK((*worker)->scan(culprit.raw()));  // there may be more luck
 }
 
 TEST_CASE("mutated files cost a scan, never the core")

@@ -365,15 +365,15 @@ TEST_CASE("a file that was read ahead is scanned at once, and is read once")
     int read = 0;
     const auto count = [&](const std::vector<Frame>&) { ++read; };
     const auto before = session.worker->asked();
-    CHECK_FALSE(session.worker->has_scanned(file.raw(), {}));
+    CHECK_FALSE(session.worker->scanned(file.raw(), {}));
     session.worker->scan_ahead(file.raw(), {}, count);
     session.worker->scan_ahead(file.raw(), {}, count);
     CHECK(session.worker->asked() == before + 1);
     CHECK(read == 0);
     session.drain();
     CHECK(read == 2);
-    CHECK(session.worker->has_scanned(file.raw(), {}));
-    CHECK_FALSE(session.worker->has_scanned(file.raw(), {.coroutines = true}));
+    CHECK(session.worker->scanned(file.raw(), {}));
+    CHECK_FALSE(session.worker->scanned(file.raw(), {.coroutines = true}));
     const auto scan = session.worker->scan(file.raw());
     REQUIRE(scan);
     CHECK(scan->sites.size() > 20);
@@ -401,10 +401,10 @@ TEST_CASE("what is no program is refused once and for all who look at it next, n
     Session session;
     const Fd text(::memfd_create("text", MFD_CLOEXEC));
     REQUIRE(::write(text.raw(), "no program", 10) == 10);
-    CHECK_FALSE(session.worker->has_scanned(text.raw(), {}));
+    CHECK_FALSE(session.worker->scanned(text.raw(), {}));
     session.worker->scan_ahead(text.raw(), {}, [](const std::vector<Frame>&) {});
     session.drain();
-    CHECK(session.worker->has_scanned(text.raw(), {}));
+    CHECK(session.worker->scanned(text.raw(), {}));
     CHECK_FALSE(session.worker->scan(text.raw()));
 }
 
@@ -435,9 +435,10 @@ TEST_CASE("a file over which the worker died while it was read ahead may be scan
     ::kill(session.worker->pid(), SIGKILL);
     session.drain();
     CHECK(read == 1);
-    const auto died = session.worker->scan(file.raw());
-    REQUIRE_FALSE(died);
-    CHECK(died.error().what.find("died") != std::string::npos);
+    const auto* const died = session.worker->scanned(file.raw());
+    REQUIRE(died);
+    REQUIRE_FALSE(*died);
+    CHECK(died->error().what.find("died") != std::string::npos);
     const auto asked = session.worker->asked();
     (void)session.worker->scan(file.raw());
     CHECK(session.worker->asked() == asked + 1);

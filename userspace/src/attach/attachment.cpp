@@ -16,6 +16,7 @@
 #include "collect/unprobed_loops.hpp"
 #include "stack/segments.hpp"
 #include "util/beside.hpp"
+#include "util/detached.hpp"
 #include "util/duration.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
@@ -118,7 +119,7 @@ Result<void> Attachment::refresh()
 
 void Attachment::read_files(std::uint64_t now_ns)
 {
-    if (reading_files_.valid() || !may_open_another()) return;
+    if (reading_files_.valid() || !may_detach_another()) return;
     read_ns_ = now_ns;
     reading_for_cut_ = finder_ && finder_->has_cut();
     reading_files_ = read_files_beside(process_.pid(), ns_pid(), {modules_hash_, has_perf_map()});
@@ -237,7 +238,7 @@ void Attachment::go_on(std::uint64_t now_ns)
     }
     if (reading_files_.valid() && now_ns >= read_ns_ + most_reading_ns && !std::exchange(reads_too_long_, true)) {
         warn(fmt::format(
-            "files that it has mapped since could not be opened within {}: what it loads from now on is not "
+            "files that it has mapped since could not be opened and read within {}: what it loads from now on is not "
             "looked at",
             format_duration(most_reading_ns)));
         if (finder_) finder_->ask_cut_again(false);

@@ -138,12 +138,11 @@ private:
     void read_files(std::uint64_t now_ns);
     Result<void> use(MappedFiles files);
     void attach_modules(const std::vector<ModuleMapping>& modules);
-    void attach_module(const ModuleMapping& module, Scanned& scanned);
-    bool is_read(const ModuleMapping& module);
+    void attach_module(const ModuleMapping& module, const Result<ModuleScan>& scan, Scanned& scanned);
+    const Result<ModuleScan>* scan_of(const ModuleMapping& module);
     void attach_chosen();
     Result<void> take_attached();
     ScanOptions scan_options() const { return {options_.wants(Frequent::coroutines)}; }
-    static Bodies bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets);
     void choose_coroutines();
     void choose_throws();
     void state_price(const std::string& path, const std::vector<CoroutineBody>& list);

@@ -48,12 +48,6 @@ std::shared_ptr<Fd> shared_copy(const Fd& file)
     return std::make_shared<Fd>(duplicate(file));
 }
 
-bool is_nop(int file, std::uint64_t offset)
-{
-    std::uint8_t byte = 0;
-    return ::pread(file, &byte, 1, static_cast<off_t>(offset)) == 1 && byte == 0x90;
-}
-
 }  // namespace
 
 // Those that are new. What was unloaded is forgotten, since its inode may be another file's by now; not while probes
@@ -67,26 +61,26 @@ void Attachment::attach_modules(const std::vector<ModuleMapping>& modules)
         if (!status) continue;
         const auto device = ::makedev(status->stx_dev_major, status->stx_dev_minor);
         const auto name = *mapped.emplace(device, status->stx_ino).first;
-        if (!scanned_.contains(name) && !is_read(module)) continue;
-        const auto [known, fresh] = scanned_.try_emplace(name);
-        auto& scanned = known->second;
-        if (fresh) attach_module(module, scanned);
+        const auto* const scan = scanned_.contains(name) ? nullptr : scan_of(module);
+        if (!scan && !scanned_.contains(name)) continue;
+        auto& scanned = scanned_[name];
+        if (scan) attach_module(module, *scan, scanned);
         if (scanned.registry && scanned.file_offset == module.file_offset)
             registries_.push_back(module.start + *scanned.registry);
     }
     std::erase_if(scanned_, [&](const auto& file) { return !file.second.attached && !mapped.contains(file.first); });
 }
 
-// Files that it maps later are read beside other things, and looked at once they have been.
-bool Attachment::is_read(const ModuleMapping& module)
+// Files that it maps later are scanned beside other things, and looked at once they have been; nullptr until then.
+const Result<ModuleScan>* Attachment::scan_of(const ModuleMapping& module)
 {
-    if (!start_reported() || worker_.has_scanned(module.file.raw(), scan_options())) return true;
+    if (const auto* const scan = worker_.scanned(module.file.raw(), scan_options())) return scan;
     if (reading_->slow_ns > max_slow_reads_ns) {
         warn("its files take too long to look at: probes in those that it loads from now on are not found");
-        return false;
+        return nullptr;
     }
     modules_hash_ = 0;  // the next refresh goes on
-    if (reading_->files >= max_reads) return false;
+    if (reading_->files >= max_reads) return nullptr;
     ++reading_->files;
     worker_.scan_ahead(module.file.raw(), scan_options(),
                        [reading = reading_, asked_ns = monotonic_ns()](const std::vector<Frame>&) {
@@ -95,12 +89,11 @@ bool Attachment::is_read(const ModuleMapping& module)
                            --reading->files;
                            reading->some_done = true;
                        });
-    return false;
+    return nullptr;
 }
 
-void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
+void Attachment::attach_module(const ModuleMapping& module, const Result<ModuleScan>& scan, Scanned& scanned)
 {
-    const auto scan = worker_.scan(module.file.raw(), scan_options());
     if (!scan) {
         warn(++unscanned_ <= max_unscanned ? fmt::format("{}: {}", module.path, scan.error().what)
                                            : "more of the files that it maps cannot be read as ELF: see the first");
@@ -118,7 +111,10 @@ void Attachment::attach_module(const ModuleMapping& module, Scanned& scanned)
     scanned.attached = !scan->coroutines.empty() || scan->throws != 0;
     if (scan->registry_vaddr != 0) scanned.registry = registry_address(*scan, module) - module.start;
 
-    if (!scan->coroutines.empty()) bodies_.push_back(bodies(module, scan->coroutines));
+    if (!scan->coroutines.empty()) {
+        auto& bodies = bodies_.emplace_back(Bodies{duplicate(module.file), module.path, {}});
+        for (const auto& [offset, first] : scan->coroutines) bodies.list.push_back({offset, is_stepped(first)});
+    }
     if (options_.wants(Frequent::throws) && scan->throws != 0)
         throws_.emplace_back(duplicate(module.file), scan->throws);
     auto found = scan->sites;
@@ -171,17 +167,6 @@ Result<void> Attachment::take_attached()
     return {};
 }
 
-Attachment::Bodies Attachment::bodies(const ModuleMapping& module, const std::vector<std::uint64_t>& offsets)
-{
-    Bodies bodies{duplicate(module.file), module.path, {}};
-    for (const auto offset : offsets) {
-        std::uint8_t code[4];
-        if (::pread(module.file.raw(), code, sizeof code, static_cast<off_t>(offset)) == sizeof code)
-            bodies.list.push_back({offset, is_stepped(code)});
-    }
-    return bodies;
-}
-
 // Once all modules are known: a program that carries the runtime tells of its coroutines itself.
 void Attachment::choose_coroutines()
 {
@@ -209,7 +194,6 @@ void Attachment::choose_throws()
 {
     if (!carries_runtime_) return;
     for (auto& [file, offset] : std::exchange(throws_, {})) {
-        if (!is_nop(file.raw(), offset)) continue;
         chosen_.push_back({Frequent::throws,
                            [file = std::make_shared<Fd>(std::move(file)), offset = offset](Kernel& kernel, pid_t pid) {
                                return kernel.attach_throw(pid, file->raw(), offset);
@@ -231,7 +215,7 @@ void Attachment::state_price(const std::string& path, const std::vector<Coroutin
     warn(std::move(price), WarningAbout::cost);
 }
 
-// What the worker claims is checked again here: it parsed a file that may be crafted.
+// That each is a nop has been checked where the file was read (check_claims).
 std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const std::vector<ProbeSite>& sites)
 {
     std::vector<CheckedSite> checked;
@@ -242,8 +226,8 @@ std::vector<CheckedSite> Attachment::check(const ModuleMapping& module, const st
             continue;
         const bool mapped =
             site.offset >= module.file_offset && site.offset - module.file_offset < module.end - module.start;
-        if (!mapped || !is_nop(module.file.raw(), site.offset)) {
-            warn(fmt::format("{}: the site of probe {} is not a 1-byte nop: left alone", module.path, site.name));
+        if (!mapped) {
+            warn(fmt::format("{}: the site of probe {} is not in its code: left alone", module.path, site.name));
         } else if (site.arguments != convention_arguments(row->arguments)) {
             warn(fmt::format("{}: probe {} passes its arguments as '{}': left alone", module.path, site.name,
                              site.arguments));

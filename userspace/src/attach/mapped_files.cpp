@@ -3,17 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
-#include <memory>
-#include <system_error>
-#include <thread>
 #include <utility>
+
+#include "stack/segments.hpp"
+#include "util/detached.hpp"
 
 namespace loopwatch {
 
 namespace {
-
-std::atomic<int> opening;  // threads that have not returned
 
 Result<MappedFiles> read_files(pid_t pid, std::uint32_t ns_pid, KnownFiles known)
 {
@@ -24,27 +21,13 @@ Result<MappedFiles> read_files(pid_t pid, std::uint32_t ns_pid, KnownFiles known
     if (!mapped) return mapped.error();
     files.changed = mapped->changed;
     files.hash = mapped->hash;
+    // A server may answer opens and no reads. The worker, which all targets share, is not to find that out.
+    for (auto& module : mapped->modules)
+        if (const auto segments = read_segments(module.file.raw()))
+            module.link_start = segments->link_start(module.file_offset);
     files.modules = std::move(mapped->modules);
     files.unreadable = mapped->unreadable;
     return files;
-}
-
-template <class Task>
-auto run_detached(Task task)
-{
-    const auto run = std::make_shared<std::packaged_task<decltype(task())()>>(std::move(task));
-    auto result = run->get_future();
-    ++opening;
-    const auto body = [run] {
-        (*run)();
-        --opening;
-    };
-    try {
-        std::thread(body).detach();
-    } catch (const std::system_error&) {
-        body();  // no thread is to be had
-    }
-    return result;
 }
 
 }  // namespace
@@ -72,9 +55,9 @@ std::future<Result<MappedFiles>> read_files_beside(pid_t pid, std::uint32_t ns_p
     return run_detached([=] { return read_files(pid, ns_pid, known); });
 }
 
-bool may_open_another()
+std::future<std::uint64_t> read_hash_beside(pid_t pid)
 {
-    return opening < max_opening;
+    return run_detached([pid] { return modules_hash(pid); });
 }
 
 }  // namespace loopwatch

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a process maps, with each file open. To open a file on a server that does not answer never returns, and to
-// learn what a process maps may take long: both happen beside the engine.
+// What a process maps, with each file open. To open a file on a server that does not answer, or to read it, never
+// returns, and to learn what a process maps may take long: all of that happens beside the engine.
 #pragma once
 
 #include <sys/types.h>
@@ -34,16 +34,13 @@ struct OpenedProcess {
 // Fails as Process::open does.
 Result<OpenedProcess> open_process(pid_t pid);
 
-// The same on a thread of its own. Results that are dropped are not waited for. Not ready ever, if a file cannot be
-// opened because its server does not answer.
+// The same on a thread of its own (util/detached). Never ready if the server of a file does not answer.
 std::future<Result<OpenedProcess>> open_process_beside(pid_t pid);
 struct KnownFiles {
     std::uint64_t hash = 0;
     bool has_perf_map = false;
 };
 std::future<Result<MappedFiles>> read_files_beside(pid_t pid, std::uint32_t ns_pid, KnownFiles known);
-// So many such threads at a time, at most: those whose files are never opened stay for good.
-inline constexpr int max_opening = 64;
-bool may_open_another();
+std::future<std::uint64_t> read_hash_beside(pid_t pid);  // modules_hash()
 
 }  // namespace loopwatch

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "util/beside.hpp"
+#include "util/detached.hpp"
 
 namespace loopwatch {
 
@@ -56,22 +57,25 @@ std::uint64_t NewImages::next_ns() const
 // True: on to the next stage.
 bool NewImages::load(pid_t pid, Image& image, std::uint64_t now_ns)
 {
-    const auto hash = modules_hash(pid);
-    const bool is_loaded = hash == image.hash || hash == 0 || now_ns >= image.until_ns;
-    image.hash = hash;
-    return is_loaded;
+    if (now_ns >= image.until_ns) return true;
+    image.due_ns = now_ns + look_beside_ns;
+    if (!image.looking.valid() && may_detach_another()) image.looking = read_hash_beside(pid);
+    if (!image.looking.valid() || !is_ready(image.looking)) return false;
+    const auto hash = image.looking.get();
+    image.due_ns = now_ns + look_ns;
+    return hash == std::exchange(image.hash, hash) || hash == 0;
 }
 
 bool NewImages::open(pid_t pid, Image& image, std::uint64_t now_ns)
 {
     // A file system that does not answer is looked at less and less often.
     const auto age_ns = now_ns + most_opening_ns - image.until_ns;
-    image.due_ns = now_ns + std::clamp(age_ns / 4, look_at_opening_ns, soon_opened_ns);
+    image.due_ns = now_ns + std::clamp(age_ns / 4, look_beside_ns, soon_opened_ns);
     if (image.is_superseded && is_ready(image.opening)) {
         image.opening = {};
         image.is_superseded = false;
     }
-    if (!image.opening.valid() && may_open_another()) {
+    if (!image.opening.valid() && may_detach_another()) {
         image.opening = open_process_beside(pid);
         image.until_ns = now_ns + most_opening_ns;
     }
@@ -81,14 +85,30 @@ bool NewImages::open(pid_t pid, Image& image, std::uint64_t now_ns)
         image.opened =
             image.opening.valid()
                 ? Error{ExitCode::failed,
-                        fmt::format("the files of process {} could not be opened within {} s", pid,
+                        fmt::format("the files of process {} could not be opened and read within {} s", pid,
                                     most_opening_ns / 1'000'000'000),
                         "does the file system that it runs from answer?"}
                 : Error{ExitCode::failed,
                         fmt::format("the files of process {} could not be opened: {} others have not returned", pid,
-                                    max_opening),
+                                    max_detached),
                         "does the file system that they run from answer?"};
     return image.opened.has_value();
+}
+
+// True: all are scanned, or will not be. What gave way to others is asked for again.
+bool NewImages::scan(Image& image, SymbolWorker& worker, ScanOptions options)
+{
+    if (image.rounds != 0 && !worker.answered(image.asked)) return false;
+    bool is_asked = false;
+    if (*image.opened && image.rounds < max_rounds)
+        for (const auto& module : (*image.opened)->files.modules) {
+            if (image.rounds != 0 && worker.scanned(module.file.raw(), options)) continue;
+            worker.scan_ahead(module.file.raw(), options, [](const std::vector<Frame>&) {});
+            is_asked = true;
+        }
+    ++image.rounds;
+    image.asked = worker.asked();
+    return !is_asked;
 }
 
 std::vector<NewImages::Ready> NewImages::take_ready(std::uint64_t now_ns, SymbolWorker& worker, ScanOptions options,
@@ -105,14 +125,10 @@ std::vector<NewImages::Ready> NewImages::take_ready(std::uint64_t now_ns, Symbol
         }
         if (image.stage == Stage::opening) {
             if (!open(pid, image, now_ns)) continue;
-            if (*image.opened)
-                for (const auto& module : (*image.opened)->files.modules)
-                    worker.scan_ahead(module.file.raw(), options, [](const std::vector<Frame>&) {});
-            image.asked = worker.asked();
-            image.stage = Stage::reading;
+            image.stage = Stage::scanning;
             image.due_ns = 0;  // the answer wakes us
         }
-        if (worker.answered(image.asked))
+        if (scan(image, worker, options))
             ready.push_back({pid, std::move(*image.opened), std::move(image.waits), image.has_begun});
     }
     for (const auto& image : ready) images_.erase(image.pid);

@@ -103,9 +103,10 @@ std::optional<std::vector<Frame>> decode_frames(const json& answer, KnownTexts& 
 
 json encode_scan(const ModuleScan& scan)
 {
-    json sites = json::array(), warnings = json::array();
+    json sites = json::array(), warnings = json::array(), coroutines = json::array();
     for (const ProbeSite& site : scan.sites)
         sites.push_back({site.name, site.offset, site.semaphore_offset, site.arguments});
+    for (const auto& body : scan.coroutines) coroutines.push_back(body.offset);
     for (const std::string& warning : scan.warnings) warnings.push_back(clean_text(warning));
     return {{"sites", sites},
             {"registry_vaddr", scan.registry_vaddr},
@@ -115,7 +116,7 @@ json encode_scan(const ModuleScan& scan)
             {"throws", scan.throws},
             {"build_id", scan.build_id},
             {"warnings", warnings},
-            {"coroutines", scan.coroutines},
+            {"coroutines", coroutines},
             {"is_static", scan.is_static},
             {"is_go", scan.is_go}};
 }
@@ -144,7 +145,7 @@ std::optional<ModuleScan> decode_scan(const json& object)
     }
     for (const json& offset : coroutines) {
         if (!offset.is_number_unsigned()) return std::nullopt;
-        scan.coroutines.push_back(offset.get<std::uint64_t>());
+        scan.coroutines.push_back({offset.get<std::uint64_t>(), {}});
     }
     for (const json& warning : warnings) {
         if (!warning.is_string()) return std::nullopt;

@@ -174,12 +174,13 @@ void list_coroutines(int file, const Segments& segments, ModuleScan& scan)
             if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_size == 0) continue;
             const char* name = elf_strptr(elf.get(), header->sh_link, symbol.st_name);
             if (name == nullptr || !names_a_body(name)) continue;
-            if (const auto offset = segments.offset_of(symbol.st_value, PF_X)) scan.coroutines.push_back(*offset);
+            if (const auto offset = segments.offset_of(symbol.st_value, PF_X)) scan.coroutines.push_back({*offset, {}});
         }
     }
     auto& found = scan.coroutines;
-    std::ranges::sort(found);
-    found.erase(std::unique(found.begin(), found.end()), found.end());
+    std::ranges::sort(found, {}, &CoroutineCode::offset);
+    const auto repeated = std::ranges::unique(found, {}, &CoroutineCode::offset);
+    found.erase(repeated.begin(), repeated.end());
     if (found.size() <= max_coroutines) return;
     warn(scan, fmt::format("{} coroutine bodies: those beyond {} are left out", found.size(), max_coroutines));
     found.resize(max_coroutines);

@@ -23,25 +23,25 @@ void ModuleScans::keep(const ScanKey& key, Result<ModuleScan> scan)
     scans_.keep(key, std::move(scan), bytes);
 }
 
-Result<ModuleScan> ModuleScans::take(const ScanKey& key, int elf)
+bool makes_claims(const ModuleScan& scan)
 {
-    const auto* const known = scans_.find(key);
-    auto result = known ? *known : Result<ModuleScan>(Error{ExitCode::failed, "the symbol worker cannot be asked", {}});
-    if (!result) {
-        scans_.drop(key);
-        return result;
-    }
-    // Each time: a site goes into the kernel.
+    return !scan.sites.empty() || !scan.coroutines.empty() || scan.throws != 0;
+}
+
+Result<ModuleScan> check_claims(int elf, ModuleScan scan)
+{
     const auto segments = read_segments(elf);
     if (!segments) return segments.error();
-    std::erase_if(result->sites, [&](const ProbeSite& site) {
+    std::erase_if(scan.sites, [&](const ProbeSite& site) {
         const auto why = refuse_site(elf, *segments, site);
-        if (!why.empty()) result->warnings.push_back(site.name + " left out: " + std::string(why));
+        if (!why.empty()) scan.warnings.push_back(site.name + " left out: " + std::string(why));
         return !why.empty();
     });
-    std::erase_if(result->coroutines,
-                  [&](std::uint64_t offset) { return !segments->vaddr_of(offset, PF_X).has_value(); });
-    return result;
+    std::erase_if(scan.coroutines, [&](CoroutineCode& body) {
+        return !segments->vaddr_of(body.offset, PF_X) || !read_exactly(elf, body.first, sizeof body.first, body.offset);
+    });
+    if (scan.throws != 0 && !refuse_site(elf, *segments, {"throw", scan.throws, 0, {}}).empty()) scan.throws = 0;
+    return scan;
 }
 
 }  // namespace loopwatch

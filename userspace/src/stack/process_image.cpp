@@ -26,14 +26,8 @@ int no_debuginfo(Dwfl_Module*, void**, const char*, Dwarf_Addr, const char*, con
 std::optional<std::uint64_t> bias_of(const ProcessImage::Module& module)
 {
     if (!module.image) return std::nullopt;
-    const auto vaddr = module.image->segments().vaddr_of(module.file_offset, PF_X);
-    if (vaddr) return module.start - *vaddr;
-    // The kernel maps whole pages: the mapping may begin before the segment's first byte.
-    for (const auto& header : module.image->segments().headers)
-        if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0 &&
-            (header.p_offset & ~4095ull) == module.file_offset)
-            return module.start - (header.p_vaddr & ~4095ull);
-    return std::nullopt;
+    const auto vaddr = module.image->segments().link_start(module.file_offset);
+    return vaddr ? std::optional(module.start - *vaddr) : std::nullopt;
 }
 
 }  // namespace

@@ -12,17 +12,17 @@ namespace {
 
 constexpr std::size_t max_program_headers = 256;
 
-bool read_exactly(int fd, void* to, std::size_t size, std::uint64_t offset)
-{
-    return offset <= INT64_MAX && ::pread(fd, to, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
-}
-
 bool matches(const Elf64_Phdr& header, std::uint32_t flags, std::uint32_t without)
 {
     return header.p_type == PT_LOAD && (header.p_flags & flags) == flags && (header.p_flags & without) == 0;
 }
 
 }  // namespace
+
+bool read_exactly(int fd, void* to, std::size_t size, std::uint64_t offset)
+{
+    return offset <= INT64_MAX && ::pread(fd, to, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
+}
 
 std::optional<std::uint64_t> Segments::offset_of(std::uint64_t vaddr, std::uint32_t flags, std::uint32_t without) const
 {
@@ -37,6 +37,14 @@ std::optional<std::uint64_t> Segments::vaddr_of(std::uint64_t offset, std::uint3
     for (const auto& header : headers)
         if (matches(header, flags, 0) && offset >= header.p_offset && offset - header.p_offset < header.p_filesz)
             return offset - header.p_offset + header.p_vaddr;
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> Segments::link_start(std::uint64_t mapped_offset) const
+{
+    if (const auto vaddr = vaddr_of(mapped_offset, PF_X)) return vaddr;
+    for (const auto& header : headers)
+        if (matches(header, PF_X, 0) && (header.p_offset & ~4095ull) == mapped_offset) return header.p_vaddr & ~4095ull;
     return std::nullopt;
 }
 

@@ -24,12 +24,18 @@ struct Segments {
     // Address ↔ file offset through a PT_LOAD that has all of `flags` and none of `without` (PF_X, PF_W).
     std::optional<std::uint64_t> offset_of(std::uint64_t vaddr, std::uint32_t flags, std::uint32_t without = 0) const;
     std::optional<std::uint64_t> vaddr_of(std::uint64_t offset, std::uint32_t flags) const;
+    // Of the first byte of an executable mapping that begins at this offset. The kernel maps whole pages: that may be
+    // before the segment's first byte.
+    std::optional<std::uint64_t> link_start(std::uint64_t mapped_offset) const;
     bool contains(std::uint64_t vaddr, std::uint64_t size, std::uint32_t flags) const;
     bool has(std::uint32_t type) const;
 };
 
 // Fails on anything but a regular file with a little-endian ELF64 header for x86-64 and at most 256 program headers.
 Result<Segments> read_segments(int elf);
+
+// False: the file ends before.
+bool read_exactly(int fd, void* to, std::size_t size, std::uint64_t offset);
 
 inline constexpr std::size_t max_sites = 4096, max_coroutines = 65'536;  // of one file
 

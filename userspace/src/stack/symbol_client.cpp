@@ -2,8 +2,8 @@
 #include "stack/symbol_client.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -11,6 +11,9 @@
 #include "stack/answers.hpp"
 #include "stack/debug_files.hpp"
 #include "stack/segments.hpp"
+#include "util/beside.hpp"
+#include "util/detached.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 namespace {
@@ -23,6 +26,7 @@ constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
 constexpr unsigned max_needs = 4096;  // debug files that the worker asks for on the way to one answer
+constexpr std::uint64_t most_opening_ns = 1'000'000'000;  // a debug file: all names wait for it
 
 }  // namespace
 
@@ -37,92 +41,29 @@ Result<std::unique_ptr<SymbolClient>> SymbolClient::open()
 {
     Fd events(::epoll_create1(EPOLL_CLOEXEC));
     Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (!events || !timer) return errno_error(ExitCode::failed, "symbol worker");
+    Fd beside(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_event event = {};
     event.events = EPOLLIN;
-    if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, timer.raw(), &event) != 0)
-        return errno_error(ExitCode::failed, "symbol worker");
+    for (const int fd : {timer.raw(), beside.raw()})
+        if (::epoll_ctl(events.raw(), EPOLL_CTL_ADD, fd, &event) != 0)
+            return errno_error(ExitCode::failed, "symbol worker");
     auto worker = WorkerProcess::open();
     if (!worker) return worker.error();
-    std::unique_ptr<SymbolClient> client(new SymbolClient(std::move(events), std::move(timer), std::move(*worker)));
+    std::unique_ptr<SymbolClient> client(
+        new SymbolClient(std::move(events), std::move(timer), std::move(beside), std::move(*worker)));
     if (auto started = client->ensure_worker(); !started) return started.error();
     return client;
 }
 
-SymbolClient::SymbolClient(Fd events, Fd timer, WorkerProcess worker)
-    : events_(std::move(events)), timer_(std::move(timer)), worker_(std::move(worker))
+SymbolClient::SymbolClient(Fd events, Fd timer, Fd beside, WorkerProcess worker)
+    : events_(std::move(events)),
+      timer_(std::move(timer)),
+      beside_(std::make_shared<Fd>(std::move(beside))),
+      worker_(std::move(worker))
 {
 }
 
 SymbolClient::~SymbolClient() = default;
-
-Result<ModuleScan> SymbolClient::scan(int elf, ScanOptions options)
-{
-    const auto file = files_.use(elf, 0);
-    if (file == files_.end()) return Error{ExitCode::failed, "not a regular file", {}};
-    const ScanKey key(file->first, options.coroutines);
-    auto asked = Result<void>();
-    if (!scans_.find(key) && !awaits_scan(key)) asked = ask_for_scan(next_id_++, elf, file->second, key, {});
-    files_.release(file);
-    if (!asked) return asked.error();
-    while (awaits_scan(key)) {
-        // Not the timer, which wakes while answers to others wait for poll().
-        pollfd ready = {channel_->descriptor(), static_cast<short>(POLLIN | (channel_->unsent_bytes() ? POLLOUT : 0)),
-                        0};
-        if (::poll(&ready, 1, 1000) < 0 && errno != EINTR) return errno_error(ExitCode::failed, "symbol worker");
-        pump();
-        watch();
-    }
-    return scans_.take(key, elf);
-}
-
-void SymbolClient::scan_ahead(int elf, ScanOptions options, Done done)
-{
-    if (const auto file = files_.use(elf, 0); file != files_.end()) {
-        const ScanKey key(file->first, options.coroutines);
-        const auto awaited = std::ranges::find(requests_, key, &Request::scan);
-        auto asked = Result<void>();
-        if (awaited != requests_.end())
-            awaited->done = [first = std::move(awaited->done), done = std::move(done)](const std::vector<Frame>&) {
-                if (first) first({});
-                done({});
-            };
-        else if (!scans_.find(key))
-            asked = ask_for_scan(next_id_++, elf, file->second, key, done);
-        if (!asked) scans_.keep(key, asked.error());  // that is the answer
-        files_.release(file);
-        if (awaits_scan(key)) return;
-    }
-    finished_.push_back({std::move(done), {}});
-    watch();
-}
-
-bool SymbolClient::has_scanned(int elf, ScanOptions options)
-{
-    const auto file = files_.use(elf, 0);
-    if (file == files_.end()) return true;  // it is refused
-    const ScanKey key(file->first, options.coroutines);
-    const bool refused = files_.is_quarantined(file->first);
-    files_.release(file);
-    return refused || scans_.find(key) != nullptr;
-}
-
-bool SymbolClient::awaits_scan(const ScanKey& key) const
-{
-    return std::ranges::find(requests_, key, &Request::scan) != requests_.end();
-}
-
-Result<void> SymbolClient::ask_for_scan(std::uint64_t id, int elf, const TargetFiles::File& file, const ScanKey& key,
-                                        Done done)
-{
-    if (auto segments = read_segments(elf); !segments) return segments.error();
-    if (files_.is_quarantined(key.first)) return Error{ExitCode::failed, "the file has crashed the symbol worker", {}};
-    if (auto ready = ensure_worker(); !ready) return ready;
-    enqueue({id, 0, {}, std::move(done), key, Fd(::fcntl(elf, F_DUPFD_CLOEXEC, 0))});
-    if (!send({{"do", "scan"}, {"id", id}, {"file", file.id}, {"coroutines", key.second}}, {}, elf))
-        return errno_error(ExitCode::failed, "symbol worker");
-    return {};
-}
 
 Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map)
 {
@@ -263,7 +204,11 @@ bool SymbolClient::send(json body, std::vector<std::uint8_t> raw, int file)
 void SymbolClient::pump()
 {
     std::uint64_t ticks = 0;
-    [[maybe_unused]] const ssize_t drained = ::read(timer_.raw(), &ticks, sizeof ticks);
+    for (const int fd : {timer_.raw(), beside_->raw()}) {
+        [[maybe_unused]] const ssize_t drained = ::read(fd, &ticks, sizeof ticks);
+    }
+    take_checked();
+    send_debug_file();
     if (channel_) {
         bool alive = channel_->flush() == Channel::State::open;
         // What it said before it died still counts.
@@ -296,7 +241,7 @@ bool SymbolClient::accept(Message& message)
         auto scan = decode_scan(body.value("scan", json()));
         const json error = body.value("error", json());
         if (scan)
-            answer_scan(request, std::move(*scan));
+            check(std::move(request), std::move(*scan));
         else
             answer_scan(request, Error{ExitCode::failed,
                                        error.is_string() ? clean_text(error.get<std::string>()) : "unreadable answer",
@@ -313,7 +258,7 @@ bool SymbolClient::answer_need(const json& body)
 {
     const json build_id = body.value("build_id", json()), debuglink = body.value("debuglink", json());
     const json pid = body.value("pid", json()), path = body.value("path", json());
-    if (++needs_ > max_needs || !build_id.is_string() || !debuglink.is_string() || !path.is_string() ||
+    if (++needs_ > max_needs || debug_file_ || !build_id.is_string() || !debuglink.is_string() || !path.is_string() ||
         !pid.is_number_unsigned())
         return false;
     // The worker has read hostile files: it gets what lies beside a module only if the core knows of that module.
@@ -321,9 +266,25 @@ bool SymbolClient::answer_need(const json& body)
     const bool mapped = process != processes_.end() &&
                         std::ranges::find(process->second.modules, path.get<std::string>(), &ModuleMapping::path) !=
                             process->second.modules.end();
-    const Fd file = open_debug_file({build_id.get<std::string>(), debuglink.get<std::string>()},
-                                    path.get<std::string>(), mapped ? process->first : 0);
-    return send({{"do", "debug_file"}}, {}, file.raw());
+    if (!may_detach_another()) return send({{"do", "debug_file"}});
+    const auto open = [wanted = DebugFileWanted{build_id.get<std::string>(), debuglink.get<std::string>()},
+                       path = path.get<std::string>(), pid = mapped ? process->first : 0] {
+        Fd file = open_debug_file(wanted, path, pid);
+        (void)read_segments(file.raw());  // whether its server answers is not for the worker to find out
+        return file;
+    };
+    debug_file_ = {run_detached(open, beside_), monotonic_ns() + most_opening_ns};
+    return true;
+}
+
+void SymbolClient::send_debug_file()
+{
+    if (!debug_file_) return;
+    const bool is_open = is_ready(debug_file_->opened);
+    if (!is_open && monotonic_ns() < debug_file_->until_ns) return;
+    const Fd file = is_open ? debug_file_->opened.get() : Fd();
+    debug_file_.reset();
+    send({{"do", "debug_file"}}, {}, file.raw());
 }
 
 // The worker died, hangs, or does not keep to the protocol: another one is started with the next request.
@@ -342,17 +303,6 @@ void SymbolClient::worker_lost()
         if (may_go_on(request)) scan_again(request);
 }
 
-// Under the number that it had: who waits until it is answered() goes on waiting.
-void SymbolClient::scan_again(Request& request)
-{
-    const auto file = files_.use(request.file.raw(), 0);
-    auto asked = file == files_.end()
-                     ? Result<void>(Error{ExitCode::failed, "no descriptor is left to read it by", {}})
-                     : ask_for_scan(request.id, request.file.raw(), file->second, *request.scan, request.done);
-    files_.release(file);
-    if (!asked) answer_scan(request, asked.error());
-}
-
 void SymbolClient::give_up()
 {
     end_worker();
@@ -363,20 +313,17 @@ void SymbolClient::give_up()
 void SymbolClient::fail_all()
 {
     for (Request& request : requests_) fail(request);
+    for (Check& check : checks_) fail(check.request);
     requests_.clear();
+    checks_.clear();
 }
 
 void SymbolClient::end_worker()
 {
     if (channel_) ::epoll_ctl(events_.raw(), EPOLL_CTL_DEL, channel_->descriptor(), nullptr);
     channel_.reset();
+    debug_file_.reset();
     worker_.end();
-}
-
-void SymbolClient::answer_scan(Request& request, Result<ModuleScan> scan)
-{
-    scans_.keep(*request.scan, std::move(scan));
-    if (request.done) finished_.push_back({std::move(request.done), {}});
 }
 
 void SymbolClient::fail(Request& request)
@@ -402,7 +349,7 @@ void SymbolClient::watch()
     itimerspec at = {};
     if (!finished_.empty())
         at.it_value.tv_nsec = 1;
-    else if (!requests_.empty())
+    else if (!requests_.empty() || !checks_.empty())
         at.it_value.tv_sec = 1;
     ::timerfd_settime(timer_.raw(), 0, &at, nullptr);
 }
@@ -419,15 +366,10 @@ Frame SymbolClient::bare_frame(std::uint32_t pid, std::uint64_t address) const
     frame.offset = address;
     const auto process = processes_.find(pid);
     if (process == processes_.end()) return frame;
-    const auto& [modules, files, perf_map] = process->second;
-    for (std::size_t i = 0; i < modules.size(); ++i) {
-        const auto& module = modules[i];
+    for (const auto& module : process->second.modules) {
         if (address < module.start || address >= module.end) continue;
         frame.module = clean_text(module.path);
-        const auto segments =
-            files[i] == files_.end() ? std::nullopt : std::optional(read_segments(files[i]->second.descriptor.raw()));
-        const std::uint64_t offset = address - module.start + module.file_offset;
-        frame.offset = segments && *segments ? (*segments)->vaddr_of(offset, PF_X).value_or(offset) : offset;
+        frame.offset = address - module.start + module.link_start.value_or(module.file_offset);
     }
     return frame;
 }

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <deque>
+#include <future>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "stack/channel.hpp"
@@ -23,21 +25,18 @@ public:
     static Result<std::unique_ptr<SymbolClient>> open();
     ~SymbolClient() override;
 
-    Result<ModuleScan> scan(int elf, ScanOptions options) override;
     void scan_ahead(int elf, ScanOptions options, Done done) override;
-    bool has_scanned(int elf, ScanOptions options) override;
+    const Result<ModuleScan>* scanned(int elf, ScanOptions options) override;
+    Result<ModuleScan> scan(int elf, ScanOptions options) override;
     Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map) override;
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
     void demangle_type(std::uint32_t pid, std::string name, Done done) override;
     int descriptor() const override { return events_.raw(); }
     void poll() override;
-    std::size_t pending() const override { return requests_.size() + finished_.size(); }
+    std::size_t pending() const override { return requests_.size() + checks_.size() + finished_.size(); }
     std::uint64_t asked() const override { return next_id_ - 1; }
-    bool answered(std::uint64_t asked) const override
-    {
-        return finished_.empty() && (requests_.empty() || requests_.front().id > asked);
-    }
+    bool answered(std::uint64_t asked) const override;
     void give_up() override;
     void stand_back() override { worker_.set_nice(10); }
     void hurry() override { worker_.set_nice(0); }
@@ -54,9 +53,19 @@ private:
         std::uint64_t id = 0;
         std::uint32_t pid = 0;
         std::vector<std::uint64_t> addresses;  // what is shown if no answer comes
-        Done done;                             // of a scan: may be empty
+        Done done;
         std::optional<ScanKey> scan = {};
         Fd file = {};  // of a scan: asked for again if the worker dies over another one
+    };
+    // Of what the worker claims, against the file: beside, as a server may answer some reads and then no more.
+    struct Check {
+        Request request;
+        std::future<Result<ModuleScan>> checked;
+        std::uint64_t until_ns = 0;
+    };
+    struct DebugFile {  // that the worker waits for
+        std::future<Fd> opened;
+        std::uint64_t until_ns = 0;
     };
     struct Code {
         std::vector<ModuleMapping> modules;        // without their files, which are in
@@ -64,7 +73,7 @@ private:
         TargetFiles::Iterator perf_map;
     };
 
-    SymbolClient(Fd events, Fd timer, WorkerProcess worker);
+    SymbolClient(Fd events, Fd timer, Fd beside, WorkerProcess worker);
     Result<void> ensure_worker();
     void send_code(std::uint32_t pid, const Code& code);
     void send_module(std::uint32_t pid, const ModuleMapping& module, TargetFiles::Files::const_iterator file);
@@ -75,6 +84,9 @@ private:
     void pump();
     bool accept(Message& message);
     bool answer_need(const nlohmann::json& body);
+    void check(Request request, ModuleScan scan);
+    void take_checked();
+    void send_debug_file();
     void worker_lost();
     void end_worker();
     void fail(Request& request);
@@ -82,13 +94,14 @@ private:
     void scan_again(Request& request);
     void watch();
     Result<void> ask_for_scan(std::uint64_t id, int elf, const TargetFiles::File& file, const ScanKey& key, Done done);
-    bool awaits_scan(const ScanKey& key) const;
+    Request* awaited(const ScanKey& key);
     void answer_scan(Request& request, Result<ModuleScan> scan);
     void release(const Code& code);
     Frame bare_frame(std::uint32_t pid, std::uint64_t address) const;
 
-    Fd events_;  // epoll: the socket, and the timer
+    Fd events_;  // epoll: all of the following
     Fd timer_;
+    std::shared_ptr<const Fd> beside_;  // eventfd: a check, or a debug file, is ready
     WorkerProcess worker_;
     std::optional<Channel> channel_;
     KnownTexts texts_;
@@ -96,8 +109,10 @@ private:
     std::uint64_t next_id_ = 1;
     std::uint64_t failures_ = 0;
     std::optional<Error> start_failure_;
-    unsigned needs_ = 0;            // of the first request
+    unsigned needs_ = 0;  // of the first request
+    std::optional<DebugFile> debug_file_;
     std::deque<Request> requests_;  // in the order in which the worker answers
+    std::deque<Check> checks_;      // of scans that it has answered
     std::deque<Answer> finished_;   // for poll() to hand out
     ModuleScans scans_;
     std::map<std::uint32_t, Code> processes_;

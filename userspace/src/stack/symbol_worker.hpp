@@ -30,6 +30,12 @@ struct ProbeSite {
     std::string arguments;  // "8@%rdi 8@%rsi"
 };
 
+// The body of a C++20 coroutine.
+struct CoroutineCode {
+    std::uint64_t offset = 0;    // in the file, as that claims it
+    std::uint8_t first[4] = {};  // bytes of it, as the core has read them
+};
+
 // What a module tells about itself.
 struct ModuleScan {
     std::vector<ProbeSite> sites;
@@ -39,9 +45,8 @@ struct ModuleScan {
     // by start - (exec_vaddr + file_offset - exec_offset).
     std::uint64_t exec_vaddr = 0, exec_offset = 0;
     std::string build_id;
-    std::vector<std::string> warnings;  // refused sites, with the reason
-    // Where the bodies of C++20 coroutines begin, as offsets in the file; with ScanOptions::coroutines.
-    std::vector<std::uint64_t> coroutines;
+    std::vector<std::string> warnings;      // refused sites, with the reason
+    std::vector<CoroutineCode> coroutines;  // with ScanOptions::coroutines
     // Where it throws exceptions: libstdc++'s probe `libstdcxx:throw`, as an offset in the file; 0: it has none.
     std::uint64_t throws = 0;
     bool is_static = false;  // no interpreter: the shim cannot be loaded
@@ -80,12 +85,13 @@ public:
     static Result<std::unique_ptr<SymbolWorker>> start();
     virtual ~SymbolWorker() = default;
 
-    // Synchronous: used while attaching. `elf` stays the caller's.
-    virtual Result<ModuleScan> scan(int elf, ScanOptions options = {}) = 0;
-    // Reads the file beside other things; then scan() of it returns at once. `done` runs inside poll().
+    // Has the file read, and what the worker claims of it compared with it, beside other things: then it is scanned().
+    // What failed is tried again. `done` runs inside poll(). `elf` stays the caller's.
     virtual void scan_ahead(int elf, ScanOptions options, Done done) = 0;
-    // Does it now?
-    virtual bool has_scanned(int elf, ScanOptions options) = 0;
+    // What is kept of it, until the next call; nullptr: it has not been read, or gave way to others.
+    virtual const Result<ModuleScan>* scanned(int elf, ScanOptions options = {}) = 0;
+    // The same; reads it, and waits for that, if nothing is.
+    virtual Result<ModuleScan> scan(int elf, ScanOptions options = {}) = 0;
     // Replaces what is known of a process (after attach, dlopen, exec); an empty list forgets it. `perf_map`: names of
     // code that belongs to no module (target/perf_map_file.hpp); may be none.
     virtual Result<void> map_process(std::uint32_t pid, std::vector<ModuleMapping> modules, Fd perf_map = {}) = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "util/fd.hpp"
@@ -15,6 +16,7 @@ struct ModuleMapping {
     std::uint64_t start = 0, end = 0, file_offset = 0;
     std::string path;
     Fd file;
+    std::optional<std::uint64_t> link_start = {};  // link-time address of `start`, where the file has been read
 };
 
 }  // namespace loopwatch
