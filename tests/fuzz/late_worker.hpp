@@ -50,7 +50,7 @@ inline std::vector<loopwatch::Frame> frames_of(std::span<const std::uint8_t> byt
     return frames;
 }
 
-class LateWorker final : public loopwatch::SymbolWorker {
+class LateWorker : public loopwatch::SymbolWorker {
 public:
     explicit LateWorker(bool late) : late_(late) {}
 

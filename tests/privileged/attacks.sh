@@ -7,6 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
+need_command objcopy
 need_program "$loopwatch" "$fixtures/hostile" "$fixtures/stall"
 cd "$work"
 count=5
@@ -56,7 +57,7 @@ dead_target() {
     local name=$1
     shift
     mkdir -p "$work/mounted"
-    start_told "$name" "$fixtures/dead_files" "$@" /usr/bin/sleep 1000
+    start_told "$name" "$fixtures/dead_files" "$@"
     server=$started
     wait_output "$name" 10 '^runs' || fail "$name: does not run"
     dead=$(awk '/^runs/ { print $2 }' "$work/$name.out")
@@ -85,10 +86,24 @@ honest=$target
 if [ ! -c /dev/fuse ]; then
     skip_check "dead files" "this kernel has no FUSE"
 else
-    dead_target dead-files "$work/mounted"
+    dead_target dead-files "$work/mounted" /usr/bin/sleep 1000
     beside_dead dead-files
-    dead_target dead-reads --reads "$work/mounted" "$(ldd "$loopwatch" | awk '/libm\.so/ { print $3 }')"
+    dead_target dead-reads --reads "$work/mounted" "$(ldd "$loopwatch" | awk '/libm\.so/ { print $3 }')" /usr/bin/sleep 1000
     beside_dead dead-reads
+
+    # Its debug file is looked for beside its program, which takes as long as the server does.
+    objcopy --only-keep-debug "$fixtures/napper" napper.debug
+    objcopy --strip-all --add-gnu-debuglink=napper.debug "$fixtures/napper" napper
+    dead_target dead-names --others "$work/mounted" "$work/napper" 1000000
+    watch dead-names-report "$dead,$honest" --threshold 20ms
+    check "dead-names: a target whose debug file cannot be looked up is watched" wait_until 5 has_record dead-names-report \
+        "[x for x in of('slow_callback') if x['pid'] == $dead]"
+    ask honest-dead go '^done' 30 || fail "dead-names: the honest target is not done"
+    stop "$session" TERM 5
+    check_equal "dead-names: the session ends when it is asked to" "0 session_end" "$stopped_status $(records dead-names-report 'r[-1]["type"]')"
+    check_equal "dead-names: the honest target's $count stalls are reported" $count \
+        "$(records dead-names-report "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
+    stop "$server" KILL
 fi
 tell honest-dead quit
 
