@@ -228,6 +228,38 @@ std::vector<Report> session()
     records.push_back(only(slow_callback(9'103, now += 20 * ms, 3)));
     records.push_back(LoopStats{server_thread(), now += 600 * ms, loop(), 1'000 * ms, 9'000, 40'901, 420 * ms, 580 * ms,
                                 0.42, quantiles(), Quantiles{1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1, 48 * ms});
+    records.push_back(CauseStats{server_thread(),
+                                 now,
+                                 loop(),
+                                 1'000 * ms,
+                                 "5bd1e995a1b2c3d4",
+                                 Kind::file_io,
+                                 "fsync",
+                                 3,
+                                 750 * ms,
+                                 300 * ms,
+                                 {{242'547'617, 2}, {288'434'563, 1}},
+                                 {{0, 1}, {37'027'200, 2}},
+                                 14,
+                                 900 * ms,
+                                 1,
+                                 fsync_stack()});
+    records.push_back(CauseStats{server_thread(),
+                                 now,
+                                 loop(),
+                                 1'000 * ms,
+                                 "other",
+                                 Kind::other,
+                                 "",
+                                 2,
+                                 20 * ms,
+                                 12 * ms,
+                                 {{242'547'617, 2}},
+                                 {{222'413'290, 2}},
+                                 0,
+                                 0,
+                                 2,
+                                 {}});
     records.push_back(SessionStats{now, {{"ring_full", 2}}, {{"slow_callback", 5}}, overhead()});
     records.push_back(only(slow_callback(9'201, now += 300 * ms, 4)));
     records.push_back(

@@ -17,6 +17,7 @@ namespace {
 
 using enum Lacks;
 constexpr Loss losses[] = {
+    {"causes_untracked", details, "slow callbacks that are in no cause_stats"},
     {"children_missed", findings, "child processes that were too many to be watched"},
     {"detail_unreadable", names, "paths or names in memory that was not resident"},
     {"dispatch_book", details, "blocks or samples of callbacks that had more than there is room for"},

@@ -191,6 +191,27 @@ struct LoopStats {
     bool probed = true;                    // false: dispatches and timers are not seen; not a field of the record
 };
 
+// What one cause has cost a loop in an interval. A cause is a place in which slow callbacks spent their time; one that
+// spent it in several places counts for each of them. Exact, whatever rate limits findings.
+struct CauseStats {
+    Subject subject;
+    std::uint64_t at_ns = 0;
+    LoopInfo loop;
+    std::uint64_t interval_ns = 0;
+    std::string
+        fingerprint;  // of a slow_callback that this cause alone would make; "other": of all that are not listed
+    Kind kind = Kind::other;
+    std::string call;
+    std::uint64_t count = 0;                         // slow callbacks that it had a part in
+    std::uint64_t held_ns = 0;                       // its part of them
+    std::uint64_t max_ns = 0;                        // the longest part
+    std::map<std::uint64_t, std::uint64_t> hist;     // of these callbacks: lower bound in ns → count, sparse
+    std::map<std::uint64_t, std::uint64_t> without;  // and as long as they had been without it
+    std::uint64_t delayed = 0, delay_ns = 0;         // impact of those of which it was the costliest part
+    std::uint64_t causes = 1;                        // how many of "other"
+    std::vector<Frame> stack;                        // of one of them, innermost first
+};
+
 struct Overhead {
     std::optional<std::uint64_t> bpf_runs, bpf_ns;  // none, as of map_bytes: there is no kernel side
     std::optional<bool> bpf_ns_estimated;
@@ -324,6 +345,6 @@ struct Findings {
 
 // What a sink is given: the findings of one dispatch travel together.
 using Report = std::variant<SessionStart, TargetStart, Findings, TaskEvent, LoopStats, SessionStats, TargetEnd,
-                            SessionEnd, ListedTask, TaskListEnd, Warning>;
+                            SessionEnd, ListedTask, TaskListEnd, Warning, CauseStats>;
 
 }  // namespace loopwatch

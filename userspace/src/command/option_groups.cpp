@@ -160,6 +160,8 @@ void OutputOptions::add(OptionParser& parser)
                     "A file, device or FIFO, - for stdout (run: to stderr); several: each with its --format", "FILE");
     parser.repeated("--optional-output", add_file(false),
                     "An -o without which the session goes on: its failures are counted, and it is tried again", "FILE");
+    parser.value("--stacks", choice_value<bool>(interned, {{"inline", false}, {"interned", true}}),
+                 "ndjson: a stack in each record that has one, or once, in a record of its own", "inline|interned");
     parser.flag("--quiet", quiet, "Text: findings only");
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
     parser.check([this]() -> std::optional<Error> {
@@ -188,8 +190,9 @@ Result<Hub> OutputOptions::open(bool gated) const
         auto format = i < formats.size() ? formats[i] : "auto";
         if (files.empty() && format == "auto") format = default_format;
         if (format == "auto") format = terminal ? "text" : "ndjson";
-        auto encoder =
-            make_encoder(format, {.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated});
+        auto encoder = make_encoder(
+            format,
+            {.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated, .interned = interned});
         hub.add(all[i].path, std::make_unique<LineSink>(std::move(*output), std::move(encoder)),
                 {.required = all[i].required});
     }

@@ -74,6 +74,7 @@ struct OutputOptions {
     std::vector<OutputFile> files;
     std::vector<std::string> formats;  // as many, or none; "auto" or one of output/formats.hpp
     bool quiet = false;
+    bool interned = false;
     bool no_color = false;
     // Where no -o is given.
     std::string default_file = "-";

@@ -154,6 +154,7 @@ void Session::interval(std::uint64_t now_ns)
 {
     next_interval_ns_ = now_ns + options_.interval_ns;
     engine_.interval(now_ns);
+    reporter_.publish_causes();
     reporter_.take(SessionStats{now_ns, losses(), {}, overhead()});
 }
 
@@ -162,6 +163,7 @@ void Session::finish()
     signal_watch_ = {};  // how it ended is decided
     engine_.finish();
     reporter_.judge_unfinished();
+    reporter_.publish_causes();
     auto end = session_end(reporter_, engine_.statistics(), losses(), started_ns_, engine_.saw_loop());
     for (const auto& [name, count] : source_->coverage()) end.coverage[name] = count;
     end.overhead = overhead();
@@ -173,6 +175,7 @@ Counts Session::losses() const
 {
     auto lost = engine_.losses();
     lost["fingerprints_forgotten"] = reporter_.fingerprints_forgotten();
+    lost["causes_untracked"] = reporter_.causes_untracked();
     return lost;
 }
 

@@ -46,6 +46,7 @@ private:
     void add(const SessionStart&) {}
     void add(const LoopStats&) {}
     void add(const SessionStats&) {}
+    void add(const CauseStats&) {}
     void add(const TargetEnd&) {}
     void add(const ListedTask&) {}
     void add(const TaskListEnd&) {}

@@ -14,8 +14,9 @@ namespace loopwatch {
 // What an encoder may want to know of its output and of the session.
 struct EncoderOptions {
     bool colours = false;
-    bool quiet = false;  // findings only
-    bool gated = false;  // they decide on something
+    bool quiet = false;     // findings only
+    bool gated = false;     // they decide on something
+    bool interned = false;  // ndjson: each stack is written once
 };
 
 // Name, and what makes the encoder: std::unique_ptr<Encoder>(const EncoderOptions&).

@@ -32,6 +32,13 @@ struct Value<WokenBy> {
     }
 };
 
+// Frames that are encoded already.
+template <>
+struct Value<Json> {
+    static Json encode(const Json& frames) { return frames; }
+    static Json schema() { return Value<std::vector<Frame>>::schema(); }
+};
+
 using Arguments = std::vector<std::pair<std::string, std::string>>;
 
 // Descriptors, counts, sizes and durations are numbers; all else, addresses among them, strings.
@@ -290,6 +297,26 @@ LW_TABLE(LoopStats, "loop_stats",
     field<LoopStats, &LoopStats::tasks_alive>("tasks_alive", "that are not finished"),
     field<LoopStats, &LoopStats::tasks_created>("tasks_created", "in the interval"),
     field<LoopStats, &LoopStats::tasks_cancelled>("tasks_cancelled", "in the interval"))
+
+LW_TABLE(CauseStats, "cause_stats",
+    field<CauseStats, &CauseStats::loop>("loop", "that was held"),
+    field<CauseStats, &CauseStats::interval_ns>("interval_ns", "since the last one"),
+    field<CauseStats, &CauseStats::fingerprint>("fingerprint", "of the slow_callback that this cause alone would make; other: of all that are not listed", R"({"pattern":"^([0-9a-f]{16}|other)$"})"),
+    field<CauseStats, &CauseStats::kind>("kind", "what the thread did"),
+    field<CauseStats, &CauseStats::call>("call", "libc function or system call; empty: none"),
+    field<CauseStats, &CauseStats::count>("count", "slow callbacks that it had a part in, those over a rate limit too", at_least_one),
+    field<CauseStats, &CauseStats::held_ns>("held_ns", "its part of them"),
+    field<CauseStats, &CauseStats::max_ns>("max_ns", "the longest part"),
+    field<CauseStats, &CauseStats::hist>("hist", "durations of these callbacks: lower bound in ns, 2^(i/8), to count"),
+    field<CauseStats, &CauseStats::without>("without", "the same, less the part of this cause"),
+    field<CauseStats, &CauseStats::delayed>("delayed", "tasks that waited for those callbacks of which it was the costliest part"),
+    field<CauseStats, &CauseStats::delay_ns>("delay_ns", "for how long in all"),
+    optional_field<CauseStats, [](const CauseStats& c) { return c.fingerprint == "other" ? std::optional(c.causes) : std::nullopt; }>("causes", "how many this sums up; absent: it is one"),
+    field<CauseStats, &CauseStats::stack>("stack", "of one of its blocks or samples, innermost first"))
+
+LW_TABLE(StackRecord, "stack",
+    field<StackRecord, &StackRecord::stack_id>("stack_id", "by which later records of this output name it", R"({"pattern":"^[0-9a-f]{16}$"})"),
+    field<StackRecord, &StackRecord::frames>("frames", "innermost first"))
 
 LW_TABLE(SessionStats, "session_stats",
     field<SessionStats, &SessionStats::lost>("lost", "what could not be recorded, by reason, since the start"),

@@ -4,6 +4,7 @@
 // here keep their names and meaning.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,13 @@ struct Envelope {
     std::string time;
     std::uint64_t mono_ns = 0;
     std::string host;
+};
+
+// A stack that later records name by its id.
+struct StackRecord {
+    std::uint64_t at_ns = 0;
+    std::string stack_id;
+    Json frames;
 };
 
 template <>
@@ -76,6 +84,10 @@ template <>
 const Table<TaskListEnd>& table_of<TaskListEnd>();
 template <>
 const Table<Warning>& table_of<Warning>();
+template <>
+const Table<CauseStats>& table_of<CauseStats>();
+template <>
+const Table<StackRecord>& table_of<StackRecord>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {

@@ -95,12 +95,17 @@ std::uint64_t end_of(const T& record)
 }
 
 template <class T>
-std::string line_of(const T& record, const JsonContext& context)
+Json object_of(const T& record, const JsonContext& context)
 {
     const std::uint64_t mono_ns = end_of(record);
-    const json::Envelope envelope{std::string(type_name(record)), context.anchor.rfc3339(mono_ns), mono_ns,
-                                  context.host};
-    return escape_json(encode(record, envelope).dump(-1, ' ', false, Json::error_handler_t::replace));
+    return encode(
+        record, json::Envelope{std::string(type_name(record)), context.anchor.rfc3339(mono_ns), mono_ns, context.host});
+}
+
+void append_line(const Json& object, std::string& lines)
+{
+    lines += escape_json(object.dump(-1, ' ', false, Json::error_handler_t::replace));
+    lines += '\n';
 }
 
 }  // namespace
@@ -120,11 +125,13 @@ std::uint64_t time_of(const Report& report)
     return latest_ns;
 }
 
-void append_lines(const Report& report, const JsonContext& context, std::string& lines)
+void append_lines(const Report& report, const JsonContext& context, std::string& lines, StackInterning* stacks)
 {
     for_each_record(report, [&](const auto& record) {
-        lines += line_of(record, context);
-        lines += '\n';
+        auto object = object_of(record, context);
+        for (auto& [id, frames] : stacks ? stacks->replace(object) : std::vector<StackInterning::New>())
+            append_line(object_of(json::StackRecord{end_of(record), id, std::move(frames)}, context), lines);
+        append_line(object, lines);
     });
 }
 

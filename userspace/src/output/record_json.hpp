@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "analysis/finding.hpp"
+#include "output/stack_interning.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -49,6 +50,8 @@ inline std::uint64_t records_in(const Report& report)
 }
 
 // Appends a line of JSON for each record of it: broken UTF-8 is replaced, terminal control characters are escaped.
-void append_lines(const Report& report, const JsonContext& context, std::string& lines);
+// `stacks`: they are interned, each new one a record before the one that names it; null: each stands where it belongs.
+void append_lines(const Report& report, const JsonContext& context, std::string& lines,
+                  StackInterning* stacks = nullptr);
 
 }  // namespace loopwatch

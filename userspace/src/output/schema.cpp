@@ -9,6 +9,22 @@ namespace {
 
 using json::Json;
 
+bool is_stack(std::string_view field)
+{
+    return field == "stack" || field.ends_with("_stack");
+}
+
+// A stack stands there, or its id.
+void add_stack_id(std::string_view field, Json& object)
+{
+    const auto id = std::string(field) + "_id";
+    object["properties"][id] = {
+        {"type", "string"},
+        {"pattern", "^[0-9a-f]{16}$"},
+        {"description", "instead of " + std::string(field) + ", with --stacks interned: see stack"}};
+    object["allOf"].push_back({{"oneOf", {{{"required", {field}}}, {{"required", {id}}}}}});
+}
+
 template <class T>
 void add_fields(Json& object)
 {
@@ -17,7 +33,10 @@ void add_fields(Json& object)
         property.update(Json::parse(field.constraint));
         property["description"] = field.description;
         object["properties"][field.name] = std::move(property);
-        if (field.required) object["required"].push_back(field.name);
+        if (is_stack(field.name))
+            add_stack_id(field.name, object);
+        else if (field.required)
+            object["required"].push_back(field.name);
     }
 }
 
@@ -46,7 +65,10 @@ public:
                 const std::string name(field.name);
                 object["properties"][name] = nullable(field.shape);
                 object["properties"][name]["description"] = field.description;
-                object["required"].push_back(name);
+                if (field.shape == json::TaskField::Shape::stack)
+                    add_stack_id(name, object);
+                else
+                    object["required"].push_back(name);
             }
             add(row.type, std::move(object));
         }
@@ -130,7 +152,7 @@ std::string output_schema(bool strict)
     builder.add_parts<Subject, Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact,
                       WaitingFor, TaskComplaint, Quantiles, Overhead>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
-                        TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning>();
+                        TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning, CauseStats, json::StackRecord>();
     builder.add_task_events();
     return builder.finish().dump(2);
 }

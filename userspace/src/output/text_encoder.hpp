@@ -58,6 +58,7 @@ private:
     void add(const TaskEvent& event);
     void add(const LoopStats& stats);
     void add(const SessionStats&) {}
+    void add(const CauseStats&) {}
     void add(const TargetEnd& end);
     void add(const Warning& warning);
     void add(const SessionEnd& end);

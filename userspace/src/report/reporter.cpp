@@ -68,7 +68,15 @@ void Reporter::on(Findings& findings)
     }
     if (findings.slow) unfinished_.erase({findings.slow->subject.pid, findings.slow->loop.id});
     if (findings.slow && !admit(*findings.slow)) findings.slow.reset();
-    if (findings.slow) count("slow_callback", *findings.slow);
+    if (findings.slow) {
+        count("slow_callback", *findings.slow);
+        causes_.add(*findings.slow);
+    }
+}
+
+void Reporter::publish_causes()
+{
+    for (auto& cause : causes_.take(monotonic_ns())) publish(std::move(cause));
 }
 
 // What a process becomes by exec numbers its loops and dispatches anew.
@@ -77,7 +85,7 @@ void Reporter::on(const TargetEnd& end)
     const auto pid = end.subject.pid;
     std::erase_if(unfinished_, [&](const auto& unfinished) {
         if (unfinished.first.first != pid) return false;
-        (void)admit(static_cast<const SlowCallback&>(unfinished.second));
+        if (admit(static_cast<const SlowCallback&>(unfinished.second))) causes_.add(unfinished.second);
         return true;
     });
     if (end.reason == "exec")
@@ -88,7 +96,8 @@ void Reporter::on(const TargetEnd& end)
 
 void Reporter::judge_unfinished()
 {
-    for (const auto& [loop, stall] : unfinished_) (void)admit(static_cast<const SlowCallback&>(stall));
+    for (const auto& [loop, stall] : unfinished_)
+        if (admit(static_cast<const SlowCallback&>(stall))) causes_.add(stall);
 }
 
 // Those of a target are in session_start, too, as "pid N: …".

@@ -13,17 +13,21 @@
 #include "analysis/explain.hpp"
 #include "analysis/gate.hpp"
 #include "analysis/occurrences.hpp"
+#include "report/cause_sums.hpp"
 #include "report/hub.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
 class Reporter {
 public:
-    Reporter(Hub& hub, Gate& gate) : hub_(hub), gate_(gate) {}
+    Reporter(Hub& hub, Gate& gate) : hub_(hub), gate_(gate), causes_(monotonic_ns()) {}
 
     // Warnings also on stderr, where the report is not for people. Steps of tasks (--trace) are counted and never held
     // back: --max-overhead is their limit.
     void take(Report&& report);
+    // The sums of causes since the last time, once an interval.
+    void publish_causes();
     // At the end: a callback that never returned is a slow one for the gate, though only its stalls were reported.
     void judge_unfinished();
     // What was published becomes visible to readers; close(): all of it, at the end.
@@ -37,6 +41,7 @@ public:
     // That it has reported, with those of starts.
     WarningCounts warnings() const noexcept { return warnings_; }
     std::uint64_t fingerprints_forgotten() const noexcept { return occurrences_.evictions(); }
+    std::uint64_t causes_untracked() const noexcept { return causes_.left_out(); }
     // Why nothing is written any more (disk full, reader gone): the session ends.
     const std::optional<Error>& failure() const noexcept { return hub_.failure(); }
     // Of the end that was published.
@@ -63,6 +68,7 @@ private:
     Hub& hub_;
     Gate& gate_;
     Occurrences occurrences_;
+    CauseSums causes_;
     Counts counts_{{"blocking_call", 0}, {"slow_callback", 0}, {"stall", 0}};
     Counts coverage_;
     std::map<std::pair<std::uint32_t, std::string>, Stall> unfinished_;  // by pid and loop

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CauseSums: what held which loop, in exact sums, counted before any rate limit. add() each slow callback → take() once
+// an interval. Bounded: of a loop so many causes have a record, the costliest; all others are one, "other".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "analysis/finding.hpp"
+
+namespace loopwatch {
+
+class CauseSums {
+public:
+    static constexpr std::size_t most_told = 20;   // of a loop and interval
+    static constexpr std::size_t most_kept = 512;  // the same; beyond, what is new is "other" at once
+    static constexpr std::size_t most_loops = 4096;
+
+    explicit CauseSums(std::uint64_t now_ns) : since_ns_(now_ns) {}
+
+    void add(const SlowCallback& slow);
+    // Since the last call, of each loop the costliest first.
+    std::vector<CauseStats> take(std::uint64_t now_ns);
+    // Slow callbacks of loops for which there was no room.
+    std::uint64_t left_out() const noexcept { return left_out_; }
+
+private:
+    struct Causes {
+        std::map<std::string, CauseStats> by_fingerprint;
+        CauseStats other;
+    };
+    using LoopKey = std::tuple<std::uint32_t, std::uint32_t, std::string>;  // pid, tid, id
+
+    CauseStats& cause_of(Causes& causes, const std::string& fingerprint, const Source& source);
+
+    std::map<LoopKey, Causes> loops_;
+    std::uint64_t since_ns_;
+    std::uint64_t left_out_ = 0;
+};
+
+// Lower bounds of histograms: 2^(i/8) ns, so that a value is off by at most 9 %. 0 is a bound of its own.
+std::uint64_t eighth_octave_below(std::uint64_t ns);
+
+}  // namespace loopwatch
