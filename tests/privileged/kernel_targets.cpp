@@ -44,9 +44,9 @@ public:
         for (const auto& [pid, limit] : limits) {
             AttachmentOptions attachment;
             attachment.thresholds = {limit, limit};
-            targets_[static_cast<std::uint32_t>(pid)] =
-                must(Attachment::attach(must(open_process(pid)), *kernel_, *worker_, attachment,
-                                        [](std::uint32_t, std::uint64_t) { return std::unique_ptr<Sampling>(); }));
+            targets_[static_cast<std::uint32_t>(pid)] = must(Attachment::attach(
+                must(open_process(pid)), *kernel_, *worker_, attachment,
+                [](std::uint32_t, std::uint64_t) { return std::unique_ptr<Sampling>(); }, false));
         }
         const auto is_searching = [](const auto& target) { return target.second->is_searching(); };
         while (std::ranges::any_of(targets_, is_searching)) {
