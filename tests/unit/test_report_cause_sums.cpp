@@ -16,7 +16,8 @@ Source source(Kind kind, const char* call, std::uint64_t duration_ms)
     source.kind = kind;
     source.call = call;
     source.duration_ns = duration_ms * ms;
-    source.stack = {{.function = std::string("own_") + call, .module = "/srv/server", .build_id = "", .offset = 1}};
+    source.stack.emplace_back().function = std::string("own_") + call;
+    source.stack.back().module = "/srv/server";
     return source;
 }
 
