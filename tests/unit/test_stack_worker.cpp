@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -276,6 +277,38 @@ TEST_CASE("a worker that hangs is replaced")
     CHECK(took >= std::chrono::seconds(5));
     CHECK(took < std::chrono::seconds(10));
     CHECK(whole(session.answer()));
+}
+
+// As one is that reads a file whose server holds on to the read.
+TEST_CASE("a worker whose end does not come is not waited for")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    int begun[2];
+    REQUIRE(::pipe2(begun, O_CLOEXEC) == 0);
+    const Fd told(begun[0]);
+    // Who is traced is a zombie for its tracer first.
+    const pid_t worker = session.worker->pid(), tracer = ::fork();
+    if (tracer == 0) {
+        const bool traces = ::ptrace(PTRACE_SEIZE, worker, nullptr, nullptr) == 0;
+        [[maybe_unused]] const auto written = ::write(begun[1], &traces, sizeof traces);
+        if (traces) ::sleep(4);
+        ::_exit(0);
+    }
+    ::close(begun[1]);
+    bool traces = false;
+    REQUIRE(::read(told.raw(), &traces, sizeof traces) == sizeof traces);
+    if (!traces) {
+        ::waitpid(tracer, nullptr, 0);
+        WARN("only root may trace the worker");
+        return;
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    ::kill(worker, SIGKILL);
+    session.answer();
+    CHECK(whole(session.answer()));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
+    REQUIRE(::waitpid(tracer, nullptr, 0) == tracer);
 }
 
 TEST_CASE("what waits is bounded, and every stack is answered")

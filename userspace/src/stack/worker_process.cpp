@@ -14,12 +14,15 @@
 #include <new>
 #include <utility>
 
+#include "util/detached.hpp"
+
 namespace loopwatch {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it stands back
+constexpr auto ending = 200ms;    // one that reads a file whose server holds on to the read may not end for hours
 constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 
 }  // namespace
@@ -68,8 +71,11 @@ void WorkerProcess::end()
 {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    const auto reap = [pid = pid_] {
+        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+        }
+    };
+    run_detached(reap).wait_for(ending);
     pid_ = -1;
 }
 
