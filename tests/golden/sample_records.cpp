@@ -227,7 +227,8 @@ std::vector<Report> session()
     records.push_back(only(slow_callback(9'101, now += 200 * ms, 2)));
     records.push_back(only(slow_callback(9'103, now += 20 * ms, 3)));
     records.push_back(LoopStats{server_thread(), now += 600 * ms, loop(), 1'000 * ms, 9'000, 40'901, 420 * ms, 580 * ms,
-                                0.42, quantiles(), Quantiles{1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1, 48 * ms});
+                                0.42, quantiles(), Quantiles{1'000, 2'000, 3'000, 4'000, {}}, 12, 300, 1, 48 * ms,
+                                HoldStrip{500 * ms, "hAA="}});
     records.push_back(CauseStats{server_thread(),
                                  now,
                                  loop(),

@@ -40,6 +40,42 @@ TEST_CASE("statistics are what was counted between two looks")
     CHECK(statistics.dispatches() == 10);
 }
 
+TEST_CASE("a strip has the longest hold of each step")
+{
+    Watched target;
+    Statistics statistics;
+    (void)statistics.look(target, second);
+    target.slot.dispatch_histogram[lw_bucket_of(3'000'000)] = 5;
+    statistics.reported(&target.loop(), 150'000'000);
+    Statistics::step(target, 2 * second);
+    Statistics::step(target, 3 * second);  // nothing
+    target.slot.dispatch_histogram[lw_bucket_of(3'000'000)] = 6;
+    Statistics::step(target, 4 * second);
+    target.slot.seq = 3;
+    target.slot.start = 4 * second + 500'000'000;  // it runs
+    Statistics::step(target, 5 * second);
+    const auto stats = statistics.look(target, 6 * second);
+    REQUIRE(stats.size() == 1);
+    REQUIRE(stats[0].strip);
+    CHECK(stats[0].strip->step_ns == second);
+    CHECK(stats[0].strip->max == base64({hold_level(150'000'000), 0, hold_level(2'621'440), hold_level(500'000'000)}));
+    CHECK_FALSE(statistics.look(target, 7 * second)[0].strip);
+}
+
+TEST_CASE("the levels of a strip, and their text")
+{
+    CHECK(hold_level(999) == 0);
+    CHECK(hold_level(2'000) == 8);
+    CHECK(hold_level(100'000'000) == 132);
+    CHECK(hold_level(~0ull) == 255);
+    // RFC 4648, section 10
+    CHECK(base64({}) == "");
+    CHECK(base64({'f'}) == "Zg==");
+    CHECK(base64({'f', 'o'}) == "Zm8=");
+    CHECK(base64({'f', 'o', 'o'}) == "Zm9v");
+    CHECK(base64({'f', 'o', 'o', 'b'}) == "Zm9vYg==");
+}
+
 TEST_CASE("counters that go back are those of another loop, which begins anew")
 {
     Watched target;

@@ -177,6 +177,12 @@ struct Quantiles {
     std::map<std::uint64_t, std::uint64_t> buckets;  // lower bound in ns → count, sparse
 };
 
+// The longest hold of each step of an interval, as analysis/strip.hpp writes it.
+struct HoldStrip {
+    std::uint64_t step_ns = 0;
+    std::string max;
+};
+
 struct LoopStats {
     Subject subject;
     std::uint64_t at_ns = 0;
@@ -188,6 +194,7 @@ struct LoopStats {
     std::optional<Quantiles> lag_ns;  // empty: timers are not seen
     std::uint64_t tasks_alive = 0, tasks_created = 0, tasks_cancelled = 0;
     std::optional<std::uint64_t> open_ns;  // of one that still runs at the end, so far; dispatch_ns.max counts it
+    std::optional<HoldStrip> strip;        // empty: the interval is too short for it
     bool probed = true;                    // false: dispatches and timers are not seen; not a field of the record
 };
 

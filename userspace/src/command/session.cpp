@@ -61,6 +61,7 @@ void Session::begin(TargetSource& source, std::vector<int> tiers)
     source_ = &source;
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
+    if (options_.interval_ns > Strip::step_ns) next_step_ns_ = started_ns_ + Strip::step_ns;
     watched_ = options_.program.empty() ? options_.name : options_.program;
     const auto& targets = engine_.targets();
     if (options_.program.empty() && !targets.empty()) watched_ = targets.begin()->second->comm();
@@ -105,6 +106,10 @@ bool Session::turn()
 {
     const auto now = monotonic_ns();
     const bool more = engine_.turn(now);
+    if (next_step_ns_ && now >= next_step_ns_) {
+        engine_.step(now);
+        next_step_ns_ += Strip::step_ns;
+    }
     if (now >= next_interval_ns_) interval(now);
     reporter_.flush();
     if (options_.duration_ns && !asked_to_end_ && now - started_ns_ >= options_.duration_ns) ask_to_end(nullptr);
@@ -122,7 +127,7 @@ void Session::wait(bool more, std::function<void()> then)
             outputs_.emplace(output, std::move(*watch));
     }
     std::uint64_t until_ns = next_interval_ns_;
-    for (const auto due_ns : {engine_.next_ns(), source_->next_ns()})
+    for (const auto due_ns : {engine_.next_ns(), source_->next_ns(), next_step_ns_})
         if (due_ns) until_ns = std::min(until_ns, due_ns);
     if (options_.duration_ns && !asked_to_end_) until_ns = std::min(until_ns, started_ns_ + options_.duration_ns);
     if (rest_) until_ns = std::min(until_ns, drop_at_ns_);

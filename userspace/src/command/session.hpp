@@ -84,6 +84,7 @@ private:
     std::vector<std::string> warnings_;  // before its start
     std::string watched_;                // its first target's name
     std::uint64_t started_ns_ = 0, next_interval_ns_ = 0;
+    std::uint64_t next_step_ns_ = 0;  // of the strips; 0: an interval is no longer than one
     std::optional<EndingSignals::Signal> ended_by_;
     std::string end_reason_;
     bool asked_to_end_ = false, over_ = false;

@@ -347,6 +347,11 @@ void Engine::interval(std::uint64_t now_ns)
     }
 }
 
+void Engine::step(std::uint64_t now_ns)
+{
+    for (const auto& [pid, target] : targets_) Statistics::step(*target, now_ns);
+}
+
 void Engine::report_statistics(Target& target, std::uint64_t now_ns)
 {
     for (auto& stats : statistics_.look(target, now_ns)) publish_(std::move(stats));

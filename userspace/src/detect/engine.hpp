@@ -73,6 +73,8 @@ public:
     bool turn(std::uint64_t now_ns);
     std::uint64_t next_ns() const noexcept { return watchdog_ ? watchdog_->next_ns() : 0; }
     void interval(std::uint64_t now_ns);
+    // Once a step of the strips in loop_stats.
+    void step(std::uint64_t now_ns);
     // Ends all targets, and waits for names, 5 s at most.
     void finish();
     // Drops all that is left of targets, unreported: who watches them ends.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "analysis/strip.hpp"
 #include "target/loop_state.hpp"
 #include "target/loops.hpp"
 
@@ -17,11 +18,14 @@ struct StatisticsWindow {
     bool open = false;  // false: it has not been looked at
     LoopState slot = {};
     std::uint64_t at_ns = 0;
-    std::uint64_t credited_ns = 0;    // of a dispatch still running: counted as busy already
-    std::uint64_t waited_ns = 0;      // of a poll still waiting: counted as idle already
-    std::uint64_t longest_ns = 0;     // of the dispatches reported since then
-    std::uint64_t stalled_ns = 0;     // of the last of them, if it has not ended
-    std::uint64_t open_since_ns = 0;  // at least so long the dispatch that still ran had run; 0: none did
+    std::uint64_t credited_ns = 0;  // of a dispatch still running: counted as busy already
+    std::uint64_t waited_ns = 0;    // of a poll still waiting: counted as idle already
+    std::uint64_t longest_ns = 0;   // of the dispatches reported since then
+    std::uint64_t stalled_ns = 0;   // of the last of them, if it has not ended
+    Strip strip;
+    std::uint64_t step_longest_ns = 0;         // of the dispatches reported in this step of it
+    LoopState::Histogram step_histogram = {};  // when it began
+    std::uint64_t open_since_ns = 0;           // at least so long the dispatch that still ran had run; 0: none did
 };
 
 // Samples the CPU of a thread until it is destroyed.

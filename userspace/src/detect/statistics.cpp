@@ -12,6 +12,16 @@ namespace {
 
 using Buckets = std::vector<std::uint64_t>;
 
+StatisticsWindow begun(const LoopState& slot, std::uint64_t now_ns)
+{
+    StatisticsWindow window;
+    window.open = true;
+    window.slot = slot;
+    window.step_histogram = slot.dispatch_histogram;
+    window.at_ns = now_ns;
+    return window;
+}
+
 // Counters wrap at 2^32: unsigned differences stay right.
 Buckets difference(const LoopState::Histogram& now, const LoopState::Histogram& before)
 {
@@ -110,12 +120,34 @@ std::optional<LoopStats> without_slot(const Target& target, Loop& loop, std::uin
 
 }  // namespace
 
+void Statistics::born(Loop& loop, std::uint64_t now_ns)
+{
+    loop.statistics = begun({}, now_ns);
+}
+
 void Statistics::reported(Loop* loop, std::uint64_t duration_ns, bool ended)
 {
     longest_ns_ = std::max(longest_ns_, duration_ns);
     if (!loop || !window_of(*loop).open) return;
     loop->statistics.longest_ns = std::max(loop->statistics.longest_ns, duration_ns);
+    loop->statistics.step_longest_ns = std::max(loop->statistics.step_longest_ns, duration_ns);
     loop->statistics.stalled_ns = ended ? 0 : duration_ns;
+}
+
+// Of what was too short to be reported the histogram knows to a quarter how long it was.
+void Statistics::step(Target& target, std::uint64_t now_ns)
+{
+    for (auto& loop : target.known_loops()) {
+        LoopState slot;
+        auto& window = window_of(loop);
+        if (!window.open || !target.read(loop, slot)) continue;
+        const auto ended = quantiles(difference(slot.dispatch_histogram, window.step_histogram), ns_per_tick(slot));
+        const auto start_ns = slot.seq & 1 && slot.start ? moment_ns(slot, slot.start) : now_ns;
+        const auto longest_of_ended = ended.buckets.empty() ? 0 : ended.buckets.rbegin()->first;
+        window.strip.add(std::max(
+            {std::exchange(window.step_longest_ns, 0), longest_of_ended, now_ns - std::min(now_ns, start_ns)}));
+        window.step_histogram = slot.dispatch_histogram;
+    }
 }
 
 std::vector<LoopStats> Statistics::look(Target& target, std::uint64_t now_ns)
@@ -136,7 +168,7 @@ std::optional<LoopStats> Statistics::look(const Target& target, Loop& loop, cons
     // Counters that went back are another loop's: of a program that has become another one, or of a thread with the
     // same number.
     if (!last.open || slot.seq < before.seq || slot.iterations < before.iterations) {
-        last = {true, slot, now_ns};
+        last = begun(slot, now_ns);
         return std::nullopt;
     }
     auto stats = begin_record(target, loop, now_ns);
@@ -158,6 +190,7 @@ std::optional<LoopStats> Statistics::look(const Target& target, Loop& loop, cons
     stats.tasks_alive = slot.tasks_created - slot.tasks_finished;
     dispatches_ += loop.slot ? stats.dispatches : stats.iterations;
     for (std::size_t i = 0; i < buckets.size(); ++i) histogram_[i] += buckets[i];
+    if (auto holds = last.strip.take(); !holds.empty()) stats.strip = {Strip::step_ns, std::move(holds)};
     last.slot = slot;
     last.at_ns = now_ns;
     last.longest_ns = last.stalled_ns = 0;

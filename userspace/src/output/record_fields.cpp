@@ -283,6 +283,10 @@ LW_TABLE(TaskEvent, "task_event",
     field<TaskEvent, [](const TaskEvent& e) { return known(e.loop_id); }>("loop_id", "where it happened; null: not known"),
     field<TaskEvent, [](const TaskEvent& e) { return known(e.task_id); }>("task_id", "whom it concerns; null: no task, or not known"))
 
+LW_TABLE(HoldStrip, "strip",
+    field<HoldStrip, &HoldStrip::step_ns>("step_ns", "length of a step"),
+    field<HoldStrip, &HoldStrip::max>("max", "a byte a step, in base64: the longest hold, 8 log2(ns / 1000); 0: shorter than 1 us, or none", R"({"pattern":"^[A-Za-z0-9+/]+=*$"})"))
+
 LW_TABLE(LoopStats, "loop_stats",
     field<LoopStats, &LoopStats::loop>("loop", "that is counted"),
     field<LoopStats, &LoopStats::interval_ns>("interval_ns", "since the last one"),
@@ -293,6 +297,7 @@ LW_TABLE(LoopStats, "loop_stats",
     field<LoopStats, &LoopStats::utilization>("utilization", "busy part of the interval, 0 to 1", R"({"minimum":0})"),
     field<LoopStats, &LoopStats::dispatch_ns>("dispatch_ns", "durations of the dispatches or, without probes, iterations that ended in the interval; max: open_ns, if that is longer"),
     optional_field<LoopStats, &LoopStats::open_ns>("open_ns", "of the dispatch or iteration that runs at the end of the interval: how long by then, at least; absent: none does"),
+    optional_field<LoopStats, &LoopStats::strip>("strip", "the longest hold of each second; absent where the interval is no longer than that"),
     optional_field<LoopStats, &LoopStats::lag_ns>("lag_ns", "from a timer's expiry to its callback; absent where timers are not seen"),
     field<LoopStats, &LoopStats::tasks_alive>("tasks_alive", "that are not finished"),
     field<LoopStats, &LoopStats::tasks_created>("tasks_created", "in the interval"),

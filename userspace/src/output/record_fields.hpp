@@ -57,6 +57,8 @@ template <>
 const Table<Quantiles>& table_of<Quantiles>();
 template <>
 const Table<Overhead>& table_of<Overhead>();
+template <>
+const Table<HoldStrip>& table_of<HoldStrip>();
 
 template <>
 const Table<SessionStart>& table_of<SessionStart>();

@@ -150,7 +150,7 @@ std::string output_schema(bool strict)
 {
     SchemaBuilder builder(strict);
     builder.add_parts<Subject, Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact,
-                      WaitingFor, TaskComplaint, Quantiles, Overhead>();
+                      WaitingFor, TaskComplaint, Quantiles, Overhead, HoldStrip>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
                         TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning, CauseStats, json::StackRecord>();
     builder.add_task_events();
