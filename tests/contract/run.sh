@@ -144,7 +144,7 @@ check_status "a program's end is its own" 7 "${user[@]}" "$loopwatch" run --insi
 check "people are told how it ended" grep -q 'exited, status 7$' stderr
 check "and what was watched, as far as it was seen before it ended" \
     grep -qE '^watching [^:]* \(pid [0-9]+\)(: [^ ]+)?, loops: none yet; no probes: whole loop passes are timed, the shim$' stderr
-# 40 of them: some end before the collector has looked at their rings (without Process::open_or_ended 1 in 50).
+# 40 of them: some end before the collector has looked at their rings (where only living ones were looked at, 1 in 50).
 met=0
 for _ in $(seq 40); do
     ran brief -- true

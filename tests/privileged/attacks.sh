@@ -52,8 +52,8 @@ check "endless: each loop's stalls are told" has_record endless-report \
     'len({x["tid"] for x in of("stall") if x["loop"]["name"] == "endless"}) == 48'
 
 # The files of one target are on a server that does not answer any more: to open them, or to read them, never returns.
-# dead_target NAME DEAD-FILES-ARGUMENT…
-dead_target() {
+# mounted_target NAME DEAD-FILES-ARGUMENT…: it runs, and its server answers until dies NAME.
+mounted_target() {
     local name=$1
     shift
     mkdir -p "$work/mounted"
@@ -61,9 +61,11 @@ dead_target() {
     server=$started
     wait_output "$name" 10 '^runs' || fail "$name: does not run"
     dead=$(awk '/^runs/ { print $2 }' "$work/$name.out")
-    wait_until 10 grep -q nanosleep "/proc/$dead/wchan" || fail "$name: does not sleep"
-    ask "$name" die '^dead' || fail "$name: the server has not stopped"
+    wait_until 10 sleeps "$dead" || fail "$name: does not sleep"
 }
+sleeps() { grep -q nanosleep "/proc/$1/wchan"; }
+dies() { ask "$1" die '^dead' || fail "$1: the server has not stopped"; }
+dead_target() { mounted_target "$@" && dies "$1"; }
 # beside_dead NAME: a session of the dead target and an honest one.
 beside_dead() {
     local name=$1 began=$SECONDS
@@ -103,6 +105,68 @@ else
     check_equal "dead-names: the session ends when it is asked to" "0 session_end" "$stopped_status $(records dead-names-report 'r[-1]["type"]')"
     check_equal "dead-names: the honest target's $count stalls are reported" $count \
         "$(records dead-names-report "len([x for x in slow if x['pid'] == $honest and x['duration_ns'] > 149e6])")"
+    stop "$server" KILL
+
+    # A program of run --inside becomes one whose files die before they are looked at: loopwatch is stopped meanwhile.
+    for name in inside-soon inside-late; do
+        mounted_target "$name-server" "$work/mounted" /usr/bin/sleep 1000
+        # shellcheck disable=SC2016
+        start_told "$name-run" nsenter -m -t "$dead" "$loopwatch" run --inside --format ndjson -o "$work/$name.out" -- \
+            sh -c 'read -r _ && exec "$0" 1000' "$work/mounted/program"
+        session=$started
+        wait_until 10 has_record "$name" 'of("target_start")' || fail "$name: the shell is not watched"
+        kill -STOP "$session"
+        tell "$name-run" go
+        wait_until 10 pgrep -P "$session" -x program || fail "$name: the program does not run"
+        program=$(pgrep -P "$session" -x program)
+        wait_until 10 sleeps "$program" || fail "$name: the program does not sleep"
+        dies "$name-server"
+        kill -CONT "$session"
+        check "$name: the session goes on while the files of its program are opened" wait_until 5 has_record "$name" \
+            '[x for x in of("target_end") if x["reason"] == "exec"]'
+        [ "$name" = inside-soon ] || check "$name: they are waited for no longer than 10 s" wait_until 12 has_record "$name" \
+            'any("could not be opened and read within 10" in x["text"] for x in of("warning"))'
+        stop "$session" TERM 1
+        check_equal "$name: it ends when it is asked to, with its program" "143 session_end" "$stopped_status $(records "$name" 'r[-1]["type"]')"
+        kill -KILL "$program" 2>/dev/null || true
+        check_equal "$name: and says why it has seen nothing" "1 1" \
+            "$(records "$name" '"%d %d" % (sum("could not be opened and read within" in x["text"] for x in of("warning")), sum(x["lost"]["processes_missed"] for x in of("session_end")))')"
+        stop "$server" KILL
+    done
+
+    # Its program maps code from there, and more code once the server is dead: what it maps is opened again.
+    mounted_target inside-maps-server "$work/mounted" /usr/bin/sleep 1000
+    cat >maps.py <<'PY'
+import asyncio, ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+def map_code(path):
+    file = os.open(path, os.O_RDONLY)
+    libc.mmap(None, 4096, 5, 2, file, 0)  # PROT_READ | PROT_EXEC, MAP_PRIVATE
+    os.close(file)
+async def main():
+    map_code(sys.argv[1])
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    map_code("/bin/true")
+    await asyncio.sleep(1)
+    for _ in range(int(sys.argv[2])):
+        time.sleep(0.15)
+        await asyncio.sleep(0.05)
+asyncio.run(main())
+PY
+    start_told inside-maps-run nsenter -m -t "$dead" "$loopwatch" run --inside --interval 200ms --format ndjson -o "$work/inside-maps.out" -- \
+        /usr/bin/python3 "$work/maps.py" "$work/mounted/program" $count
+    session=$started
+    wait_output inside-maps-run 10 '^ready' || fail "inside-maps: it does not run"
+    dies inside-maps-server
+    tell inside-maps-run go
+    check "inside-maps: the session ends with its program" ended_with "$session" 10
+    stop "$session" KILL
+    check_equal "inside-maps: its $count stalls are reported" $count \
+        "$(records inside-maps 'len([x for x in of("slow_callback") if x["duration_ns"] > 149e6])')"
     stop "$server" KILL
 fi
 tell honest-dead quit

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is awaited before a process is attached to, on this very process, with a worker of the script's.
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -96,4 +97,14 @@ TEST_CASE("where its files are linked to is known once they are open")
         CHECK(module.link_start.has_value() == static_cast<bool>(module.file));
     }
     CHECK(with_file > 2);
+}
+
+TEST_CASE("files that were read of a process say whether they are of the image that was asked for")
+{
+    const auto own = ::getauxval(AT_RANDOM);
+    for (const auto& [image, is_own] : {std::pair(0ul, true), {own, true}, {own + 16, false}}) {
+        const auto opened = loopwatch::open_process(::getpid(), image);
+        REQUIRE(opened);
+        CHECK(opened->files.of_image == is_own);
+    }
 }

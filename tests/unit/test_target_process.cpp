@@ -30,11 +30,11 @@ TEST_CASE("a process that has ended can be named until it is waited for")
     REQUIRE(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT) == 0);
     CHECK(Process::open(child).error().code == ExitCode::no_such_target);
     {
-        const auto process = Process::open_or_ended(child);
+        const auto process = Process::identify(child);
         REQUIRE(process);
         CHECK(process->comm() == Process::open(::getpid())->comm());
         CHECK_FALSE(process->alive());
     }
     REQUIRE(::waitpid(child, nullptr, 0) == child);
-    CHECK_FALSE(Process::open_or_ended(child));
+    CHECK_FALSE(Process::identify(child));
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attach/new_images.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -82,16 +80,7 @@ bool NewImages::open(pid_t pid, Image& image, std::uint64_t now_ns)
     if (image.opening.valid() && !image.is_superseded && is_ready(image.opening))
         image.opened = image.opening.get();
     else if (now_ns >= image.until_ns)
-        image.opened =
-            image.opening.valid()
-                ? Error{ExitCode::failed,
-                        fmt::format("the files of process {} could not be opened and read within {} s", pid,
-                                    most_opening_ns / 1'000'000'000),
-                        "does the file system that it runs from answer?"}
-                : Error{ExitCode::failed,
-                        fmt::format("the files of process {} could not be opened: {} others have not returned", pid,
-                                    max_detached),
-                        "does the file system that they run from answer?"};
+        image.opened = not_opened(pid, image.opening.valid(), most_opening_ns);
     return image.opened.has_value();
 }
 

@@ -28,7 +28,7 @@ public:
     static constexpr std::uint64_t look_ns = 4'000'000, most_ns = 200'000'000;
     static constexpr std::uint64_t look_beside_ns = 1'000'000;
     static constexpr unsigned max_rounds = 3;  // of asking for scans
-    static constexpr std::uint64_t soon_opened_ns = 1'000'000'000, most_opening_ns = 10'000'000'000;
+    static constexpr std::uint64_t soon_opened_ns = 1'000'000'000;
     static constexpr std::size_t most_waits = 8;  // of an image, each with a stack of up to 32 KiB
 
     // One that may be attached to now, or cannot be.

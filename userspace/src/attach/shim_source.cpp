@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "target/seccomp.hpp"
@@ -22,7 +23,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::size_t max_targets = 1024;
-constexpr std::uint64_t least_look_ns = 10'000'000;  // at rings and lanes: they do not wake us
+constexpr std::uint64_t least_look_ns = 10'000'000;       // at rings and lanes: they do not wake us
+constexpr std::uint64_t most_finishing_ns = 500'000'000;  // a program that ends on SIGTERM ends its session soon
 
 // 0: not known.
 std::uint64_t own_pid_namespace()
@@ -149,33 +151,42 @@ void ShimSource::meet(const std::string& path)
         ++missed_;
         return engine_.warn(ring.error().what, ring.error().hint);
     }
-    if (engine_.targets().size() + waiting_.size() >= max_targets) {
+    if (engine_.targets().size() + arriving_.size() >= max_targets) {
         ++missed_;
         return;
     }
-    meet(std::move(*ring));
+    const auto pid = ring->pid();
+    auto target = ShimTarget::open(std::move(*ring), worker_, options_.thresholds);
+    if (!target) return miss(pid, target.error());
+    arriving_.push_back(std::move(*target));
 }
 
 // What is known of a process by its pid ends with what it was before: first that has to be reported.
-void ShimSource::meet(ShimRing ring)
+void ShimSource::add_opened(std::uint64_t now_ns)
 {
-    const auto pid = ring.pid();
-    if (engine_.find(pid)) engine_.remove(pid, "exec");
-    const auto waits = [&](const ShimRing& earlier) { return earlier.pid() == pid; };
-    if (engine_.is_ending(pid) || std::ranges::any_of(waiting_, waits)) return waiting_.push_back(std::move(ring));
-    auto target = ShimTarget::open(std::move(ring), worker_, options_.thresholds);
-    if (!target) {
-        ++missed_;
-        if (target.error().code != ExitCode::no_such_target) warn_of_closed(pid, target.error());
-        return;  // else it lived for less than a moment
+    std::set<std::uint32_t> later;  // pids
+    for (auto& target : std::exchange(arriving_, {})) {
+        const auto pid = target->pid();
+        if (engine_.find(pid)) engine_.remove(pid, "exec");
+        const bool waits = later.contains(pid) || engine_.is_ending(pid);
+        const auto opened = waits ? Result<bool>(false) : target->finish_opening(now_ns);
+        if (!opened) {
+            miss(pid, opened.error());
+        } else if (*opened) {
+            met_ |= is_program(pid);
+            engine_.add(std::move(target));
+        } else {
+            later.insert(pid);
+            arriving_.push_back(std::move(target));
+        }
     }
-    met_ |= is_program(pid);
-    engine_.add(std::move(*target));
 }
 
 // Without its memory and its modules nothing that its shim reports has a name.
-void ShimSource::warn_of_closed(std::uint32_t pid, const Error& error)
+void ShimSource::miss(std::uint32_t pid, const Error& error)
 {
+    ++missed_;
+    if (error.code == ExitCode::no_such_target) return;  // it lived for less than a moment
     closed_ |= is_program(pid);
     if (!is_program(pid) || !unreadable_) return engine_.warn(error.what, error.hint);
     engine_.warn(fmt::format("the file of the program is not readable, so the kernel does not let us look into the "
@@ -187,28 +198,44 @@ void ShimSource::warn_of_closed(std::uint32_t pid, const Error& error)
 bool ShimSource::drain(std::size_t most, const Observe& observe)
 {
     bool all = true;
-    for (const auto& [pid, target] : engine_.targets()) all &= shim_target(*target).drain(most, observe);
+    const auto now = monotonic_ns();
+    for (const auto& [pid, target] : engine_.targets())
+        all &= shim_target(*target).holds_back(now) || shim_target(*target).drain(most, observe);
     return !all;
 }
 
 void ShimSource::turn(std::uint64_t now_ns)
 {
     meet_newcomers();
-    for (auto& ring : std::exchange(waiting_, {})) meet(std::move(ring));
+    for (const auto& [pid, target] : engine_.targets()) shim_target(*target).go_on(now_ns);
+    add_opened(now_ns);
     if (now_ns < next_look_ns_) return;
     for (const auto& [pid, target] : engine_.targets()) shim_target(*target).look(now_ns);
     next_look_ns_ = now_ns + std::clamp(options_.thresholds.slow_ns / 5, least_look_ns, 5 * least_look_ns);
 }
 
+std::uint64_t ShimSource::next_ns() const
+{
+    auto next_ns = next_look_ns_;
+    const auto now = monotonic_ns();
+    const auto or_at = [&](std::uint64_t due_ns) {
+        if (due_ns) next_ns = std::min(next_ns, due_ns);
+    };
+    for (const auto& target : arriving_) or_at(target->next_ns(now));
+    for (const auto& [pid, target] : engine_.targets()) or_at(shim_target(*target).next_ns(now));
+    return next_ns;
+}
+
 bool ShimSource::exhausted()
 {
-    const bool children_live = options_.follow_children && !(engine_.targets().empty() && waiting_.empty());
+    const bool children_live = options_.follow_children && !(engine_.targets().empty() && arriving_.empty());
     return launched_->wait_status() && !children_live;
 }
 
 void ShimSource::leave(Target& target, std::string_view, const Observe& observe)
 {
     auto& ended = shim_target(target);
+    ended.go_on(monotonic_ns());
     ended.look(monotonic_ns());
     while (!ended.drain(max_records, observe)) {
     }
@@ -220,19 +247,31 @@ void ShimSource::leave(Target& target, std::string_view, const Observe& observe)
     unproven_.held += more.held;
 }
 
+// A program may have ended before its files were open.
+void ShimSource::finish_arriving()
+{
+    const auto until_ns = monotonic_ns() + most_finishing_ns;
+    while (!arriving_.empty()) {
+        const auto now = monotonic_ns();
+        (void)engine_.turn(now);
+        if (arriving_.empty() || now >= until_ns) break;
+        engine_.reactor().wait_until(std::min(next_ns(), until_ns));
+        worker_.poll();
+    }
+    for (const auto& target : std::exchange(arriving_, {}))
+        if (engine_.is_ending(target->pid()))
+            ++missed_;  // behind an image whose last findings wait for names
+        else
+            miss(target->pid(), target->not_open(monotonic_ns()));
+    while (!engine_.targets().empty()) {
+        const auto& [pid, target] = *engine_.targets().begin();
+        engine_.remove(pid, target->process().alive() ? "detached" : "exited");
+    }
+}
+
 void ShimSource::finish()
 {
-    // Nothing is ending any more but what ends here.
-    for (auto& ring : std::exchange(waiting_, {})) {
-        const auto pid = ring.pid();
-        if (engine_.is_ending(pid)) {
-            ++missed_;
-            continue;
-        }
-        meet(std::move(ring));
-        if (const auto* const target = engine_.find(pid))
-            engine_.remove(pid, target->process().alive() ? "detached" : "exited");
-    }
+    finish_arriving();
     if (!met_ && !closed_)
         engine_.warn(fmt::format("{} was never seen from inside: the shim was not loaded into it, or it ended at once",
                                  launched_->pid()));

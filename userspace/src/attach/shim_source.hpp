@@ -42,7 +42,7 @@ public:
     std::unique_ptr<Sampling> sample(std::uint32_t, std::uint64_t) override { return nullptr; }
     bool set_watchdog_asleep(bool) override { return false; }
     void turn(std::uint64_t now_ns) override;
-    std::uint64_t next_ns() const override { return next_look_ns_; }
+    std::uint64_t next_ns() const override;
     bool exhausted() override;
     void leave(Target& target, std::string_view reason, const Observe& observe) override;
     void leave_all(const Observe&) override
@@ -61,8 +61,9 @@ private:
     Result<void> make_directory();
     void meet_newcomers();
     void meet(const std::string& path);
-    void meet(ShimRing ring);
-    void warn_of_closed(std::uint32_t pid, const Error& error);
+    void add_opened(std::uint64_t now_ns);
+    void miss(std::uint32_t pid, const Error& error);
+    void finish_arriving();
     bool is_program(std::uint32_t pid) const { return pid == static_cast<std::uint32_t>(launched_->pid()); }
 
     ShimSourceOptions options_;
@@ -75,10 +76,12 @@ private:
     Fd newcomers_;  // inotify of the directory
     std::optional<Launch> launched_;
     Reactor::Watch newcomers_watch_, exit_watch_;
-    std::vector<ShimRing> waiting_;  // of what a process has become by execve(2): the last one has findings to report
-    bool met_ = false;               // the program itself
-    bool closed_ = false;            // its shim has come, but the kernel does not let us look into it
-    bool unreadable_ = false;        // the file of the program
+    // Their files are being opened. Or a process has become another one by execve(2): the last one has findings to
+    // report.
+    std::vector<std::unique_ptr<ShimTarget>> arriving_;
+    bool met_ = false;         // the program itself
+    bool closed_ = false;      // its shim has come, but it cannot be looked into
+    bool unreadable_ = false;  // the file of the program
     bool children_unwatched_ = false, child_elsewhere_ = false;
 
     ShimRing::Counts ended_;  // of targets that are gone

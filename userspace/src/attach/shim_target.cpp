@@ -54,52 +54,6 @@ ShimTarget::ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, con
 {
 }
 
-ShimTarget::~ShimTarget()
-{
-    (void)worker_.map_process(pid(), {});
-}
-
-Result<std::unique_ptr<ShimTarget>> ShimTarget::open(ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds)
-{
-    auto process = Process::open_or_ended(static_cast<pid_t>(ring.pid()));
-    if (!process) return process.error();
-    ImageNames names{process->comm(), process->exe(), process->cmdline()};
-    std::unique_ptr<ShimTarget> target(new ShimTarget(std::move(*process), std::move(ring), worker, thresholds));
-    // Only if it is still there now, what was read are its names.
-    if (target->look_if_replaced()) names = {target->ring_.name(), "", {}};
-    target->keep_names(std::move(names));
-    (void)target->refresh();
-    return target;
-}
-
-// The ring's image may have executed another one, which says nothing of what is in the ring.
-bool ShimTarget::look_if_replaced()
-{
-    if (ring_.image() != 0 && !runs_image(process_.pid(), ring_.image())) set_replaced();
-    return is_replaced();
-}
-
-Result<void> ShimTarget::refresh()
-{
-    forget_subjects();
-    if (look_if_replaced()) return {};
-    const auto hash = modules_hash(process_.pid());
-    const bool had_names = has_perf_map();
-    auto names = take_names(open_perf_map(process_.pid(), ns_pid()));
-    if ((hash == modules_hash_ && (had_names || !names)) || !process_.alive()) return {};
-    std::size_t unreadable = 0;
-    auto modules = process_.modules(&unreadable);
-    if (!modules || modules->empty() || !modules->front().file || look_if_replaced()) return {};
-    modules_hash_ = hash;
-    if (build_id_.empty())
-        if (auto scan = worker_.scan(modules->front().file.raw())) {
-            build_id_ = scan->build_id;
-            carries_runtime_ |= brings_runtime(*scan);
-        }
-    set_interpreter(*modules);
-    return worker_.map_process(pid(), std::move(*modules), std::move(names));
-}
-
 std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
 {
     if (ns_pid() == pid()) return ns_tid;
@@ -164,6 +118,7 @@ void ShimTarget::look(std::uint64_t now_ns)
         if (!now.contains(lane)) gone.push_back(lane);
     for (const auto lane : gone) leave(lane);
     // By now the runtime has opened its perf map, which it had not when the shim was loaded.
+    was_born_ |= born;
     if (born) (void)refresh();
 }
 

@@ -3,7 +3,9 @@
 // ShimTarget: a process whose shim tells of it through a ring (collect/shim_ring.hpp), without a kernel side.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "analysis/wait_sites.hpp"
+#include "attach/mapped_files.hpp"
 #include "collect/shim_ring.hpp"
 #include "detect/target.hpp"
 #include "stack/symbol_worker.hpp"
@@ -21,9 +24,14 @@ namespace loopwatch {
 
 class ShimTarget final : public Target {
 public:
-    // Fails as Process::open does: it may have ended already.
+    // Its files are opened beside; finish_opening() is to be called until they are. Fails if it is gone, or no
+    // descriptor is left.
     static Result<std::unique_ptr<ShimTarget>> open(ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds);
     ~ShimTarget() override;
+    // True: it can be added, for what its program is has been read; false: not yet. The worker knows it by its pid from
+    // here on. Fails if it may not be looked into, or its files are not open by now.
+    Result<bool> finish_opening(std::uint64_t now_ns);
+    Error not_open(std::uint64_t now_ns) const;
 
     bool read(const LoopView& loop, LoopState& slot) const override;
     std::optional<std::uint64_t> seq(const LoopView& loop) const override;
@@ -43,6 +51,12 @@ public:
     bool had_loops() const override { return ring_.counts().loops != 0; }
 
     Result<void> refresh() override;
+    // Takes files that have been read by now.
+    void go_on(std::uint64_t now_ns);
+    // When to do so next; 0: nothing is being read.
+    std::uint64_t next_ns(std::uint64_t now_ns) const;
+    // Its records are to wait: what they are named by is being read.
+    bool holds_back(std::uint64_t now_ns) const;
     // Lanes that loops have claimed or left since.
     void look(std::uint64_t now_ns);
     // As ShimRing::drain, with what this process may say of itself and no more.
@@ -71,6 +85,9 @@ private:
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
     bool look_if_replaced();
+    void read_files(std::uint64_t now_ns);
+    Result<void> use(MappedFiles files);
+    void scan_program(const Fd& file);
     void look_at_candidate(const ShimLane& lane);
     std::optional<std::size_t> lane_of(std::uint32_t tid) const;
     // A call from there is a wait of the loop's own, as has turned out by now.
@@ -90,6 +107,11 @@ private:
     std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
     std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls
     std::uint64_t modules_hash_ = 0, strange_ = 0;
+    std::future<Result<MappedFiles>> reading_files_;
+    std::uint64_t met_ns_ = 0, reading_since_ns_ = 0;
+    bool is_open_ = false, is_scanning_ = false;
+    bool reads_again_ = false;  // what was asked for while files were being read
+    bool was_born_ = false;     // a loop, since files were read
     bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false, sandboxed_ = false;
     std::set<std::string> probes_;
 };

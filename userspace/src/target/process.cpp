@@ -146,7 +146,7 @@ std::optional<std::string> read_proc(pid_t pid, const std::string& name, std::si
     return text;
 }
 
-Result<Process> Process::open(pid_t pid)
+Result<Process> Process::identify(pid_t pid)
 {
     Process process;
     process.pid_ = pid;
@@ -165,31 +165,23 @@ Result<Process> Process::open(pid_t pid)
     if (stat->flags & kernel_thread_flag)
         return Error{ExitCode::no_such_target, fmt::format("{} is a kernel thread", pid),
                      "pass the pid of a user program"};
-    if (stat->state == 'Z' || stat->state == 'X')
-        return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
     process.start_time_ = stat->start_time;
-    if (auto executable = check_executable(pid); !executable) return executable.error();
-    process.image_ = image_of(pid).value_or(process.image_);
-    if (!read_proc(pid, "maps", 16)) {
-        if (!process.alive()) return gone(pid);
-        return not_permitted(pid);
-    }
-    if (!process.alive()) return gone(pid);
     return process;
 }
 
-Result<Process> Process::open_or_ended(pid_t pid)
+Result<Process> Process::open(pid_t pid)
 {
-    auto living = open(pid);
-    if (living || living.error().code != ExitCode::no_such_target) return living;
-    Process ended;
-    ended.pid_ = pid;
-    ended.pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    auto process = identify(pid);
+    if (!process) return process;
     const auto stat = read_stat(pid);
-    // On its way to a zombie it has no memory and no executable any more, and another state.
-    if (!ended.pidfd_ || !stat || (stat->flags & kernel_thread_flag)) return living;
-    ended.start_time_ = stat->start_time;
-    return ended;
+    if (!stat) return gone(pid);
+    if (stat->state == 'Z' || stat->state == 'X')
+        return Error{ExitCode::no_such_target, fmt::format("process {} has ended already (it is a zombie)", pid), ""};
+    if (auto executable = check_executable(pid); !executable) return executable.error();
+    process->image_ = image_of(pid).value_or(process->image_);
+    if (!read_proc(pid, "maps", 16)) return process->alive() ? not_permitted(pid) : gone(pid);
+    if (!process->alive()) return gone(pid);
+    return process;
 }
 
 std::vector<pid_t> Process::find(const std::string& name)

@@ -31,8 +31,9 @@ public:
     // Fails with no_such_target (no process, a thread id, a kernel thread, a zombie, gone meanwhile) or not_permitted
     // (another user's, or not 64-bit x86).
     static Result<Process> open(pid_t pid);
-    // The same, or one that is ending, or has ended and was not waited for: what is left of it is its name.
-    static Result<Process> open_or_ended(pid_t pid);
+    // Whatever has become of it: also one that is ending, or has ended and was not waited for, of which its name is
+    // left. Asks no file's server, and does not say whether it may be looked into.
+    static Result<Process> identify(pid_t pid);
     // Pids of all processes whose comm or executable's base name is `name`.
     static std::vector<pid_t> find(const std::string& name);
     static bool is_named(pid_t pid, const std::string& name);
