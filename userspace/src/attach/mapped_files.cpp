@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "stack/segments.hpp"
+#include "target/modules.hpp"
 #include "target/image_names.hpp"
 #include "util/detached.hpp"
 #include "util/duration.hpp"
