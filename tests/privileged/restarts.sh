@@ -79,6 +79,26 @@ name=$any_loop_name
 check "that a loop was recognised late is said once a session at most" has_record deploys \
     "len([x for x in of('warning') if 'recognised as an event loop' in x['text']]) <= 1"
 
+# --- healthy, and polling by the time that its loop is looked for ---
+any_loop_name=$name
+name=lw-healthy-$$
+gcc -O1 -x c -o "$work/$name" - <<'C'
+#include <sys/epoll.h>
+int main(void)
+{
+    struct epoll_event event;
+    const int epoll = epoll_create1(0);
+    for (int i = 0; i < 30; i++) epoll_wait(epoll, &event, 1, 40);
+}
+C
+named healthy --wait
+for _ in 1 2 3; do "$work/$name"; done
+wait_until 5 has_record healthy 'len(of("target_end")) == 3' || fail "not all were watched"
+end_session
+name=$any_loop_name
+check_equal "three healthy lives of a program that was waited for: no finding" "3 0" \
+    "$(records healthy "len(of('target_end')), len(of('slow_callback', 'stall', 'blocking_call'))" | tr -d '(),')"
+
 # --- one that ends before it can be known ---
 named brief --wait
 start_fixture brief-life "$work/$name" --dir "$work" epoll

@@ -40,6 +40,23 @@ TEST_CASE("statistics are what was counted between two looks")
     CHECK(statistics.dispatches() == 10);
 }
 
+TEST_CASE("the longest dispatch is not longer than any that there was")
+{
+    Watched target;
+    Statistics statistics;
+    (void)statistics.look(target, second);
+    target.slot.dispatch_histogram[lw_bucket_of(300'000'000)] = 1;  // up to 335,544,319
+    target.slot.max_ticks = 300'000'000;
+    CHECK(statistics.look(target, 2 * second)[0].dispatch_ns.max == 300'000'000);
+    CHECK(statistics.dispatch_ns().max == 300'000'000);
+    target.slot.dispatch_histogram[lw_bucket_of(3'000'000)] = 1;
+    CHECK(statistics.look(target, 3 * second)[0].dispatch_ns.max ==
+          3'145'727);  // it has that bucket, and is not the longest
+    target.slot.dispatch_histogram[lw_bucket_of(300'000'000)] = 2;
+    target.slot.max_ticks = ~0ull;  // a target's memory may hold anything
+    CHECK(statistics.look(target, 4 * second)[0].dispatch_ns.max == 335'544'319);
+}
+
 TEST_CASE("a strip has the longest hold of each step")
 {
     Watched target;

@@ -11,6 +11,7 @@
 #include "resolve/captured_stack.hpp"
 #include "target/memory.hpp"
 #include "target/sleeper.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
@@ -118,6 +119,7 @@ void LoopFinder::ask(const SleepingThread& sleeper)
 {
     WaitEvent wait;
     wait.head.tid = sleeper.tid;
+    wait.head.time_ns = monotonic_ns();  // it came there before that
     wait.syscall = sleeper.syscall;
     wait.args = sleeper.args;
     wait.polled = read_polled(sleeper.syscall, sleeper.args, Memory(process_.pid()));

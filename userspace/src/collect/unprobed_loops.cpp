@@ -148,7 +148,7 @@ TimeOff UnprobedLoops::begin_at(std::uint32_t tid, std::uint64_t begun_ns)
     lw_loop loop = {};
     if (!own || own->slot.seq != 1 || bpf_map_lookup_elem(bpf_map__fd(skeleton_.maps.loops), &tid, &loop) != 0)
         return {};
-    std::atomic_ref(own->slot.start).store(begun_ns);
+    std::atomic_ref(own->slot.start).store(std::max<std::uint64_t>(begun_ns, own->slot.start));
     std::atomic_ref(own->starts).store(0);
     return {loop.other_blocked_ns, loop.runq_ns, loop.throttled_ns, loop.stopped_ns};
 }

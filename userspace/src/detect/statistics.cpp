@@ -180,6 +180,11 @@ std::optional<LoopStats> Statistics::look(const Target& target, Loop& loop, cons
     const auto buckets = difference(slot.dispatch_histogram, before.dispatch_histogram);
     ns_per_tick_ = ns_per_tick(slot);
     stats.dispatch_ns = quantiles(buckets, ns_per_tick_);
+    // None was longer than the longest ever, whatever the last bucket has room for.
+    const auto longest_ever_ns = ticks_to_ns(slot, slot.max_ticks);
+    const bool is_plausible = longest_ever_ns != 0 && longest_ever_ns < stats.dispatch_ns.max;
+    if (is_plausible) set_longest(stats.dispatch_ns, longest_ever_ns);
+    if (is_plausible && slot.max_ticks > before.max_ticks) longest_ns_ = std::max(longest_ns_, longest_ever_ns);
     set_longest(stats.dispatch_ns, last.longest_ns);
     stats.open_ns = open(last, slot, now_ns);
     stats.dispatch_ns.max = std::max({stats.dispatch_ns.max, last.longest_ns, stats.open_ns.value_or(0)});

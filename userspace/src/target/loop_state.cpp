@@ -40,6 +40,7 @@ std::optional<LoopState> loop_state(const lw_loop_slot& slot)
     state->anchor_ns = slot.anchor_ns;
     state->iterations = slot.iterations;
     state->busy_ticks = slot.busy_ticks;
+    state->max_ticks = slot.max_ticks;
     state->idle_ticks = slot.idle_ticks;
     state->poll_since = slot.poll_since;
     state->iteration_start = slot.iteration_start;
