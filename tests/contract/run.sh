@@ -8,7 +8,7 @@
 . "$root/tests/privileged/lib/watch.sh"
 . "$root/tests/contract/lib/inside.sh"
 need_command curl python3 g++
-need_program "$build/bin/order_server" "$fixtures/any_loop"
+need_program "$build/bin/order_server" "$fixtures/any_loop" "$fixtures/first_callback"
 
 # served NAME "PATHS" OPTIONS…: order_server under a session, asked for these.
 served() {
@@ -234,6 +234,11 @@ check_equal "what is new does" 3 "$status"
 check "GitHub is told the line" grep -Eq '^::error file=.*catalog.cpp,line=[0-9]+,title=' new-server.out
 served healthy "ok/lock ok/fsync" --fail-on blocking_call,slow_callback:lock,slow_callback:file_io --block-threshold 50ms
 check_equal "a healthy server passes" 0 "$status"
+ran early --fail-on slow_callback -- "$fixtures/first_callback" doze
+check "that what came before a late first poll was not seen is said: $(records early "r[-1]['completeness_reason'], [x['text'] for x in of('warning')]")" \
+    has_record early "[x['text'].endswith('is not seen without root') for x in of('warning')] == [True] and r[-1]['completeness'] == 'limited'"
+ran early --fail-on slow_callback -- "$fixtures/first_callback"
+check "of a program that polls soon there is nothing to say" has_record early "not of('warning') and r[-1]['completeness'] == 'complete'"
 ran nothing --fail-on slow_callback -- sleep 0.1
 check_equal "a gate that watched no loop does not pass" 4 "$status"
 check "which is said" grep -q 'no event loop of sleep was ever watched' nothing.said

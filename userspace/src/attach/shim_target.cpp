@@ -16,6 +16,7 @@
 #include "detect/stall.hpp"
 #include "detect/statistics.hpp"
 #include "resolve/captured_stack.hpp"
+#include "util/duration.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -192,9 +193,22 @@ std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
     return std::nullopt;
 }
 
+// From its first wait for events on a thread is measured. What it did before may have been the program's start, or a
+// callback.
+void ShimTarget::note_first_wait(std::uint64_t at_ns)
+{
+    if (std::exchange(has_waited_, true) || at_ns < met_ns_ + thresholds_.slow_ns) return;
+    warn(fmt::format(
+        "its first thread had run for {} when it waited for events for the first time: a callback that blocked "
+        "before that is not seen without root",
+        format_duration(at_ns - met_ns_)));
+}
+
 void ShimTarget::on(const ShimWaitEvent& event)
 {
     const auto tid = event.head.tid;
+    if (tid == pid() && waits_for_events(static_cast<std::uint32_t>(event.syscall)))
+        note_first_wait(event.head.time_ns);
     const auto lane = lane_of(tid);
     const WaitSite site{tid, static_cast<std::uint32_t>(event.syscall), event.ip, event.frame,
                         event.syscall == SYS_epoll_wait ? event.object : 0};

@@ -89,6 +89,7 @@ private:
     Result<void> use(MappedFiles files);
     void scan_program(const Fd& file);
     void look_at_candidate(const ShimLane& lane);
+    void note_first_wait(std::uint64_t at_ns);
     std::optional<std::size_t> lane_of(std::uint32_t tid) const;
     // A call from there is a wait of the loop's own, as has turned out by now.
     bool idles_at(std::uint32_t tid, std::uint64_t caller) const { return idle_.contains({tid, caller}); }
@@ -112,6 +113,7 @@ private:
     bool is_open_ = false, is_scanning_ = false;
     bool reads_again_ = false;  // what was asked for while files were being read
     bool was_born_ = false;     // a loop, since files were read
+    bool has_waited_ = false;   // its first thread, for events
     bool carries_runtime_ = false, blind_ = false, unarmed_ = false, hanging_ = false, sandboxed_ = false;
     std::set<std::string> probes_;
 };
