@@ -7,26 +7,25 @@
 #include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
 #include "analysis/kind.hpp"
+#include "util/fnv.hpp"
 
 namespace loopwatch {
 namespace {
 
 constexpr std::size_t own_functions = 5;
 
-// FNV-1a, 64 bit (http://www.isthe.com/chongo/tech/comp/fnv/): stable across hosts, unlike std::hash.
 class FingerprintHash {
 public:
     FingerprintHash& operator<<(std::string_view field)
     {
-        for (const char c : field) add(static_cast<unsigned char>(c));
-        add(0);  // "ab","c" is not "a","bc"
+        state_ = fnv1a(field, state_);
+        state_ = fnv1a({"", 1}, state_);  // "ab","c" is not "a","bc"
         return *this;
     }
     std::string hex() const { return fmt::format("{:016x}", state_); }
 
 private:
-    void add(unsigned char byte) { state_ = (state_ ^ byte) * 0x100000001b3ull; }
-    std::uint64_t state_ = 0xcbf29ce484222325ull;
+    std::uint64_t state_ = fnv1a_begin;
 };
 
 FingerprintHash begin(std::string_view type, const Source& source)

@@ -5,18 +5,13 @@
 #include <utility>
 
 #include "output/json_fields.hpp"
+#include "output/stack_field.hpp"
 
 namespace loopwatch {
 
 namespace {
 
 using json::Json;
-constexpr std::string_view id_suffix = "_id";
-
-bool is_stack_id(std::string_view name, const Json& value)
-{
-    return (name == "stack_id" || name.ends_with("_stack_id")) && value.is_string();
-}
 
 Error refusal(const char* what, const char* hint)
 {
@@ -55,14 +50,15 @@ bool RecordReader::put_stacks(Json& value) const
     if (!value.is_object()) return true;
     Json whole = Json::object();
     for (auto& [name, member] : value.items()) {
-        if (!is_stack_id(name, member)) {
+        const auto field = member.is_string() ? field_of_stack_id(name) : std::string_view();
+        if (field.empty()) {
             if (!put_stacks(member)) return false;
             json::add_field(whole, name, std::move(member));
             continue;
         }
         const auto known = stacks_.find(member.get<std::string>());
         if (known == stacks_.end()) return false;
-        json::add_field(whole, std::string_view(name).substr(0, name.size() - id_suffix.size()), known->second);
+        json::add_field(whole, field, known->second);
     }
     value = std::move(whole);
     return true;

@@ -3,21 +3,17 @@
 
 #include "output/json_fields.hpp"
 #include "output/record_fields.hpp"
+#include "output/stack_field.hpp"
 
 namespace loopwatch {
 namespace {
 
 using json::Json;
 
-bool is_stack(std::string_view field)
-{
-    return field == "stack" || field.ends_with("_stack");
-}
-
-// A stack stands there, or its id.
+// Either the stack, or its id.
 void add_stack_id(std::string_view field, Json& object)
 {
-    const auto id = std::string(field) + "_id";
+    const auto id = std::string(field) + std::string(stack_id_suffix);
     object["properties"][id] = {
         {"type", "string"},
         {"pattern", "^[0-9a-f]{16}$"},
@@ -33,7 +29,7 @@ void add_fields(Json& object)
         property.update(Json::parse(field.constraint));
         property["description"] = field.description;
         object["properties"][field.name] = std::move(property);
-        if (is_stack(field.name))
+        if (is_stack_field(field.name))
             add_stack_id(field.name, object);
         else if (field.required)
             object["required"].push_back(field.name);

@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "output/json_fields.hpp"
+#include "output/stack_field.hpp"
+#include "util/fnv.hpp"
 
 namespace loopwatch {
 
@@ -14,19 +16,16 @@ namespace {
 
 using json::Json;
 
-// FNV-1a, 64 bit, of the frames as they are written: of a million stacks two share an id with a chance of 3 in 10^8.
+// Of the frames as they are written: of a million stacks two share an id with a chance of 3 in 10^8.
 std::string id_of(const Json& frames)
 {
-    std::uint64_t hash = 0xcbf29ce484222325ull;
-    for (const char c : frames.dump(-1, ' ', false, Json::error_handler_t::replace))
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-    return fmt::format("{:016x}", hash);
+    return fmt::format("{:016x}", fnv1a(frames.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
 // An empty stack stays what it is: there is nothing to save.
 bool is_stack(std::string_view name, const Json& value)
 {
-    return (name == "stack" || name.ends_with("_stack")) && value.is_array() && !value.empty();
+    return is_stack_field(name) && value.is_array() && !value.empty();
 }
 
 }  // namespace
@@ -52,7 +51,7 @@ void StackInterning::replace(Json& value, std::vector<New>& fresh)
     replaced.get_ref<Json::object_t&>().reserve(members.size());
     for (auto& [name, member] : value.items()) {
         if (is_stack(name, member)) {
-            json::add_field(replaced, name + "_id", intern(std::move(member), fresh));
+            json::add_field(replaced, name + std::string(stack_id_suffix), intern(std::move(member), fresh));
             continue;
         }
         replace(member, fresh);
