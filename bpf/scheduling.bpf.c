@@ -123,7 +123,7 @@ static __always_inline __u32 place_of(void *ctx, struct lw_loop *loop, struct ta
         if ((!buffer->sent || starts) && (!shortest || buffer->source.total_ns < shortest->source.total_ns))
             shortest = buffer;
     }
-    /* The place that cost least so far gives way, unless it has been told: what is longest is to be seen. What a
+    /* The place that cost least so far gives way, unless it has been sent: what is longest is to be seen. What a
      * program did before its loop began is of no interest by then. */
     if (!chosen) {
         if (!shortest) return LW_NO_PLACE;

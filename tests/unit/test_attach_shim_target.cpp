@@ -59,7 +59,7 @@ struct Met {
 
 }  // namespace
 
-TEST_CASE("a process that a ring tells of is open once its program has been scanned")
+TEST_CASE("a process that a ring names is open once its program has been scanned")
 {
     Met met(true);
     REQUIRE(becomes_true([&] { return !met.is_open() && met.worker.pending() != 0; }));

@@ -8,7 +8,7 @@
 using namespace loopwatch;
 using namespace loopwatch::text_report;
 
-TEST_CASE("a repeat that lasted twice as long is told in full")
+TEST_CASE("a repeat that lasted twice as long is shown in full")
 {
     Written report;
     report.write(slow(1, second, 100 * ms, "a"));
@@ -96,7 +96,7 @@ TEST_CASE("the stack of a stall is not shown again at its end, unless it has cha
     CHECK(has(report.take(), "   stack    work"));
 }
 
-TEST_CASE("repeats that were not told yet are told at the end, and kinds are counted apart")
+TEST_CASE("repeats that were not shown yet are shown at the end, and kinds are counted apart")
 {
     Written report;
     report.write(slow(1, second, 100 * ms, "a"));

@@ -93,11 +93,11 @@ TEST_CASE("causes beyond the costliest are summed up as other, and none is lost"
     for (std::size_t i = 1; i <= many; ++i)
         sums.add(slow({source(Kind::sleep, ("call" + std::to_string(i)).c_str(), i)}));
     const auto causes = sums.take(1'000 * ms);
-    REQUIRE(causes.size() == CauseSums::most_told + 1);
+    REQUIRE(causes.size() == CauseSums::most_listed + 1);
     CHECK(causes[0].held_ns == CauseSums::most_kept * ms);
     const auto& other = causes.back();
     CHECK(other.fingerprint == "other");
-    CHECK(other.causes == many - CauseSums::most_told);
+    CHECK(other.causes == many - CauseSums::most_listed);
     std::uint64_t count = 0, held_ns = 0;
     for (const auto& cause : causes) {
         count += cause.count;

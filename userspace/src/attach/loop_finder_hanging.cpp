@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads that are loops although nobody has seen their own waits: they hang in a callback, or have just begun.
+// Threads that are loops although their own waits have not been seen: they hang in a callback, or have just begun.
 #include <algorithm>
 #include <utility>
 
@@ -92,7 +92,7 @@ void LoopFinder::watch_start()
     if (!process_.alive()) give_up_start();
 }
 
-// Only by its functions: what a loop of one's own calls is told from what was called before it by its waits alone.
+// Only by its functions: what any other loop calls differs from what was called before it by its waits alone.
 void LoopFinder::look_at_start(RawStack stack, bool waits, std::uint64_t at_ns, std::function<void(bool)> answer)
 {
     if (asking_ >= max_asking) return answer(false);

@@ -49,7 +49,7 @@ void StartWatch::look(RawStack stack, bool waits, std::uint64_t at_ns, std::shar
                           });
 }
 
-// What the thread is blocked in is told when it is over; a callback that hangs is to be known before.
+// A block has a record only when it is over; a callback that hangs is to be known before.
 void StartWatch::go_on(std::uint64_t now_ns)
 {
     if (!finder_.is_starting(tid_)) return sampling_.reset();

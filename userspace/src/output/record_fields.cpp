@@ -316,7 +316,7 @@ LW_TABLE(CauseStats, "cause_stats",
     field<CauseStats, &CauseStats::without>("without", "the same, less the part of this cause"),
     field<CauseStats, &CauseStats::delayed>("delayed", "tasks that waited for those callbacks of which it was the costliest part"),
     field<CauseStats, &CauseStats::delay_ns>("delay_ns", "for how long in all"),
-    optional_field<CauseStats, [](const CauseStats& c) { return c.fingerprint == "other" ? std::optional(c.causes) : std::nullopt; }>("causes", "how many this sums up; absent: it is one"),
+    optional_field<CauseStats, [](const CauseStats& c) { return c.fingerprint == "other" ? std::optional(c.causes) : std::nullopt; }>("causes", "how many this sums up, at most; absent: it is one"),
     field<CauseStats, &CauseStats::stack>("stack", "of one of its blocks or samples, innermost first"))
 
 LW_TABLE(StackRecord, "stack",

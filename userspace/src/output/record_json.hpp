@@ -50,7 +50,7 @@ inline std::uint64_t records_in(const Report& report)
 }
 
 // Appends a line of JSON for each record of it: broken UTF-8 is replaced, terminal control characters are escaped.
-// `stacks`: they are interned, each new one a record before the one that names it; null: each stands where it belongs.
+// `stacks`: they are interned, each new one a record before the one that names it; null: each is written inline.
 void append_lines(const Report& report, const JsonContext& context, std::string& lines,
                   StackInterning* stacks = nullptr);
 

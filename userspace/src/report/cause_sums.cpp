@@ -80,7 +80,7 @@ CauseStats& CauseSums::cause_of(Causes& causes, const std::string& fingerprint, 
     const auto known = causes.by_fingerprint.find(fingerprint);
     if (known != causes.by_fingerprint.end()) return known->second;
     if (causes.by_fingerprint.size() >= most_kept) {
-        ++causes.other.causes;
+        ++causes.other.causes;  // each time that one comes: which it is, is not kept
         return causes.other;
     }
     auto& cause = causes.by_fingerprint[fingerprint];
@@ -98,13 +98,13 @@ std::vector<CauseStats> CauseSums::take(std::uint64_t now_ns)
     std::vector<CauseStats> all;
     const auto interval_ns = now_ns - std::exchange(since_ns_, now_ns);
     for (auto& [key, causes] : std::exchange(loops_, {})) {
-        std::vector<CauseStats> told;
-        for (auto& [fingerprint, cause] : causes.by_fingerprint) told.push_back(std::move(cause));
-        std::ranges::sort(told, std::ranges::greater(), &CauseStats::held_ns);
-        for (std::size_t i = most_told; i < told.size(); ++i) add_to(causes.other, told[i]);
-        told.resize(std::min(told.size(), most_told));
-        if (causes.other.count != 0) told.push_back(std::move(causes.other));
-        for (auto& cause : told) {
+        std::vector<CauseStats> listed;
+        for (auto& [fingerprint, cause] : causes.by_fingerprint) listed.push_back(std::move(cause));
+        std::ranges::sort(listed, std::ranges::greater(), &CauseStats::held_ns);
+        for (std::size_t i = most_listed; i < listed.size(); ++i) add_to(causes.other, listed[i]);
+        listed.resize(std::min(listed.size(), most_listed));
+        if (causes.other.count != 0) listed.push_back(std::move(causes.other));
+        for (auto& cause : listed) {
             cause.at_ns = now_ns;
             cause.interval_ns = interval_ns;
             all.push_back(std::move(cause));

@@ -17,8 +17,8 @@ namespace loopwatch {
 
 class CauseSums {
 public:
-    static constexpr std::size_t most_told = 20;   // of a loop and interval
-    static constexpr std::size_t most_kept = 512;  // the same; beyond, what is new is "other" at once
+    static constexpr std::size_t most_listed = 20;  // of a loop and interval
+    static constexpr std::size_t most_kept = 512;   // the same; beyond, what is new is "other" at once
     static constexpr std::size_t most_loops = 4096;
 
     explicit CauseSums(std::uint64_t now_ns) : since_ns_(now_ns) {}
