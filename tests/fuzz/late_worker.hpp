@@ -74,8 +74,8 @@ public:
         frame.function = std::move(name);
         ask({std::move(frame)}, std::move(done));
     }
-    void stand_back() override {}
-    void hurry() override {}
+    void raise_priority_until(std::uint64_t) override {}
+    void lower_priority() override {}
     int descriptor() const override { return -1; }
     // One answer.
     void poll() override

@@ -164,6 +164,23 @@ TEST_CASE("the watchdog looks as often as the target with the least threshold ne
     CHECK(watched.engine->next_ns() == now + 110 * ms);
 }
 
+TEST_CASE("the watchdog looks at the moment at which a dispatch is to be reported, at most each millisecond")
+{
+    Watched watched;
+    const Child child;
+    auto& target = watched.add(child.pid());
+    target.set_thresholds({100 * ms, 10 * ms});
+    const auto now = monotonic_ns();
+    run(target, 41, now - 93 * ms);
+    watched.engine->turn(now);
+    CHECK(watched.engine->next_ns() == now + 7 * ms);
+    watched.engine->turn(now + 7 * ms);
+    CHECK(watched.stalls() == 1);
+    CHECK(watched.engine->next_ns() == now + 17 * ms);
+    watched.engine->turn(now + 107 * ms - 1);
+    CHECK(watched.engine->next_ns() == now + 108 * ms - 1);
+}
+
 TEST_CASE("where nothing could wake the engine the watchdog goes on")
 {
     Watched watched;

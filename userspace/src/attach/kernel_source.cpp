@@ -17,8 +17,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t calibration_ns = 200'000'000;
-constexpr std::uint64_t starting_ns = 2'000'000'000;  // of a program: until it is in its loop, most likely
-constexpr std::uint64_t trace_poll_ns = 20'000'000;   // trace records do not wake us
+constexpr std::uint64_t trace_poll_ns = 20'000'000;  // trace records do not wake us
 
 // What costs too much, and what is said of it.
 struct StepDown {
@@ -92,7 +91,7 @@ void KernelSource::go_live(std::uint64_t now_ns)
         limits_[kind] = {options_.max_overhead_percent, now_ns, cost.traps_ns[kind]};
     kernel_->start_calibration();
     calibrated_at_ns_ = now_ns + calibration_ns;
-    if (options_.from_start) hurry_worker(now_ns);
+    if (options_.from_start) worker_.raise_priority_until(now_ns + starting_ns);
     for (const auto& event : std::exchange(early_, {})) take(event, [this](const Event& one) { engine_.observe(one); });
 }
 
@@ -111,14 +110,6 @@ Attachment* KernelSource::find(std::uint32_t pid) const
 bool KernelSource::exhausted()
 {
     return !follows_name() && engine_.targets().empty() && images_.empty() && arriving_.empty();
-}
-
-// A program that starts may be in its first callback before the stack of its first wait is unwound. With the niceness
-// that the worker has else, that took 320 ms beside a program that burns and two compilers.
-void KernelSource::hurry_worker(std::uint64_t now_ns)
-{
-    worker_.hurry();
-    hurried_until_ns_ = now_ns + starting_ns;
 }
 
 // The kernel waits for grace periods when probes are detached (40 to 55 ms): others are watched meanwhile.
@@ -246,10 +237,6 @@ void KernelSource::interval(std::uint64_t now_ns)
     for (auto* const target : attachments())
         if (target->process().replaced()) begin_image(target->pid(), now_ns);
     watch_polls(now_ns);
-    if (hurried_until_ns_ && now_ns >= hurried_until_ns_) {
-        worker_.stand_back();
-        hurried_until_ns_ = 0;
-    }
     limit(now_ns);
 }
 

@@ -65,6 +65,10 @@ public:
 
 private:
     static constexpr std::size_t max_early = 4096;
+    // A program that starts may be in its first callback before the stack of its first wait is unwound. With the
+    // niceness that the worker has otherwise, that took 320 ms beside a program that burns and two compilers. It is in
+    // its loop by then, most likely:
+    static constexpr std::uint64_t starting_ns = 2'000'000'000;
 
     KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker);
     Result<void> leave_out(pid_t pid, const Error& error);
@@ -81,7 +85,6 @@ private:
     bool knows(pid_t pid) const;
     void adopt(std::uint64_t now_ns);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
-    void hurry_worker(std::uint64_t now_ns);
     void retire(Attachment::Leaving leaving);
     bool retiring() const;
     void take(const Event& event, const Observe& observe);
@@ -108,7 +111,6 @@ private:
     std::set<pid_t> left_out_;  // cannot be watched
     std::array<OverheadLimit, frequent_kinds> limits_;
     std::vector<Event> early_;            // came before the session was live
-    std::uint64_t hurried_until_ns_ = 0;  // the worker; 0: it is not
     std::uint64_t calibrated_at_ns_ = 0;  // what probes cost is measured until then; 0: it has been
     std::uint64_t processes_missed_ = 0;
     bool live_ = false;

@@ -87,7 +87,7 @@ Result<void> KernelSource::await_loops()
         engine_.reactor().wait_until(next_ns() ? std::min(next_ns(), now + answer_ns) : now + answer_ns);
         worker_.poll();
     }
-    worker_.stand_back();
+    worker_.lower_priority();
     return {};
 }
 
@@ -216,7 +216,7 @@ void KernelSource::begin_image(std::uint32_t pid, std::uint64_t now_ns)
     std::erase_if(arriving_, [&](const auto& target) { return target->process().pid() == process; });
     images_.begun(process, now_ns);
     if (kernel_->admit(process, options_.attachment.thresholds)) (void)kernel_->unprobed().watch(process);
-    hurry_worker(now_ns);
+    worker_.raise_priority_until(now_ns + starting_ns);
 }
 
 }  // namespace loopwatch

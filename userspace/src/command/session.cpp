@@ -6,6 +6,7 @@
 
 #include "command/session_records.hpp"
 #include "util/log.hpp"
+#include "util/priority.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -59,6 +60,7 @@ void Session::publish(Report&& report)
 void Session::begin(TargetSource& source, std::vector<int> tiers)
 {
     source_ = &source;
+    run_promptly(0);
     started_ns_ = monotonic_ns();
     next_interval_ns_ = started_ns_ + options_.interval_ns;
     if (options_.interval_ns > Strip::step_ns) next_step_ns_ = started_ns_ + Strip::step_ns;

@@ -16,6 +16,8 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t drain_timeout_ns = 5'000'000'000;  // how long the end of a target waits for names
+constexpr std::uint64_t stall_names_ns =
+    100'000'000;  // how long the names of a stall, which is to be reported now, are preferred
 
 }  // namespace
 
@@ -248,6 +250,7 @@ void Engine::report_overdue(const OverdueDispatch& overdue)
         statistics_.reported(target->find_loop(of.tid, of.loop_id), overdue.now_ns - overdue.start_ns, false);
     auto bundle = target->stall(overdue, book_, [this](const Event& event) { observe(event); });
     if (!bundle) return;
+    worker_.raise_priority_until(overdue.now_ns + stall_names_ns);
     if (target->loses_ends()) {
         auto closing = *bundle->closing;
         closing.head = of;
@@ -401,7 +404,7 @@ void Engine::finish()
 {
     source_->leave_all([this](const Event& event) { observe(event); });
     explain_ended(book_.take_superseded(), monotonic_ns());
-    worker_.hurry();
+    worker_.raise_priority_until(UINT64_MAX);
     while (!targets_.empty()) {
         const auto& [pid, target] = *targets_.begin();
         remove(pid, target->process().alive() ? "detached" : "exited");

@@ -9,9 +9,9 @@ void Watchdog::tick(const Targets& targets, std::uint64_t now_ns)
 {
     rest_ns_ = most_rest_ns;
     for (const auto& [pid, target] : targets) rest_ns_ = std::min(rest_ns_, rest_of(*target));
-    due_ns_ = now_ns + rest_ns_;
+    due_ns_ = report_due_ns_ = now_ns + rest_ns_;
     const auto found = look(targets, now_ns);
-    next_ns_ = std::max(due_ns_, now_ns + tick_ns);
+    next_ns_ = std::min(std::max(due_ns_, now_ns + tick_ns), std::max(report_due_ns_, now_ns + least_tick_ns));
     idle_ticks_ = found == Activity::busy ? 0 : idle_ticks_ + 1;
     if (found == Activity::busy || (found == Activity::still && idle_ticks_ < 2)) return;
     // The flag first, then a last look: a loop that wakes in between either shows in the slot or clears the flag.
@@ -92,8 +92,11 @@ Watchdog::Activity Watchdog::look(Target& target, std::uint64_t now_ns)
         } else {
             stall.sampling.reset();
         }
-        if (age_ns < stall.next_report_ns || !current) continue;
+        if (!current) continue;
+        const bool is_overdue = age_ns >= stall.next_report_ns;
         while (age_ns >= stall.next_report_ns) stall.next_report_ns *= 2;
+        if (runs) report_due_ns_ = std::min(report_due_ns_, start_ns + stall.next_report_ns);
+        if (!is_overdue) continue;
         overdue_.push_back({target.pid(), loop.tid, loop.id, start_ns, now_ns, target.saw_begin(loop, slot), loop.slot,
                             slot, target.coroutine(loop, *seq), target.records_lost() != stall.records_lost});
     }

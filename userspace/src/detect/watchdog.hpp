@@ -2,7 +2,7 @@
 //
 // Watchdog: looks at the slots of all loops each fifth of the least threshold, and when a dispatch is as old as that;
 // each tick once one is half the threshold old. Then it samples the CPU of its thread until it ends, and reports those
-// past the threshold: then, and at twice, four times … its age. While all loops are idle it asks to be stopped, where
+// past the threshold: at that moment, and at twice, four times … its age. While all loops are idle it asks to be stopped, where
 // the source can wake the engine when one runs again.
 #pragma once
 
@@ -24,6 +24,8 @@ using Targets = std::map<std::uint32_t, std::unique_ptr<Target>>;  // by pid
 class Watchdog {
 public:
     static constexpr std::uint64_t tick_ns = 10'000'000;
+    // Between two looks at what is about to be reported.
+    static constexpr std::uint64_t least_tick_ns = 1'000'000;
 
     Watchdog(TargetSource& source, const DispatchBook& book) : source_(source), book_(book) {}
 
@@ -67,7 +69,8 @@ private:
     std::vector<std::pair<std::uint32_t, std::uint32_t>> old_iterations_;
     std::uint64_t failures_ = 0;
     std::uint64_t next_ns_ = 1;  // at once
-    std::uint64_t due_ns_ = 0;   // of the present look: when the next is needed
+    // Of the present look: when the next is needed, and when a dispatch will be old enough to be reported.
+    std::uint64_t due_ns_ = 0, report_due_ns_ = 0;
     unsigned idle_ticks_ = 0;
 };
 

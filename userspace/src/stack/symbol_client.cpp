@@ -25,6 +25,7 @@ constexpr std::size_t assured_requests = 64;  // of each process, whatever the o
 constexpr std::size_t max_unsent_bytes = 64u << 20;
 constexpr std::size_t max_modules = 4096;  // of one process
 constexpr std::size_t max_addresses = 256;
+constexpr int can_wait_nice = 10;
 constexpr unsigned max_needs = 4096;  // debug files that the worker asks for on the way to one answer
 constexpr std::uint64_t most_opening_ns = 1'000'000'000;  // a debug file: all names wait for it
 
@@ -226,6 +227,19 @@ void SymbolClient::begin_request()
 {
     needs_ = 0;
     worker_.begin_request();
+    if (!requests_.empty()) worker_.set_nice(monotonic_ns() < preferred_until_ns_ ? 0 : can_wait_nice);
+}
+
+void SymbolClient::raise_priority_until(std::uint64_t time_ns)
+{
+    preferred_until_ns_ = std::max(preferred_until_ns_, time_ns);
+    worker_.set_nice(0);
+}
+
+void SymbolClient::lower_priority()
+{
+    preferred_until_ns_ = 0;
+    worker_.set_nice(can_wait_nice);
 }
 
 bool SymbolClient::accept(Message& message)

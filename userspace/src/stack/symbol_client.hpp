@@ -38,8 +38,8 @@ public:
     std::uint64_t asked() const override { return next_id_ - 1; }
     bool answered(std::uint64_t asked) const override;
     void give_up() override;
-    void stand_back() override { worker_.set_nice(10); }
-    void hurry() override { worker_.set_nice(0); }
+    void raise_priority_until(std::uint64_t time_ns) override;
+    void lower_priority() override;
     pid_t pid() const override { return worker_.pid(); }
     std::uint64_t failures() const override { return failures_; }
     const std::optional<Error>& start_failure() const override { return start_failure_; }
@@ -108,6 +108,7 @@ private:
     bool wants_write_ = false;
     std::uint64_t next_id_ = 1;
     std::uint64_t failures_ = 0;
+    std::uint64_t preferred_until_ns_ = UINT64_MAX;
     std::optional<Error> start_failure_;
     unsigned needs_ = 0;  // of the first request
     std::optional<DebugFile> debug_file_;

@@ -104,11 +104,11 @@ public:
     // it is.
     virtual void demangle_type(std::uint32_t pid, std::string name, Done done) = 0;
 
-    // From now on names can wait, the target cannot: the worker runs at nice 10. What the start of a session waits for
-    // is no such names: where two others kept both CPUs busy, they took 1.2 s more.
-    virtual void stand_back() = 0;
-    // And no more: the target has been let go, and the end of the session waits for names.
-    virtual void hurry() = 0;
+    // Names are waited for until then, if they are not already for longer: the worker runs at the core's own priority,
+    // and at nice 10 afterwards, as they can wait, the targets cannot. It begins with the former: where two others kept
+    // both CPUs busy, the start of a session took 1.2 s more at nice 10.
+    virtual void raise_priority_until(std::uint64_t time_ns) = 0;
+    virtual void lower_priority() = 0;
 
     // Readable when poll() has something to do; stays the same for life.
     virtual int descriptor() const = 0;

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,13 +14,14 @@
 #include <utility>
 
 #include "util/detached.hpp"
+#include "util/priority.hpp"
 
 namespace loopwatch {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it stands back
+constexpr auto patience = 5s;     // without a sign of life, but for what it waits for a CPU: it may be at nice 10
 constexpr auto ending = 200ms;    // one that reads a file whose server holds on to the read may not end for hours
 constexpr auto load_limit = 60s;  // the first look into a program with gigabytes of debug information takes a while
 
@@ -63,7 +63,7 @@ Result<Fd> WorkerProcess::start()
     const auto pid = zygote_.fork_worker(std::move(theirs));
     if (!pid) return pid.error();
     pid_ = *pid;
-    if (nice_) set_nice(nice_);
+    run_promptly(pid_, nice_);
     return ours;
 }
 
@@ -81,8 +81,7 @@ void WorkerProcess::end()
 
 void WorkerProcess::set_nice(int more)
 {
-    nice_ = more;
-    if (pid_ > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid_), ::getpriority(PRIO_PROCESS, 0) + more);
+    if (std::exchange(nice_, more) != more && pid_ > 0) run_promptly(pid_, more);
 }
 
 void WorkerProcess::begin_request()

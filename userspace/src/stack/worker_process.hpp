@@ -29,7 +29,7 @@ public:
     pid_t pid() const noexcept { return pid_; }  // -1: none runs
     void end();
 
-    // How much nicer than we are it is, and those that are started later.
+    // How much nicer than the core it is, and those that are started later.
     void set_nice(int more);
 
     // It is at another request.
