@@ -13,6 +13,7 @@
 #include <random>
 
 #include "captured.hpp"
+#include "send_signal.hpp"
 #include "stack/module_scan.hpp"
 #include "stack/module_scans.hpp"
 #include "stack/segments.hpp"
@@ -20,6 +21,7 @@
 using loopwatch::Fd;
 using loopwatch::ModuleScan;
 using loopwatch::ProbeSite;
+using loopwatch::send_signal;
 using loopwatch::SymbolWorker;
 
 namespace {
@@ -210,12 +212,12 @@ TEST_CASE("a worker that dies over one file reads the files that wait behind it 
     REQUIRE(worker);
     const Fd culprit = open_file(fixtures + "/probes_static"), innocent = open_file(fixtures + "/probes_pie");
     bool done = false;
-    ::kill((*worker)->pid(), SIGSTOP);
+    send_signal((*worker)->pid(), SIGSTOP);
     (*worker)->scan_ahead(culprit.raw(), {}, [](const std::vector<loopwatch::Frame>&) {});
     (*worker)->scan_ahead(innocent.raw(), {}, [&](const std::vector<loopwatch::Frame>&) { done = true; });
     const auto asked = (*worker)->asked();
     bool answered_early = false;
-    ::kill((*worker)->pid(), SIGKILL);
+    send_signal((*worker)->pid(), SIGKILL);
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!done && std::chrono::steady_clock::now() < until) {
         answered_early |= (*worker)->answered(asked);

@@ -19,6 +19,7 @@
 
 #include "../fixtures/common/slow_elf.hpp"
 #include "captured.hpp"
+#include "send_signal.hpp"
 #include "stack/answers.hpp"
 #include "stack/channel.hpp"
 #include "stack/symbol_worker.hpp"
@@ -28,6 +29,7 @@ using loopwatch::Channel;
 using loopwatch::Fd;
 using loopwatch::Frame;
 using loopwatch::Message;
+using loopwatch::send_signal;
 using loopwatch::SymbolWorker;
 using nlohmann::json;
 
@@ -44,8 +46,11 @@ struct Session {
         REQUIRE(worker->map_process(static_cast<std::uint32_t>(sleeper.pid()), sleeper.modules()));
         stack = sleeper.stack(8192);
     }
+    // Another stack each time: one that was unwound before does not take the worker.
     void ask()
     {
+        const std::uint64_t address = sleeper.modules().front().start + asked++;
+        std::memcpy(stack.bytes.data() + stack.bytes.size() - sizeof address, &address, sizeof address);
         worker->unwind(stack, [this](std::vector<Frame> frames) { answers.push_back(std::move(frames)); });
     }
     void drain()
@@ -68,6 +73,7 @@ struct Session {
     Sleeper sleeper;
     std::unique_ptr<SymbolWorker> worker;
     loopwatch::CapturedStack stack;
+    std::uint64_t asked = 0;
     std::vector<std::vector<Frame>> answers;
 };
 
@@ -115,9 +121,9 @@ TEST_CASE("a worker that is killed costs names, and the next stack has them agai
     Session session;
     REQUIRE(whole(session.answer()));
     const pid_t first = session.worker->pid();
-    ::kill(first, SIGSTOP);
+    send_signal(first, SIGSTOP);
     for (int i = 0; i < 5; ++i) session.ask();
-    ::kill(first, SIGKILL);
+    send_signal(first, SIGKILL);
     session.drain();
     REQUIRE(session.answers.size() == 6);
     CHECK(session.worker->failures() == 5);
@@ -139,15 +145,15 @@ TEST_CASE("a worker that dies again and again costs names of what it was asked, 
     const auto descriptors = open_descriptors();
     for (std::uint64_t death = 1; death <= 20; ++death) {
         const pid_t victim = session.worker->pid();
-        ::kill(victim, SIGSTOP);
+        send_signal(victim, SIGSTOP);
         session.ask();
-        ::kill(victim, SIGKILL);
+        send_signal(victim, SIGKILL);
         session.drain();
         CHECK(session.answers.back().size() == 1);
         CHECK(session.worker->failures() == death);
         CHECK(whole(session.answer()));
         CHECK(session.worker->pid() != victim);
-        CHECK(::kill(victim, 0) != 0);  // not a zombie
+        CHECK(send_signal(victim, 0) != 0);  // not a zombie
     }
     CHECK(open_descriptors() == descriptors);
     CHECK_FALSE(session.worker->start_failure());
@@ -162,7 +168,7 @@ TEST_CASE("a worker does not have in memory what this process has read since it 
     const Fd kept(::open("/proc/self/maps", O_RDONLY));  // not O_CLOEXEC
     REQUIRE(whole(session.answer()));
     const pid_t first = session.worker->pid();
-    ::kill(first, SIGKILL);
+    send_signal(first, SIGKILL);
     await_end(first);
     session.answer();
     REQUIRE(whole(session.answer()));
@@ -182,9 +188,9 @@ TEST_CASE("once the process that starts workers has ended, stacks are addresses,
     REQUIRE(whole(session.answer()));
     const pid_t zygote = child_called("loopwatch-zyg"), first = session.worker->pid();
     REQUIRE(zygote > 0);
-    ::kill(zygote, SIGKILL);
+    send_signal(zygote, SIGKILL);
     CHECK(whole(session.answer()));  // of the worker that runs
-    ::kill(first, SIGKILL);
+    send_signal(first, SIGKILL);
     await_end(first);
     session.answer();
     for (int i = 0; i < 3; ++i) {
@@ -196,7 +202,7 @@ TEST_CASE("once the process that starts workers has ended, stacks are addresses,
     CHECK(session.worker->start_failure()->what == "the process that starts symbol workers has ended");
     const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
     CHECK_FALSE(session.worker->scan(file.raw()));
-    CHECK(::kill(zygote, 0) != 0);  // not a zombie
+    CHECK(send_signal(zygote, 0) != 0);  // not a zombie
 }
 
 TEST_CASE("a process that starts workers and does not answer is ended, not waited for")
@@ -204,8 +210,8 @@ TEST_CASE("a process that starts workers and does not answer is ended, not waite
     Session session;
     const pid_t zygote = child_called("loopwatch-zyg"), first = session.worker->pid();
     REQUIRE(whole(session.answer()));
-    ::kill(zygote, SIGSTOP);
-    ::kill(first, SIGKILL);
+    send_signal(zygote, SIGSTOP);
+    send_signal(first, SIGKILL);
     await_end(first);
     session.answer();
     const auto begin = std::chrono::steady_clock::now();
@@ -214,7 +220,7 @@ TEST_CASE("a process that starts workers and does not answer is ended, not waite
     CHECK_FALSE(whole(session.answer()));
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(8));
     CHECK(session.worker->start_failure());
-    CHECK(::kill(zygote, 0) != 0);
+    CHECK(send_signal(zygote, 0) != 0);
 }
 
 TEST_CASE("a file that is truncated while the worker reads it costs its names only")
@@ -251,7 +257,7 @@ TEST_CASE("a file over which the worker died twice is not shown to it again")
         const pid_t victim = session.worker->pid();
         std::thread killer([victim] {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            ::kill(victim, SIGKILL);
+            send_signal(victim, SIGKILL);
         });
         const auto scan = session.worker->scan(file.raw());
         killer.join();
@@ -271,7 +277,7 @@ TEST_CASE("a worker that hangs is replaced")
     Session session;
     REQUIRE(whole(session.answer()));
     const auto begin = std::chrono::steady_clock::now();
-    ::kill(session.worker->pid(), SIGSTOP);
+    send_signal(session.worker->pid(), SIGSTOP);
     CHECK_FALSE(whole(session.answer()));
     const auto took = std::chrono::steady_clock::now() - begin;
     CHECK(took >= std::chrono::seconds(5));
@@ -304,7 +310,7 @@ TEST_CASE("a worker whose end does not come is not waited for")
         return;
     }
     const auto begin = std::chrono::steady_clock::now();
-    ::kill(worker, SIGKILL);
+    send_signal(worker, SIGKILL);
     session.answer();
     CHECK(whole(session.answer()));
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
@@ -314,12 +320,12 @@ TEST_CASE("a worker whose end does not come is not waited for")
 TEST_CASE("what waits is bounded, and every stack is answered")
 {
     Session session;
-    ::kill(session.worker->pid(), SIGSTOP);
+    send_signal(session.worker->pid(), SIGSTOP);
     for (int i = 0; i < 5000; ++i) session.ask();
     CHECK(session.worker->pending() == 4096);
     CHECK(session.answers.size() == 5000 - 4096);
     CHECK(session.worker->failures() == 5000 - 4096);
-    ::kill(session.worker->pid(), SIGCONT);
+    send_signal(session.worker->pid(), SIGCONT);
     session.drain();
     CHECK(session.answers.size() == 5000);
     CHECK(session.worker->failures() == 5000 - 4096);
@@ -329,7 +335,7 @@ TEST_CASE("what waits is bounded, and every stack is answered")
 TEST_CASE("a process that fills the queue leaves room in it for the others")
 {
     Session session;
-    ::kill(session.worker->pid(), SIGSTOP);
+    send_signal(session.worker->pid(), SIGSTOP);
     for (int i = 0; i < 4200; ++i) session.ask();
     std::size_t answered = 0;
     const auto other = static_cast<std::uint32_t>(session.sleeper.pid()) + 1;
@@ -337,7 +343,7 @@ TEST_CASE("a process that fills the queue leaves room in it for the others")
         session.worker->symbolize(other, {0x1000}, [&](const std::vector<Frame>&) { ++answered; });
     CHECK(session.worker->pending() == 4096 + 64);
     CHECK(answered == 100 - 64);
-    ::kill(session.worker->pid(), SIGCONT);
+    send_signal(session.worker->pid(), SIGCONT);
     session.drain();
     CHECK(answered == 100);
 }
@@ -367,7 +373,7 @@ TEST_CASE("files that no process maps any longer leave their room to others")
 TEST_CASE("whoever cannot wait any longer has answers without names, and later ones with them")
 {
     Session session;
-    ::kill(session.worker->pid(), SIGSTOP);
+    send_signal(session.worker->pid(), SIGSTOP);
     for (int i = 0; i < 3; ++i) session.ask();
     session.worker->give_up();
     session.drain();
@@ -444,13 +450,13 @@ TEST_CASE("what is no program is refused once and for all who look at it next, n
 TEST_CASE("who asks for a file that is being read hears of it when it has been")
 {
     Session session;
-    ::kill(session.worker->pid(), SIGSTOP);
+    send_signal(session.worker->pid(), SIGSTOP);
     const Fd file(::open((fixtures + "/probes_pie").c_str(), O_RDONLY | O_CLOEXEC));
     int read = 0;
     for (int i = 0; i < 3; ++i) session.worker->scan_ahead(file.raw(), {}, [&](const std::vector<Frame>&) { ++read; });
     for (int i = 0; i < 5; ++i) session.worker->poll();
     CHECK(read == 0);
-    ::kill(session.worker->pid(), SIGCONT);
+    send_signal(session.worker->pid(), SIGCONT);
     session.drain();
     CHECK(read == 3);
 }
@@ -465,7 +471,7 @@ TEST_CASE("a file over which the worker died while it was read ahead may be scan
     REQUIRE(whole(session.answer()));
     int read = 0;
     session.worker->scan_ahead(file.raw(), {}, [&](const std::vector<Frame>&) { ++read; });
-    ::kill(session.worker->pid(), SIGKILL);
+    send_signal(session.worker->pid(), SIGKILL);
     session.drain();
     CHECK(read == 1);
     const auto* const died = session.worker->scanned(file.raw());

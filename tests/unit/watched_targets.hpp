@@ -20,6 +20,7 @@
 #include "../fuzz/late_worker.hpp"
 #include "detect/engine.hpp"
 #include "fake_target.hpp"
+#include "send_signal.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -92,7 +93,7 @@ public:
     void end()
     {
         if (std::exchange(ended_, true)) return;
-        ::kill(pid_, SIGKILL);
+        send_signal(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
     }
     std::uint32_t pid() const { return static_cast<std::uint32_t>(pid_); }

@@ -75,7 +75,7 @@ Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapp
         if (worker_.runs()) send({{"do", "map"}, {"pid", pid}});
         return {};
     }
-    Code code{std::move(modules), {}, files_.keep(std::move(perf_map), 0)};
+    Code code{CodeRanges(modules), std::move(modules), {}, files_.keep(std::move(perf_map), 0)};
     for (auto& module : code.modules) code.files.push_back(files_.keep(std::move(module.file), code.files.size()));
     // What it maps as before stays.
     if (!before.empty()) release(before.mapped());
@@ -89,6 +89,24 @@ Result<void> SymbolClient::map_process(std::uint32_t pid, std::vector<ModuleMapp
 
 void SymbolClient::unwind(CapturedStack stack, Done done)
 {
+    const auto sp = stack.dwarf_registers[CapturedStack::sp_register];
+    Request request = {0, stack.pid, {stack.dwarf_registers[CapturedStack::pc_register]}, std::move(done)};
+    const auto code = processes_.find(stack.pid);
+    // Names of code that is generated at run time change without a new mapping.
+    if (code != processes_.end() && code->second.perf_map == files_.end()) {
+        const auto key = StackCache::key_of(stack, code->second.ranges);
+        request.answer = stacks_.find(key, stack);
+        request.stack = key;
+        request.sp = sp;
+    }
+    if (request.answer && requests_.empty()) {
+        finished_.push_back({std::move(request.done), std::move(*request.answer)});
+        return watch();
+    }
+    if (request.answer && pending() < max_requests) {
+        request.id = next_id_++;
+        return enqueue(std::move(request));
+    }
     json registers = json::array();
     for (const std::uint64_t value : stack.dwarf_registers) registers.push_back(value);
     json body = {{"do", "unwind"},
@@ -97,8 +115,7 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
                  {"base", stack.base},
                  {"truncated", stack.truncated}};
     if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
-    ask({0, stack.pid, {stack.dwarf_registers[CapturedStack::pc_register]}, std::move(done)}, std::move(body),
-        std::move(stack.bytes));
+    ask(std::move(request), std::move(body), std::move(stack.bytes));
 }
 
 void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done)
@@ -219,6 +236,8 @@ void SymbolClient::pump()
                 break;
             else if (!accept(*message))
                 alive = false;
+            else
+                finish_known();
         if (!alive || (!requests_.empty() && worker_.is_stuck())) worker_lost();
     }
 }
@@ -228,6 +247,17 @@ void SymbolClient::begin_request()
     needs_ = 0;
     worker_.begin_request();
     if (!requests_.empty()) worker_.set_nice(monotonic_ns() < preferred_until_ns_ ? 0 : can_wait_nice);
+}
+
+// Those of which the answer was known, and that waited for those before them.
+void SymbolClient::finish_known()
+{
+    while (!requests_.empty() && requests_.front().answer) {
+        auto& request = requests_.front();
+        finished_.push_back({std::move(request.done), std::move(*request.answer)});
+        requests_.pop_front();
+        begin_request();
+    }
 }
 
 void SymbolClient::raise_priority_until(std::uint64_t time_ns)
@@ -264,6 +294,7 @@ bool SymbolClient::accept(Message& message)
     }
     auto frames = decode_frames(body, texts_);
     if (!frames) return fail(request), body.contains("error");
+    if (request.stack) stacks_.keep(*request.stack, *frames, request.sp);
     finished_.push_back({std::move(request.done), std::move(*frames)});
     return true;
 }
@@ -344,6 +375,7 @@ void SymbolClient::fail(Request& request)
 {
     if (request.scan)
         return answer_scan(request, Error{ExitCode::failed, "the symbol worker died while it read the file", {}});
+    if (request.answer) return finished_.push_back({std::move(request.done), std::move(*request.answer)});
     ++failures_;
     std::vector<Frame> frames;
     for (const std::uint64_t address : request.addresses) frames.push_back(bare_frame(request.pid, address));

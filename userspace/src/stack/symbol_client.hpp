@@ -12,6 +12,7 @@
 
 #include "stack/channel.hpp"
 #include "stack/module_scans.hpp"
+#include "stack/stack_cache.hpp"
 #include "stack/symbol_worker.hpp"
 #include "stack/target_files.hpp"
 #include "stack/texts.hpp"
@@ -56,6 +57,9 @@ private:
         Done done;
         std::optional<ScanKey> scan = {};
         Fd file = {};  // of a scan: asked for again if the worker dies over another one
+        std::optional<StackCache::Key> stack = {};
+        std::uint64_t sp = 0;                           // of that stack
+        std::optional<std::vector<Frame>> answer = {};  // known already: waits for those before it
     };
     // Of what the worker claims, against the file: beside, as a server may answer some reads and then no more.
     struct Check {
@@ -68,6 +72,7 @@ private:
         std::uint64_t until_ns = 0;
     };
     struct Code {
+        CodeRanges ranges;
         std::vector<ModuleMapping> modules;        // without their files, which are in
         std::vector<TargetFiles::Iterator> files;  // of each module; end(): there was no room for it
         TargetFiles::Iterator perf_map;
@@ -80,6 +85,7 @@ private:
     bool send(nlohmann::json body, std::vector<std::uint8_t> raw = {}, int file = -1);
     void enqueue(Request request);
     void begin_request();
+    void finish_known();
     void ask(Request request, nlohmann::json body, std::vector<std::uint8_t> raw);
     void pump();
     bool accept(Message& message);
@@ -116,6 +122,7 @@ private:
     std::deque<Check> checks_;      // of scans that it has answered
     std::deque<Answer> finished_;   // for poll() to hand out
     ModuleScans scans_;
+    StackCache stacks_;
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;
 };
