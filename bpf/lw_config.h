@@ -17,6 +17,8 @@ const volatile __u32 cfg_follow __weak = 0;
 /* Processes of this name are reported when they begin, watched or not: its first bytes, as many as a comm has. */
 #define LW_COMM 16
 const volatile char cfg_name[LW_COMM] __weak = {};
+/* All processes are reported when they execute a program. The collector looks at the ring on a timer for them. */
+const volatile __u32 cfg_all_execs __weak = 0;
 const volatile __u32 cfg_kernel_stacks __weak = 0; /* about 3 us each */
 
 /* Of a system call: 1 + which of its first two arguments is a path, 0: none. From the collector's table of calls. */

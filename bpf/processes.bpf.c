@@ -10,12 +10,12 @@
 #include "lw_blocks.bpf.h"
 #include "lw_trace.bpf.h"
 
-static __always_inline void emit_process_event(__u32 kind, __u32 pid, __u32 tid)
+static __always_inline void emit_process_event(__u32 kind, __u32 pid, __u32 tid, __u64 flags)
 {
     struct lw_event event = {.kind = kind, .size = sizeof(event), .time_ns = bpf_ktime_get_ns()};
     event.pid = pid;
     event.tid = tid;
-    emit(&event, sizeof(event), 0);
+    emit(&event, sizeof(event), flags);
 }
 
 static __always_inline void drop_loop(struct lw_loop *loop, __u32 tid)
@@ -81,7 +81,7 @@ int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_stru
     if (child->pid != child->tgid) return 0;
     const bool follows = cfg_follow && bpf_map_lookup_elem(&targets, &pid);
     if (!follows && !may_have_cfg_name(child)) return 0;
-    emit_process_event(LW_EVENT_CHILD, child->pid, pid);
+    emit_process_event(LW_EVENT_CHILD, child->pid, pid, cfg_all_execs ? BPF_RB_NO_WAKEUP : 0);
     return 0;
 }
 
@@ -100,13 +100,16 @@ int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid)
     __u32 pid = task->tgid;
     const __u32 tid = old_pid;
     if (!bpf_map_lookup_elem(&targets, &pid)) {
-        if (may_have_cfg_name(task)) emit_process_event(LW_EVENT_EXEC, pid, tid);
+        if (cfg_all_execs)
+            emit_process_event(LW_EVENT_EXEC, pid, tid, BPF_RB_NO_WAKEUP);
+        else if (may_have_cfg_name(task))
+            emit_process_event(LW_EVENT_EXEC, pid, tid, 0);
         return 0;
     }
     struct lw_loop *loop = loop_of(tid);
     if (loop && loop->pid == pid) drop_loop(loop, tid);
     if (unprobed_pids[pid % LW_CROWD]) bpf_for_each_map_elem(&asked, forget_question, &pid, 0);
-    emit_process_event(LW_EVENT_EXEC, pid, tid);
+    emit_process_event(LW_EVENT_EXEC, pid, tid, 0);
     return 0;
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t trace_poll_ns = 20'000'000;  // trace records do not wake us
+constexpr std::uint64_t exec_poll_ns = 200'000'000;  // nor does what any process of the machine executes
 
 // What costs too much, and what is said of it.
 struct StepDown {
@@ -60,7 +61,11 @@ private:
 }  // namespace
 
 KernelSource::KernelSource(KernelSourceOptions options, Engine& engine, SymbolWorker& worker)
-    : options_(std::move(options)), engine_(engine), worker_(worker), poll_watch_(options_.from_start)
+    : options_(std::move(options)),
+      engine_(engine),
+      worker_(worker),
+      candidates_(options_.selection),
+      poll_watch_(options_.from_start)
 {
 }
 
@@ -109,7 +114,7 @@ Attachment* KernelSource::find(std::uint32_t pid) const
 
 bool KernelSource::exhausted()
 {
-    return !follows_name() && engine_.targets().empty() && images_.empty() && arriving_.empty();
+    return !follows_name() && !selects() && engine_.targets().empty() && images_.empty() && arriving_.empty();
 }
 
 // The kernel waits for grace periods when probes are detached (40 to 55 ms): others are watched meanwhile.
@@ -174,6 +179,7 @@ void KernelSource::take(const Event& event, const Observe& observe)
 void KernelSource::on(const ExecEvent& event)
 {
     const auto pid = static_cast<pid_t>(event.head.pid);
+    if (selects()) return select_again(pid);
     const bool known = knows(pid);
     if (!known && !(follows_name() && has_name(pid))) return;
     // A shell starts hundreds of its name a second, most of which are gone at once.
@@ -183,6 +189,7 @@ void KernelSource::on(const ExecEvent& event)
 
 void KernelSource::on(const ChildEvent& event)
 {
+    if (selects()) return candidates_.born(static_cast<pid_t>(event.head.pid), monotonic_ns());
     if (!options_.follow_children && !follows_name()) {
         if (!std::exchange(has_children_, true))
             engine_.warn("it started other programs, which are not watched", "--follow-children");
@@ -200,6 +207,7 @@ bool KernelSource::set_watchdog_asleep(bool asleep)
 void KernelSource::turn(std::uint64_t now_ns)
 {
     adopt(now_ns);
+    admit_chosen(now_ns);
     (void)go_on(now_ns);  // does not fail any more
     std::erase_if(unwanted_, [](const auto& opening) { return is_ready(opening); });
     if (calibrated_at_ns_ && now_ns >= calibrated_at_ns_) {
@@ -210,12 +218,17 @@ void KernelSource::turn(std::uint64_t now_ns)
 
 std::uint64_t KernelSource::next_ns() const
 {
-    std::uint64_t next_ns = options_.attachment.wants(Frequent::trace) ? monotonic_ns() + trace_poll_ns : 0;
+    const auto now = monotonic_ns();
+    std::uint64_t next_ns = 0;
+    if (options_.attachment.wants(Frequent::trace))
+        next_ns = now + trace_poll_ns;
+    else if (selects())
+        next_ns = now + exec_poll_ns;
     const auto or_at = [&](std::uint64_t due_ns) {
         if (due_ns) next_ns = next_ns ? std::min(next_ns, due_ns) : due_ns;
     };
-    for (const auto due_ns : {children_.next_ns(), images_.next_ns(), calibrated_at_ns_}) or_at(due_ns);
-    const auto now = monotonic_ns();
+    for (const auto due_ns : {children_.next_ns(), candidates_.next_ns(now), images_.next_ns(), calibrated_at_ns_})
+        or_at(due_ns);
     for (const auto& target : arriving_) or_at(target->next_ns(now));
     for (const auto* const target : attachments()) or_at(target->next_ns(now));
     return next_ns;
@@ -235,7 +248,8 @@ void KernelSource::interval(std::uint64_t now_ns)
 {
     // Those whose records were lost.
     for (auto* const target : attachments())
-        if (target->process().replaced()) begin_image(target->pid(), now_ns);
+        if (target->process().replaced())
+            selects() ? select_again(target->process().pid()) : begin_image(target->pid(), now_ns);
     watch_polls(now_ns);
     limit(now_ns);
 }
@@ -259,7 +273,7 @@ void KernelSource::leave(Target& target, std::string_view reason, const Observe&
 {
     // Others of its name run loops: this one may have been held up before it could be known.
     processes_missed_ += follows_name() && !target.had_loops();
-    retire(static_cast<Attachment&>(target).leave(reason == "exec"));
+    retire(static_cast<Attachment&>(target).leave(reason == "exec" && !selects()));
 }
 
 // First of all, and at once: the targets are not to wait for what we have still to say, and steps under --trace can
@@ -278,7 +292,7 @@ Counts KernelSource::losses() const
 {
     Counts lost = kernel_->losses();
     if (options_.follow_children) lost["children_missed"] = children_.missed();
-    if (follows_name()) lost["processes_missed"] = processes_missed_;
+    if (follows_name() || selects()) lost["processes_missed"] = candidates_.missed() + processes_missed_;
     return lost;
 }
 

@@ -10,12 +10,14 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "attach/attachment.hpp"
+#include "attach/candidates.hpp"
 #include "attach/children.hpp"
 #include "attach/new_images.hpp"
 #include "attach/overhead_limit.hpp"
@@ -28,8 +30,9 @@ namespace loopwatch {
 
 struct KernelSourceOptions {
     std::vector<pid_t> pids;
-    std::string name;   // those that begin with this name are watched too; empty: none
-    bool wait = false;  // there may be none of it yet
+    std::string name;                            // those that begin with this name are watched too; empty: none
+    bool wait = false;                           // there may be none of it yet
+    std::shared_ptr<const Selection> selection;  // processes of the machine that are watched too; null: none
     bool follow_children = false;
     bool from_start = false;  // targets have not begun to run: that they have no loop yet says nothing
     double max_overhead_percent = 2;
@@ -84,7 +87,10 @@ private:
     bool has_name(pid_t pid);
     bool knows(pid_t pid) const;
     void adopt(std::uint64_t now_ns);
+    void admit_chosen(std::uint64_t now_ns);
+    void dismiss_image(pid_t process);
     void begin_image(std::uint32_t pid, std::uint64_t now_ns);
+    void select_again(pid_t pid);
     void retire(Attachment::Leaving leaving);
     bool retiring() const;
     void take(const Event& event, const Observe& observe);
@@ -96,6 +102,7 @@ private:
     Attachments attachments() const;
     Attachment* find(std::uint32_t pid) const;
     bool follows_name() const { return !options_.name.empty(); }
+    bool selects() const { return options_.selection != nullptr; }
 
     KernelSourceOptions options_;
     Engine& engine_;
@@ -104,6 +111,8 @@ private:
     std::vector<std::future<Result<Fd>>> unwanted_;  // events that are being opened, of samplings that have ended
     Reactor::Watch ring_;
     Children children_;
+    Candidates candidates_;
+    std::map<pid_t, TargetChoice> choices_;  // of those that arrive
     NewImages images_;
     std::vector<std::unique_ptr<Attachment>> arriving_;  // whose probes are being attached
     PollWatch poll_watch_;

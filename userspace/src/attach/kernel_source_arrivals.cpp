@@ -37,6 +37,7 @@ Result<void> KernelSource::attach()
     for (const pid_t pid : options_.name.empty() ? std::vector<pid_t>() : Process::find(options_.name))
         if (std::ranges::find(options_.pids, pid) == options_.pids.end() && !left_out_.contains(pid))
             options_.pids.push_back(pid);
+    candidates_.scan(monotonic_ns());
     // All of them before the first is attached to, and could take what is for the others too.
     for (const pid_t pid : options_.pids) (void)kernel_->admit(pid, options_.attachment.thresholds);
     const auto now = monotonic_ns();
@@ -117,9 +118,15 @@ Result<void> KernelSource::refuse(pid_t pid, const Error& error)
 
 Result<void> KernelSource::watch_process(NewImages::Ready image)
 {
+    if (!image.process) choices_.erase(image.pid);
     if (!image.process) return refuse(image.pid, image.process.error());
+    auto attachment = options_.attachment;
+    if (const auto chosen = choices_.extract(image.pid); !chosen.empty()) {
+        attachment.thresholds = chosen.mapped().thresholds;
+        attachment.wants(Frequent::coroutines) &= chosen.mapped().coroutines;
+    }
     auto attached = Attachment::attach(
-        std::move(*image.process), *kernel_, worker_, options_.attachment,
+        std::move(*image.process), *kernel_, worker_, attachment,
         [this](std::uint32_t tid, std::uint64_t period_ns) { return sample(tid, period_ns); },
         options_.from_start || image.has_begun);
     if (!attached) return refuse(image.pid, attached.error());
@@ -177,6 +184,22 @@ void KernelSource::adopt(std::uint64_t now_ns)
     }
 }
 
+// Processes that the selection has chosen, as many as can be loaded at a time. What dismisses the image before may
+// still be at work, beside.
+void KernelSource::admit_chosen(std::uint64_t now_ns)
+{
+    for (const auto& [pid, choice] : candidates_.take_chosen(now_ns)) {
+        if (knows(pid)) continue;
+        if (images_.full() || retiring()) {
+            candidates_.again(pid, now_ns);
+            continue;
+        }
+        choices_[pid] = choice;
+        (void)kernel_->admit(pid, choice.thresholds);
+        images_.found(pid, now_ns);
+    }
+}
+
 // Those of which nothing has to be waited for any more.
 Result<void> KernelSource::add_ready(std::uint64_t now_ns)
 {
@@ -206,14 +229,31 @@ Result<void> KernelSource::go_on(std::uint64_t now_ns)
     return add_ready(now_ns);
 }
 
+// What a process was before execve(2).
+void KernelSource::dismiss_image(pid_t process)
+{
+    const auto pid = static_cast<std::uint32_t>(process);
+    if (find(pid)) engine_.remove(pid, "exec");
+    for (auto& target : arriving_)
+        if (target->process().pid() == process) retire(target->leave(!selects()));
+    std::erase_if(arriving_, [&](const auto& target) { return target->process().pid() == process; });
+}
+
+// It runs another program by now, which has yet to be chosen.
+void KernelSource::select_again(pid_t pid)
+{
+    if (images_.contains(pid)) kernel_->dismiss(pid);
+    images_.forget(pid);
+    choices_.erase(pid);
+    dismiss_image(pid);
+    candidates_.born(pid, monotonic_ns());
+}
+
 // Its forks are seen while its new image loads its libraries, too.
 void KernelSource::begin_image(std::uint32_t pid, std::uint64_t now_ns)
 {
-    if (find(pid)) engine_.remove(pid, "exec");
     const auto process = static_cast<pid_t>(pid);
-    for (auto& target : arriving_)
-        if (target->process().pid() == process) retire(target->leave(true));
-    std::erase_if(arriving_, [&](const auto& target) { return target->process().pid() == process; });
+    dismiss_image(process);
     images_.begun(process, now_ns);
     if (kernel_->admit(process, options_.attachment.thresholds)) (void)kernel_->unprobed().watch(process);
     worker_.raise_priority_until(now_ns + starting_ns);

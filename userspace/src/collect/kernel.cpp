@@ -144,6 +144,7 @@ Result<std::unique_ptr<Kernel>> Kernel::open(const KernelOptions& options)
     for (std::size_t syscall = 0; options.path_argument && syscall < std::size(paths); ++syscall)
         paths[syscall] = options.path_argument(syscall);
     parts.skeleton->rodata->cfg_follow = options.follow_children || options.report_children;
+    parts.skeleton->rodata->cfg_all_execs = options.all_execs;
     parts.skeleton->rodata->cfg_trace = options.trace;
     auto& name = parts.skeleton->rodata->cfg_name;
     options.name.copy(name, std::size(name) - 1);

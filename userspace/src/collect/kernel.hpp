@@ -37,8 +37,9 @@ struct KernelOptions {
     std::function<std::uint8_t(std::size_t syscall)> path_argument;
     bool report_children = false;  // though they are not to be watched
     bool follow_children = false;
-    std::string name;    // processes of it are reported when they begin; empty: none
-    bool trace = false;  // 8 KiB more a loop
+    std::string name;        // processes of it are reported when they begin; empty: none
+    bool all_execs = false;  // all processes are reported when they execute a program
+    bool trace = false;      // 8 KiB more a loop
     bool coroutines = false;
     bool debug = false;  // 9.5 MiB more
     AttachRung rung = AttachRung::multi;

@@ -184,7 +184,7 @@ Result<Process> Process::open(pid_t pid)
     return process;
 }
 
-std::vector<pid_t> Process::find(const std::string& name)
+std::vector<pid_t> Process::all()
 {
     std::vector<pid_t> found;
     const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
@@ -193,8 +193,15 @@ std::vector<pid_t> Process::find(const std::string& name)
         const std::string_view text = entry->d_name;
         if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid == ::getpid())
             continue;
-        if (is_named(pid, name)) found.push_back(pid);
+        found.push_back(pid);
     }
+    return found;
+}
+
+std::vector<pid_t> Process::find(const std::string& name)
+{
+    auto found = all();
+    std::erase_if(found, [&](pid_t pid) { return !is_named(pid, name); });
     return found;
 }
 

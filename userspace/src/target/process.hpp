@@ -34,6 +34,8 @@ public:
     // Whatever has become of it: also one that is ending, or has ended and was not waited for, of which its name is
     // left. Asks no file's server, and does not say whether it may be looked into.
     static Result<Process> identify(pid_t pid);
+    // Pids of all processes but this one.
+    static std::vector<pid_t> all();
     // Pids of all processes whose comm or executable's base name is `name`.
     static std::vector<pid_t> find(const std::string& name);
     static bool is_named(pid_t pid, const std::string& name);
