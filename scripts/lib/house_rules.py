@@ -20,7 +20,7 @@ cancel_request trace 3 cancel_delivered trace 2                       slow_itera
 CODE = {".c", ".h", ".cpp", ".hpp", ".def", ".py", ".sh", ".cmake", ".map"}
 PROBES = "runtime_probes/include/loopwatch/probes.def"
 WIRE = "bpf/lw_event.h"
-ABOVE_WIRE = ("resolve", "detect", "attach", "report", "command")
+ABOVE_WIRE = ("resolve", "detect", "attach", "report", "daemon", "command")
 SITES = "runtime_probes/include/loopwatch/probe.hpp"
 
 

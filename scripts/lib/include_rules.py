@@ -4,7 +4,7 @@ import pathlib
 import re
 
 # The collector's straight line: a module sees itself and what stands before it.
-LINE = ["util", "target", "collect", "stack", "analysis", "resolve", "detect", "attach", "output", "report", "command"]
+LINE = ["util", "target", "collect", "stack", "analysis", "resolve", "detect", "attach", "output", "report", "daemon", "command"]
 
 STANDARD = re.compile(r"[a-z_0-9]+")  # <vector>: no slash, no suffix
 C_HEADERS = re.compile(r"std(?:int|def|bool|io|lib)\.h|(?:errno|string|assert|limits)\.h")
@@ -74,7 +74,7 @@ ZONES = {"runtime_probes/include/": runtime_probes, "runtime_probes/src/": runti
 
 
 def include_directions(tree):
-    """runtime_probes ← preload, bpf; util ← target ← collect ← stack ← analysis ← resolve ← detect ← attach ← output ← report ← command ← main"""
+    """runtime_probes ← preload, bpf; util ← target ← collect ← stack ← analysis ← resolve ← detect ← attach ← output ← report ← daemon ← command ← main"""
     for path in tree.files:
         if pathlib.PurePath(path).suffix not in {".c", ".h", ".cpp", ".hpp", ".def"}:
             continue

@@ -25,14 +25,15 @@ public:
 };
 
 // X(name, what --help says of it). The first is the default.
-#define LW_COMMANDS(X)                                                  \
-    X(watch, "Report what blocks the loops of a process (the default)") \
-    X(doctor, "Say what works here and what does not")                  \
-    X(schema, "Print the JSON Schema of the ndjson output")             \
-    X(ps, "List the tasks of a process")                                \
-    X(tree, "Show the await tree of its tasks")                         \
-    X(where, "Show everything known about one task")                    \
-    X(run, "Start a program with the shim in it, and report what blocks its loops")
+#define LW_COMMANDS(X)                                                              \
+    X(watch, "Report what blocks the loops of a process (the default)")             \
+    X(doctor, "Say what works here and what does not")                              \
+    X(schema, "Print the JSON Schema of the ndjson output")                         \
+    X(ps, "List the tasks of a process")                                            \
+    X(tree, "Show the await tree of its tasks")                                     \
+    X(where, "Show everything known about one task")                                \
+    X(run, "Start a program with the shim in it, and report what blocks its loops") \
+    X(config, "Check the configuration of the daemon, or list its keys")
 
 #define X(name, help) std::unique_ptr<Command> make_##name();
 LW_COMMANDS(X)

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <optional>
 #include <span>
 
@@ -17,6 +16,7 @@
 #include "util/fd.hpp"
 #include "util/log.hpp"
 #include "util/text.hpp"
+#include "util/wall_clock.hpp"
 
 namespace loopwatch {
 
@@ -60,15 +60,6 @@ Result<void> may_write(const std::string& path)
     if (!output) return output.error();
     if (is_new) ::unlink(path.c_str());
     return {};
-}
-
-std::string today()
-{
-    const auto now = std::time(nullptr);
-    std::tm local = {};
-    ::localtime_r(&now, &local);
-    char text[16];
-    return {text, std::strftime(text, sizeof text, "%Y-%m-%d", &local)};
 }
 
 void tell(const std::string& file, const std::vector<Suppressions::Rule>& rules)

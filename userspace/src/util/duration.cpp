@@ -15,11 +15,12 @@ namespace {
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t minute_ns = 60 * second_ns;
 constexpr std::uint64_t hour_ns = 60 * minute_ns;
+constexpr std::uint64_t day_ns = 24 * hour_ns;
 // Times are also subtracted: a duration must fit a signed 64-bit integer.
 constexpr std::uint64_t longest_ns = std::numeric_limits<std::int64_t>::max();
 
 constexpr std::pair<std::string_view, std::uint64_t> units[] = {
-    {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", second_ns}, {"m", minute_ns}, {"h", hour_ns},
+    {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", second_ns}, {"m", minute_ns}, {"h", hour_ns}, {"d", day_ns},
 };
 
 bool all_digits(std::string_view text)
@@ -68,7 +69,7 @@ Result<std::uint64_t> parse_duration(std::string_view text, std::string_view lik
 
     const auto* unit = std::find_if(std::begin(units), std::end(units), [&](auto& u) { return u.first == suffix; });
     if (unit == std::end(units)) {
-        return usage(text, "is not a duration", fmt::format("\"{}\" is no unit; use ns, us, ms, s, m or h", suffix));
+        return usage(text, "is not a duration", fmt::format("\"{}\" is no unit; use ns, us, ms, s, m, h or d", suffix));
     }
     const auto ns = scale(whole, fraction, unit->second);
     if (!ns) return usage(text, "is too long", "at most 292 years");

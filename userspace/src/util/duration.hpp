@@ -11,7 +11,7 @@
 
 namespace loopwatch {
 
-// "50us", "10ms", "1.5s", "2m" → nanoseconds. Units: ns us ms s m h. What is shorter than a nanosecond is cut off.
+// "50us", "10ms", "1.5s", "2m" → nanoseconds. Units: ns us ms s m h d. What is shorter than a nanosecond is cut off.
 // Fails with ExitCode::usage: no unit, zero, negative, not a number, longer than 292 years.
 // `likely_unit`: what the hint proposes where there is none.
 Result<std::uint64_t> parse_duration(std::string_view text, std::string_view likely_unit = "ms");

@@ -63,4 +63,13 @@ std::uint64_t monotonic_ns()
     return read_clock(CLOCK_MONOTONIC);
 }
 
+std::string today()
+{
+    const auto now = std::time(nullptr);
+    std::tm local = {};
+    ::localtime_r(&now, &local);
+    char text[16];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%d", &local)};
+}
+
 }  // namespace loopwatch

@@ -25,4 +25,7 @@ struct ClockAnchor {
 // CLOCK_MONOTONIC in ns.
 std::uint64_t monotonic_ns();
 
+// "2026-10-02", in local time.
+std::string today();
+
 }  // namespace loopwatch
