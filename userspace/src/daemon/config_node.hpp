@@ -33,8 +33,6 @@ struct ConfigNode {
     bool boolean = false;
     std::vector<ConfigNode> items;     // of an array
     std::vector<ConfigEntry> entries;  // of a table, in the order of the file
-    // From the environment or an option: a text that may also mean a number, a boolean, or a list with commas.
-    bool loose = false;
 };
 
 struct ConfigEntry {

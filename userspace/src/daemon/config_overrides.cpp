@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "daemon/config_keys.hpp"
 #include "daemon/config_loading.hpp"
@@ -45,6 +46,35 @@ std::string environment_name(std::string_view key)
     return name;
 }
 
+// Outside the file all is text. What is no value of that kind stays text, for which its reader has an error.
+ConfigNode typed_as(ConfigNode::Kind kind, const std::string& text)
+{
+    using Kind = ConfigNode::Kind;
+    ConfigNode node;
+    node.text = text;
+    const auto parsed = [&text](auto& value) {
+        const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        return error == std::errc() && stop == text.data() + text.size();
+    };
+    if (kind == Kind::integer || kind == Kind::real) {
+        if (parsed(node.integer))
+            node.kind = Kind::integer;
+        else if (parsed(node.real))
+            node.kind = Kind::real;
+    } else if (kind == Kind::boolean && (text == "true" || text == "false")) {
+        node.kind = Kind::boolean;
+        node.boolean = text == "true";
+    } else if (kind == Kind::array) {
+        node.kind = Kind::array;
+        for (std::size_t begin = 0; begin < text.size();) {
+            const auto end = std::min(text.find(',', begin), text.size());
+            node.items.emplace_back().text = text.substr(begin, end - begin);
+            begin = end + 1;
+        }
+    }
+    return node;
+}
+
 std::string meant(std::string_view word, const std::vector<std::string>& names)
 {
     const std::vector<std::string_view> views(names.begin(), names.end());
@@ -56,12 +86,12 @@ std::string meant(std::string_view word, const std::vector<std::string>& names)
 
 void ConfigLoading::set_text(const std::string& key, const std::string& value, const std::string& origin)
 {
-    ConfigNode node;
-    node.text = value;
-    node.loose = true;
     const auto dot = key.find('.');
+    const auto row = std::ranges::find(config_sections(), key.substr(0, dot), &SectionRow::name);
+    const auto fallbacks = fallback_table(row->keys);
+    const auto fallback = std::ranges::find(fallbacks.entries, key.substr(dot + 1), &ConfigEntry::name);
     auto table = empty_table();
-    table.entries.push_back({key.substr(dot + 1), {}, node});
+    table.entries.push_back({key.substr(dot + 1), {}, typed_as(fallback->value.kind, value)});
     ConfigProblems problems(origin);
     single_section(key.substr(0, dot), table, problems);
     set(key.substr(0, dot), table.entries.front(), origin);

@@ -32,16 +32,11 @@ void refuse(const ConfigNode& node, std::string_view what, std::string hint, Con
     problems.add(node.at, fmt::format("{} {}", toml_text(node).substr(0, longest_value), what), std::move(hint));
 }
 
-// What a text from the environment means as a number; of the file a number is one only without quotes.
 std::optional<double> number_in(const ConfigNode& node)
 {
     if (node.kind == ConfigNode::Kind::integer) return static_cast<double>(node.integer);
     if (node.kind == ConfigNode::Kind::real) return node.real;
-    double value = 0;
-    const auto* const end = node.text.data() + node.text.size();
-    const auto [stop, error] = std::from_chars(node.text.data(), end, value);
-    if (!node.loose || node.text.empty() || error != std::errc() || stop != end) return std::nullopt;
-    return value;
+    return std::nullopt;
 }
 
 bool is_within(double value, NumberRange range)
@@ -71,20 +66,10 @@ bool is_text(const ConfigNode& node, std::size_t longest, ConfigProblems& proble
     return true;
 }
 
-// One, or each of a list; of a loose text those between its commas.
+// One, or each of a list.
 template <class Take>
 void each_item(const ConfigNode& node, ConfigProblems& problems, Take take)
 {
-    if (node.loose) {
-        for (std::size_t begin = 0; begin <= node.text.size() && !node.text.empty();) {
-            const auto end = std::min(node.text.find(',', begin), node.text.size());
-            ConfigNode item = node;
-            item.text = node.text.substr(begin, end - begin);
-            take(item);
-            begin = end + 1;
-        }
-        return;
-    }
     if (node.kind != ConfigNode::Kind::array) return take(node);
     if (node.items.size() > most_list_items)
         return problems.add(node.at, fmt::format("has {} items", node.items.size()), "at most 256");
@@ -123,14 +108,13 @@ void read_size(const ConfigNode& node, std::uint64_t least_bytes, std::uint64_t&
 void read_percentage(const ConfigNode& node, NumberRange range, double& to, ConfigProblems& problems)
 {
     if (node.kind != ConfigNode::Kind::text) return refuse_kind(node, "a percentage, such as \"1%\"", problems);
-    ConfigNode number = node;
-    number.loose = true;
-    if (number.text.ends_with('%')) number.text.pop_back();
-    const auto value = number_in(number);
-    if (!value || number.text.size() == node.text.size())
+    const auto text = std::string_view(node.text);
+    double value = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || text.substr(static_cast<std::size_t>(stop - text.data())) != "%")
         return refuse(node, "is no percentage", "write a number and %, such as \"1%\"", problems);
-    if (!is_within(*value, range)) return refuse(node, "is out of range", range_hint(range, "%"), problems);
-    to = *value;
+    if (!is_within(value, range)) return refuse(node, "is out of range", range_hint(range, "%"), problems);
+    to = value;
 }
 
 void read_number(const ConfigNode& node, NumberRange range, double& to, ConfigProblems& problems)
@@ -152,10 +136,8 @@ void read_count(const ConfigNode& node, NumberRange range, std::uint32_t& to, Co
 
 void read_boolean(const ConfigNode& node, bool& to, ConfigProblems& problems)
 {
-    const bool known = node.loose && (node.text == "true" || node.text == "false");
-    if (node.kind != ConfigNode::Kind::boolean && !known)
-        return refuse_kind(node, "true or false, without quotes", problems);
-    to = node.loose ? node.text == "true" : node.boolean;
+    if (node.kind != ConfigNode::Kind::boolean) return refuse_kind(node, "true or false, without quotes", problems);
+    to = node.boolean;
 }
 
 void read_text(const ConfigNode& node, std::string& to, ConfigProblems& problems)
@@ -172,7 +154,7 @@ void read_path(const ConfigNode& node, std::string& to, ConfigProblems& problems
 
 void read_paths(const ConfigNode& node, std::vector<std::string>& to, ConfigProblems& problems)
 {
-    if (node.kind != ConfigNode::Kind::array && !node.loose)
+    if (node.kind != ConfigNode::Kind::array)
         return refuse_kind(node, "a list of paths, such as [\"/etc/loopwatch/suppressions\"]", problems);
     std::vector<std::string> paths;
     each_item(node, problems, [&](const ConfigNode& item) { read_path(item, paths.emplace_back(), problems); });

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "util/text.hpp"
 
@@ -139,7 +140,7 @@ bool parse_resource(std::span<const std::byte> message, std::vector<ContextAttri
 
 }  // namespace
 
-std::string_view ProcessContext::attribute(std::string_view key) const
+std::string_view context_attribute(const std::vector<ContextAttribute>& attributes, std::string_view key)
 {
     const auto found = std::ranges::find(attributes, key, &ContextAttribute::key);
     return found == attributes.end() ? std::string_view() : std::string_view(found->value);
@@ -195,7 +196,7 @@ std::optional<std::vector<ContextAttribute>> parse_process_context(std::span<con
     return attributes;
 }
 
-std::optional<ProcessContext> read_process_context(std::uint64_t address, const ReadMemory& read)
+std::optional<ContextPayload> read_context_payload(std::uint64_t address, const ReadMemory& read)
 {
     const auto read_header = [&]() -> std::optional<ContextHeader> {
         std::array<std::byte, ContextHeader::bytes> bytes = {};
@@ -208,9 +209,7 @@ std::optional<ProcessContext> read_process_context(std::uint64_t address, const 
         std::vector<std::byte> payload(header->payload_bytes);
         const bool whole = read(header->payload_address, payload);
         if (read_header() != header) continue;
-        auto attributes = whole ? parse_process_context(payload) : std::nullopt;
-        if (!attributes) return std::nullopt;
-        return ProcessContext{header->published_ns, std::move(*attributes)};
+        return whole ? std::optional(ContextPayload{header->published_ns, std::move(payload)}) : std::nullopt;
     }
     return std::nullopt;
 }

@@ -22,14 +22,8 @@ struct ContextAttribute {
     bool operator==(const ContextAttribute&) const = default;
 };
 
-struct ProcessContext {
-    std::uint64_t published_ns =
-        0;  // changes when the process publishes anew; its clock is CLOCK_BOOTTIME or the epoch's
-    std::vector<ContextAttribute> attributes;  // of its resource; at most 128
-
-    // "service.name"; empty: it has none. Of several the first counts.
-    std::string_view attribute(std::string_view key) const;
-};
+// "service.name"; empty: there is none. Of several the first counts.
+std::string_view context_attribute(const std::vector<ContextAttribute>& attributes, std::string_view key);
 
 struct ContextHeader {
     static constexpr std::size_t bytes = 32;
@@ -47,13 +41,19 @@ std::vector<std::uint64_t> context_mappings(std::string_view maps);
 
 // None: no signature, another version than 2, no payload, or one that is too large.
 std::optional<ContextHeader> parse_context_header(std::span<const std::byte> bytes);
-// None: broken protobuf. Fields that are not known are skipped, as protobuf wants it.
+// At most 128. None: broken protobuf. Fields that are not known are skipped, as protobuf wants it.
 std::optional<std::vector<ContextAttribute>> parse_process_context(std::span<const std::byte> payload);
 
 // Reads all of `to` from the process's memory, or nothing.
 using ReadMemory = std::function<bool(std::uint64_t address, std::span<std::byte> to)>;
+
+// What is to be parsed, which the worker can do.
+struct ContextPayload {
+    std::uint64_t published_ns = 0;  // changes when the process publishes anew
+    std::vector<std::byte> bytes;
+};
 // Of the mapping at `address`. The header is read again behind the payload: if it changed, the payload may be half of
 // one and half of another, and is read once more, 3 times in all. None: it is no context, or it never rested.
-std::optional<ProcessContext> read_process_context(std::uint64_t address, const ReadMemory& read);
+std::optional<ContextPayload> read_context_payload(std::uint64_t address, const ReadMemory& read);
 
 }  // namespace loopwatch
