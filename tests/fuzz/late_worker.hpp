@@ -76,6 +76,8 @@ public:
     }
     void raise_priority_until(std::uint64_t) override {}
     void lower_priority() override {}
+    void ration(std::optional<std::uint32_t>) override {}
+    std::uint64_t refused() const override { return 0; }
     int descriptor() const override { return -1; }
     // One answer.
     void poll() override

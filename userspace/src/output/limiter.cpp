@@ -3,7 +3,8 @@
 
 namespace loopwatch {
 
-bool Limiter::admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint, std::uint64_t now_ns)
+bool Limiter::admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint, std::uint64_t,
+                    std::uint64_t now_ns)
 {
     constexpr std::uint64_t window_ns = 1'000'000'000;
     // Findings of several loops come slightly out of order; an older one belongs to the window that runs.

@@ -15,6 +15,18 @@
 
 namespace loopwatch {
 
+class FindingLimits {
+public:
+    virtual ~FindingLimits() = default;
+    // May this finding be written? `now_ns`: any monotonic time.
+    virtual bool admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint,
+                       std::uint64_t duration_ns, std::uint64_t now_ns) = 0;
+    // A slow callback that is admitted takes its blocking calls along.
+    virtual bool keeps_together() const { return false; }
+    // By JSON type, since the start.
+    virtual const Counts& suppressed() const = 0;
+};
+
 struct Limits {
     std::uint64_t per_fingerprint = 100;  // a second, of each process
     std::uint64_t total = 1'000;          // a second
@@ -23,15 +35,13 @@ struct Limits {
 
 // Counts in windows of one second, which begin with the first finding after the last window's end. Memory: at most
 // `total` fingerprints, and `assured` a process.
-class Limiter {
+class Limiter final : public FindingLimits {
 public:
     explicit Limiter(Limits limits = {}) : limits_(limits) {}
 
-    // May this finding be written? `now_ns`: any monotonic time.
-    bool admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint, std::uint64_t now_ns);
-
-    // By JSON type, since the start.
-    const Counts& suppressed() const { return suppressed_; }
+    bool admit(std::string_view type, std::uint32_t pid, const std::string& fingerprint, std::uint64_t duration_ns,
+               std::uint64_t now_ns) override;
+    const Counts& suppressed() const override { return suppressed_; }
 
 private:
     Limits limits_;

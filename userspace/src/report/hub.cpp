@@ -12,16 +12,17 @@ namespace loopwatch {
 namespace {
 
 // What is left of a dispatch's findings within the limits; none: nothing.
-std::optional<Findings> within_limits(const Findings& findings, Limiter& limiter, std::uint64_t now_ns)
+std::optional<Findings> within_limits(const Findings& findings, FindingLimits* limits, std::uint64_t now_ns)
 {
-    const auto admit = [&](const char* type, const auto& finding) {
-        return limiter.admit(type, finding.subject.pid, finding.fingerprint, now_ns);
+    const auto admit = [&](const char* type, const auto& finding, std::uint64_t duration_ns) {
+        return !limits || limits->admit(type, finding.subject.pid, finding.fingerprint, duration_ns, now_ns);
     };
     Findings left;
+    if (findings.slow && admit("slow_callback", *findings.slow, findings.slow->duration_ns)) left.slow = findings.slow;
+    const bool all = left.slow && limits && limits->keeps_together();
     for (const auto& call : findings.blocking)
-        if (admit("blocking_call", call)) left.blocking.push_back(call);
-    if (findings.stall && admit("stall", *findings.stall)) left.stall = findings.stall;
-    if (findings.slow && admit("slow_callback", *findings.slow)) left.slow = findings.slow;
+        if (all || admit("blocking_call", call, call.source.duration_ns)) left.blocking.push_back(call);
+    if (findings.stall && admit("stall", *findings.stall, findings.stall->duration_ns)) left.stall = findings.stall;
     if (left.blocking.empty() && !left.stall && !left.slow) return std::nullopt;
     return left;
 }
@@ -38,25 +39,27 @@ std::string place_of(const TaskEvent& event)
 
 void Hub::add(std::string name, std::unique_ptr<Sink> sink, SinkOptions options)
 {
-    entries_.push_back({std::move(name), std::move(sink), options, Limiter(options.limits)});
+    entries_.push_back({std::move(name), std::move(sink), std::move(options)});
 }
 
 void Hub::take(const Report& report, std::uint64_t now_ns)
 {
     for (auto& entry : entries_) {
         if (const auto* findings = std::get_if<Findings>(&report)) {
-            if (const auto left = within_limits(*findings, entry.limiter, now_ns)) deliver(entry, *left, now_ns);
+            if (const auto left = within_limits(*findings, entry.options.limits.get(), now_ns))
+                deliver(entry, *left, now_ns);
         } else if (const auto* event = std::get_if<TaskEvent>(&report); event && event->limited) {
-            if (entry.limiter.admit(event->type, event->subject.pid, place_of(*event), now_ns))
+            auto* const limits = entry.options.limits.get();
+            if (!limits || limits->admit(event->type, event->subject.pid, place_of(*event), 0, now_ns))
                 deliver(entry, report, now_ns);
         } else if (const auto* stats = std::get_if<SessionStats>(&report)) {
             auto own = *stats;
-            own.suppressed = entry.limiter.suppressed();
+            if (entry.options.limits) own.suppressed = entry.options.limits->suppressed();
             count_losses(entry, own.lost);
             deliver(entry, own, now_ns);
         } else if (const auto* end = std::get_if<SessionEnd>(&report)) {
             auto own = *end;
-            own.suppressed = entry.limiter.suppressed();
+            if (entry.options.limits) own.suppressed = entry.options.limits->suppressed();
             count_losses(entry, own.lost);
             const auto complete = loopwatch::completeness(own.lost, own.suppressed, own.warnings, own.saw_loop);
             own.completeness = complete.level;

@@ -20,7 +20,8 @@ namespace loopwatch {
 
 struct SinkOptions {
     bool required = true;
-    Limits limits = {};
+    // Null: all that comes. By default those of a session.
+    std::shared_ptr<FindingLimits> limits = std::make_shared<Limiter>();
 };
 
 class Hub {
@@ -54,7 +55,6 @@ private:
         std::string name;
         std::unique_ptr<Sink> sink;
         SinkOptions options;
-        Limiter limiter;
         bool ended = false;             // a required one that has failed
         std::uint64_t retry_at_ns = 0;  // 0: it works
         std::uint64_t lost = 0;         // records that came while it did not

@@ -288,7 +288,10 @@ void investigate(DispatchBundle bundle, WatchedProcess& target, SymbolWorker& wo
         };
     };
     const auto ask = [&](std::uint32_t pid, auto& event, std::vector<Frame>& to) {
-        if (named) worker.unwind(captured_stack(pid, std::move(event.stack)), answer_into(to));
+        if (!named) return;
+        auto captured = captured_stack(pid, std::move(event.stack));
+        captured.rationed = true;
+        worker.unwind(std::move(captured), answer_into(to));
     };
     const auto ask_of_target = [&](auto& event, std::vector<Frame>& to) {
         if (!event.stack.bytes.empty()) ask(event.head.pid, event, to);

@@ -99,6 +99,10 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
         request.stack = key;
         request.sp = sp;
     }
+    if (!request.answer && stack.rationed && refuse()) {
+        request.answer = {bare_frame(stack.pid, request.addresses.front())};
+        request.stack.reset();
+    }
     if (request.answer && requests_.empty()) {
         finished_.push_back({std::move(request.done), std::move(*request.answer)});
         return watch();
@@ -116,6 +120,17 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
                  {"truncated", stack.truncated}};
     if (stack.bytes.size() > max_raw_bytes) stack.bytes.resize(max_raw_bytes);
     ask(std::move(request), std::move(body), std::move(stack.bytes));
+}
+
+// Is the ration of this second used up?
+bool SymbolClient::refuse()
+{
+    if (!ration_) return false;
+    const auto second = monotonic_ns() / 1'000'000'000;
+    if (std::exchange(ration_second_, second) != second) rationed_ = 0;
+    if (rationed_++ < *ration_) return false;
+    ++refused_;
+    return true;
 }
 
 void SymbolClient::symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done)

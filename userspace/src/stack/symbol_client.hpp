@@ -41,6 +41,8 @@ public:
     void give_up() override;
     void raise_priority_until(std::uint64_t time_ns) override;
     void lower_priority() override;
+    void ration(std::optional<std::uint32_t> stacks_per_second) override { ration_ = stacks_per_second; }
+    std::uint64_t refused() const override { return refused_; }
     pid_t pid() const override { return worker_.pid(); }
     std::uint64_t failures() const override { return failures_; }
     const std::optional<Error>& start_failure() const override { return start_failure_; }
@@ -86,6 +88,7 @@ private:
     void enqueue(Request request);
     void begin_request();
     void finish_known();
+    bool refuse();
     void ask(Request request, nlohmann::json body, std::vector<std::uint8_t> raw);
     void pump();
     bool accept(Message& message);
@@ -123,6 +126,9 @@ private:
     std::deque<Answer> finished_;   // for poll() to hand out
     ModuleScans scans_;
     StackCache stacks_;
+    std::optional<std::uint32_t> ration_;
+    std::uint64_t ration_second_ = 0, refused_ = 0;  // the second that is rationed at present
+    std::uint32_t rationed_ = 0;                     // unwound in it
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;
 };

@@ -76,6 +76,7 @@ struct CapturedStack {
     std::uint64_t base = 0;                              // address of bytes[0]
     std::vector<std::uint8_t> bytes;
     bool truncated = false;  // the copy ends below the loop's frame; without it, its end is not reported as a loss
+    bool rationed = false;   // only a finding lacks its names: ration() may refuse it
 };
 
 class SymbolWorker {
@@ -109,6 +110,10 @@ public:
     // both CPUs busy, the start of a session took 1.2 s more at nice 10.
     virtual void raise_priority_until(std::uint64_t time_ns) = 0;
     virtual void lower_priority() = 0;
+    // How many stacks of findings are unwound in a second, beside those that are known: as many as there are by default.
+    // Others are addresses without names, and counted.
+    virtual void ration(std::optional<std::uint32_t> stacks_per_second) = 0;
+    virtual std::uint64_t refused() const = 0;
 
     // Readable when poll() has something to do; stays the same for life.
     virtual int descriptor() const = 0;
