@@ -71,6 +71,7 @@ struct Value<Arguments> {
 namespace {
 
 constexpr const char* hash_pattern = R"({"pattern":"^[0-9a-f]*$"})";
+constexpr const char* uuid_pattern = R"({"pattern":"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"})";
 constexpr const char* address_pattern = R"({"pattern":"^0x[0-9a-f]+$"})";
 constexpr const char* at_least_one = R"({"minimum":1})";
 
@@ -120,7 +121,9 @@ LW_TABLE(Envelope, "envelope",
     field<Envelope, &Envelope::type>("type", "what the record is"),
     field<Envelope, &Envelope::time>("time", "when, UTC, RFC 3339 with nanoseconds", R"({"pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$"})"),
     field<Envelope, &Envelope::mono_ns>("mono_ns", "when, CLOCK_MONOTONIC; of a finding: its end"),
-    field<Envelope, &Envelope::host>("host", "name of the machine"))
+    field<Envelope, &Envelope::host>("host", "name of the machine"),
+    optional_field<Envelope, &Envelope::seq>("seq", "number of the record in the journal of its instance; one that is missing was lost"),
+    optional_field<Envelope, &Envelope::instance>("instance", "of loopwatch, that wrote the journal: with seq it identifies the record everywhere", uuid_pattern))
 
 LW_TABLE(Subject, "subject",
     field<Subject, &Subject::pid>("pid", "process, in the PID namespace of loopwatch"),
@@ -322,6 +325,13 @@ LW_TABLE(CauseStats, "cause_stats",
 LW_TABLE(StackRecord, "stack",
     field<StackRecord, &StackRecord::stack_id>("stack_id", "by which later records of this output name it", R"({"pattern":"^[0-9a-f]{16}$"})"),
     field<StackRecord, &StackRecord::frames>("frames", "innermost first"))
+
+LW_TABLE(SegmentRecord, "segment",
+    field<SegmentRecord, &SegmentRecord::realtime_ns>("realtime_ns", "CLOCK_REALTIME at mono_ns, since 1970"),
+    field<SegmentRecord, &SegmentRecord::instance>("instance", "UUID of the state directory that the journal is in", uuid_pattern),
+    field<SegmentRecord, &SegmentRecord::boot_id>("boot_id", "of the kernel whose mono_ns these are"),
+    field<SegmentRecord, &SegmentRecord::first_seq>("first_seq", "seq of the first record in this segment"),
+    field<SegmentRecord, &SegmentRecord::version>("version", "of loopwatch"))
 
 LW_TABLE(SessionStats, "session_stats",
     field<SessionStats, &SessionStats::lost>("lost", "what could not be recorded, by reason, since the start"),

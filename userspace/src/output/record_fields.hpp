@@ -4,7 +4,9 @@
 // here keep their names and meaning.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +22,19 @@ struct Envelope {
     std::string time;
     std::uint64_t mono_ns = 0;
     std::string host;
+    // Of a record in a journal.
+    std::optional<std::uint64_t> seq = {};
+    std::optional<std::string> instance = {};
+};
+
+// What a segment of a journal begins with.
+struct SegmentRecord {
+    std::uint64_t at_ns = 0;
+    std::uint64_t realtime_ns = 0;
+    std::string instance;
+    std::string boot_id;
+    std::uint64_t first_seq = 0;
+    std::string version;
 };
 
 // A stack that later records name by its id.
@@ -90,6 +105,8 @@ template <>
 const Table<CauseStats>& table_of<CauseStats>();
 template <>
 const Table<StackRecord>& table_of<StackRecord>();
+template <>
+const Table<SegmentRecord>& table_of<SegmentRecord>();
 
 // The types a TaskEvent may have, and what is known of each; null: not known this time.
 struct TaskField {

@@ -135,4 +135,11 @@ void append_lines(const Report& report, const JsonContext& context, std::string&
     });
 }
 
+std::string segment_line(const json::SegmentRecord& record, const JsonContext& context)
+{
+    std::string line;
+    append_line(object_of(record, context), line);
+    return line;
+}
+
 }  // namespace loopwatch

@@ -14,6 +14,10 @@
 
 namespace loopwatch {
 
+namespace json {
+struct SegmentRecord;
+}
+
 // What a record does not know by itself.
 struct JsonContext {
     std::string host;
@@ -53,5 +57,8 @@ inline std::uint64_t records_in(const Report& report)
 // `stacks`: they are interned, each new one a record before the one that names it; null: each is written inline.
 void append_lines(const Report& report, const JsonContext& context, std::string& lines,
                   StackInterning* stacks = nullptr);
+
+// The line that a segment of a journal begins with.
+std::string segment_line(const json::SegmentRecord& record, const JsonContext& context);
 
 }  // namespace loopwatch

@@ -148,7 +148,8 @@ std::string output_schema(bool strict)
     builder.add_parts<Subject, Frame, Location, Waker, Source, TaskInfo, LoopInfo, TaskShare, Breakdown, Impact,
                       WaitingFor, TaskComplaint, Quantiles, Overhead, HoldStrip>();
     builder.add_records<SessionStart, TargetStart, SlowCallback, Stall, BlockingCall, LoopStats, SessionStats,
-                        TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning, CauseStats, json::StackRecord>();
+                        TargetEnd, SessionEnd, ListedTask, TaskListEnd, Warning, CauseStats, json::StackRecord,
+                        json::SegmentRecord>();
     builder.add_task_events();
     return builder.finish().dump(2);
 }
