@@ -34,6 +34,10 @@ public:
     X(where, "Show everything known about one task")                                \
     X(run, "Start a program with the shim in it, and report what blocks its loops") \
     X(config, "Check the configuration of the daemon, or list its keys")
+    X(status, "Show the state of the running daemon")                               \
+    X(targets, "List the processes that the daemon watches")                        \
+    X(reload, "Have the daemon read its configuration again")                       \
+    X(dump, "Write what the daemon has recorded in the last minutes")
 
 #define X(name, help) std::unique_ptr<Command> make_##name();
 LW_COMMANDS(X)

@@ -55,6 +55,7 @@ unsigned needs_of(CoreWork work, bool writes_files_later)
     switch (work) {
         case CoreWork::kernel_side: return always | observing | attaching | files;
         case CoreWork::shims: return always | observing | files;
+        case CoreWork::daemon: return always | observing | attaching | files;
     }
     return always;
 }
@@ -123,7 +124,7 @@ constexpr int refused[] = {
     SCMP_SYS(process_vm_writev),
     SCMP_SYS(process_madvise),
     SCMP_SYS(pidfd_getfd),
-    // To talk to others.
+    // To talk to others. A daemon's socket listens already: accept4() is what it takes.
     SCMP_SYS(socket),
     SCMP_SYS(connect),
     SCMP_SYS(bind),
@@ -199,7 +200,7 @@ constexpr int highest_call = 1023;
 // taken, as a finding that is lacking. So what is known and not refused is allowed. What libseccomp does not know yet
 // does not exist (ENOSYS), which libc takes for an older kernel. EPERM and not the end: a library that tries is
 // content.
-bool filter_core()
+bool filter_core(CoreWork work)
 {
     const scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     if (filter == nullptr) return false;
@@ -207,8 +208,12 @@ bool filter_core()
     const auto add = [&](std::uint32_t action, int call, auto... conditions) {
         done = done && ::seccomp_rule_add(filter, action, call, sizeof...(conditions), conditions...) == 0;
     };
+    const auto is_refused = [work](int call) {
+        const bool answers = work == CoreWork::daemon && call == SCMP_SYS(accept4);
+        return !answers && std::ranges::count(refused, call) != 0;
+    };
     for (const int call : refused)
-        if (call >= 0) add(SCMP_ACT_ERRNO(EPERM), call);  // below 0: this architecture has none
+        if (call >= 0 && is_refused(call)) add(SCMP_ACT_ERRNO(EPERM), call);  // below 0: this architecture has none
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)}) {
         add(SCMP_ACT_ALLOW, call, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         add(SCMP_ACT_ERRNO(EPERM), call, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
@@ -218,8 +223,8 @@ bool filter_core()
     add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     for (int call = 0; call <= highest_call; ++call) {
         char* const name = ::seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
-        const bool has_rule = std::ranges::count(refused, call) != 0 || call == SCMP_SYS(mmap) ||
-                              call == SCMP_SYS(mprotect) || call == SCMP_SYS(clone) || call == SCMP_SYS(clone3);
+        const bool has_rule = is_refused(call) || call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect) ||
+                              call == SCMP_SYS(clone) || call == SCMP_SYS(clone3);
         if (name != nullptr && !has_rule) add(SCMP_ACT_ALLOW, call);
         std::free(name);
     }
@@ -233,7 +238,7 @@ bool filter_core()
 Result<void> confine_core(CoreWork work, bool writes_files_later)
 {
     if (auto dropped = drop_capabilities(needs_of(work, writes_files_later)); !dropped) return dropped;
-    if (!sanitized && can_filter_system_calls() && !filter_core())
+    if (!sanitized && can_filter_system_calls() && !filter_core(work))
         return Error{ExitCode::failed, "its system calls could not be filtered", {}};
     return {};
 }

@@ -10,6 +10,7 @@ namespace loopwatch {
 
 enum class CoreWork {
     kernel_side,  // attaches to processes that come later, too
+    daemon,       // as kernel_side, and answers on its control socket, which listens already
     shims,        // reads the rings and the memory of what it has started
 };
 
