@@ -117,8 +117,6 @@ TEST_CASE("a damaged frame is skipped, and exactly its records are counted")
             const std::uint64_t places = numbers.size() == 61 ? 0 : 1;
             if (numbers.size() + position.lost.corrupt + skipped != 61 ||
                 position.lost.all() != position.lost.corrupt || position.corrupt_places != places)
-            if (numbers.size() + position.lost.corrupt + skipped != 61 ||
-                position.lost.all() != position.lost.corrupt || position.corrupt_places != places)
                 FAIL("byte " << byte << ": " << numbers.size() << " read, " << position.lost.corrupt << " lost");
         }
     }

@@ -122,7 +122,6 @@ TEST_CASE("only frames as the journal makes them are valid")
         const auto step = scanner.next(0);
         REQUIRE(step);
         return step->found && step->offset == 0;
-        return step->found;
     };
     CHECK(valid(whole));
     auto without_checksum = whole;

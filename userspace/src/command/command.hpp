@@ -33,7 +33,7 @@ public:
     X(tree, "Show the await tree of its tasks")                                     \
     X(where, "Show everything known about one task")                                \
     X(run, "Start a program with the shim in it, and report what blocks its loops") \
-    X(config, "Check the configuration of the daemon, or list its keys")
+    X(config, "Check the configuration of the daemon, or list its keys")            \
     X(status, "Show the state of the running daemon")                               \
     X(targets, "List the processes that the daemon watches")                        \
     X(reload, "Have the daemon read its configuration again")                       \
