@@ -18,7 +18,6 @@ namespace loopwatch {
 class FakeTarget : public Target {
 public:
     explicit FakeTarget(pid_t pid = ::getpid()) : Target(std::move(*Process::open(pid)), {}) {}
-    void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
 
     bool read(const LoopView&, LoopState& to) const override
     {

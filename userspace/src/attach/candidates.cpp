@@ -64,7 +64,7 @@ void Candidates::begin_batch(std::uint64_t now_ns)
             auto choice = selection->choose(pid);
             const std::lock_guard lock(batch->mutex);
             ++batch->looked_at;
-            if (choice) batch->chosen.emplace_back(pid, *choice);
+            batch->chosen.emplace_back(pid, choice);
         }
     });
 }
@@ -80,7 +80,7 @@ Candidates::Chosen Candidates::leave_batch(std::uint64_t now_ns)
     return std::exchange(batch->chosen, {});
 }
 
-std::vector<std::pair<pid_t, TargetChoice>> Candidates::take_chosen(std::uint64_t now_ns)
+std::vector<std::pair<pid_t, std::optional<TargetChoice>>> Candidates::take_chosen(std::uint64_t now_ns)
 {
     Chosen chosen;
     if (!selection_) return chosen;

@@ -13,6 +13,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -37,7 +38,8 @@ public:
     void again(pid_t pid, std::uint64_t now_ns);
     // When take_chosen() may have something; 0: no candidate waits.
     std::uint64_t next_ns(std::uint64_t now_ns) const;
-    std::vector<std::pair<pid_t, TargetChoice>> take_chosen(std::uint64_t now_ns);
+    // What was found out of each; no value: it is no target.
+    std::vector<std::pair<pid_t, std::optional<TargetChoice>>> take_chosen(std::uint64_t now_ns);
     std::uint64_t missed() const noexcept { return missed_; }
     std::uint64_t looked_at() const noexcept { return looked_at_; }
 
@@ -46,7 +48,7 @@ private:
         pid_t pid = 0;
         std::uint64_t due_ns = 0;
     };
-    using Chosen = std::vector<std::pair<pid_t, TargetChoice>>;
+    using Chosen = std::vector<std::pair<pid_t, std::optional<TargetChoice>>>;
     struct Batch {
         std::vector<pid_t> pids;
         std::mutex mutex;  // of what follows; held for a moment, on both threads

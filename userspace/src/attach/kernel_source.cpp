@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
@@ -294,6 +295,12 @@ Counts KernelSource::losses() const
     if (options_.follow_children) lost["children_missed"] = children_.missed();
     if (follows_name() || selects()) lost["processes_missed"] = candidates_.missed() + processes_missed_;
     return lost;
+}
+
+std::uint64_t KernelSource::traps_ns() const
+{
+    const auto cost = kernel_->cost();
+    return std::accumulate(cost.traps_ns.begin(), cost.traps_ns.end(), std::uint64_t(0));
 }
 
 Overhead KernelSource::overhead() const

@@ -49,6 +49,8 @@ public:
     // To what runs already, as to all that comes later, and waits until its loops are known. Detection is live then.
     // Fails if none of the processes can be watched: the others are left out, with a warning.
     Result<void> attach();
+    // The selection has changed: all processes of the machine are chosen from again, targets among them.
+    void select_anew(std::uint64_t now_ns) { candidates_.scan(now_ns); }
     // What came while it was attached to; from here on what probes cost is measured.
     void go_live(std::uint64_t now_ns);
 
@@ -63,6 +65,8 @@ public:
     bool exhausted() override;
     void leave(Target& target, std::string_view reason, const Observe& observe) override;
     void leave_all(const Observe& observe) override;
+    // What the traps of frequent probes cost the targets so far.
+    std::uint64_t traps_ns() const;
     Counts losses() const override;
     Overhead overhead() const override;
 

@@ -189,13 +189,21 @@ void KernelSource::adopt(std::uint64_t now_ns)
 void KernelSource::admit_chosen(std::uint64_t now_ns)
 {
     for (const auto& [pid, choice] : candidates_.take_chosen(now_ns)) {
-        if (knows(pid)) continue;
+        if (auto* const target = find(static_cast<std::uint32_t>(pid))) {
+            if (!choice) {
+                engine_.remove(target->pid(), "deselected");
+            } else if (choice->thresholds != target->thresholds()) {
+                target->set_thresholds(choice->thresholds);
+                (void)kernel_->admit(pid, choice->thresholds);
+            }
+        }
+        if (!choice || knows(pid)) continue;
         if (images_.full() || retiring()) {
             candidates_.again(pid, now_ns);
             continue;
         }
-        choices_[pid] = choice;
-        (void)kernel_->admit(pid, choice.thresholds);
+        choices_[pid] = *choice;
+        (void)kernel_->admit(pid, choice->thresholds);
         images_.found(pid, now_ns);
     }
 }

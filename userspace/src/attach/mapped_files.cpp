@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "stack/segments.hpp"
-#include "target/modules.hpp"
 #include "target/image_names.hpp"
+#include "target/modules.hpp"
 #include "util/detached.hpp"
 #include "util/duration.hpp"
 

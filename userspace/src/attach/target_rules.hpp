@@ -40,8 +40,8 @@ struct TargetMatch {
     std::vector<SearchPattern> cmdline = {};                      // arguments, with a space between them
     std::vector<std::string> cgroup = {}, unit = {}, image = {};  // globs; unit: also without its ".service"; image:
                                                                   // also the container's id
-    std::vector<std::string> user = {};    // names or numbers
-    std::vector<std::uint16_t> port = {};  // on which it listens
+    std::vector<std::string> user = {};                           // names or numbers
+    std::vector<std::uint16_t> port = {};                         // on which it listens
 
     IdentityFields needs() const;
     bool matches(const ProcessIdentity& identity) const;

@@ -34,6 +34,7 @@ public:
     X(where, "Show everything known about one task")                                \
     X(run, "Start a program with the shim in it, and report what blocks its loops") \
     X(config, "Check the configuration of the daemon, or list its keys")            \
+    X(daemon, "Watch what the rules of a configuration choose, always")             \
     X(status, "Show the state of the running daemon")                               \
     X(targets, "List the processes that the daemon watches")                        \
     X(reload, "Have the daemon read its configuration again")                       \

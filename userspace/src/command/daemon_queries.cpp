@@ -46,6 +46,8 @@ protected:
 private:
     std::string text_of(const nlohmann::json& answer, bool terminal) const
     {
+        if (const auto lines = answer.find("lines"); lines != answer.end() && lines->is_string())
+            return lines->get<std::string>();
         if (!json_) return json_as_text(answer);
         const auto text = answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
         return terminal ? escape_json(text) : text;

@@ -51,7 +51,7 @@ std::optional<EndingSignals::Signal> EndingSignals::take()
     if (::read(signals_.raw(), &signal, sizeof signal) != sizeof signal) return std::nullopt;
     const int number = static_cast<int>(signal.ssi_signo);
     const char* const reason = number == SIGINT ? "interrupted" : number == SIGHUP ? "hangup" : "terminated";
-    const bool ends = number == SIGINT || number == SIGHUP || number == SIGTERM;
+    const bool ends = number == SIGINT || number == SIGTERM || (number == SIGHUP && hangup_ends_);
     if (ends) note_ending();
     return Signal{number, reason, ends, signal.ssi_code == SI_KERNEL};
 }

@@ -23,6 +23,8 @@ public:
     // Also those that end nothing of ours, for who hands all of them on.
     static Result<EndingSignals> open_all();
     int descriptor() const noexcept { return signals_.raw(); }
+    // SIGHUP ends nothing.
+    void keep_on_hangup() { hangup_ends_ = false; }
     struct Signal {
         int number = 0;
         std::string reason;          // "interrupted", "terminated", "hangup"
@@ -37,6 +39,7 @@ public:
 private:
     static Result<EndingSignals> of(const sigset_t& set);
     Fd signals_;
+    bool hangup_ends_ = true;
 };
 
 }  // namespace loopwatch

@@ -17,7 +17,8 @@ namespace {
 KernelOptions kernel_options(const SessionOptions& options)
 {
     KernelOptions of_kernel;
-    of_kernel.least = options.thresholds;
+    of_kernel.least = options.least.value_or(options.thresholds);
+    of_kernel.all_execs = options.selection != nullptr;
     of_kernel.max_loops = options.max_loops;
     of_kernel.kernel_stacks = options.kernel_stacks;
     of_kernel.path_argument = [](std::size_t syscall) {
@@ -39,6 +40,7 @@ KernelSourceOptions source_options(const SessionOptions& options)
     of_source.pids = options.pids;
     of_source.name = options.name;
     of_source.wait = options.wait;
+    of_source.selection = options.selection;
     of_source.follow_children = options.follow_children;
     of_source.from_start = options.from_start;
     of_source.max_overhead_percent = options.max_overhead_percent;

@@ -2,6 +2,7 @@
 #include "command/session.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "command/session_records.hpp"
@@ -30,6 +31,7 @@ Result<std::unique_ptr<Session>> Session::open(SessionOptions options, Hub& hub)
     if (!gate) return gate.error();
     auto signals = options.takes_all_signals ? EndingSignals::open_all() : EndingSignals::open();
     if (!signals) return signals.error();
+    if (options.on_hangup) signals->keep_on_hangup();
     auto worker = SymbolWorker::start();
     if (!worker) return worker.error();
     std::unique_ptr<Session> session(
@@ -114,6 +116,7 @@ bool Session::turn()
     }
     if (now >= next_interval_ns_) interval(now);
     reporter_.flush();
+    if (options_.housekeeping) housekeeping_ns_ = options_.housekeeping(now);
     if (options_.duration_ns && !asked_to_end_ && now - started_ns_ >= options_.duration_ns) ask_to_end(nullptr);
     return more;
 }
@@ -129,7 +132,7 @@ void Session::wait(bool more, std::function<void()> then)
             outputs_.emplace(output, std::move(*watch));
     }
     std::uint64_t until_ns = next_interval_ns_;
-    for (const auto due_ns : {engine_.next_ns(), source_->next_ns(), next_step_ns_})
+    for (const auto due_ns : {engine_.next_ns(), source_->next_ns(), next_step_ns_, housekeeping_ns_})
         if (due_ns) until_ns = std::min(until_ns, due_ns);
     if (options_.duration_ns && !asked_to_end_) until_ns = std::min(until_ns, started_ns_ + options_.duration_ns);
     if (rest_) until_ns = std::min(until_ns, drop_at_ns_);
@@ -141,6 +144,7 @@ void Session::on_signal()
 {
     const auto signal = signals_.take();
     if (!signal) return;
+    if (signal->number == SIGHUP && options_.on_hangup) return options_.on_hangup();
     if (!signal->ends) {
         if (!signal->from_terminal) options_.hand_on(signal->number);  // else it has had it
         return;

@@ -33,6 +33,10 @@ public:
     SessionOptions& options() noexcept { return options_; }
     Engine& engine() noexcept { return engine_; }
     SymbolWorker& worker() noexcept { return *worker_; }
+    Reporter& reporter() noexcept { return reporter_; }
+    Counts losses() const;
+    // Of our processes and the kernel side, since the session began.
+    Overhead overhead() const;
     KernelSymbols& kernel_symbols() noexcept { return kernel_symbols_; }
 
     // Reports its start, and that of the targets by now. `tiers`: that the source is known to have, beside theirs.
@@ -66,8 +70,6 @@ private:
     void ask_to_end(const EndingSignals::Signal* signal);
     void interval(std::uint64_t now_ns);
     void finish();
-    Counts losses() const;
-    Overhead overhead() const;
 
     SessionOptions options_;
     Gate gate_;
@@ -90,6 +92,7 @@ private:
     bool asked_to_end_ = false, over_ = false;
     std::optional<CoreWork> rest_;  // privileges are to be dropped to what it takes
     std::uint64_t drop_at_ns_ = 0;
+    std::uint64_t housekeeping_ns_ = 0;  // when it is due
 };
 
 }  // namespace loopwatch

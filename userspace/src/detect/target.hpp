@@ -49,6 +49,7 @@ public:
     }
 
     const Thresholds& thresholds() const noexcept { return thresholds_; }
+    void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
 
     // What the loop publishes, or what is kept for it; false: unreadable, or it is gone.
     virtual bool read(const LoopView& loop, LoopState& slot) const = 0;

@@ -123,7 +123,13 @@ LW_TABLE(Envelope, "envelope",
     field<Envelope, &Envelope::mono_ns>("mono_ns", "when, CLOCK_MONOTONIC; of a finding: its end"),
     field<Envelope, &Envelope::host>("host", "name of the machine"),
     optional_field<Envelope, &Envelope::seq>("seq", "number of the record in the journal of its instance; one that is missing was lost"),
-    optional_field<Envelope, &Envelope::instance>("instance", "of loopwatch, that wrote the journal: with seq it identifies the record everywhere", uuid_pattern))
+    optional_field<Envelope, &Envelope::instance>("instance", "of loopwatch, that wrote the journal: with seq it identifies the record everywhere", uuid_pattern),
+    optional_field<Envelope, &Envelope::service>("service", "of the daemon: which service the target is"),
+    optional_field<Envelope, &Envelope::version>("version", "its version, or the first digits of its build-id; of loopwatch in session_start and segment"),
+    optional_field<Envelope, &Envelope::unit>("unit", "its systemd unit"),
+    optional_field<Envelope, &Envelope::container>("container", "id of its container"),
+    optional_field<Envelope, &Envelope::pod>("pod", "name of its Kubernetes pod"),
+    optional_field<Envelope, &Envelope::labels>("labels", "those of its rule, and what else is known of where it runs"))
 
 LW_TABLE(Subject, "subject",
     field<Subject, &Subject::pid>("pid", "process, in the PID namespace of loopwatch"),

@@ -25,6 +25,9 @@ struct Envelope {
     // Of a record in a journal.
     std::optional<std::uint64_t> seq = {};
     std::optional<std::string> instance = {};
+    // Of a record that the daemon has labelled: of its target.
+    std::optional<std::string> service = {}, version = {}, unit = {}, container = {}, pod = {};
+    std::optional<std::map<std::string, std::string>> labels = {};
 };
 
 // What a segment of a journal begins with.

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# loopwatch daemon: targets by rules, labels, the journal, the canary, control, reload; and what happens to machines.
+# Runs alone: it judges durations.
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
+. "$root/tests/privileged/lib/watch.sh"
+need_bpf
+need_program "$loopwatch" "$fixtures/any_loop"
+
+name=lw-daemon-$$
+cp "$fixtures/any_loop" "$work/$name"
+mkdir "$work/run" # no socket of a daemon that runs here already
+cat >"$work/loopwatch.toml" <<EOF
+[paths]
+state = "$work/state"
+run = "$work/run"
+[defaults]
+threshold = "50ms"
+interval = "2s"
+min_age = "200ms"
+[[target]]
+match = {exe = "*/$name"}
+service = "orders"
+labels = {team = "shop"}
+EOF
+socket=$work/run/control.sock
+
+# daemon NAME OPTION…: one in the background, ready to be asked.
+daemon() {
+    local session_name=$1
+    shift
+    start_background "$session_name" "$loopwatch" daemon --config "$work/loopwatch.toml" --canary-period 3s "$@"
+    daemon=$started
+    wait_until 20 asked status || fail "the daemon does not answer"
+}
+asked() { "$loopwatch" "$1" --socket "$socket" --format json >"$work/answer" 2>"$work/answer.err"; }
+# answered COMMAND EXPRESSION: of the answer, as `a`.
+answered() {
+    asked "$1" || [ -s "$work/answer" ] || return 1
+    python3 -c "import json,sys; a=json.load(open(sys.argv[1])); print($2)" "$work/answer"
+}
+is_answer() { [ "$(answered "$1" "$2")" = True ]; }
+# journal EXPRESSION: of all its records, as `r`; of(TYPE) those of a type.
+journal() {
+    zstdcat "$work"/state/journal/*.lwj 2>/dev/null | python3 -c "
+import json, sys
+r = [json.loads(line) for line in sys.stdin]
+of = lambda kind: [x for x in r if x['type'] == kind]
+print($1)"
+}
+in_journal() { [ "$(journal "$1")" = True ]; }
+
+daemon first
+check "its state and journal are there" test -d "$work/state/journal"
+check "the canary is found" wait_until 20 is_answer status "a['canary']['found'] > 0"
+check_status "status is healthy" 0 "$loopwatch" status --socket "$socket"
+check_equal "it watches nothing else yet" 0 "$(answered status "a['targets']")"
+check_status "a second daemon is refused" 1 "$loopwatch" daemon --config "$work/loopwatch.toml"
+check "and names the first" grep -q "$daemon" "$work/stderr"
+
+# --- a service that is deployed twice ---
+pids=()
+for life in 1 2; do
+    start_fixture "life-$life" "$work/$name" --dir "$work" epoll
+    pids+=("$target")
+    check "life $life: it is watched soon after it is old enough" wait_until 3 is_answer targets "[t['pid'] for t in a['targets']] == [$target]"
+    ask "life-$life" 'go sleep 3 150' '^done' || fail "not done"
+    tell "life-$life" quit
+    wait_until 5 is_gone_ "$target"
+    check "life $life: it is let go" wait_until 8 is_answer targets "a['targets'] == []"
+done
+check "both are in the journal under the same service" wait_until 5 in_journal \
+    "sorted({x['pid'] for x in of('slow_callback') if x.get('service') == 'orders'}) == sorted([${pids[0]}, ${pids[1]}]) or
+     {x['pid'] for x in of('target_start')} == {${pids[0]}, ${pids[1]}} and {x.get('service') for x in of('target_start')} == {'orders'}"
+check_equal "findings are examples: of six the first of the service" 1 "$(journal "len(of('slow_callback'))")"
+check_equal "sums are exact: six of 150 ms" "(6, True)" \
+    "$(journal "(sum(x['count'] for x in of('cause_stats')), 900e6 <= sum(x['held_ns'] for x in of('cause_stats')) <= 1000e6)")"
+check_equal "labels of the rule are on each record" "{'shop'}" "$(journal "{x['labels']['team'] for x in of('cause_stats')}")"
+check "records are numbered, one after the other" in_journal \
+    "[x['seq'] for x in r if 'seq' in x] == list(range(1, 1 + len([x for x in r if 'seq' in x])))"
+check "and validate" bash -c "zstdcat '$work'/state/journal/*.lwj | grep -v '\"type\":\"segment\"' | python3 '$root/tests/golden/validate.py' '$loopwatch' -"
+
+# --- a reload ---
+sed -i 's/threshold = "50ms"/threshold = "60ms"/' "$work/loopwatch.toml"
+check_equal "a reload says what it changes" "['defaults.threshold = \"50ms\" -> \"60ms\"']" "$(answered reload "a['changes']")"
+check "within 100 ms" test "$(answered reload "a['took_ms'] < 100")" = True
+echo 'thershold = 3' >>"$work/loopwatch.toml"
+check_not "a wrong configuration is refused" "$loopwatch" reload --socket "$socket"
+check "the error has its line" bash -c "'$loopwatch' reload --socket '$socket' --format json 2>&1 | grep -q 'loopwatch.toml:1[0-9]'"
+sed -i '$d' "$work/loopwatch.toml"
+kill -HUP "$daemon"
+check "SIGHUP ends nothing" wait_until 5 is_answer status "a['healthy']"
+
+# --- dump ---
+check_status "dump" 0 "$loopwatch" dump --socket "$socket" -o "$work/dump.ndjson"
+check "has what no limit has held back: six callbacks" test "$(grep -c '"type":"slow_callback"' "$work/dump.ndjson")" -eq 6
+
+# --- SIGKILL, and again ---
+before=$(journal "max(x.get('seq', 0) for x in r)")
+kill -KILL "$daemon"
+wait_until 5 is_gone_ "$daemon"
+check "its canary ends with it" wait_until 5 bash -c "! pgrep -x loopwatch-canar >/dev/null"
+daemon second
+check "the numbers go on where they were" wait_until 20 in_journal "max(x.get('seq', 0) for x in r) > $before"
+check_equal "the instance is the same" 1 "$(journal "len({x['instance'] for x in r if 'instance' in x})")"
+
+# --- stopped for a while ---
+kill -STOP "$daemon"
+start_fixture stopped "$work/$name" --dir "$work" epoll
+ask stopped 'go sleep 2 150' '^done' || fail "not done"
+kill -CONT "$daemon"
+check "it goes on, and finds what has come meanwhile" wait_until 5 is_answer targets "len(a['targets']) == 1"
+kill -TERM "$daemon"
+wait_until 5 is_gone_ "$daemon"
+check "SIGTERM ends it, and the journal ends with the session" in_journal "r[-1]['type'] == 'session_end' or of('session_end')[-1]['reason'] == 'terminated'"
+tell stopped quit
