@@ -98,9 +98,10 @@ check "has what no limit has held back: six callbacks" test "$(grep -c '"type":"
 
 # --- SIGKILL, and again ---
 before=$(journal "max(x.get('seq', 0) for x in r)")
+canary=$(answered status "a['canary']['pid']")
 kill -KILL "$daemon"
 wait_until 5 is_gone_ "$daemon"
-check "its canary ends with it" wait_until 5 bash -c "! pgrep -x loopwatch-canar >/dev/null"
+check "its canary ends with it" wait_until 5 is_gone_ "$canary"
 daemon second
 check "the numbers go on where they were" wait_until 20 in_journal "max(x.get('seq', 0) for x in r) > $before"
 check_equal "the instance is the same" 1 "$(journal "len({x['instance'] for x in r if 'instance' in x})")"

@@ -82,7 +82,7 @@ TEST_CASE("every sink gets every report, within limits of its own, and its own c
     Taken all, few;
     Hub hub;
     hub.add("all", std::make_unique<FakeSink>(all));
-    hub.add("few", std::make_unique<FakeSink>(few), {true, {2, 10, 1}});
+    hub.add("few", std::make_unique<FakeSink>(few), {true, std::make_shared<Limiter>(Limits{2, 10, 1})});
     for (int i = 0; i < 5; ++i) hub.take(only(slow("a")), second);
     few.lost = 7;
     hub.take(end(), second);
@@ -102,7 +102,7 @@ TEST_CASE("findings of one dispatch are cut to what the limits admit")
 {
     Taken taken;
     Hub hub;
-    hub.add("sink", std::make_unique<FakeSink>(taken), {true, {1, 10, 1}});
+    hub.add("sink", std::make_unique<FakeSink>(taken), {true, std::make_shared<Limiter>(Limits{1, 10, 1})});
     Findings findings;
     findings.slow = slow("slow");
     findings.blocking.resize(2);

@@ -155,7 +155,7 @@ Result<void> DaemonService::open_session()
 
 Result<ExitCode> DaemonService::run()
 {
-    session_->begin();
+    session_->begin(CoreWork::daemon);
     const auto code = session_->session->run();
     notify_.stopping();
     return code;

@@ -100,11 +100,11 @@ Result<KernelSession> KernelSession::open(SessionOptions options, Hub& hub)
     return KernelSession{std::move(*session), std::move(*source)};
 }
 
-void KernelSession::begin()
+void KernelSession::begin(CoreWork rest)
 {
     session->begin(*source);
     source->go_live(monotonic_ns());
-    session->drop_privileges(CoreWork::kernel_side);
+    session->drop_privileges(rest);
 }
 
 }  // namespace loopwatch

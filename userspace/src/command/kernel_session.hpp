@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "attach/kernel_source.hpp"
+#include "command/core_confinement.hpp"
 #include "command/session.hpp"
 
 namespace loopwatch {
@@ -17,7 +18,7 @@ struct KernelSession {
     // Everything that can go wrong before detection is live goes wrong here. `hub` outlives it.
     static Result<KernelSession> open(SessionOptions options, Hub& hub);
     // Detection is live once this returns, and privileges are down to what attaching to others takes.
-    void begin();
+    void begin(CoreWork rest = CoreWork::kernel_side);
 };
 
 }  // namespace loopwatch

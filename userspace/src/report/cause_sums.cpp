@@ -93,22 +93,35 @@ CauseStats& CauseSums::cause_of(Causes& causes, const std::string& fingerprint, 
     return cause;
 }
 
+void CauseSums::list(Causes& causes, std::uint64_t now_ns, std::uint64_t interval_ns, std::vector<CauseStats>& to)
+{
+    std::vector<CauseStats> listed;
+    for (auto& [fingerprint, cause] : causes.by_fingerprint) listed.push_back(std::move(cause));
+    std::ranges::sort(listed, std::ranges::greater(), &CauseStats::held_ns);
+    for (std::size_t i = most_listed; i < listed.size(); ++i) add_to(causes.other, listed[i]);
+    listed.resize(std::min(listed.size(), most_listed));
+    if (causes.other.count != 0) listed.push_back(std::move(causes.other));
+    for (auto& cause : listed) {
+        cause.at_ns = now_ns;
+        cause.interval_ns = interval_ns;
+        to.push_back(std::move(cause));
+    }
+}
+
 std::vector<CauseStats> CauseSums::take(std::uint64_t now_ns)
 {
     std::vector<CauseStats> all;
     const auto interval_ns = now_ns - std::exchange(since_ns_, now_ns);
-    for (auto& [key, causes] : std::exchange(loops_, {})) {
-        std::vector<CauseStats> listed;
-        for (auto& [fingerprint, cause] : causes.by_fingerprint) listed.push_back(std::move(cause));
-        std::ranges::sort(listed, std::ranges::greater(), &CauseStats::held_ns);
-        for (std::size_t i = most_listed; i < listed.size(); ++i) add_to(causes.other, listed[i]);
-        listed.resize(std::min(listed.size(), most_listed));
-        if (causes.other.count != 0) listed.push_back(std::move(causes.other));
-        for (auto& cause : listed) {
-            cause.at_ns = now_ns;
-            cause.interval_ns = interval_ns;
-            all.push_back(std::move(cause));
-        }
+    for (auto& [key, causes] : std::exchange(loops_, {})) list(causes, now_ns, interval_ns, all);
+    return all;
+}
+
+std::vector<CauseStats> CauseSums::take_of(std::uint32_t pid, std::uint64_t now_ns)
+{
+    std::vector<CauseStats> all;
+    for (auto loop = loops_.lower_bound({pid, 0, ""}); loop != loops_.end() && std::get<0>(loop->first) == pid;) {
+        list(loop->second, now_ns, now_ns - since_ns_, all);
+        loop = loops_.erase(loop);
     }
     return all;
 }

@@ -26,6 +26,8 @@ public:
     void add(const SlowCallback& slow);
     // Since the last call, of each loop the costliest first.
     std::vector<CauseStats> take(std::uint64_t now_ns);
+    // Those of one process, which has ended.
+    std::vector<CauseStats> take_of(std::uint32_t pid, std::uint64_t now_ns);
     // Slow callbacks of loops for which there was no room.
     std::uint64_t left_out() const noexcept { return left_out_; }
 
@@ -36,6 +38,7 @@ private:
     };
     using LoopKey = std::tuple<std::uint32_t, std::uint32_t, std::string>;  // pid, tid, id
 
+    static void list(Causes& causes, std::uint64_t now_ns, std::uint64_t interval_ns, std::vector<CauseStats>& to);
     CauseStats& cause_of(Causes& causes, const std::string& fingerprint, const Source& source);
 
     std::map<LoopKey, Causes> loops_;

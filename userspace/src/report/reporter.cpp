@@ -88,6 +88,7 @@ void Reporter::on(const TargetEnd& end)
         if (admit(static_cast<const SlowCallback&>(unfinished.second))) causes_.add(unfinished.second);
         return true;
     });
+    for (auto& cause : causes_.take_of(pid, monotonic_ns())) publish(std::move(cause));
     if (end.reason == "exec")
         ++images_[pid];
     else
