@@ -114,7 +114,7 @@ Failure* Gate::failure(std::string_view type, std::string_view fingerprint)
 
 bool Gate::admit(const FindingView& finding)
 {
-    if (suppressions.allows(finding)) return false;
+    if (suppressions.allows(finding) || (also_allows && also_allows(finding))) return false;
     if (finding.place_known)
         seen_.add(finding);
     else if (placeless_incidents_.add(finding.incident))

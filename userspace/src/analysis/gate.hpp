@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -52,6 +53,7 @@ class Gate {
 public:
     std::vector<FailOn> fail_on;  // none: nothing fails
     Suppressions suppressions;
+    std::function<bool(const FindingView&)> also_allows;  // beside these; none: nothing
     std::optional<Baseline> baseline;
 
     // False: it is suppressed, and not to be reported.

@@ -163,6 +163,7 @@ Json DaemonService::reload()
     loaded_ = std::move(loaded);
     loaded_.config.paths = paths;  // where this daemon is, until it is started again
     selection_->replace(loaded_.config);
+    suppressions_.read(loaded_.config, today());
     findings_->set_rules(loaded_.config.dumps);
     budget_.set_cpu_share(loaded_.config.limits.cpu_percent / 100);
     session_->source->select_anew(now);

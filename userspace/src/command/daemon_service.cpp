@@ -58,6 +58,7 @@ DaemonService::DaemonService(const ConfigOptions& options, LoadedConfig loaded, 
       started_ns_(monotonic_ns()),
       notify_(Notify::open()),
       selection_(std::make_shared<RuleSelection>(loaded_.config)),
+      suppressions_([selection = selection_](std::uint32_t pid) { return selection->rule_of(pid); }),
       labels_of_([selection = selection_](std::uint32_t pid) { return selection->labels_of(pid); }),
       encoder_(labels_of_, static_cast<std::uint32_t>(canary_.pid())),
       exemplars_(std::make_shared<Exemplars>(exemplar_limits(loaded_.config.limits),
@@ -145,6 +146,10 @@ Result<void> DaemonService::open_session()
     auto session = KernelSession::open(session_options(), hub_);
     if (!session) return session.error();
     session_.emplace(std::move(*session));
+    suppressions_.read(loaded_.config, today());
+    session_->session->gate().also_allows = [this](const FindingView& finding) {
+        return suppressions_.allows(finding);
+    };
     auto control = ControlSocket::open(
         loaded_.config.paths.run + "/control.sock", session_->session->engine().reactor(),
         [this](const std::string& command, const nlohmann::json& arguments) { return answer(command, arguments); });

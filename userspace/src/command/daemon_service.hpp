@@ -22,6 +22,7 @@
 #include "daemon/journal_sink.hpp"
 #include "daemon/notify.hpp"
 #include "daemon/rule_selection.hpp"
+#include "daemon/target_suppressions.hpp"
 #include "output/exemplars.hpp"
 #include "report/hub.hpp"
 
@@ -63,6 +64,7 @@ private:
     std::uint64_t started_ns_;
     Notify notify_;
     std::shared_ptr<RuleSelection> selection_;
+    TargetSuppressions suppressions_;
     LabelledEncoder::LabelsOf labels_of_;
     LabelledEncoder encoder_;  // of the journal
     std::optional<JournalWriter> journal_;

@@ -33,7 +33,7 @@ public:
     SessionOptions& options() noexcept { return options_; }
     Engine& engine() noexcept { return engine_; }
     SymbolWorker& worker() noexcept { return *worker_; }
-    Reporter& reporter() noexcept { return reporter_; }
+    Gate& gate() noexcept { return gate_; }
     Counts losses() const;
     // Of our processes and the kernel side, since the session began.
     Overhead overhead() const;

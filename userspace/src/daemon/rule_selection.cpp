@@ -86,21 +86,28 @@ std::optional<TargetChoice> RuleSelection::choose(pid_t pid) const
     sources.environment = &environment;
     auto labels = std::make_shared<const TargetLabels>(target_labels(*whole, sources));
     const std::lock_guard lock(mutex_);
-    labels_[static_cast<std::uint32_t>(pid)] = std::move(labels);
+    chosen_[static_cast<std::uint32_t>(pid)] = {std::move(labels), decision.rule};
     return TargetChoice{thresholds_of(rule, defaults), rule.coroutines.value_or(defaults.coroutines)};
 }
 
 std::shared_ptr<const TargetLabels> RuleSelection::labels_of(std::uint32_t pid) const
 {
     const std::lock_guard lock(mutex_);
-    const auto known = labels_.find(pid);
-    return known == labels_.end() ? nullptr : known->second;
+    const auto known = chosen_.find(pid);
+    return known == chosen_.end() ? nullptr : known->second.labels;
+}
+
+std::optional<std::size_t> RuleSelection::rule_of(std::uint32_t pid) const
+{
+    const std::lock_guard lock(mutex_);
+    const auto known = chosen_.find(pid);
+    return known == chosen_.end() ? std::nullopt : std::optional(known->second.rule);
 }
 
 void RuleSelection::forget(std::uint32_t pid)
 {
     const std::lock_guard lock(mutex_);
-    labels_.erase(pid);
+    chosen_.erase(pid);
     refused_.erase(static_cast<pid_t>(pid));
 }
 

@@ -31,8 +31,9 @@ public:
     std::optional<TargetChoice> choose(pid_t pid) const override;
     std::uint64_t min_age_ns() const override;
 
-    // Of one that was chosen; null: it was not.
+    // Of one that was chosen; null, and none: it was not.
     std::shared_ptr<const TargetLabels> labels_of(std::uint32_t pid) const;
+    std::optional<std::size_t> rule_of(std::uint32_t pid) const;
     void forget(std::uint32_t pid);
 
 private:
@@ -46,7 +47,11 @@ private:
     std::shared_ptr<const Rules> rules_;
     std::map<pid_t, Thresholds> always_;
     std::set<pid_t> refused_;
-    mutable std::map<std::uint32_t, std::shared_ptr<const TargetLabels>> labels_;
+    struct Chosen {
+        std::shared_ptr<const TargetLabels> labels;
+        std::size_t rule = 0;
+    };
+    mutable std::map<std::uint32_t, Chosen> chosen_;
 };
 
 // The least that any target of the configuration has: what the kernel side looks up nothing below.
