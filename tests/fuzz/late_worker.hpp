@@ -4,6 +4,7 @@
 // once, as a full queue does, or later.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <optional>
 #include <span>
@@ -78,6 +79,7 @@ public:
     void lower_priority() override {}
     void ration(std::optional<std::uint32_t>) override {}
     std::uint64_t refused() const override { return 0; }
+    void parse_context(std::uint32_t, std::span<const std::byte>, ContextDone done) override { done({}); }
     int descriptor() const override { return -1; }
     // One answer.
     void poll() override

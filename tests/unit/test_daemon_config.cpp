@@ -289,7 +289,7 @@ TEST_CASE("files of suppressions are looked at")
 TEST_CASE("what is in force is written as a configuration that means the same")
 {
     const std::string text =
-        "[limits]\ncpu = \"2%\"\n[[target]]\nmatch = {exe = [\"/a\\\"b\\\\\", \"\\u0007\"], port = 80}\n"
+        "[limits]\ncpu = \"2%\"\n[[target]]\nmatch = {exe = [\"/a\\\"b\\\\\\\\\", \"\\u0007\"], port = 80}\n"
         "labels = {team = \"shop\"}\n[[target]]\nmatch.unit = \"x\"\ndeny = true\n[[sink]]\ntype = \"file\"\npath = "
         "\"/x\"\n[[dump]]\nwhen = \"hold > 2s\"\n";
     const auto loaded = parsed(text);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <random>
 #include <string>
 
 #include "stack/process_context.hpp"
+#include "stack/symbol_worker.hpp"
 
 using namespace loopwatch;
 
@@ -211,4 +215,29 @@ TEST_CASE("what changes while it is read is read again, three times at most")
     memory.blocks[0x1000] = header(2, size, 0, 0x7000);  // for ever being written
     CHECK_FALSE(read_context_payload(0x1000, memory.reader()));
     CHECK(memory.reads == 3);
+}
+
+TEST_CASE("the worker parses what processes publish, and a broken one is empty")
+{
+    auto worker = SymbolWorker::start();
+    REQUIRE(worker);
+    std::vector<std::vector<ContextAttribute>> answers;
+    const auto ask = [&](const std::string& payload) {
+        (*worker)->parse_context(1, bytes_of(payload),
+                                 [&](std::vector<ContextAttribute> parsed) { answers.push_back(std::move(parsed)); });
+    };
+    ask(context_of(attribute("service.name", "orders") + attribute("service.version", "")));
+    ask("\x0a");
+    ask("");
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while ((*worker)->pending() > 0 && std::chrono::steady_clock::now() < end) {
+        pollfd ready = {(*worker)->descriptor(), POLLIN, 0};
+        ::poll(&ready, 1, 100);
+        (*worker)->poll();
+    }
+    REQUIRE(answers.size() == 3);
+    CHECK(answers[0] == std::vector<ContextAttribute>{{"service.name", "orders"}, {"service.version", ""}});
+    CHECK(answers[1].empty());
+    CHECK(answers[2].empty());
+    CHECK((*worker)->failures() == 0);
 }

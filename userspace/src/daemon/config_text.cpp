@@ -79,7 +79,7 @@ std::string effective_json(const std::vector<Setting>& settings)
         auto& place = setting.index ? section[*setting.index] : section;
         place[setting.name] = {{"value", json_of(setting.value)}, {"origin", sanitize_utf8(setting.origin)}};
     }
-    return escape_json(all.dump(2));
+    return escape_json(all.dump());
 }
 
 std::string config_reference()

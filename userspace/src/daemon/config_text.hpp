@@ -13,7 +13,7 @@ namespace loopwatch {
 
 // TOML that means the same, each value with its origin in a comment.
 std::string effective_text(const std::vector<Setting>& settings);
-// {"limits": {"cpu": {"value": "1%", "origin": "default"}}, "target": [{…}]}
+// On one line: {"limits": {"cpu": {"value": "1%", "origin": "default"}}, "target": [{…}]}
 std::string effective_json(const std::vector<Setting>& settings);
 
 // Markdown: a table for each section, and one for each type of sink.

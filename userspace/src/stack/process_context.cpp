@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view context_signature = "OTEL_CTX";
 constexpr std::uint32_t context_version = 2;
 constexpr std::uint32_t most_payload_bytes = 65'536;
-constexpr std::size_t most_attributes = 128, longest_text = 256, most_mappings = 4;
+constexpr std::size_t most_mappings = 4;
 constexpr int most_readings = 3;
 
 template <class Number>
@@ -92,11 +92,11 @@ private:
 // A text that is cut would be another one: what is too long is left out. Copied byte by byte, as bytes are no chars.
 std::optional<std::string> short_text(std::span<const std::byte> bytes)
 {
-    if (bytes.size() > longest_text) return std::nullopt;
+    if (bytes.size() > longest_context_text) return std::nullopt;
     std::string text(bytes.size(), '\0');
     std::ranges::transform(bytes, text.begin(), [](std::byte byte) { return std::to_integer<char>(byte); });
     text = sanitize_utf8(text);
-    return text.size() <= longest_text ? std::optional(std::move(text)) : std::nullopt;
+    return text.size() <= longest_context_text ? std::optional(std::move(text)) : std::nullopt;
 }
 
 // AnyValue { string string_value = 1; … }. None: it is broken. An empty optional: it is no text.
@@ -124,7 +124,7 @@ bool parse_attribute(std::span<const std::byte> message, std::vector<ContextAttr
         value = std::move(*parsed);
     }
     if (pair.broken()) return false;
-    if (key && value && !key->empty() && attributes.size() < most_attributes)
+    if (key && value && !key->empty() && attributes.size() < most_context_attributes)
         attributes.push_back({std::move(*key), std::move(*value)});
     return true;
 }

@@ -16,6 +16,8 @@
 
 namespace loopwatch {
 
+inline constexpr std::size_t most_context_attributes = 128, longest_context_text = 256;
+
 struct ContextAttribute {
     std::string key, value;  // valid UTF-8, at most 256 bytes each; only attributes that are texts are kept
 

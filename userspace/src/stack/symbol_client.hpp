@@ -33,6 +33,7 @@ public:
     void unwind(CapturedStack stack, Done done) override;
     void symbolize(std::uint32_t pid, std::vector<std::uint64_t> addresses, Done done) override;
     void demangle_type(std::uint32_t pid, std::string name, Done done) override;
+    void parse_context(std::uint32_t pid, std::span<const std::byte> payload, ContextDone done) override;
     int descriptor() const override { return events_.raw(); }
     void poll() override;
     std::size_t pending() const override { return requests_.size() + checks_.size() + finished_.size(); }

@@ -5,6 +5,9 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "stack/symbol_client.hpp"
 #include "util/beside.hpp"
@@ -12,6 +15,26 @@
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
+
+// Answered as frames, whose checks and limits hold for it too: a frame an attribute, its function the name, its file
+// the value.
+void SymbolClient::parse_context(std::uint32_t pid, std::span<const std::byte> payload, ContextDone done)
+{
+    std::vector<std::uint8_t> raw(payload.size());
+    std::ranges::transform(payload, raw.begin(), [](std::byte byte) { return std::to_integer<std::uint8_t>(byte); });
+    ask({0,
+         pid,
+         {},
+         [done = std::move(done)](const std::vector<Frame>& frames) {
+             std::vector<ContextAttribute> attributes;
+             for (const auto& frame : frames)
+                 if (!frame.function.empty() && attributes.size() < most_context_attributes &&
+                     std::max(frame.function.size(), frame.file.size()) <= longest_context_text)
+                     attributes.push_back({frame.function, frame.file});
+             done(std::move(attributes));
+         }},
+        {{"do", "parse_context"}, {"pid", pid}}, std::move(raw));
+}
 namespace {
 
 constexpr std::uint64_t most_checking_ns = 10'000'000'000;

@@ -9,14 +9,17 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "stack/frame.hpp"
+#include "stack/process_context.hpp"
 #include "target/module_mapping.hpp"
 #include "util/result.hpp"
 
@@ -82,6 +85,7 @@ struct CapturedStack {
 class SymbolWorker {
 public:
     using Done = std::function<void(std::vector<Frame>)>;
+    using ContextDone = std::function<void(std::vector<ContextAttribute>)>;
 
     static Result<std::unique_ptr<SymbolWorker>> start();
     virtual ~SymbolWorker() = default;
@@ -104,6 +108,9 @@ public:
     // A type as people write it, from std::type_info::name(), as the function of a single frame; no frame: it stays as
     // it is.
     virtual void demangle_type(std::uint32_t pid, std::string name, Done done) = 0;
+    // Of what a process publishes (process_context.hpp): `done` gets the texts among its resource's attributes; none:
+    // it is broken, or the worker failed.
+    virtual void parse_context(std::uint32_t pid, std::span<const std::byte> payload, ContextDone done) = 0;
 
     // Names are waited for until then, if they are not already for longer: the worker runs at the core's own priority,
     // and at nice 10 afterwards, as they can wait, the targets cannot. It begins with the former: where two others kept

@@ -7,11 +7,13 @@
 
 #include <cstring>
 #include <new>
+#include <span>
 
 #include "stack/answers.hpp"
 #include "stack/confinement.hpp"
 #include "stack/function_name.hpp"
 #include "stack/module_scan.hpp"
+#include "stack/process_context.hpp"
 
 namespace loopwatch {
 namespace {
@@ -80,6 +82,7 @@ void WorkerLoop::handle(Message& message)
         else
             encode_frames(what == "unwind"          ? unwind(message)
                           : what == "demangle_type" ? demangle_type(message)
+                          : what == "parse_context" ? parse_context(message)
                                                     : symbolize(message),
                           texts_, reply);
     } catch (const std::bad_alloc&) {
@@ -162,6 +165,20 @@ std::vector<Frame> WorkerLoop::demangle_type(Message& message)
 {
     std::vector<Frame> frames(1);
     frames[0].function = loopwatch::demangle_type(message.body.at("name").get_ref<const std::string&>().c_str());
+    return frames;
+}
+
+// An answer has a frame at least.
+std::vector<Frame> WorkerLoop::parse_context(const Message& message)
+{
+    const auto attributes = parse_process_context(std::as_bytes(std::span(message.raw)));
+    std::vector<Frame> frames;
+    for (const auto& [key, value] : attributes.value_or(std::vector<ContextAttribute>())) {
+        auto& frame = frames.emplace_back();
+        frame.function = key;
+        frame.file = value;
+    }
+    if (frames.empty()) frames.emplace_back();
     return frames;
 }
 

@@ -33,6 +33,7 @@ private:
     std::vector<Frame> unwind(Message& message);
     std::vector<Frame> symbolize(Message& message);
     std::vector<Frame> demangle_type(Message& message);
+    static std::vector<Frame> parse_context(const Message& message);
     std::shared_ptr<Image> image(std::uint32_t file_id, Fd file);
     Fd debug_file(std::uint32_t pid, const std::string& path, const DebugFileWanted& wanted);
     ProcessImage& process(std::uint32_t pid);

@@ -94,7 +94,10 @@ std::optional<std::string> glob_problem(std::string_view pattern)
     if (pattern.empty()) return "is empty";
     if (pattern.size() > longest_glob) return "is longer than 512 bytes";
     for (std::size_t i = 0; i < pattern.size(); ++i) {
-        if (pattern[i] == '\\' && ++i == pattern.size()) return "ends with \\";
+        if (pattern[i] == '\\') {
+            if (++i == pattern.size()) return "ends with \\";
+            continue;
+        }
         if (pattern[i] != '[') continue;
         const auto size = bracket_size(pattern, i);
         if (size == no_end) return "has a [ without its ]";
