@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -8,11 +9,13 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
 #include <thread>
 
 #include "target/labels.hpp"
 #include "target/listening_ports.hpp"
+#include "target/process.hpp"
 #include "target/process_identity.hpp"
 #include "util/fd.hpp"
 
@@ -29,6 +32,10 @@ public:
         variables.push_back(nullptr);
         REQUIRE(::posix_spawn(&pid, arguments.front(), nullptr, nullptr, const_cast<char**>(arguments.data()),
                               const_cast<char**>(variables.data())) == 0);
+        // posix_spawn(3) returns within execve(2), before the kernel has put the arguments in their place.
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (!sleeps() && std::chrono::steady_clock::now() < end) ::sched_yield();
+        REQUIRE(sleeps());
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
@@ -38,6 +45,15 @@ public:
         ::waitpid(pid, nullptr, 0);
     }
     pid_t pid = 0;
+
+private:
+    bool sleeps() const
+    {
+        const auto stat = read_proc(pid, "stat", 4096).value_or("");
+        const auto close = stat.rfind(')');
+        return close != stat.npos && stat.substr(close + 1, 2) == " S" &&
+               !read_proc(pid, "cmdline", 64).value_or("").empty();
+    }
 };
 
 std::uint16_t port_of(const Fd& fd)
@@ -76,10 +92,10 @@ TEST_CASE("only what was asked for is read")
 
 TEST_CASE("a command line has spaces between its arguments, and 4,096 bytes at most")
 {
-    const std::string longest(10'000, 'x');
+    const std::string longest(10'000, '0');
     const Waiting sleeper({"/bin/sleep", "1000", "0"});
     CHECK(read_identity(sleeper.pid, IdentityFields::all())->cmdline == "/bin/sleep 1000 0");
-    const Waiting waiting({"/bin/sh", "-c", "read line <&3", longest.c_str()});
+    const Waiting waiting({"/bin/sleep", "1000", longest.c_str()});
     CHECK(read_identity(waiting.pid, IdentityFields::all())->cmdline.size() <= 4096);
 }
 
