@@ -202,6 +202,7 @@ void KernelSource::admit_chosen(std::uint64_t now_ns)
             candidates_.again(pid, now_ns);
             continue;
         }
+        options_.selection->admitted(pid);
         choices_[pid] = *choice;
         (void)kernel_->admit(pid, choice->thresholds);
         images_.found(pid, now_ns);

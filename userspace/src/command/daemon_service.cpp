@@ -146,6 +146,10 @@ Result<void> DaemonService::open_session()
     auto session = KernelSession::open(session_options(), hub_);
     if (!session) return session.error();
     session_.emplace(std::move(*session));
+    auto& worker = session_->session->worker();
+    selection_->parse_contexts_by([&worker](std::uint32_t pid, std::span<const std::byte> payload, auto done) {
+        worker.parse_context(pid, payload, std::move(done));
+    });
     suppressions_.read(loaded_.config, today());
     session_->session->gate().also_allows = [this](const FindingView& finding) {
         return suppressions_.allows(finding);
@@ -188,6 +192,10 @@ std::uint64_t DaemonService::keep_house(std::uint64_t now_ns)
     if (const auto patience = Notify::watchdog_interval(); patience && now_ns >= next_sign_ns_) {
         notify_.watchdog();
         next_sign_ns_ = now_ns + static_cast<std::uint64_t>(patience->count()) / 2;
+    }
+    if (now_ns >= next_prune_ns_) {
+        selection_->prune([this](std::uint32_t pid) { return session_->session->engine().find(pid) != nullptr; });
+        next_prune_ns_ = now_ns + 60 * second_ns;
     }
     if (const auto keep = findings_->take_dump()) keep_dump(*keep, now_ns);
     if (dumping_.valid() && is_ready(dumping_)) {

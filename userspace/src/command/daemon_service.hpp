@@ -79,7 +79,7 @@ private:
     Budget budget_;
     std::future<Result<std::string>> dumping_;
     std::string last_dump_;  // its path, or why there is none
-    std::uint64_t next_second_ns_ = 0, next_sign_ns_ = 0, dumped_ns_ = 0;
+    std::uint64_t next_second_ns_ = 0, next_sign_ns_ = 0, next_prune_ns_ = 0, dumped_ns_ = 0;
     bool ready_ = false;
 };
 

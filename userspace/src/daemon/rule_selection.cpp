@@ -2,6 +2,9 @@
 #include "daemon/rule_selection.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <iterator>
 #include <utility>
 
 #include "attach/published_context.hpp"
@@ -78,16 +81,46 @@ std::optional<TargetChoice> RuleSelection::choose(pid_t pid) const
     const auto& rule = rules.rules()[decision.rule];
     const auto whole = read_identity(pid, IdentityFields::all());
     if (!whole || whole->start_time != identity->start_time) return std::nullopt;
-    const auto environment = read_listed_environment(pid);
-    LabelSources sources;
-    sources.rule_service = rule.service;
-    sources.rule_version = rule.version;
-    sources.rule_labels = &rule.labels;
-    sources.environment = &environment;
-    auto labels = std::make_shared<const TargetLabels>(target_labels(*whole, sources));
+    auto label = [current, index = decision.rule, whole = *whole,
+                  environment = read_listed_environment(pid)](const std::vector<ContextAttribute>& context) {
+        const auto& of_rule = current->rules.rules()[index];
+        LabelSources sources;
+        sources.rule_service = of_rule.service;
+        sources.rule_version = of_rule.version;
+        sources.rule_labels = &of_rule.labels;
+        sources.context_service = context_attribute(context, "service.name");
+        sources.context_version = context_attribute(context, "service.version");
+        sources.context_instance = context_attribute(context, "service.instance.id");
+        sources.environment = &environment;
+        return target_labels(whole, sources);
+    };
+    Chosen chosen = {std::make_shared<const TargetLabels>(label({})), decision.rule, false, published_context(pid),
+                     label};
     const std::lock_guard lock(mutex_);
-    chosen_[static_cast<std::uint32_t>(pid)] = {std::move(labels), decision.rule};
+    chosen_[static_cast<std::uint32_t>(pid)] = std::move(chosen);
     return TargetChoice{thresholds_of(rule, defaults), rule.coroutines.value_or(defaults.coroutines)};
+}
+
+// Asked of the worker before its files are scanned, so that the labels are there once it is attached to.
+void RuleSelection::admitted(pid_t pid) const
+{
+    std::optional<ContextPayload> context;
+    const auto key = static_cast<std::uint32_t>(pid);
+    {
+        const std::lock_guard lock(mutex_);
+        if (const auto known = chosen_.find(key); known != chosen_.end())
+            context = std::exchange(known->second.context, std::nullopt);
+    }
+    if (!context || !parse_) return;
+    parse_(key, context->bytes,
+           [this, key](const std::vector<ContextAttribute>& attributes) { relabel(key, attributes); });
+}
+
+void RuleSelection::relabel(std::uint32_t pid, const std::vector<ContextAttribute>& context) const
+{
+    const std::lock_guard lock(mutex_);
+    if (const auto known = chosen_.find(pid); known != chosen_.end())
+        known->second.labels = std::make_shared<const TargetLabels>(known->second.label(context));
 }
 
 std::shared_ptr<const TargetLabels> RuleSelection::labels_of(std::uint32_t pid) const
@@ -104,11 +137,15 @@ std::optional<std::size_t> RuleSelection::rule_of(std::uint32_t pid) const
     return known == chosen_.end() ? std::nullopt : std::optional(known->second.rule);
 }
 
-void RuleSelection::forget(std::uint32_t pid)
+void RuleSelection::prune(const std::function<bool(std::uint32_t pid)>& is_target)
 {
     const std::lock_guard lock(mutex_);
-    chosen_.erase(pid);
-    refused_.erase(static_cast<pid_t>(pid));
+    for (auto entry = chosen_.begin(); entry != chosen_.end();) {
+        const bool is_missing = !is_target(entry->first);
+        const bool was_missing = std::exchange(entry->second.was_missing, is_missing);
+        entry = is_missing && was_missing ? chosen_.erase(entry) : std::next(entry);
+    }
+    std::erase_if(refused_, [](pid_t pid) { return ::kill(pid, 0) != 0 && errno == ESRCH; });
 }
 
 Thresholds least_thresholds(const Config& config)
