@@ -20,13 +20,17 @@ class EvenOnes final : public Selection {
 public:
     std::optional<TargetChoice> choose(pid_t pid) const override
     {
-        if (pid == stuck) held.wait();
+        if (pid == stuck) {
+            is_stuck.set_value();
+            held.wait();
+        }
         if (pid % 2 != 0) return std::nullopt;
         return TargetChoice{{static_cast<std::uint64_t>(pid), 1}, false};
     }
     std::uint64_t min_age_ns() const override { return 1'000 * ms; }
 
     pid_t stuck = -1;
+    mutable std::promise<void> is_stuck;
     std::promise<void> may_go;
     std::shared_future<void> held = may_go.get_future().share();
 };
@@ -89,11 +93,12 @@ TEST_CASE("a process that does not answer is left out, and those behind it are l
     Candidates candidates(even);
     for (const pid_t pid : {2, 4, 6}) candidates.again(pid, 0);
     CHECK(candidates.take_chosen(10 * ms).empty());
+    even->is_stuck.get_future().wait();
     const auto late = 10 * ms + Candidates::patience_ns;
     std::vector<pid_t> pids;
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    for (auto now = late; pids.size() < 2 && std::chrono::steady_clock::now() < until; now += 10 * ms)
-        for (const auto& [pid, choice] : candidates.take_chosen(now)) pids.push_back(pid);
+    while (pids.size() < 2 && std::chrono::steady_clock::now() < until)
+        for (const auto& [pid, choice] : candidates.take_chosen(late)) pids.push_back(pid);
     CHECK(pids == std::vector<pid_t>{2, 6});
     CHECK(candidates.missed() == 1);
     even->may_go.set_value();

@@ -48,7 +48,7 @@ TEST_CASE("a moment that costs much is no reason, if the minute has room for it"
 {
     Run run;
     run.pass(60, 0.001);
-    CHECK(run.pass(1, 0.1) == 0);
+    CHECK(run.pass(1, 0.02) == 0);
     CHECK(run.pass(60, 0.001) == 0);
 }
 
@@ -76,7 +76,7 @@ TEST_CASE("targets are let go one after the other while all else was not enough"
     Run run;
     run.pass(30, 0.05);
     CHECK(run.budget.effort() == Effort::fewer_targets);
-    CHECK(run.pass(10, 0.05) == 3);
+    CHECK(run.pass(10, 0.05) == 10);
     CHECK(run.budget.effort() == Effort::fewer_targets);
 }
 
@@ -91,6 +91,19 @@ TEST_CASE("after a minute of calm the effort rises by one step")
     CHECK(static_cast<int>(run.budget.effort()) == static_cast<int>(low) - 1);
     run.pass(600, 0.001);
     CHECK(run.budget.effort() == Effort::all);
+}
+
+TEST_CASE("attaching to a new target is not judged, up to twice the budget")
+{
+    Run run;
+    run.pass(120, 0.001);
+    run.now += second;
+    run.used += second;  // of which 1.2 s in a minute are granted
+    CHECK_FALSE(run.budget.measure(run.now, run.used, true));
+    CHECK(run.pass(10, 0.001) == 0);
+    run.now += second;
+    run.used += second;
+    CHECK(run.budget.measure(run.now, run.used, true));
 }
 
 TEST_CASE("the first minute, in which all targets come, is not judged")

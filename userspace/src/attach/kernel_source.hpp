@@ -65,6 +65,8 @@ public:
     bool exhausted() override;
     void leave(Target& target, std::string_view reason, const Observe& observe) override;
     void leave_all(const Observe& observe) override;
+    // Are there processes that are being attached to?
+    bool is_attaching() const { return !images_.empty() || !arriving_.empty(); }
     // What the traps of frequent probes cost the targets so far.
     std::uint64_t traps_ns() const;
     Counts losses() const override;

@@ -231,7 +231,7 @@ std::uint64_t DaemonService::used_cpu_ns() const
 void DaemonService::measure(std::uint64_t now_ns)
 {
     const auto before = budget_.effort();
-    if (!budget_.measure(now_ns, used_cpu_ns())) return;
+    if (!budget_.measure(now_ns, used_cpu_ns(), session_->source->is_attaching())) return;
     const auto effort = budget_.effort();
     session_->session->engine().warn(
         fmt::format(

@@ -10,7 +10,9 @@ namespace {
 
 // Of what may be used in a window: how much of it has been, when the next step is due, if it still costs too much.
 // Targets are let go only once all of it is used up: they are not seen at all.
-constexpr double due_at[] = {0.2, 0.4, 0.6, 1.0};
+constexpr double due_at[] = {0.15, 0.2, 0.25, 1.0};
+constexpr double grants = 2;                             // of the share, for attaching
+constexpr std::uint64_t least_between_ns = 900'000'000;  // two steps: a measure
 
 }  // namespace
 
@@ -42,10 +44,24 @@ bool Budget::change(Effort effort, std::uint64_t now_ns)
     return true;
 }
 
-bool Budget::measure(std::uint64_t now_ns, std::uint64_t used_ns)
+// All CPU time less what may go unjudged.
+std::uint64_t Budget::judged(std::uint64_t now_ns, std::uint64_t used_ns, bool attaching)
 {
-    const Measure last = {now_ns, used_ns};
-    if (!measures_.empty() && used_ns < measures_.back().used_ns) measures_.clear();  // another worker counts anew
+    const bool first = last_.at_ns == 0;
+    const auto before = std::exchange(last_, {now_ns, used_ns});
+    if (first || used_ns < before.used_ns) return judged_ns_;
+    const auto passed_ns = static_cast<double>(now_ns - before.at_ns);
+    const auto most = grants * limits_.cpu_share * static_cast<double>(limits_.window_ns);
+    grants_ns_ = std::min(most, grants_ns_ + grants * limits_.cpu_share * passed_ns);
+    const auto used = static_cast<double>(used_ns - before.used_ns);
+    const auto granted = attaching ? std::min(grants_ns_, used) : 0;
+    grants_ns_ -= granted;
+    return judged_ns_ += static_cast<std::uint64_t>(used - granted);
+}
+
+bool Budget::measure(std::uint64_t now_ns, std::uint64_t used_ns, bool attaching)
+{
+    const Measure last = {now_ns, judged(now_ns, used_ns, attaching)};
     measures_.push_back(last);
     const auto from = [&](std::uint64_t ns) { return now_ns > ns ? now_ns - ns : 0; };
     while (measures_.front().at_ns < from(limits_.window_ns)) measures_.pop_front();
@@ -59,7 +75,7 @@ bool Budget::measure(std::uint64_t now_ns, std::uint64_t used_ns)
     const auto next = std::min(step, std::size(due_at) - 1);
     const bool costs_too_much = recent_share_ > limits_.cpu_share,
                is_due = used_share_ > limits_.cpu_share * due_at[next];
-    if (costs_too_much && is_due && now_ns >= changed_ns_ + limits_.recent_ns)
+    if (costs_too_much && is_due && now_ns >= changed_ns_ + least_between_ns)
         return change(static_cast<Effort>(next + 1), now_ns);
     if (effort_ != Effort::all && now_ns >= busy_ns_ + limits_.calm_ns)
         return change(static_cast<Effort>(step - 1), now_ns);

@@ -23,7 +23,7 @@ const char* effort_name(Effort effort);
 struct BudgetLimits {
     double cpu_share = 0.01;                   // of one CPU
     std::uint64_t window_ns = 60'000'000'000;  // over which the share is promised
-    std::uint64_t recent_ns = 3'000'000'000;   // that shows whether a step helped
+    std::uint64_t recent_ns = 2'000'000'000;   // that shows whether a step helped
     std::uint64_t calm_ns = 60'000'000'000;    // below `calm_share` of it for so long: one step back
     double calm_share = 0.7;
     std::uint64_t grace_ns = 60'000'000'000;  // after the first measure nothing is judged: all targets come at once
@@ -33,9 +33,10 @@ class Budget {
 public:
     explicit Budget(BudgetLimits limits) : limits_(limits) {}
 
-    // To be called each second. `used_ns`: all CPU time since any fixed moment. True: the effort is another one, or the
-    // costliest target is to go again.
-    bool measure(std::uint64_t now_ns, std::uint64_t used_ns);
+    // To be called each second. `used_ns`: all CPU time since any fixed moment. `attaching`: to new targets, which is
+    // not judged, up to twice the budget: each deploy would be seen with less effort than what runs for long. True: the
+    // effort is another one, or the costliest target is to go again.
+    bool measure(std::uint64_t now_ns, std::uint64_t used_ns, bool attaching = false);
     Effort effort() const noexcept { return effort_; }
     // Of one CPU, over the last minute, and over the last seconds.
     double used_share() const noexcept { return used_share_; }
@@ -47,12 +48,16 @@ private:
     struct Measure {
         std::uint64_t at_ns = 0, used_ns = 0;
     };
+    std::uint64_t judged(std::uint64_t now_ns, std::uint64_t used_ns, bool attaching);
     double share_since(std::uint64_t from_ns, const Measure& last) const;
     bool change(Effort effort, std::uint64_t now_ns);
 
     BudgetLimits limits_;
     Effort effort_ = Effort::all;
-    std::deque<Measure> measures_;  // of the window, and the one before it
+    std::deque<Measure> measures_;  // of the window, without what is not judged
+    Measure last_;                  // as it was measured
+    std::uint64_t judged_ns_ = 0;
+    double grants_ns_ = 0;  // that may still go unjudged
     double used_share_ = 0, recent_share_ = 0;
     std::uint64_t first_ns_ = 0, changed_ns_ = 0, busy_ns_ = 0;  // when it was not calm last
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/canary.hpp"
 
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -13,6 +12,8 @@
 #include <utility>
 #include <variant>
 
+#include "util/fd.hpp"
+#include "util/reactor.hpp"
 #include "util/wall_clock.hpp"
 
 namespace loopwatch {
@@ -31,25 +32,21 @@ timespec as_timespec(std::uint64_t ns)
     asm volatile("");  // keeps this frame on the stack: no tail call
 }
 
-// Runs in a process that was forked from one that may have threads: allocates nothing.
+// On the reactor of the engine, which carries our own probes.
 [[noreturn]] void run_canary(std::uint64_t first_ns, std::uint64_t period_ns)
 {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::prctl(PR_SET_NAME, "loopwatch-canary");
+    ::prctl(PR_SET_NAME, "lw-canary");
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);  // of a terminal, or a manager
-    const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
-    const int timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    itimerspec at = {as_timespec(period_ns), as_timespec(first_ns)};
-    epoll_event event = {};
-    event.events = EPOLLIN;
-    if (epoll < 0 || timer < 0 || ::timerfd_settime(timer, 0, &at, nullptr) != 0 ||
-        ::epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event) != 0)
-        ::_exit(1);
-    for (;;) {
-        if (::epoll_wait(epoll, &event, 1, -1) != 1) continue;
+    const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    const itimerspec at = {as_timespec(period_ns), as_timespec(first_ns)};
+    Reactor reactor;
+    const auto watch = reactor.watch(timer.raw(), Reactor::Ready::readable, [&] {
         std::uint64_t count = 0;
-        if (::read(timer, &count, sizeof count) == sizeof count) canary_blocks();
-    }
+        if (::read(timer.raw(), &count, sizeof count) == sizeof count) canary_blocks();
+    });
+    if (!watch || ::timerfd_settime(timer.raw(), 0, &at, nullptr) != 0) ::_exit(1);
+    for (;;) reactor.wait_until(monotonic_ns() + 3'600'000'000'000);
 }
 
 }  // namespace
