@@ -5,12 +5,15 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <fmt/format.h>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "util/fd.hpp"
+#include "util/text.hpp"
 
 namespace loopwatch {
 
@@ -72,6 +75,10 @@ Result<nlohmann::json> parse_answer(const std::string& text)
     const auto text_of = [&](const char* key) {
         return answer.contains(key) && answer[key].is_string() ? answer[key].get<std::string>() : std::string();
     };
+    // All of a configuration's.
+    if (const auto errors = answer.find("errors"); errors != answer.end())
+        for (const auto& one : *errors)
+            if (one.is_string()) fmt::print(stderr, "{}\n", escape_terminal(one.get<std::string>()));
     const auto what = "daemon: " + (error->is_string() ? error->get<std::string>() : error->dump());
     if (text_of("kind") == "not_permitted") return Error{ExitCode::not_permitted, what, group_hint};
     return Error{ExitCode::failed, what, text_of("hint")};

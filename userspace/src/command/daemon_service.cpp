@@ -81,8 +81,11 @@ Result<std::unique_ptr<DaemonService>> DaemonService::open(const ConfigOptions& 
     auto canary = Canary::start(times.first_ns, times.period_ns);
     if (!canary) return canary.error();
     std::unique_ptr<DaemonService> service(new DaemonService(options, std::move(loaded), std::move(*canary)));
-    if (auto opened = service->open_outputs(); !opened) return opened.error();
+    // In this order: the zygote of the session's worker is to inherit no lock of the journal, which a SIGKILL of ours
+    // would leave to it for a moment.
     if (auto opened = service->open_session(); !opened) return opened.error();
+    if (auto opened = service->open_outputs(); !opened) return opened.error();
+    if (auto opened = service->open_control(); !opened) return opened.error();
     return service;
 }
 
@@ -154,6 +157,11 @@ Result<void> DaemonService::open_session()
     session_->session->gate().also_allows = [this](const FindingView& finding) {
         return suppressions_.allows(finding);
     };
+    return {};
+}
+
+Result<void> DaemonService::open_control()
+{
     auto control = ControlSocket::open(
         loaded_.config.paths.run + "/control.sock", session_->session->engine().reactor(),
         [this](const std::string& command, const nlohmann::json& arguments) { return answer(command, arguments); });

@@ -45,6 +45,7 @@ private:
     DaemonService(const ConfigOptions& options, LoadedConfig loaded, Canary canary);
     Result<void> open_outputs();
     Result<void> open_session();
+    Result<void> open_control();
     SessionOptions session_options();
     nlohmann::json answer(const std::string& command, const nlohmann::json& arguments);
     nlohmann::json status() const;
