@@ -5,6 +5,7 @@
 
 #include "command/command.hpp"
 #include "command/control_client.hpp"
+#include "command/ending_signals.hpp"
 #include "command/json_text.hpp"
 #include "output/output.hpp"
 #include "util/text.hpp"
@@ -26,6 +27,7 @@ public:
     }
     Result<int> run() override
     {
+        unblock_ending_signals();
         const auto answer = ask_daemon(socket_, command_, nlohmann::json::object());
         if (!answer) return answer.error();
         // Opened once there is something to write: a daemon that does not run destroys no earlier file.

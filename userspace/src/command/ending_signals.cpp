@@ -24,6 +24,14 @@ sigset_t block_ending_signals()
     return set;
 }
 
+void unblock_ending_signals()
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+    ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 Result<EndingSignals> EndingSignals::open()
 {
     return of(block_ending_signals());

@@ -15,6 +15,8 @@
 namespace loopwatch {
 
 sigset_t block_ending_signals();
+// For a command that only waits for another process, and leaves nothing behind: they end this one at once.
+void unblock_ending_signals();
 
 class EndingSignals {
 public:
