@@ -11,20 +11,6 @@ import json
 import pathlib
 import sys
 
-# They load, attach and read what only a kernel has; tests/privileged tests them.
-KERNEL_ONLY = {
-    "collect/attach.cpp",
-    "collect/attach.hpp",
-    "collect/kernel.cpp",
-    "collect/kernel.hpp",
-    "collect/loop_table.cpp",
-    "collect/loop_table.hpp",
-    "collect/tracepoints.cpp",
-    "collect/trap_cost.cpp",
-    "collect/unprobed_loops.cpp",
-    "collect/unprobed_loops.hpp",
-}
-
 
 def lines_of(report, folder):
     """{file name: {line: executed}} of one folder's own files."""
@@ -53,8 +39,8 @@ def ranges(numbers):
     return " ".join(text)
 
 
-def row(name, executed, total, note=""):
-    print(f"{name:<34} {executed:>6} {total:>6} {100 * executed / max(total, 1):>6.1f} %  {note}".rstrip())
+def row(name, executed, total):
+    print(f"{name:<34} {executed:>6} {total:>6} {100 * executed / max(total, 1):>6.1f} %")
 
 
 def main():
@@ -68,22 +54,16 @@ def main():
     low = False
     for module in options.modules:
         files = lines_of(module.with_suffix(".json"), options.sources / module.name)
-        sums = {"all files": [0, 0], "without the kernel's": [0, 0]}
+        executed = total = 0
         # A source without a line that was executed has no data at all where its object file was not linked.
         for name in sorted(files):
-            lines, path = files[name], f"{module.name}/{name}"
-            kernel_only = path in KERNEL_ONLY
-            missed = sorted(number for number, executed in lines.items() if not executed)
-            for what, total in sums.items():
-                if what == "all files" or not kernel_only:
-                    total[0] += len(lines) - len(missed)
-                    total[1] += len(lines)
-            row(path, len(lines) - len(missed), len(lines), "kernel only" if kernel_only else "")
-            if options.lines and missed and not kernel_only:
+            lines = files[name]
+            missed = sorted(number for number, executed_once in lines.items() if not executed_once)
+            executed, total = executed + len(lines) - len(missed), total + len(lines)
+            row(f"{module.name}/{name}", len(lines) - len(missed), len(lines))
+            if options.lines and missed:
                 print(f"    {ranges(missed)}")
-        for what, (executed, total) in sums.items():
-            row(f"{module.name}: {what}", executed, total)
-        executed, total = sums["without the kernel's"]
+        row(f"{module.name}: all files", executed, total)
         low = low or 100 * executed < options.least * total
     return 1 if low else 0
 

@@ -29,6 +29,7 @@ NOTHING_TO_DO = 10  # of --check: there is nothing to build for
 DECLARATION = re.compile(r"^# Runs (alone|beside others)(?:, (\d+) s)?: ([^.\n]+)", re.M)
 CHECKS = re.compile(r"^(\d+) checks held, (\d+) failed, (\d+) skipped$", re.M)
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)$", re.M)
+CTEST_SKIPPED = re.compile(r"^\s+\d+ - .* \(Skipped\)$", re.M)
 FAILED = re.compile(r"^FAIL +(.*)\n((?: {8,}.*\n){0,12})", re.M)  # and what the check saw
 
 
@@ -91,7 +92,8 @@ class Runner:
             status = process.wait()
             self.running.discard(process)
         text = log.read_text(errors="replace")
-        checks = sum(int(held) + int(failed) for held, failed, _ in CHECKS.findall(text)) or sum(int(n) for _, n in CTEST.findall(text)) or 1
+        cases = sum(int(n) for _, n in CTEST.findall(text)) - len(CTEST_SKIPPED.findall(text))
+        checks = sum(int(held) + int(failed) for held, failed, _ in CHECKS.findall(text)) or cases or 1
         return Result(verdict_of(status, text), time.monotonic() - began, checks, log)
 
     def run(self, test):
@@ -144,9 +146,16 @@ class Runner:
             process.terminate()  # timeout passes it on
 
 
+def reason_of(text):
+    """Why ctest skipped cases: the last line of one of them, which --output-on-failure shows."""
+    reasons = re.findall(r"^skipped: *(.*)$", text, re.M)
+    return reasons[-1] if reasons else "their output has the reason"
+
+
 def verdict_of(status, text):
     if status == 0:
-        return "pass"
+        skipped = len(CTEST_SKIPPED.findall(text))
+        return f"pass, {skipped} cases skipped ({reason_of(text)})" if skipped else "pass"
     if status == 77:
         return f"skipped ({re.sub('^skipped: *', '', (text.splitlines() or [''])[-1])})"
     return f"FAIL (not done after {SECONDS_LIMIT} s)" if status in (124, 137) else f"FAIL (status {status})"
