@@ -5,6 +5,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <utility>
+
+#include "stack/descriptor_message.hpp"
 
 namespace loopwatch {
 namespace {
@@ -76,22 +80,8 @@ Channel::State Channel::flush()
 {
     while (!unsent_.empty()) {
         Packet& packet = unsent_.front();
-        iovec part = {packet.bytes.data() + packet.sent, packet.bytes.size() - packet.sent};
-        msghdr header = {};
-        header.msg_iov = &part;
-        header.msg_iovlen = 1;
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-        if (packet.file) {
-            header.msg_control = control;
-            header.msg_controllen = sizeof control;
-            cmsghdr* files = CMSG_FIRSTHDR(&header);
-            files->cmsg_level = SOL_SOCKET;
-            files->cmsg_type = SCM_RIGHTS;
-            files->cmsg_len = CMSG_LEN(sizeof(int));
-            const int fd = packet.file.raw();
-            std::memcpy(CMSG_DATA(files), &fd, sizeof fd);
-        }
-        const ssize_t sent = ::sendmsg(socket_.raw(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const auto unsent = std::span(packet.bytes).subspan(packet.sent);
+        const ssize_t sent = send_message(socket_.raw(), unsent, packet.file ? packet.file.raw() : -1);
         if (sent < 0 && errno == EINTR) continue;
         // ETOOMANYREFS: too many descriptors in flight; they drain like bytes do.
         if (sent < 0) return errno == EAGAIN || errno == ETOOMANYREFS ? State::open : State::closed;
@@ -105,37 +95,17 @@ Channel::State Channel::flush()
 
 Channel::State Channel::receive()
 {
+    const auto take = [this](Fd file) {
+        if (accept_files_ && files_.size() < max_waiting_files) files_.push_back(std::move(file));
+    };
     for (int reads = 0; reads < reads_at_once; ++reads) {
-        iovec part = {buffer_.get(), read_bytes};
-        alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
-        msghdr header = {};
-        header.msg_iov = &part;
-        header.msg_iovlen = 1;
-        header.msg_control = control;
-        header.msg_controllen = sizeof control;
-        const ssize_t got = ::recvmsg(socket_.raw(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        const ssize_t got = receive_message(socket_.raw(), {buffer_.get(), read_bytes}, MSG_DONTWAIT, take);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return errno == EAGAIN ? State::open : State::closed;
         in_.insert(in_.end(), buffer_.get(), buffer_.get() + got);
-        take_files(header);
         if (got == 0 || parse() == State::closed) return State::closed;
     }
     return State::open;
-}
-
-void Channel::take_files(const msghdr& header)
-{
-    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
-         part = CMSG_NXTHDR(const_cast<msghdr*>(&header), part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-        const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            Fd file(fd);
-            if (accept_files_ && files_.size() < max_waiting_files) files_.push_back(std::move(file));
-        }
-    }
 }
 
 Channel::State Channel::parse()

@@ -5,8 +5,6 @@
 // checked before use.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -56,7 +54,6 @@ private:
         Fd file;
     };
     State parse();
-    void take_files(const ::msghdr& header);
 
     Fd socket_;
     bool accept_files_;

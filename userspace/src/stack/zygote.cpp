@@ -13,11 +13,12 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "stack/confinement.hpp"
+#include "stack/descriptor_message.hpp"
 #include "stack/worker_loop.hpp"
 
 namespace loopwatch {
@@ -28,42 +29,15 @@ constexpr int answer_limit_ms = 5000;  // a fork takes less than a millisecond: 
 
 constexpr const char* lost = "the process that starts symbol workers has ended";
 
-bool send_descriptor(int socket, int fd)
-{
-    char byte = 0;
-    iovec part = {&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-    return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
-}
-
 // -1: the core is gone.
 int receive_descriptor(int socket)
 {
-    char byte = 0;
-    iovec part = {&byte, 1};
-    int fd = -1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    ssize_t got = 0;
-    do got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
-    const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    if (got == 1 && rights && rights->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-    return fd;
+    std::uint8_t byte = 0;
+    Fd received;
+    const auto take = [&](Fd fd) { received = std::move(fd); };
+    while (receive_message(socket, {&byte, 1}, 0, take) < 0 && errno == EINTR) {
+    }
+    return received.release();
 }
 
 void lose_signals_and_descriptors(int socket)
@@ -136,7 +110,8 @@ Result<pid_t> Zygote::fork_worker(Fd socket)
                 static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count()));
         return count == 1 && ::recv(socket_.raw(), &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer;
     };
-    if (pid_ <= 0 || !send_descriptor(socket_.raw(), socket.raw()) || !answers()) {
+    constexpr std::uint8_t byte = 0;
+    if (pid_ <= 0 || send_message(socket_.raw(), {&byte, 1}, socket.raw()) != 1 || !answers()) {
         end();
         return Error{ExitCode::failed, lost, "start loopwatch again"};
     }
