@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "attach/kernel_source.hpp"
+#include "command/capabilities.hpp"
 #include "stack/confinement.hpp"
 #include "target/launch.hpp"
 #include "target/seccomp.hpp"
@@ -29,18 +30,11 @@ constexpr int oldest_major = 5, oldest_minor = 18;
 
 Check check_privileges()
 {
-    __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct data[2] = {};
-    ::syscall(SYS_capget, &header, data);
-    const auto has = [&](unsigned capability) { return (data[capability / 32].effective >> (capability % 32)) & 1; };
-    const bool admin = has(CAP_SYS_ADMIN);
-    std::string lacking;
-    for (const auto& [capability, name] : {std::pair(CAP_BPF, "CAP_BPF"), std::pair(CAP_PERFMON, "CAP_PERFMON")})
-        if (!admin && !has(static_cast<unsigned>(capability)))
-            lacking += fmt::format("{}{}", lacking.empty() ? "" : ", ", name);
-    if (!has(CAP_SYS_PTRACE)) lacking += fmt::format("{}CAP_SYS_PTRACE", lacking.empty() ? "" : ", ");
+    const auto effective = effective_capabilities();
+    const auto lacking = missing_privileges(effective);
     if (lacking.empty())
-        return {"privileges", Verdict::ok, admin ? "CAP_SYS_ADMIN" : "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", ""};
+        return {"privileges", Verdict::ok,
+                effective >> CAP_SYS_ADMIN & 1 ? "CAP_SYS_ADMIN" : "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", ""};
     return {"privileges", Verdict::missing, "no " + lacking,
             "run as root: sudo loopwatch …, or start the program with loopwatch run, as any user"};
 }
@@ -101,10 +95,12 @@ Check check_attach()
 // Who parses the target's files gives up all it can.
 Check check_confinement()
 {
+    const char* const user = ::geteuid() == 0 ? "a user of its own" : "your own user without capabilities";
     if (can_filter_system_calls())
-        return {"symbol worker", Verdict::ok, "confined: a user of its own, no system call that opens anything", ""};
+        return {"symbol worker", Verdict::ok, fmt::format("confined: {}, no system call that opens anything", user),
+                ""};
     return {"symbol worker", Verdict::degraded,
-            "runs as a user of its own, but it and loopwatch may make any system call: this kernel has no seccomp",
+            fmt::format("runs as {}, but it and loopwatch may make any system call: this kernel has no seccomp", user),
             "boot a kernel built with CONFIG_SECCOMP_FILTER=y (every Debian kernel is)"};
 }
 
@@ -132,8 +128,8 @@ Check check_run(bool outside)
 void print(const Check& check)
 {
     static constexpr const char* words[] = {"ok", "degraded", "MISSING"};
-    fmt::print("{:<9} {:<14} {}\n", words[static_cast<int>(check.verdict)], check.name, escape_terminal(check.finding));
-    if (!check.cure.empty()) fmt::print("{:<24} → {}\n", "", escape_terminal(check.cure));
+    fmt::print("{:<9} {:<22} {}\n", words[static_cast<int>(check.verdict)], check.name, escape_terminal(check.finding));
+    if (!check.cure.empty()) fmt::print("{:<32} → {}\n", "", escape_terminal(check.cure));
 }
 
 ExitCode examine_process(pid_t pid)
@@ -196,6 +192,7 @@ ExitCode doctor(const std::vector<pid_t>& pids)
         print(check);
         works = works && check.verdict != Verdict::missing;
     }
+    for (const auto& check : check_capabilities(effective_capabilities())) print(check);
     print(check_uprobe_generation());
     print(check_confinement());
     if (works) {
