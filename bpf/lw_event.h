@@ -37,7 +37,7 @@ typedef __u8 __lw_u8;
 #define LW_CALLS 31 /* LW_STACK_DEPTH of loop_state.h */
 
 enum lw_event_kind {
-    LW_EVENT_LOOP_START = 1,
+    LW_EVENT_LOOP_START = 1, /* struct lw_loop_started; from the shim, also its name in LW_NAME_BYTES */
     LW_EVENT_LOOP_STOP = 2, /* struct lw_loop_started, and its struct lw_loop_slot if that could be read */
     LW_EVENT_DISPATCH = 3,  /* a dispatch ended that was slow or held a long block: closes what SOURCE records opened */
     LW_EVENT_SOURCE = 4,    /* one place in which a dispatch blocked */

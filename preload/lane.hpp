@@ -4,6 +4,7 @@
 // it is published. What is not published yet is the lane's draft.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "lw_ring.h"
@@ -28,6 +29,9 @@ void publish(lw_lane& lane);
 void forget_sites();
 // What was written of a dispatch that was not slow.
 void forget_calls(lw_lane& lane);
+
+// A text of the program's, cut off; it may be unreadable.
+void copy_text(char* to, std::size_t bytes, const char* from);
 
 lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind kind, std::uint64_t seq);
 lw_dispatch dispatch_record(const lw_lane& lane, const lw_loop_slot& slot, const Dispatch& dispatch, bool slow);

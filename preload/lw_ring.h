@@ -87,7 +87,8 @@ struct lw_ring {
     lw_u32 sandboxed; /* 1: it has a seccomp filter of its own, and the shim makes no system call any more */
     lw_u64 image; /* AT_RANDOM of its auxiliary vector: another image of the process has another one; 0: not known */
     char name[16]; /* of the file that was executed, without its directory; cut off, ends in 0 */
-    lw_u64 reserved[9];
+    lw_u64 slots_copied; /* bit n: the process runs its exit handlers, and `own` of lane n is a copy of the loop's slot */
+    lw_u64 reserved[8];
     struct lw_lane lanes[LW_LANES];
     struct lw_lane_body bodies[LW_LANES];
 };

@@ -20,15 +20,6 @@ namespace {
 
 constexpr std::uint32_t half_full = LW_LANE_BYTES / 2;
 
-void copy_text(char* to, std::size_t bytes, const char* from)
-{
-    for (std::size_t i = 0; i + 1 < bytes; ++i) {
-        if ((i == 0 || word(from + i) % page_bytes == 0) && !is_readable(from + i, 1)) return;
-        if (from[i] == '\0') return;
-        to[i] = from[i];
-    }
-}
-
 // As read_task of bpf/lw_target.bpf.h, from inside.
 void view_task(lw_task_view& view, const lw_task* address)
 {
@@ -147,6 +138,15 @@ void add_to_rest(lw_lane& lane, const lw_loop_slot& slot, CallTimes times, bool 
 }
 
 }  // namespace
+
+void copy_text(char* to, std::size_t bytes, const char* from)
+{
+    for (std::size_t i = 0; i + 1 < bytes; ++i) {
+        if ((i == 0 || word(from + i) % page_bytes == 0) && !is_readable(from + i, 1)) return;
+        if (from[i] == '\0') return;
+        to[i] = from[i];
+    }
+}
 
 lw_event event_of(const lw_lane& lane, const lw_loop_slot& slot, lw_event_kind kind, std::uint64_t seq)
 {

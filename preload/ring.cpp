@@ -52,8 +52,10 @@ void begin_lane(lw_lane& lane, const lw_loop_slot* slot, bool candidate)
     for (lw_u64& place : lane.idle) __atomic_store_n(&place, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&lane.candidate, candidate ? 1 : 0, __ATOMIC_RELEASE);
     if (!candidate) __atomic_fetch_add(&lane.registrations, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_and(&ring->slots_copied, ~(1ull << (&lane - ring->lanes)), __ATOMIC_RELEASE);
     thread.lane = &lane;
     forget_calls(lane);
+    if (slot != nullptr && !candidate) tell_loop_start(lane, *slot);
 }
 
 }  // namespace
@@ -154,6 +156,7 @@ bool claim_lane(const lw_loop_slot* slot, bool candidate)
 void release_lane()
 {
     if (thread.lane == nullptr) return;
+    tell_loop_stop(*thread.lane);
     if (sandboxed) return begin_lane(*thread.lane, nullptr, true);  // there is no way to another one
     __atomic_store_n(&thread.lane->tid, 0, __ATOMIC_RELEASE);
     thread.lane = nullptr;

@@ -48,6 +48,10 @@ struct Dispatch {
 void tell_call(lw_lane& lane, const lw_loop_slot& slot, const char* call, CallTimes times,
                const lw_call_detail& detail);
 void tell_dispatch(lw_lane& lane, const lw_loop_slot& slot, const Dispatch& dispatch);
+// A loop with a slot: its beginning, and what it has counted when it ends. Of one that runs until its process exits,
+// loop_ends.cpp leaves that in lw_lane_body::own.
+void tell_loop_start(lw_lane& lane, const lw_loop_slot& slot);
+void tell_loop_stop(lw_lane& lane);
 // Asks whether this is where the loop waits.
 void tell_wait(lw_lane& lane, const lw_loop_slot& slot, int syscall, std::uint64_t ip, std::uint64_t frame, int object);
 void tell_iteration(lw_lane& lane, const lw_loop_slot& slot, std::uint64_t dispatches, std::uint64_t start_ns,

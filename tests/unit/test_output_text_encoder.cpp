@@ -79,6 +79,22 @@ TEST_CASE("a loop of which only a dispatch that never ended is known has its lin
     CHECK(has(text, "  no dispatch ended: one ran for 220 ms\n"));
 }
 
+TEST_CASE("of a loop whose counters are gone the dispatches that were reported are not said not to have ended")
+{
+    Written report;
+    auto only = tick(1 * second);
+    only.dispatches = 0;
+    only.open_ns.reset();
+    only.dispatch_ns.max = 220 * ms;
+    report.write(only);
+    auto over = end(2 * second);
+    over.dispatch_ns.max = 220 * ms;
+    report.write(over);
+    const auto text = report.take();
+    CHECK(has(text, "loop main of server (pid 1): dispatches not counted, 25.0 % busy, longest 220 ms\n"));
+    CHECK(has(text, "  dispatches not counted: longest 220 ms\n"));
+}
+
 TEST_CASE("what loopwatch costs is a percentage of a session that is long enough for one")
 {
     Written report;

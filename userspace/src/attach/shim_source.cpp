@@ -239,6 +239,7 @@ void ShimSource::leave(Target& target, std::string_view, const Observe& observe)
     ended.look(monotonic_ns());
     while (!ended.drain(max_records, observe)) {
     }
+    ended.check_statistics();
     ended_ += ended.counts();
     const auto more = ended.unproven();
     if (more.threads != 0 && first_unproven_.empty())

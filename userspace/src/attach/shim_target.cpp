@@ -24,9 +24,7 @@ namespace loopwatch {
 namespace {
 
 constexpr std::uint64_t clock_error_ns = 1'000'000;
-constexpr std::size_t max_candidates = 1024;
-constexpr std::size_t max_drained = 4096;                               // records, before a stall is reported
-constexpr std::uint64_t hang_factor = 10, min_hang_ns = 1'000'000'000;  // a thread that is no loop is busy for long too
+constexpr std::size_t max_drained = 4096;  // records, before a stall is reported
 
 // It was written before it was read.
 bool ends_in_future(const Event& event)
@@ -35,6 +33,8 @@ bool ends_in_future(const Event& event)
     if (const auto* call = std::get_if<CallEvent>(&event)) end_ns = call->end_ns;
     if (const auto* dispatch = std::get_if<DispatchEvent>(&event)) end_ns = dispatch->end_ns;
     if (const auto* iteration = std::get_if<IterationEvent>(&event)) end_ns = iteration->end_ns;
+    if (const auto* started = std::get_if<LoopStartedEvent>(&event)) end_ns = started->head.time_ns;
+    if (const auto* stopped = std::get_if<LoopStoppedEvent>(&event)) end_ns = stopped->head.time_ns;
     return end_ns > monotonic_ns() + clock_error_ns;
 }
 
@@ -64,111 +64,18 @@ std::uint32_t ShimTarget::outer_tid(std::uint32_t ns_tid)
     return 0;
 }
 
-void ShimTarget::leave(std::size_t lane)
-{
-    if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
-}
-
-void ShimTarget::look(std::uint64_t now_ns)
-{
-    bool born = false;
-    // Those that have left since the look before the last: what they told at the end was still told by their names.
-    std::erase_if(known_loops_, [&](const LoopView& loop) {
-        return std::ranges::any_of(left_,
-                                   [&](const Taken& left) { return left.tid == loop.tid && left.loop_id == loop.id; });
-    });
-    left_.clear();
-    std::set<std::size_t> now;
-    for (const auto& lane : ring_.look()) {
-        if (lane.candidate) {
-            look_at_candidate(lane);
-            continue;
-        }
-        now.insert(lane.index);
-        candidates_.erase({lane.index, lane.tid});
-        if (const auto known = taken_.find(lane.index);
-            known != taken_.end() && known->second.registrations == lane.registrations)
-            continue;
-        leave(lane.index);
-        const auto tid = outer_tid(lane.tid);
-        if (tid == 0) continue;
-        LoopView loop{0, tid, lane.tid, tid, process_.comm(static_cast<pid_t>(tid))};
-        LoopState slot = {};
-        if (lane.slot != 0 && loops_.read(lane.slot, slot)) {
-            loop = loops_.view(lane.slot, slot, tid);
-        } else if (lane.slot != 0 && process_.alive() && !std::exchange(blind_, true)) {
-            warn(
-                "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is told while it "
-                "lasts, and no place of a task");
-        }
-        carries_runtime_ |= lane.slot != 0;
-        taken_[lane.index] = {lane.registrations, loop.tid, loop.id};
-        Statistics::born(known_loops_.emplace_back(std::move(loop)), now_ns);
-        born = true;
-    }
-    if (ring_.bypassed() && !std::exchange(unarmed_, true))
-        warn(
-            "the shim is loaded, but calls do not come by it: another library in LD_PRELOAD before it, a sanitizer, or "
-            "RTLD_DEEPBIND");
-    if (ring_.sandboxed() && !std::exchange(sandboxed_, true))
-        warn(
-            "it restricts its system calls (seccomp), and the shim makes none since: calls are reported without stacks "
-            "and texts; a loop that another thread starts is not seen, nor what it becomes by exec");
-    std::vector<std::size_t> gone;
-    for (const auto& [lane, taken] : taken_)
-        if (!now.contains(lane)) gone.push_back(lane);
-    for (const auto lane : gone) leave(lane);
-    // By now the runtime has opened its perf map, which it had not when the shim was loaded.
-    was_born_ |= born;
-    if (born) (void)refresh();
-}
-
-// How long it has been busy since it last waited; the program may end before it does so again.
-void ShimTarget::look_at_candidate(const ShimLane& lane)
-{
-    const std::pair key{lane.index, lane.tid};
-    if (candidates_.size() >= max_candidates && !candidates_.contains(key)) return;
-    auto& candidate = candidates_[key];
-    candidate.held = lane.held;
-    const auto slot = ring_.read_own_slot(lane.index);
-    const auto tid = outer_tid(lane.tid);
-    const auto now = monotonic_ns();
-    if (!slot || slot->start == 0 || slot->start > now) return;
-    if (tid == 0 || !process_.has_thread(static_cast<pid_t>(tid))) return;
-    if (std::exchange(candidate.busy_since_ns, slot->start) != slot->start) candidate.held_before = lane.held;
-    candidate.busy_ns = now - slot->start;
-    if (candidate.busy_ns < std::max(hang_factor * thresholds_.slow_ns, min_hang_ns) || !known_loops_.empty() ||
-        std::exchange(hanging_, true))
-        return;
-    warn(
-        fmt::format("thread {} waited for events, and has not done so again for {:.1f} s: an event loop is recognised "
-                    "once it has waited three times in one place. If this is one, it hangs",
-                    tid, static_cast<double>(candidate.busy_ns) / 1e9));
-}
-
-ShimTarget::Unproven ShimTarget::unproven() const
-{
-    Unproven sum;
-    for (const auto& [lane, candidate] : candidates_) {
-        const bool goes_on = candidate.busy_ns >= thresholds_.slow_ns && candidate.held == candidate.held_before;
-        const auto held = candidate.held + (goes_on ? 1u : 0u);
-        sum.held += held;
-        sum.threads += held != 0 ? 1 : 0;
-    }
-    return sum;
-}
-
 bool ShimTarget::drain(std::size_t most, const std::function<void(const Event&)>& handle)
 {
     return ring_.drain(most, [&](const Event& event) {
-        if (const auto own = as_own(event))
-            handle(*own);
-        else
+        const auto own = as_own(event);
+        if (!own)
             ++strange_;
+        else if (const auto* started = std::get_if<LoopStartedEvent>(&*own); !started || !knew_of(*started))
+            handle(*own);
     });
 }
 
-// What this process may say of itself: its calls, waits, dispatches and iterations.
+// What this process may say of itself: its loops, calls, waits, dispatches and iterations.
 std::optional<Event> ShimTarget::as_own(Event event)
 {
     EventHead* head = nullptr;
@@ -176,6 +83,8 @@ std::optional<Event> ShimTarget::as_own(Event event)
     if (auto* dispatch = std::get_if<DispatchEvent>(&event)) head = &dispatch->head;
     if (auto* iteration = std::get_if<IterationEvent>(&event)) head = &iteration->head;
     if (auto* wait = std::get_if<ShimWaitEvent>(&event)) head = &wait->head;
+    if (auto* started = std::get_if<LoopStartedEvent>(&event)) head = &started->head;
+    if (auto* stopped = std::get_if<LoopStoppedEvent>(&event)) head = &stopped->head;
     const auto tid = head ? outer_tid(head->tid) : 0;
     if (tid == 0 || ends_in_future(event)) return std::nullopt;
     head->pid = pid();
@@ -184,13 +93,6 @@ std::optional<Event> ShimTarget::as_own(Event event)
     if (auto* dispatch = std::get_if<DispatchEvent>(&event))
         dispatch->unrecorded_ns = std::exchange(dispatch->other_blocked_ns, 0);
     return event;
-}
-
-std::optional<std::size_t> ShimTarget::lane_of(std::uint32_t tid) const
-{
-    for (const auto& [lane, taken] : taken_)
-        if (taken.tid == tid) return lane;
-    return std::nullopt;
 }
 
 // From its first wait for events on a thread is measured. What it did before may have been the program's start, or a
@@ -237,16 +139,6 @@ std::vector<CallEvent> ShimTarget::calls_so_far(const LoopView& loop, std::uint6
     return calls;
 }
 
-bool ShimTarget::read(const LoopView& loop, LoopState& slot) const
-{
-    if (loop.slot) return loops_.read(loop.slot, slot);
-    const auto lane = lane_of(loop.tid);
-    const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
-    if (!own) return false;
-    slot = *own;
-    return true;
-}
-
 std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t seq, std::uint64_t now_ns) const
 {
     const auto lane = lane_of(loop.tid);
@@ -266,14 +158,6 @@ std::optional<CallEvent> ShimTarget::ongoing(const LoopView& loop, std::uint64_t
     // It may have returned meanwhile, and its stack be another call's.
     if (!ring_.ongoing(*lane, seq)) return std::nullopt;
     return event;
-}
-
-std::optional<std::uint64_t> ShimTarget::seq(const LoopView& loop) const
-{
-    if (loop.slot) return loops_.memory().object<std::uint64_t>(loop.slot);
-    const auto lane = lane_of(loop.tid);
-    const auto own = lane ? ring_.read_own_slot(*lane) : std::nullopt;
-    return own ? std::optional(own->seq) : std::nullopt;
 }
 
 std::optional<DispatchBundle> ShimTarget::stall(const OverdueDispatch& overdue, DispatchBook& book,

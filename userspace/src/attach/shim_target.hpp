@@ -63,6 +63,10 @@ public:
     bool drain(std::size_t most, const std::function<void(const Event&)>& handle);
     // Where a thread waits: is it its loop's own business? If so the shim is told.
     void on(const ShimWaitEvent& event) override;
+    void on(const LoopStartedEvent& event) override;
+    void remove_loop(std::uint32_t tid, std::uint64_t loop_id) override;
+    // Once it has ended, and its ring is read: warns if statistics of a loop are missing.
+    void check_statistics();
     ShimRing::Counts counts() const;
 
     // Threads that waited for events too few times to be known as loops, and were busy for long: how many, and how
@@ -79,11 +83,14 @@ private:
     };
     struct Taken {
         std::uint32_t registrations = 0, tid = 0;
-        std::uint64_t loop_id = 0;
+        std::uint64_t loop_id = 0;  // 0: not known
     };
     ShimTarget(Process process, ShimRing ring, SymbolWorker& worker, const Thresholds& thresholds);
     std::uint32_t outer_tid(std::uint32_t ns_tid);
     void leave(std::size_t lane);
+    void forget_left();
+    std::optional<LoopView> view(const ShimLane& lane, std::uint32_t tid);
+    bool knew_of(const LoopStartedEvent& event);
     bool look_if_replaced();
     void read_files(std::uint64_t now_ns);
     Result<void> use(MappedFiles files);
@@ -104,6 +111,8 @@ private:
     std::map<std::size_t, Taken> taken_;                                     // by lane
     std::map<std::pair<std::size_t, std::uint32_t>, Candidate> candidates_;  // by lane and tid in its namespace
     std::vector<Taken> left_;                                                // known until the next look
+    std::set<std::pair<std::uint32_t, std::uint64_t>>
+        stopped_;                                             // of those known, by tid and id: statistics are reported
     std::map<std::uint32_t, std::uint32_t> outer_;            // by tid in its namespace; only if it is another one
     std::shared_ptr<WaitSites> sites_;                        // shared: an answer that comes after the end finds nobody
     std::set<std::pair<std::uint32_t, std::uint64_t>> idle_;  // parks, by tid and who calls

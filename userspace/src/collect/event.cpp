@@ -34,7 +34,12 @@ std::optional<Event> started(Bytes bytes)
 {
     const auto raw = first<lw_loop_started>(bytes);
     if (!raw) return std::nullopt;
-    return LoopStartedEvent{event_head(raw->event), raw->slot};
+    LoopStartedEvent event{event_head(raw->event), raw->slot, {}};
+    struct Name {
+        char text[LW_NAME_BYTES];
+    };
+    if (const auto name = first<Name>(bytes.subspan(sizeof *raw))) event.name = bounded_text(name->text);
+    return event;
 }
 
 std::optional<Event> stopped(Bytes bytes)

@@ -224,6 +224,7 @@ struct StepEvent {
 struct LoopStartedEvent {
     EventHead head;
     std::uint64_t slot = 0;  // its address
+    BoundedText<64> name;    // from the shim; empty: not known
 };
 struct LoopStoppedEvent {
     EventHead head;

@@ -177,6 +177,13 @@ std::optional<LoopState> ShimRing::read_own_slot(std::size_t lane) const
     return loop_state(slot);
 }
 
+std::optional<LoopState> ShimRing::read_slot_at_exit(std::size_t lane) const
+{
+    lw_u64 copied = 0;
+    if (!read(copied, offsetof(lw_ring, slots_copied)) || (copied >> lane & 1) == 0) return std::nullopt;
+    return read_own_slot(lane);
+}
+
 std::optional<OngoingCall> ShimRing::ongoing(std::size_t lane, std::uint64_t seq) const
 {
     const auto at = body_at(lane) + offsetof(lw_lane_body, ongoing);

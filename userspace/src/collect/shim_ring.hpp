@@ -77,6 +77,8 @@ public:
     // Lets the lane's thread know that its loop waits on a lock here: who calls, and with which frame.
     void let_idle(std::size_t lane, std::uint64_t ip, std::uint64_t frame);
     std::optional<LoopState> read_own_slot(std::size_t lane) const;
+    // What the slot of the lane's loop held when its process ran its exit handlers; none: it did not, or not yet.
+    std::optional<LoopState> read_slot_at_exit(std::size_t lane) const;
     // The call in which dispatch `seq` is right now.
     std::optional<OngoingCall> ongoing(std::size_t lane, std::uint64_t seq) const;
     // A call that the shim made itself did not pass through its wrapper: nor do the program's.

@@ -150,7 +150,7 @@ void Engine::on(const LoopStartedEvent& event)
     target->on(event);
     if (auto* const loop = target->find_loop(event.head.tid, event.head.loop_id)) {
         loop->stall = {};
-        Statistics::born(*loop, event.head.time_ns);
+        Statistics::started(*loop, event.head.time_ns);
     }
 }
 

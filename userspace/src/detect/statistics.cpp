@@ -125,6 +125,13 @@ void Statistics::born(Loop& loop, std::uint64_t now_ns)
     loop.statistics = begun({}, now_ns);
 }
 
+// One that runs again goes on counting from what it had counted.
+void Statistics::started(Loop& loop, std::uint64_t now_ns)
+{
+    const auto& last = loop.statistics;
+    loop.statistics = begun(last.slot, std::max(last.at_ns, now_ns));
+}
+
 void Statistics::reported(Loop* loop, std::uint64_t duration_ns, bool ended)
 {
     longest_ns_ = std::max(longest_ns_, duration_ns);

@@ -22,6 +22,8 @@ public:
     std::optional<LoopStats> look(const Target& target, Loop& loop, const LoopState& slot, std::uint64_t now_ns);
     // A loop that is known to have begun during the session: it counts from zero, not from its first look.
     static void born(Loop& loop, std::uint64_t now_ns);
+    // A thread begins to run it, for the first time or again.
+    static void started(Loop& loop, std::uint64_t now_ns);
     // A dispatch whose exact length is known, or of one that has not ended a length that it has reached: histograms
     // know it to a quarter only, and once it has ended. `loop`: null if it is not known any more.
     void reported(Loop* loop, std::uint64_t duration_ns, bool ended = true);

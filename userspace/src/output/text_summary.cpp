@@ -32,9 +32,11 @@ std::string before(const std::string& process)
     return process.ends_with(')') ? process.substr(0, process.size() - 1) + ", before exec)" : process;
 }
 
-// One that hangs has none that has ended.
-std::string ended_text(std::uint64_t count, bool probed)
+// One that hangs has none that has ended. Of a program that was killed what it had counted is gone, and those that were
+// reported are known.
+std::string ended_text(std::uint64_t count, bool probed, bool one_ended)
 {
+    if (count == 0 && one_ended) return fmt::format("{} not counted", probed ? "dispatches" : "iterations");
     const auto* const what = probed ? "dispatch" : "iteration";
     if (count == 0) return fmt::format("no {} ended", what);
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : probed ? "es" : "s");
@@ -142,14 +144,19 @@ std::string LoopTotals::text() const
             return other.second.name == total.name && other.second.comm == total.comm && other.first.image == key.image;
         });
         const auto ended = probed ? total.dispatches : total.iterations;
-        text +=
-            fmt::format("  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
-                        same > 1 ? " #" + escape_terminal(key.loop_id) : "",
-                        before_exec ? before(total.comm) : total.comm, ended_text(ended, probed),
-                        percent(total.busy_ns, total.interval_ns), longest_text(ended, total.longest_ns, total.open_ns),
-                        total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
+        text += fmt::format(
+            "  loop {}{} of {}: {}, {:.1f} % busy{}{}\n", total.name,
+            same > 1 ? " #" + escape_terminal(key.loop_id) : "", before_exec ? before(total.comm) : total.comm,
+            ended_text(ended, probed, total.longest_ns > total.open_ns), percent(total.busy_ns, total.interval_ns),
+            longest_text(ended, total.longest_ns, total.open_ns),
+            total.lag_ns ? ", timers late by up to " + format_duration(total.lag_ns) : "");
     }
     return text;
+}
+
+bool LoopTotals::any_ended() const
+{
+    return std::ranges::any_of(loops_, [](const auto& loop) { return loop.second.longest_ns > loop.second.open_ns; });
 }
 
 bool LoopTotals::any_probed() const
@@ -223,13 +230,14 @@ std::string text_of(const SessionEnd& end, const LoopTotals& loops, const TextCo
     std::string text = context.style.strong(fmt::format("{} watched ({}): {}\n", format_duration(end.duration_ns),
                                                         escape_terminal(end.reason), counts_text(end.counts)));
     text += loops.text();
-    text += fmt::format("  {}", ended_text(end.dispatches, loops.any_probed()));
+    const bool one_ended = loops.any_ended();
+    text += fmt::format("  {}", ended_text(end.dispatches, loops.any_probed(), one_ended));
     if (end.dispatches)
         text += fmt::format(": p50 {}, p90 {}, p99 {}, longest {}", format_duration(end.dispatch_ns.p50),
                             format_duration(end.dispatch_ns.p90), format_duration(end.dispatch_ns.p99),
                             format_duration(end.dispatch_ns.max));
     else if (end.dispatch_ns.max)
-        text += fmt::format(": one ran for {}", format_duration(end.dispatch_ns.max));
+        text += fmt::format(": {} {}", one_ended ? "longest" : "one ran for", format_duration(end.dispatch_ns.max));
     text += "\n";
     text += completeness_lines(end);
     text += overhead_line(end);

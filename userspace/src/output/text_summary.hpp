@@ -19,6 +19,8 @@ public:
     // The process becomes another program, whose loops may have the same ids.
     void end_image(std::uint32_t pid);
     std::string text() const;  // a line each
+    // A dispatch that was reported, whatever its loop has counted.
+    bool any_ended() const;
     bool any_probed() const;
 
 private:
