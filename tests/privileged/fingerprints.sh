@@ -7,8 +7,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
 need_bpf
-need_command objcopy strip unshare
-need_program "$loopwatch" "$fixtures/calls" "$fixtures/calls_O0"
+need_command objcopy strip unshare curl
+need_program "$loopwatch" "$fixtures/calls" "$fixtures/calls_O0" "$build/bin/order_server"
 cd "$work"
 mkdir beside none
 objcopy --only-keep-debug "$fixtures/calls" beside/calls.debug
@@ -74,3 +74,14 @@ one_each() { [ "$(prints_of "$1" | awk 'NF == 8' | cut -d' ' -f1 | tr '\n' ' ')"
 for sin in $sins; do check "$sin: one fingerprint in six settings" eval "one_each $sin || { prints_of $sin; false; }"; done
 check "the debug file beside a program is found by its name" has_record beside "any((f.get('file') or '').endswith('calls.cpp') for x in of('slow_callback') for f in x['stack'])"
 check "without one there are no lines" has_record none "all(not f.get('file') for x in of('slow_callback') for f in x['stack'])"
+
+# What burns CPU is sampled: which of its functions a sample hits is chance, what most of them are below is not.
+start_background burning "$loopwatch" run --format ndjson -o "$work/burns.out" -- "$build/bin/order_server"
+session_=$started
+wait_output burning 10 '^listening on' || fail "no server"
+port=$(sed -n 's/^listening on .*://p' burning.out)
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do curl -s -m 10 -o /dev/null "http://127.0.0.1:$port/cpu" || fail "no answer"; done
+kill -INT "$session_"
+ended_with "$session_" 20 || fail "it does not end"
+check_equal "twelve stalls of one callback that burns CPU have one fingerprint" "1 12" \
+    "$(records burns "'%d %d' % (len({x['fingerprint'] for x in of('slow_callback')}), len(of('slow_callback')))")"

@@ -64,6 +64,7 @@ struct Source {
     std::uint64_t count = 0;          // blocks, or samples for cpu
     std::vector<Frame> stack;         // innermost first
     std::vector<Frame> kernel_stack;  // with --kernel-stacks
+    std::vector<Frame> shared;        // of cpu: what its samples have in common (shared_path.hpp). Not reported
     std::optional<Waker> waker;
     WokenBy woken_by = WokenBy::unknown;
 };

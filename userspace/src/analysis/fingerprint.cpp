@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 #include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
 #include "analysis/function_name.hpp"
@@ -42,9 +44,10 @@ FingerprintHash begin(std::string_view type, const Source& source)
 std::vector<std::string> own_names(const Source& source)
 {
     std::vector<std::string> names;
-    for (const auto& frame : user_part(source.stack).frames) {
+    const auto frames = source.shared.empty() ? user_part(source.stack).frames : std::span(source.shared);
+    for (const auto& frame : frames) {
         if (names.size() == own_functions) break;
-        if (frame.function.empty() || owner_of(frame) != FrameOwner::user || is_start(frame)) continue;
+        if (!is_named_own(frame)) continue;
         auto name = plain_name(frame.function);
         if (names.empty() || name != names.back()) names.push_back(std::move(name));  // a recursion's depth is chance
     }
@@ -81,7 +84,10 @@ bool has_place(const Source& source, const std::optional<TaskInfo>& task)
 std::string fingerprint_exact(std::string_view type, const Source& source, const std::optional<TaskInfo>& task)
 {
     auto hash = begin(type, source);
-    for (const auto& frame : source.stack)
+    // Where in a function it was interrupted is chance.
+    for (const auto& frame : source.shared)
+        hash << (frame.build_id.empty() ? frame.module : frame.build_id) << plain_name(frame.function);
+    for (const auto& frame : source.shared.empty() ? std::span(source.stack) : std::span<const Frame>())
         hash << (frame.build_id.empty() ? frame.module : frame.build_id) << fmt::format("{:x}", frame.offset);
     if (source.stack.empty()) hash << standing_in(source, task);
     return hash.hex();

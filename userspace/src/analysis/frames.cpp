@@ -131,6 +131,11 @@ bool is_start(const Frame& frame)
     return name == "_start" || name == "main" || rust;
 }
 
+bool is_named_own(const Frame& frame)
+{
+    return !frame.function.empty() && owner_of(frame) == FrameOwner::user && !is_start(frame);
+}
+
 const Frame* culprit_frame(std::span<const Frame> stack)
 {
     // Below JavaScript or Python lies their runtime, which nobody wrote who reads this.

@@ -29,6 +29,9 @@ void leave_out_shim(std::vector<Frame>& stack);
 // Where every program or thread begins, whatever it does: main and _start.
 bool is_start(const Frame& frame);
 
+// A function of the program's own that tells one place of it from others.
+bool is_named_own(const Frame& frame);
+
 // The frame to name: the innermost of a script that was compiled at run time; else of the program's own code in the
 // innermost module that has any, a plugin rather than its host: with a source line, else with a name, else any. Without
 // one the loop's own function, then the innermost library function. nullptr: the stack names none.

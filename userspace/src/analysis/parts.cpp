@@ -9,6 +9,7 @@
 
 #include "analysis/calls.hpp"
 #include "analysis/frames.hpp"
+#include "analysis/shared_path.hpp"
 
 namespace loopwatch {
 namespace {
@@ -255,6 +256,7 @@ Source cpu_source(std::uint64_t duration_ns, std::span<const SampleFacts> sample
     if (auto path = heaviest_path(samples)) {
         source.stack = std::move(path->stack);
         source.args.emplace_back("share_percent", std::to_string(path->share_percent));
+        source.shared = shared_path(samples);
     }
     return source;
 }
