@@ -212,6 +212,7 @@ RULES
 served gate "lock fsync sleep" --fail-on blocking_call:lock,slow_callback:file_io --suppressions rules --report junit:gate.xml \
     --report sarif:gate.sarif --write-baseline known
 check_equal "what is named fails" 3 "$status"
+check_equal "a baseline and reports are for those to read whom the umask leaves them" "644 644" "$(stat -c %a known gate.xml | xargs)"
 check_equal "what a rule allows is not told" 0 "$(records gate 'len([x for x in of("slow_callback", "blocking_call", "stall") if "Catalog" in x["verdict"]])')"
 check "each rule says how often it decided" sh -c \
     'grep -q "rules:1: decided on [1-9]" "$1" && grep -q "rules:2: has expired" "$1" && grep -q "rules:4: decided on [1-9]" "$1" && grep -q "rules:6: was never needed" "$1"' - gate-server.err

@@ -175,7 +175,11 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"-p"}, "--pid", "--help"},
         {{"-p", "1", "2"}, "2", "did you mean -p 2?"},
         {{"-p", "1", "--treshold", "1ms"}, "--treshold", "--help"},
-        {{"-p", "1", "--threshold", "1ms", "--threshold", "2ms"}, "--threshold", "--help"},
+        {{"-n", "a", "-n", "b"}, "--name: is given twice", "-p PID,PID"},
+        {{"-p", "1", "--stacks", "interned", "--format", "text"}, "--stacks interned: no output", "--format ndjson"},
+        {{"run", "--stacks", "interned", "-o", "a", "-o", "b", "--format", "text", "--format", "chrome", "--", "x"},
+         "--stacks interned: no output",
+         "--format ndjson"},
         {{"-p", "1", "frobnicate"}, "frobnicate", "--help"},
         {{"frobnicate"}, "\"frobnicate\" is no command", "watch, doctor, schema, ps, tree, where, run"},
         {{"-p", "1", "text"}, "\"text\" is no command", "did you mean --format text?"},
@@ -193,6 +197,7 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         {{"where", "-p", "1"}, "where: no task given", "ID"},
         {{"where", "-p", "1", "x#y"}, "where: bad value \"y\"", "ps shows"},
         {{"-p", "1", "--wait"}, "--wait", "-n NAME"},
+        {{"-n", "x", "--wait", "--tid", "5"}, "--tid: not together with --wait", "leave out one"},
     };
     for (const Case& c : cases) {
         std::string line;
@@ -207,6 +212,27 @@ TEST_CASE("a bad command line is one line that says what is wrong and what to wr
         CHECK(parsed.error().what.find('\n') == std::string::npos);
         CHECK_FALSE(parsed.error().hint.empty());
     }
+}
+
+TEST_CASE("of an option that is given twice the last one counts")
+{
+    const auto o = command({"-p", "1", "--threshold", "1ms", "--duration", "3s", "--threshold", "2ms"});
+    CHECK(o->session.thresholds.slow_ns == 2'000'000);
+    CHECK(o->session.duration_ns == 3'000'000'000);
+}
+
+TEST_CASE("stacks are interned if one of the outputs is, or may be, NDJSON")
+{
+    CHECK(command({"-p", "1", "--stacks", "interned"})->output.interned);
+    CHECK(command({"-p", "1", "--stacks", "interned", "-o", "a", "-o", "b", "--format", "text", "--format", "ndjson"})
+              ->output.interned);
+    auto output = command({"-p", "1", "--stacks", "interned", "-o", "/dev/null"})->output;
+    CHECK(output.open(false));
+    output.default_format = "text";
+    output.files.clear();
+    const auto opened = output.open(false);
+    REQUIRE_FALSE(opened);
+    CHECK_THAT(opened.error().what, Catch::Contains("--stacks interned: no output"));
 }
 
 TEST_CASE("a threshold may be as short as a microsecond, and --help says so")

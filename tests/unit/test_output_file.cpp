@@ -53,6 +53,21 @@ void check_refused(const std::string& path, const std::string& why)
 
 }  // namespace
 
+TEST_CASE("a report is for its owner alone, and another file for whom the umask leaves it")
+{
+    const TemporaryDirectory directory;
+    const auto before = ::umask(022);
+    const auto report = Output::open(directory / "report");
+    const auto baseline = Output::open(directory / "baseline", 0666);
+    ::umask(before);
+    REQUIRE((report && baseline));
+    struct stat info = {};
+    REQUIRE(::fstat(report->descriptor(), &info) == 0);
+    CHECK((info.st_mode & 0777) == 0600);
+    REQUIRE(::fstat(baseline->descriptor(), &info) == 0);
+    CHECK((info.st_mode & 0777) == 0644);
+}
+
 TEST_CASE("a file that another session writes is refused")
 {
     const TemporaryDirectory directory;

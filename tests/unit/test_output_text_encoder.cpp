@@ -207,7 +207,7 @@ TEST_CASE("where several processes are watched each finding says whose it is, a 
     start.subject = {2, 0, 2, 0, "worker"};
     written.write(start);
     auto other = blocking(3, second, "b");
-    other.subject = {2, 2, 2, 2, "worker"};
+    other.subject = {2, 3, 2, 3, "thread-1"};  // whose name is not its process's
     written.write(other);
     CHECK(written.take().find("  worker (pid 2): blocked 3\n") != std::string::npos);
 }

@@ -78,6 +78,23 @@ TEST_CASE("each place of a slow callback is a cause of it, with its part")
     CHECK(sums.take(4'000 * ms).empty());
 }
 
+TEST_CASE("a record of a cause has the interval of the statistics of its loop")
+{
+    CauseSums sums(0);
+    LoopStats stats;
+    stats.subject.pid = 4711;
+    stats.subject.tid = 2;
+    stats.loop = {"1", "main"};
+    stats.interval_ns = 700 * ms;
+    sums.add(slow({source(Kind::sleep, "usleep", 100)}, 2));
+    sums.add(stats);
+    stats.interval_ns = 50 * ms;  // it stopped, and began again
+    sums.add(stats);
+    CHECK(sums.take(1'000 * ms).at(0).interval_ns == 750 * ms);
+    sums.add(slow({source(Kind::sleep, "usleep", 100)}, 2));
+    CHECK(sums.take(2'000 * ms).at(0).interval_ns == 1'000 * ms);
+}
+
 TEST_CASE("loops have causes of their own")
 {
     CauseSums sums(0);

@@ -55,6 +55,11 @@ std::optional<BadValue> add_fail_on(const std::string& text, std::vector<FailOn>
     return std::nullopt;
 }
 
+Error without_ndjson()
+{
+    return {ExitCode::usage, "--stacks interned: no output has the format ndjson", "add --format ndjson"};
+}
+
 // "Help (100ms)", "Help (100ms, least 1us)".
 std::string with_default(const char* help, std::uint64_t ns, const std::string& least = {})
 {
@@ -69,8 +74,12 @@ void ProcessOptions::add(OptionParser& parser, const char* usage)
                     if (std::ranges::find(pids, pid) == pids.end()) pids.push_back(pid);
                 }),
                 "Processes, by their ids", "PID[,PID...]");
-    parser.value("-n,--name", text_value(name, "the name of a process, as ps -o comm shows it"),
-                 "Processes of this exact name; watch: those that start later too", "NAME");
+    // Of two names the first would not be watched, and nothing would say so.
+    const auto one_name = [this](const std::string& text) -> std::optional<BadValue> {
+        if (!name.empty()) return BadValue{"is given twice", "one name; several processes: -p PID,PID"};
+        return text_value(name, "the name of a process, as ps -o comm shows it")(text);
+    };
+    parser.repeated("-n,--name", one_name, "Processes of this exact name; watch: those that start later too", "NAME");
     parser.check([this, usage]() -> std::optional<Error> {
         if (!pids.empty() && !name.empty())
             return Error{ExitCode::usage, "--name: not together with --pid", "give one of them"};
@@ -165,9 +174,12 @@ void OutputOptions::add(OptionParser& parser)
     parser.flag("--quiet", quiet, "Text: findings only");
     parser.flag("--no-color", no_color, "Text: no colours (also: NO_COLOR=1)");
     parser.check([this]() -> std::optional<Error> {
-        if (formats.empty() || formats.size() == std::max<std::size_t>(files.size(), 1)) return std::nullopt;
-        return Error{ExitCode::usage, fmt::format("--format: {} for {} outputs", formats.size(), files.size()),
-                     "give each -o and --optional-output its --format, or none"};
+        if (!formats.empty() && formats.size() != std::max<std::size_t>(files.size(), 1))
+            return Error{ExitCode::usage, fmt::format("--format: {} for {} outputs", formats.size(), files.size()),
+                         "give each -o and --optional-output its --format, or none"};
+        const auto may_be_ndjson = [&](const std::string& format) { return format == "auto" || format == "ndjson"; };
+        if (!interned || formats.empty() || std::ranges::any_of(formats, may_be_ndjson)) return std::nullopt;
+        return without_ndjson();
     });
 }
 
@@ -183,6 +195,7 @@ Result<Hub> OutputOptions::open(bool gated) const
 {
     const auto all = files.empty() ? std::vector{OutputFile{default_file}} : files;
     Hub hub;
+    bool is_ndjson = false;
     for (std::size_t i = 0; i < all.size(); ++i) {
         auto output = Output::open(all[i].path);
         if (!output) return output.error();
@@ -190,12 +203,14 @@ Result<Hub> OutputOptions::open(bool gated) const
         auto format = i < formats.size() ? formats[i] : "auto";
         if (files.empty() && format == "auto") format = default_format;
         if (format == "auto") format = terminal ? "text" : "ndjson";
+        is_ndjson |= format == "ndjson";
         auto encoder = make_encoder(
             format,
             {.colours = wants_colours(terminal, no_color), .quiet = quiet, .gated = gated, .interned = interned});
         hub.add(all[i].path, std::make_unique<LineSink>(std::move(*output), std::move(encoder)),
                 {.required = all[i].required});
     }
+    if (interned && !is_ndjson) return without_ndjson();
     return hub;
 }
 
@@ -204,7 +219,7 @@ void add_gate_options(OptionParser& parser, GateOptions& gate)
     constexpr const char* file = "the name of a file";
     parser.list(
         "--fail-on", [&gate](const std::string& text) { return add_fail_on(text, gate.fail_on); },
-        "Exit with 3 if such a finding was made", "TYPE[:KIND][,...]");
+        "Exit with 3 if such a finding was made; slow_callback: also one that has not returned", "TYPE[:KIND][,...]");
     parser.value("--suppressions", text_value(gate.suppressions, file),
                  "Rules for what is known and not to be reported", "FILE");
     parser.value("--baseline", text_value(gate.baseline, file), "What it lists fails only if it takes twice as long",

@@ -85,7 +85,7 @@ void OptionParser::add(const char* names, TakeValue take, const std::string& hel
     // One value an occurrence, or "-p 1 doctor" would take the command for a pid.
     option->allow_extra_args(false);
     if (occurs == Occurs::once)
-        option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+        option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     else if (occurs == Occurs::repeated)
         option->trigger_on_parse();
     if (help.empty()) option->group("");

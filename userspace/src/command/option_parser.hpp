@@ -36,6 +36,7 @@ public:
 
     // `names` as in "-p,--pid"; errors name the last of them. Without help text an option is hidden.
     void flag(const char* names, bool& target, const std::string& help);
+    // Given again, the last one counts, as in perf: a script adds to the options that it was given.
     void value(const char* names, TakeValue take, const std::string& help, const char* type);
     // Several, repeated: taken in the order of the line, with those of other such options.
     void repeated(const char* names, TakeValue take, const std::string& help, const char* type);

@@ -16,8 +16,13 @@ void WatchCommand::add_options(OptionParser& parser)
     processes.add(parser, "loopwatch -p PID, or loopwatch -n NAME; loopwatch --help shows examples");
     parser.flag("--wait", wait, "-n: wait for the first of them");
     parser.check([this]() -> std::optional<Error> {
-        if (!wait || !processes.name.empty()) return std::nullopt;
-        return Error{ExitCode::usage, "--wait: waits for a process by its name", "loopwatch -n NAME --wait"};
+        if (!wait) return std::nullopt;
+        if (processes.name.empty())
+            return Error{ExitCode::usage, "--wait: waits for a process by its name", "loopwatch -n NAME --wait"};
+        if (!session.tids.empty())
+            return Error{ExitCode::usage, "--tid: not together with --wait, as no thread has an id yet",
+                         "leave out one"};
+        return std::nullopt;
     });
     session.DetectionOptions::add(parser);
     session.TimingOptions::add(parser);

@@ -116,12 +116,12 @@ struct OpenedFile {
     bool created = false;
 };
 
-Result<OpenedFile> open_or_create(int directory, const std::string& path, const std::string& file)
+Result<OpenedFile> open_or_create(int directory, const std::string& path, const std::string& file, mode_t mode)
 {
     // O_CREAT alone would be refused on existing files in sticky directories (fs.protected_regular), and would not tell
     // whether the file is ours to give to the caller of sudo. Twice, for a file that goes or comes in between.
     for (int attempt = 0; attempt < 2; ++attempt) {
-        Fd created(openat2(directory, file.c_str(), open_flags | O_CREAT | O_EXCL, 0600));
+        Fd created(openat2(directory, file.c_str(), open_flags | O_CREAT | O_EXCL, mode));
         if (created) return OpenedFile{std::move(created), true};
         if (errno != EEXIST) break;
         Fd existing(openat2(directory, file.c_str(), open_flags, 0));
@@ -152,7 +152,7 @@ std::optional<int> inherited_descriptor(const std::string& path)
     return flags >= 0 && !(flags & FD_CLOEXEC) ? std::optional(fd) : std::nullopt;
 }
 
-Result<Fd> open_file(const std::string& path)
+Result<Fd> open_file(const std::string& path, mode_t mode)
 {
     const auto [directory_path, file] = split(path);
     if (file.empty()) return refusal(path, "no file name", takes);
@@ -162,7 +162,7 @@ Result<Fd> open_file(const std::string& path)
     }
     if (!directory) return errno_error(ExitCode::failed, "cannot write " + path, "does the directory exist?");
 
-    auto opened = open_or_create(directory.raw(), path, file);
+    auto opened = open_or_create(directory.raw(), path, file, mode);
     if (!opened) return opened.error();
     if (auto checked = check_file(opened->fd.raw(), directory.raw(), path); !checked) return checked.error();
     // Several may write to /dev/null, and to a pipe: whole lines do not mix.
@@ -203,7 +203,7 @@ Output::Output(Fd fd, std::string name)
 {
 }
 
-Result<Output> Output::open(const std::string& path)
+Result<Output> Output::open(const std::string& path, mode_t mode)
 {
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
@@ -218,7 +218,7 @@ Result<Output> Output::open(const std::string& path)
         return Output(std::move(copy), path);
     }
     if (path != "-") {
-        auto file = open_file(path);
+        auto file = open_file(path, mode);
         if (!file) return file.error();
         Output output(std::move(*file), path);
         output.keeps_last_report_ = is_regular(output.fd_.raw());

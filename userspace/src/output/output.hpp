@@ -19,11 +19,12 @@ enum class Patience { none, brief, unlimited };
 
 class Output {
 public:
-    // `path` "-": stdout. A file is created with mode 0600 (under sudo, for the user who called it) or overwritten.
+    // `path` "-": stdout. A file is created with this mode, less the umask (under sudo, for the user who called it), or
+    // overwritten. 0600: a report has paths and addresses of others' processes.
     // From the first open on, SIGPIPE and SIGXFSZ are ignored in this process: a vanished reader is an error of
     // write_lines(). Fails with ExitCode::failed.
     static constexpr const char* stderr_path = "/dev/stderr";
-    static Result<Output> open(const std::string& path);
+    static Result<Output> open(const std::string& path, mode_t mode = 0600);
 
     // `lines` is one line or several, each with its end, and is written whole or not at all: where a full disk cuts it
     // short, a regular file is cut back. Fails with ExitCode::failed.

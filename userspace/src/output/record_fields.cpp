@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/frames.hpp"
 #include "analysis/kind.hpp"
 #include "output/json_fields.hpp"
 
@@ -31,6 +32,12 @@ struct Value<WokenBy> {
         return {{"enum", names}};
     }
 };
+
+std::optional<Frame> culprit_of(const CauseStats& cause)
+{
+    const auto* const frame = culprit_frame(cause.stack);
+    return frame ? std::optional(*frame) : std::nullopt;
+}
 
 // Frames that are encoded already.
 template <>
@@ -326,6 +333,7 @@ LW_TABLE(CauseStats, "cause_stats",
     field<CauseStats, &CauseStats::delayed>("delayed", "tasks that waited for those callbacks of which it was the costliest part"),
     field<CauseStats, &CauseStats::delay_ns>("delay_ns", "for how long in all"),
     optional_field<CauseStats, [](const CauseStats& c) { return c.fingerprint == "other" ? std::optional(c.causes) : std::nullopt; }>("causes", "how many this sums up, at most; absent: it is one"),
+    optional_field<CauseStats, [](const CauseStats& c) { return culprit_of(c); }>("culprit", "the frame of this stack that a verdict names; absent: none"),
     field<CauseStats, &CauseStats::stack>("stack", "of one of its blocks or samples, innermost first"))
 
 LW_TABLE(StackRecord, "stack",

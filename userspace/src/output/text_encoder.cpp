@@ -49,6 +49,7 @@ void TextEncoder::add(const TargetStart& start)
 {
     const auto first = first_pid_ == 0 ? (first_pid_ = start.subject.pid) : first_pid_;
     context_.several |= start.subject.pid != first;
+    context_.processes[start.subject.pid] = start.subject.comm;
     tell(text_of(start, context_));
 }
 void TextEncoder::add(const TargetEnd& end)
@@ -59,6 +60,7 @@ void TextEncoder::add(const TargetEnd& end)
     std::erase_if(stalled_, [&](const auto& stalled) { return of_image(stalled.key); });
     count_running([&](const DispatchKey& key) { return of_image(key); });
     forget_folds_of(end.subject.pid);
+    context_.processes.erase(end.subject.pid);
     if (end.reason == "exec") loops_.end_image(end.subject.pid);
 }
 void TextEncoder::add(const Warning& warning)

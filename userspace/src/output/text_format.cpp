@@ -51,11 +51,19 @@ std::string location_text(const Location& location)
     return location.function.empty() ? line : fmt::format("{} ({})", escape_terminal(location.function), line);
 }
 
+// By the name that "watching" says, where a finding's subject is its thread.
+std::string whose(Subject subject, const TextContext& context)
+{
+    if (!context.several) return {};
+    if (const auto known = context.processes.find(subject.pid); known != context.processes.end())
+        subject.comm = known->second;
+    return process_name(subject) + ": ";
+}
+
 std::string headline(const auto& finding, Number number, const TextContext& context)
 {
-    const auto whose = context.several ? process_name(finding.subject) + ": " : "";
     return fmt::format("{} {}  {}{}{}\n", context.style.alarm(fmt::format("#{}", number.own)),
-                       context.style.faint(context.anchor.time_of_day(finding.end_ns)), whose,
+                       context.style.faint(context.anchor.time_of_day(finding.end_ns)), whose(finding.subject, context),
                        context.style.strong(escape_terminal(finding.verdict)),
                        number.like == number.own ? "" : fmt::format(" (like #{})", number.like));
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 
@@ -17,7 +18,8 @@ namespace loopwatch {
 struct TextContext {
     TextStyle style;
     ClockAnchor anchor;
-    bool several = false;  // processes have been watched: each line says whose it is
+    bool several = false;                                 // processes have been watched: each line says whose it is
+    std::map<std::uint32_t, std::string> processes = {};  // names of those that are watched, by pid
 };
 
 // What later lines refer to it by.

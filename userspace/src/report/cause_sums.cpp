@@ -75,6 +75,12 @@ void CauseSums::add(const SlowCallback& slow)
     }
 }
 
+void CauseSums::add(const LoopStats& stats)
+{
+    const LoopKey loop{stats.subject.pid, stats.subject.tid, stats.loop.id};
+    if (intervals_.size() < most_loops || intervals_.contains(loop)) intervals_[loop] += stats.interval_ns;
+}
+
 CauseStats& CauseSums::cause_of(Causes& causes, const std::string& fingerprint, const Source& source)
 {
     const auto known = causes.by_fingerprint.find(fingerprint);
@@ -111,8 +117,12 @@ void CauseSums::list(Causes& causes, std::uint64_t now_ns, std::uint64_t interva
 std::vector<CauseStats> CauseSums::take(std::uint64_t now_ns)
 {
     std::vector<CauseStats> all;
-    const auto interval_ns = now_ns - std::exchange(since_ns_, now_ns);
-    for (auto& [key, causes] : std::exchange(loops_, {})) list(causes, now_ns, interval_ns, all);
+    const auto since_last_ns = now_ns - std::exchange(since_ns_, now_ns);
+    const auto intervals = std::exchange(intervals_, {});
+    for (auto& [key, causes] : std::exchange(loops_, {})) {
+        const auto known = intervals.find(key);
+        list(causes, now_ns, known == intervals.end() ? since_last_ns : known->second, all);
+    }
     return all;
 }
 
@@ -120,7 +130,8 @@ std::vector<CauseStats> CauseSums::take_of(std::uint32_t pid, std::uint64_t now_
 {
     std::vector<CauseStats> all;
     for (auto loop = loops_.lower_bound({pid, 0, ""}); loop != loops_.end() && std::get<0>(loop->first) == pid;) {
-        list(loop->second, now_ns, now_ns - since_ns_, all);
+        const auto known = intervals_.extract(loop->first);
+        list(loop->second, now_ns, known.empty() ? now_ns - since_ns_ : known.mapped(), all);
         loop = loops_.erase(loop);
     }
     return all;

@@ -24,6 +24,8 @@ public:
     explicit CauseSums(std::uint64_t now_ns) : since_ns_(now_ns) {}
 
     void add(const SlowCallback& slow);
+    // Records of causes have the interval of those of their loop, of the same time.
+    void add(const LoopStats& stats);
     // Since the last call, of each loop the costliest first.
     std::vector<CauseStats> take(std::uint64_t now_ns);
     // Those of one process, which has ended.
@@ -42,6 +44,7 @@ private:
     CauseStats& cause_of(Causes& causes, const std::string& fingerprint, const Source& source);
 
     std::map<LoopKey, Causes> loops_;
+    std::map<LoopKey, std::uint64_t> intervals_;  // ns that statistics of the loop cover
     std::uint64_t since_ns_;
     std::uint64_t left_out_ = 0;
 };

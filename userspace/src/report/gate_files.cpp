@@ -43,9 +43,12 @@ Result<std::string> read_file(const char* option, const std::string& path)
     return text;
 }
 
+// They are for others to read: a baseline is kept with the sources, and CI takes the reports.
+constexpr mode_t file_mode = 0666;
+
 Result<void> write_file(const std::string& path, const std::string& text)
 {
-    auto output = Output::open(path);
+    auto output = Output::open(path, file_mode);
     if (!output) return output.error();
     return output->write_lines(text);
 }

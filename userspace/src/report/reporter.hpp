@@ -56,6 +56,7 @@ private:
     void on(const TaskEvent& event);
     void on(const Warning& warning);
     void on(const TargetEnd& end);
+    void on(const LoopStats& stats) { causes_.add(stats); }
     template <class Other>
     void on(const Other&)
     {
