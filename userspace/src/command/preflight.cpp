@@ -161,7 +161,10 @@ ExitCode examine_process(pid_t pid)
            ""});
     const bool loops = !target.known_loops().empty();
     print({"loops", loops ? Verdict::ok : Verdict::degraded, fmt::format("{} running", target.known_loops().size()),
-           loops ? "" : "none runs yet: a loop that starts later is seen from then on"});
+           loops ? ""
+           : target.process().stopped()
+               ? fmt::format("it is stopped: kill -s CONT {} lets it go on, and its loops be found", pid)
+               : "none runs yet: a loop that starts later is seen from then on"});
     std::string tiers;
     for (const int tier : target.tiers()) tiers += fmt::format("{}{}", tiers.empty() ? "" : ", ", tier);
     print({"tiers", Verdict::ok, tiers, ""});
