@@ -64,7 +64,7 @@ pids=()
 for life in 1 2; do
     start_fixture "life-$life" "$work/$name" --dir "$work" epoll
     pids+=("$target")
-    check "life $life: it is watched soon after it is old enough" wait_until 3 is_answer targets "[t['pid'] for t in a['targets']] == [$target]"
+    check "life $life: it is watched soon after it is old enough" wait_until 3 is_answer targets "[(t['pid'], t['loops']) for t in a['targets']] == [($target, ['looper'])]"
     ask "life-$life" 'go sleep 3 150' '^done' || fail "not done"
     tell "life-$life" quit
     wait_until 5 is_gone_ "$target"
