@@ -79,6 +79,7 @@ public:
     void lower_priority() override {}
     void ration(std::optional<std::uint32_t>) override {}
     std::uint64_t refused() const override { return 0; }
+    void end_if_idle(std::uint64_t) override {}
     void parse_context(std::uint32_t, std::span<const std::byte>, ContextDone done) override { done({}); }
     int descriptor() const override { return -1; }
     // One answer.

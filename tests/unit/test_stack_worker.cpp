@@ -272,6 +272,24 @@ TEST_CASE("a file over which the worker died twice is not shown to it again")
     CHECK(whole(session.answer()));
 }
 
+TEST_CASE("a worker that nothing is asked of ends, and the next request has another one")
+{
+    Session session;
+    REQUIRE(whole(session.answer()));
+    const pid_t first = session.worker->pid();
+    session.worker->end_if_idle(3'600'000'000'000);
+    CHECK(session.worker->pid() == first);
+    session.ask();
+    session.worker->end_if_idle(0);
+    CHECK(session.worker->pid() == first);  // it owes an answer
+    session.drain();
+    CHECK(whole(session.answers.back()));
+    session.worker->end_if_idle(0);
+    CHECK(session.worker->pid() != first);
+    CHECK(session.worker->failures() == 0);
+    CHECK(whole(session.answer()));
+}
+
 TEST_CASE("a worker that hangs is replaced")
 {
     Session session;

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from .measure import OTHER_CPU, cpu_seconds, end, pinned
+from .measure import OTHER_CPU, cpu_seconds, end, pinned, run
 from .rows_collector import Told, cpu_percent
 from .rows_server import loads_in_turn
 from .rows_unprobed import Redis
@@ -22,7 +22,7 @@ run = "{folder}/run"
 min_age = "{min_age}ms"
 interval = "60s"
 [[target]]
-match = {{exe = ["*/any_loop", "*/redis-server", "*/redis-check-rdb", "*/clean_loop"]}}
+match = {{exe = ["*/any_loop", "*/redis-server", "*/redis-check-rdb"]}}
 """
 
 
@@ -38,7 +38,10 @@ class Daemon:
         (folder / "run").mkdir()
         (folder / "config.toml").write_text(CONFIG.format(folder=folder, min_age=MIN_AGE_MS))
         self._socket = folder / "run/control.sock"
-        self.process = subprocess.Popen(pinned(OTHER_CPU, self._bench.program("loopwatch"), "daemon", "--config", folder / "config.toml"))
+        # As it is installed: its canary would be unwound with 100 MB of debug information otherwise.
+        self._program = folder / "loopwatch"
+        run("strip", "--strip-debug", "-o", self._program, self._bench.program("loopwatch"))
+        self.process = subprocess.Popen(pinned(OTHER_CPU, self._program, "daemon", "--config", folder / "config.toml"))
         deadline = time.monotonic() + 30
         while not self.ask("status").get("canary", {}).get("found"):
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -47,7 +50,7 @@ class Daemon:
         return self
 
     def ask(self, what):
-        answer = subprocess.run([self._bench.program("loopwatch"), what, "--socket", str(self._socket), "--format", "json"], capture_output=True, check=False)
+        answer = subprocess.run([self._program, what, "--socket", str(self._socket), "--format", "json"], capture_output=True, check=False)
         return json.loads(answer.stdout or "{}")
 
     def own_seconds(self):
@@ -72,6 +75,8 @@ def daemon(bench):
     seconds = 10 if bench.quick else 60
     with Daemon(bench) as watching:
         time.sleep(2)
+        memory = watching.ask("status")["memory_bytes"]
+        yield Line("daemon", "memory at rest: processes and maps, for 1,024 loops", memory["all"] / 2**20, "MiB", 128)
         yield Line("daemon", "CPU without targets", cpu_percent(watching.process.pid, seconds), "%", 0.1)
         before = watching.own_seconds()
         rate = storm(seconds / 2)
@@ -84,8 +89,6 @@ def daemon(bench):
                     time.sleep(0.005)
                 late.append((time.monotonic() - began) * 1000 - MIN_AGE_MS)
         yield Line("daemon", "a new program is watched, after its minimum age", statistics.median(late), "ms", 200)
-        memory = watching.ask("status")["memory_bytes"]
-        yield Line("daemon", "memory: processes and maps, for 1,024 loops", memory["all"] / 2**20, "MiB", 128)
     rounds = 7 if bench.quick else 25
     with Redis() as target:
         target.load()

@@ -24,7 +24,8 @@ namespace {
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t ready_within_ns = 10 * second_ns;    // with a canary that was not found: ready, and unhealthy
 constexpr std::uint64_t between_dumps_ns = 600 * second_ns;  // that rules ask for
-constexpr std::uint32_t rationed_stacks = 5;                 // a second, of those that are not known
+constexpr std::uint64_t worker_idle_ns = 60 * second_ns;
+constexpr std::uint32_t rationed_stacks = 5;  // a second, of those that are not known
 
 std::string host_name()
 {
@@ -201,6 +202,7 @@ std::uint64_t DaemonService::keep_house(std::uint64_t now_ns)
         notify_.watchdog();
         next_sign_ns_ = now_ns + static_cast<std::uint64_t>(patience->count()) / 2;
     }
+    session_->session->worker().end_if_idle(worker_idle_ns);
     if (now_ns >= next_prune_ns_) {
         selection_->prune([this](std::uint32_t pid) { return session_->session->engine().find(pid) != nullptr; });
         next_prune_ns_ = now_ns + 60 * second_ns;

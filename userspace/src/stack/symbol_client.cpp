@@ -260,6 +260,7 @@ void SymbolClient::pump()
 void SymbolClient::begin_request()
 {
     needs_ = 0;
+    asked_ns_ = monotonic_ns();
     worker_.begin_request();
     if (!requests_.empty()) worker_.set_nice(monotonic_ns() < preferred_until_ns_ ? 0 : can_wait_nice);
 }
@@ -279,6 +280,12 @@ void SymbolClient::raise_priority_until(std::uint64_t time_ns)
 {
     preferred_until_ns_ = std::max(preferred_until_ns_, time_ns);
     worker_.set_nice(0);
+}
+
+void SymbolClient::end_if_idle(std::uint64_t idle_ns)
+{
+    if (!worker_.runs() || !requests_.empty() || !checks_.empty() || monotonic_ns() < asked_ns_ + idle_ns) return;
+    end_worker();
 }
 
 void SymbolClient::lower_priority()

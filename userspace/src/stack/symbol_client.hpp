@@ -44,6 +44,7 @@ public:
     void lower_priority() override;
     void ration(std::optional<std::uint32_t> stacks_per_second) override { ration_ = stacks_per_second; }
     std::uint64_t refused() const override { return refused_; }
+    void end_if_idle(std::uint64_t idle_ns) override;
     pid_t pid() const override { return worker_.pid(); }
     std::uint64_t failures() const override { return failures_; }
     const std::optional<Error>& start_failure() const override { return start_failure_; }
@@ -129,6 +130,7 @@ private:
     StackCache stacks_;
     std::optional<std::uint32_t> ration_;
     std::uint64_t ration_second_ = 0, refused_ = 0;  // the second that is rationed at present
+    std::uint64_t asked_ns_ = 0;                     // when it was at a request last
     std::uint32_t rationed_ = 0;                     // unwound in it
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;

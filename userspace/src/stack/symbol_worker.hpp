@@ -121,6 +121,9 @@ public:
     // Others are addresses without names, and counted.
     virtual void ration(std::optional<std::uint32_t> stacks_per_second) = 0;
     virtual std::uint64_t refused() const = 0;
+    // Ends the worker if nothing was asked of it for so long: what it has read of debug information takes tens of
+    // megabytes. Another one is started by the next request.
+    virtual void end_if_idle(std::uint64_t idle_ns) = 0;
 
     // Readable when poll() has something to do; stays the same for life.
     virtual int descriptor() const = 0;
