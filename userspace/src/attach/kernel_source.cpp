@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::uint64_t calibration_ns = 200'000'000;
 constexpr std::uint64_t trace_poll_ns = 20'000'000;  // trace records do not wake us
-constexpr std::uint64_t exec_poll_ns = 200'000'000;  // nor does what any process of the machine executes
+// Nor does what any process of the machine executes: it is looked at before that is old enough.
+constexpr std::uint64_t least_exec_poll_ns = 50'000'000, most_exec_poll_ns = 500'000'000;
 
 // What costs too much, and what is said of it.
 struct StepDown {
@@ -224,7 +225,7 @@ std::uint64_t KernelSource::next_ns() const
     if (options_.attachment.wants(Frequent::trace))
         next_ns = now + trace_poll_ns;
     else if (selects())
-        next_ns = now + exec_poll_ns;
+        next_ns = now + std::clamp(options_.selection->min_age_ns() / 2, least_exec_poll_ns, most_exec_poll_ns);
     const auto or_at = [&](std::uint64_t due_ns) {
         if (due_ns) next_ns = next_ns ? std::min(next_ns, due_ns) : due_ns;
     };

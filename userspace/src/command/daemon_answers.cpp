@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <sstream>
+#include <string>
 
 #include "command/daemon_service.hpp"
 #include "detect/target_records.hpp"
@@ -21,13 +23,21 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr double second = 1e9;
+constexpr std::size_t most_smaps_bytes = 4u << 20;
 
-std::uint64_t rss_bytes(pid_t pid)
+// Without what it has mapped of BPF maps, which are counted by themselves.
+std::uint64_t resident_bytes(pid_t pid)
 {
-    const auto text = read_proc(pid, "status", 8192).value_or("");
-    const auto line = text.find("VmRSS:");
+    std::istringstream mappings(read_proc(pid, "smaps", most_smaps_bytes).value_or(""));
     std::uint64_t kib = 0;
-    if (line != std::string::npos) std::sscanf(text.c_str() + line + 6, "%" SCNu64, &kib);
+    bool counts = false;
+    for (std::string line; std::getline(mappings, line);) {
+        std::uint64_t of_mapping = 0;
+        if (std::sscanf(line.c_str(), "Rss: %" SCNu64, &of_mapping) == 1)
+            kib += counts ? of_mapping : 0;
+        else if (const auto colon = line.find(':'); colon == std::string::npos || colon > line.find('-'))
+            counts = line.find("bpf-map") == std::string::npos;  // a mapping's first line
+    }
     return kib * 1024;
 }
 
@@ -78,7 +88,7 @@ Json DaemonService::status() const
     std::size_t loops = 0;
     for (const auto& [pid, target] : targets) loops += target->known_loops().size();
     const auto unhealthy = why_unhealthy();
-    const std::uint64_t core = rss_bytes(::getpid()), worker = rss_bytes(session_->session->worker().pid()),
+    const std::uint64_t core = resident_bytes(::getpid()), worker = resident_bytes(session_->session->worker().pid()),
                         maps = overhead.map_bytes.value_or(0);
     Json lost = Json::object();
     for (const auto& [name, count] : session_->session->losses())
