@@ -48,6 +48,10 @@ for device in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9"; do
     read -r name major minor <<<"$device"
     mknod -m 666 "/dev/$name" c "$major" "$minor"
 done
+mkdir /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+# Its state and runtime directories.
+[ ! -d "$work/var" ] || { mount --bind "$work/var" "$work/var" && mount -o remount,bind,rw "$work/var"; }
 exec "$@"
 SH
 chmod 755 "$work/usr/confined"
@@ -106,4 +110,31 @@ if setcap "$(tr '[:upper:] ' '[:lower:],' <<<"$capabilities")+ep" "$work/usr/ima
 else
     skip_check "image: capabilities of the file" "this file system has no extended attributes"
 fi
+
+# --- the daemon, as the unit has it ---
+mkdir -p "$work/var/state" "$work/var/run"
+chown -R "$service:$service" "$work/var"
+cat >"$work/usr/loopwatch.toml" <<EOF
+[paths]
+state = "$work/var/state"
+run = "$work/var/run"
+[defaults]
+threshold = "20ms"
+interval = "2s"
+[[target]]
+match = {exe = "$work/usr/stall"}
+EOF
+chmod 644 "$work/usr/loopwatch.toml"
+# shellcheck disable=SC2046
+start_background daemon $(as_service) "$work/usr/loopwatch" daemon --config "$work/usr/loopwatch.toml" --canary-period 3s
+daemon=$started
+status_of() { "$loopwatch" status --socket "$work/var/run/control.sock" --format json | python3 -c "import json,sys; a=json.load(sys.stdin); print($1)"; }
+is_status() { [ "$(status_of "$1")" = True ]; }
+check "daemon: it is well, its canary was found" wait_until 20 is_status "a['healthy'] and a['canary']['found'] > 0"
+check "daemon: it watches another user's process" wait_until 5 is_status "a['targets'] == 1 and a['loops'] > 1"
+ask target go '^done' || fail "not done"
+in_journal() { [ "$(zstdcat "$work"/var/state/journal/*.lwj | python3 -c "import json,sys; r=[json.loads(l) for l in sys.stdin]; print($1)")" = True ]; }
+check "daemon: three stalls are in its sums" wait_until 8 in_journal "sum(x['count'] for x in r if x['type'] == 'cause_stats') == 3"
+check "daemon: the first of them is in the journal with its line" in_journal "'kinds.cpp:' in [x for x in r if x['type'] == 'slow_callback'][0]['verdict']"
+check_equal "daemon: it is a user of its own" "$service" "$(awk '$1 == "Uid:" { print $3 }' "/proc/$daemon/status")"
 tell target quit

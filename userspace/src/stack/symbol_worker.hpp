@@ -117,8 +117,8 @@ public:
     // both CPUs busy, the start of a session took 1.2 s more at nice 10.
     virtual void raise_priority_until(std::uint64_t time_ns) = 0;
     virtual void lower_priority() = 0;
-    // How many stacks of findings are unwound in a second, beside those that are known: as many as there are by default.
-    // Others are addresses without names, and counted.
+    // How many stacks of findings are unwound in a second, beside those that are known: as many as there are by
+    // default. Others are addresses without names, and counted.
     virtual void ration(std::optional<std::uint32_t> stacks_per_second) = 0;
     virtual std::uint64_t refused() const = 0;
     // Ends the worker if nothing was asked of it for so long: what it has read of debug information takes tens of

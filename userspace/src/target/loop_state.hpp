@@ -34,7 +34,7 @@ struct LoopState {
     std::uint64_t clock_mult = 0, anchor_ticks = 0, anchor_ns = 0;
 
     std::uint64_t iterations = 0, busy_ticks = 0, idle_ticks = 0;
-    std::uint64_t max_ticks = 0;  // longest dispatch ever
+    std::uint64_t max_ticks = 0;        // longest dispatch ever
     std::uint64_t poll_since = 0;       // start of the wait that goes on; 0: none
     std::uint64_t iteration_start = 0;  // 0: it polls, or not known
     std::uint64_t tasks_created = 0, tasks_finished = 0, tasks_cancelled = 0;
