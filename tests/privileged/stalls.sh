@@ -37,10 +37,14 @@ start_fixture burner "$fixtures/stall" --dir "$work" two_burns 1 600
 watch burns "$target" --threshold 50ms
 ask burner go '^done' || fail "not done"
 end_session
-check "the function that burned five sixths of it is blamed, by as much" has_record burns \
-    'all("burn_second" in x["verdict"] and x["sources"][0]["args"]["share_percent"] in range(75, 95) for x in of("slow_callback"))'
-check "while it went on, what burned most until then" has_record burns \
-    '["burn_second" in x["verdict"] for x in of("stall")] in ([False, False, True, True], [False, True, True, True])'
+if [ "${LOOPWATCH_PATIENCE:-1}" -gt 1 ]; then
+    skip_check "what burned most is blamed, by as much" "an emulated processor runs in bursts: samples by its clock are not spread evenly"
+else
+    check "the function that burned five sixths of it is blamed, by as much" has_record burns \
+        'all("burn_second" in x["verdict"] and x["sources"][0]["args"]["share_percent"] in range(75, 95) for x in of("slow_callback"))'
+    check "while it went on, what burned most until then" has_record burns \
+        '["burn_second" in x["verdict"] for x in of("stall")] in ([False, False, True, True], [False, True, True, True])'
+fi
 tell burner quit
 
 # --- one that never returns ---
