@@ -72,6 +72,7 @@ TEST_CASE("a process that executes another program waits anew, and is looked at 
     candidates.born(2, 0);
     candidates.born(2, 900 * ms);
     CHECK(candidates.take_chosen(1'000 * ms).empty());
+    CHECK(candidates.next_ns(1'000 * ms) == 1'900 * ms);  // nothing is looked at yet
     CHECK(taken(candidates, 1'900 * ms).size() == 1);
     CHECK(candidates.looked_at() == 1);
 }
