@@ -119,9 +119,9 @@ check "and the session ends with that" wait_until 5 has_record becoming-session 
 start_fixture busy "$fixtures/any_loop" --dir "$work" epoll
 check "doctor finds its loop" grep -q '^ok *loops *1 running' <("$loopwatch" doctor -p "$target")
 kill -s STOP "$target"
-"$loopwatch" doctor -p "$target" >stopped.doctor || true
+"$loopwatch" doctor -p "$target" >"$work/stopped.doctor" || true
 kill -s CONT "$target"
-check "of a process that is stopped it says so, and not that no loop runs yet" sh -c 'grep -q "^degraded *note *the process is stopped" "$1" && ! grep -q "none runs yet" "$1"' - stopped.doctor
+check "of a process that is stopped it says so, and not that no loop runs yet" sh -c 'grep -q "^degraded *note *the process is stopped" "$1" && ! grep -q "none runs yet" "$1"' - "$work/stopped.doctor"
 watch busy-session "$target" --trace
 end_session
 check "and --trace, which has nothing to tell of it, says so" has_record busy-session 'any("--trace" in w for w in of("target_start")[0]["warnings"])'

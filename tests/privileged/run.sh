@@ -235,6 +235,12 @@ for i in 1 2 3 4 5 6; do
     ran brief -- sh -c "sleep 0.0$i; exit 3"
     check_equal "one that ends while it is attached to ends with its own status" 3 "$status"
 done
+# Its first wait spans two intervals: no iteration has begun.
+"$loopwatch" run --format ndjson -o waits -- python3 -c 'import asyncio; asyncio.run(asyncio.sleep(2.3))' 2>/dev/null
+check "a loop that waits since its start is idle, not in an iteration" python3 -c "
+import json
+stats = [r for r in map(json.loads, open('waits')) if r['type'] == 'loop_stats']
+assert stats and all(r['utilization'] < 0.3 and r.get('open_ns', 0) < 500e6 for r in stats), stats"
 printf 'int main(void) { return 6; }' >still.c
 gcc -static -o still still.c
 ran still -- ./still

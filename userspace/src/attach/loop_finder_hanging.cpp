@@ -122,7 +122,9 @@ void LoopFinder::end_start(const WaitSite& site, std::uint64_t at_ns)
 {
     is_starting_ = false;
     if (stopped_) return loops_.withdraw(site.tid);
-    if (!loops_.has_site(site.tid, without_thread(site))) {  // it waited there already when it was entered
+    // It waited there already when it was entered; or it still does, so that no iteration has begun: the one that it was
+    // entered with would go on for as long as it waits.
+    if (!loops_.has_site(site.tid, without_thread(site)) || find(site).asleep == 0) {
         loops_.withdraw(site.tid);
         return enter(site);
     }

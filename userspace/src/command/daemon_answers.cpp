@@ -2,6 +2,7 @@
 //
 // What the daemon answers on its socket, and what a reload does.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cinttypes>
@@ -154,6 +155,8 @@ Json DaemonService::reload()
     auto loaded = config_options_.load();
     auto errors = Json::array();
     for (const auto& problem : loaded.problems) errors.push_back(problem.line());
+    if (has_default_file_ && ::access(default_config_file, F_OK) != 0)
+        errors.push_back(std::string(default_config_file) + ": it is not there any more");
     const auto now = monotonic_ns();
     const auto least = least_thresholds(loaded.config), present = *session_->session->options().least;
     if (errors.empty() && (least.slow_ns < present.slow_ns || least.block_ns < present.block_ns))

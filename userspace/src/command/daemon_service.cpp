@@ -58,15 +58,18 @@ DaemonService::DaemonService(const ConfigOptions& options, LoadedConfig loaded, 
       canary_(std::move(canary)),
       started_ns_(monotonic_ns()),
       notify_(Notify::open()),
+      has_default_file_(options.file.empty() && ::access(default_config_file, F_OK) == 0),
       selection_(std::make_shared<RuleSelection>(loaded_.config)),
       suppressions_([selection = selection_](std::uint32_t pid) { return selection->rule_of(pid); }),
       labels_of_([selection = selection_](std::uint32_t pid) { return selection->labels_of(pid); }),
       encoder_(labels_of_, static_cast<std::uint32_t>(canary_.pid())),
-      exemplars_(std::make_shared<Exemplars>(exemplar_limits(loaded_.config.limits),
-                                             [selection = selection_](std::uint32_t pid) {
-                                                 const auto labels = selection->labels_of(pid);
-                                                 return labels ? labels->service : std::string();
-                                             })),
+      exemplars_(std::make_shared<Exemplars>(
+          exemplar_limits(loaded_.config.limits),
+          [this](std::uint32_t pid) {
+              // Of each build of a service: what a deploy has changed is seen.
+              const auto labels = selection_->labels_of(pid);
+              return labels ? labels->service + ' ' + labels->version + ' ' + findings_->build_of(pid) : std::string();
+          })),
       budget_(budget_limits(loaded_.config.limits))
 {
     selection_->always(canary_.pid(), Canary::thresholds);
@@ -82,6 +85,8 @@ Result<std::unique_ptr<DaemonService>> DaemonService::open(const ConfigOptions& 
     auto canary = Canary::start(times.first_ns, times.period_ns);
     if (!canary) return canary.error();
     std::unique_ptr<DaemonService> service(new DaemonService(options, std::move(loaded), std::move(*canary)));
+    if (service->loaded_.config.targets.empty())
+        print_warning("the configuration has no [[target]]: nothing is watched");
     // In this order: the zygote of the session's worker is to inherit no lock of the journal, which a SIGKILL of ours
     // would leave to it for a moment.
     if (auto opened = service->open_session(); !opened) return opened.error();

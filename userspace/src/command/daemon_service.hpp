@@ -64,6 +64,7 @@ private:
     Canary canary_;
     std::uint64_t started_ns_;
     Notify notify_;
+    bool has_default_file_;  // it was read, as none was named
     std::shared_ptr<RuleSelection> selection_;
     TargetSuppressions suppressions_;
     LabelledEncoder::LabelsOf labels_of_;

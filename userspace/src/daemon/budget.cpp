@@ -10,7 +10,7 @@ namespace {
 
 // Of what may be used in a window: how much of it has been, when the next step is due, if it still costs too much.
 // Targets are let go only once all of it is used up: they are not seen at all.
-constexpr double due_at[] = {0.15, 0.2, 0.25, 1.0};
+constexpr double due_at[] = {0.4, 0.5, 0.6, 1.0};
 constexpr double grants = 2;                             // of the share, for attaching
 constexpr std::uint64_t least_between_ns = 900'000'000;  // two steps: a measure
 

@@ -8,7 +8,11 @@ namespace loopwatch {
 
 Result<void> FindingWatch::take(const Report& report)
 {
-    if (const auto* const end = std::get_if<TargetEnd>(&report)) by_pid_.erase(end->subject.pid);
+    if (const auto* const start = std::get_if<TargetStart>(&report)) builds_[start->subject.pid] = start->build_id;
+    if (const auto* const end = std::get_if<TargetEnd>(&report)) {
+        by_pid_.erase(end->subject.pid);
+        builds_.erase(end->subject.pid);
+    }
     const auto* const findings = std::get_if<Findings>(&report);
     if (!findings) return {};
     std::uint64_t held_ns = 0, blocked_ns = 0;
@@ -27,6 +31,12 @@ Result<void> FindingWatch::take(const Report& report)
         if ((rule.subject == DumpRule::Subject::hold ? held_ns : blocked_ns) > rule.longer_than_ns)
             dump_ = std::max(dump_.value_or(0), rule.keep);
     return {};
+}
+
+std::string FindingWatch::build_of(std::uint32_t pid) const
+{
+    const auto known = builds_.find(pid);
+    return known == builds_.end() ? std::string() : known->second;
 }
 
 std::uint32_t FindingWatch::take_busiest()

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -29,12 +30,15 @@ public:
     // The target with the most findings since the last call; 0: none had any.
     std::uint32_t take_busiest();
     std::uint64_t count() const noexcept { return count_; }
+    // Of the executable of a target; empty: unknown.
+    std::string build_of(std::uint32_t pid) const;
 
 private:
     std::uint32_t ignored_pid_;
     std::vector<DumpRule> rules_;
     std::optional<std::uint32_t> dump_;
     std::map<std::uint32_t, std::uint64_t> by_pid_;
+    std::map<std::uint32_t, std::string> builds_;
     std::uint64_t count_ = 0;
 };
 

@@ -103,6 +103,8 @@ void SymbolClient::unwind(CapturedStack stack, Done done)
         request.answer = {bare_frame(stack.pid, request.addresses.front())};
         request.stack.reset();
     }
+    // One that has died is started again before what comes next has to wait for it.
+    if (request.answer && !worker_.runs() && !rests_) (void)ensure_worker();
     if (request.answer && requests_.empty()) {
         finished_.push_back({std::move(request.done), std::move(*request.answer)});
         return watch();
@@ -191,6 +193,7 @@ Result<void> SymbolClient::ensure_worker()
     if (worker_.runs()) return {};
     auto socket = worker_.start();
     start_failure_.reset();
+    rests_ = false;
     if (!socket) return *(start_failure_ = socket.error());
     epoll_event event = {};
     event.events = EPOLLIN;
@@ -286,6 +289,7 @@ void SymbolClient::end_if_idle(std::uint64_t idle_ns)
 {
     if (!worker_.runs() || !requests_.empty() || !checks_.empty() || monotonic_ns() < asked_ns_ + idle_ns) return;
     end_worker();
+    rests_ = true;
 }
 
 void SymbolClient::lower_priority()

@@ -131,6 +131,7 @@ private:
     std::optional<std::uint32_t> ration_;
     std::uint64_t ration_second_ = 0, refused_ = 0;  // the second that is rationed at present
     std::uint64_t asked_ns_ = 0;                     // when it was at a request last
+    bool rests_ = false;  // it was ended as nothing was asked of it
     std::uint32_t rationed_ = 0;                     // unwound in it
     std::map<std::uint32_t, Code> processes_;
     TargetFiles files_;
