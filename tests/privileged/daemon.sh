@@ -23,6 +23,9 @@ min_age = "200ms"
 match = {exe = "*/$name"}
 service = "orders"
 labels = {team = "shop"}
+[[sink]]
+type = "file"
+path = "$work/plain.ndjson"
 EOF
 socket=$work/run/control.sock
 
@@ -74,6 +77,7 @@ check "both are in the journal under the same service" wait_until 5 in_journal \
     "sorted({x['pid'] for x in of('slow_callback') if x.get('service') == 'orders'}) == sorted([${pids[0]}, ${pids[1]}]) or
      {x['pid'] for x in of('target_start')} == {${pids[0]}, ${pids[1]}} and {x.get('service') for x in of('target_start')} == {'orders'}"
 check_equal "findings are examples: of six the first of the service" 1 "$(journal "len(of('slow_callback'))")"
+check_equal "a second output has its own example" 1 "$(grep -c '"type":"slow_callback"' "$work/plain.ndjson")"
 check "sums are exact: six of 150 ms" wait_until 5 in_journal \
     "sum(x['count'] for x in of('cause_stats')) == 6 and 900e6 <= sum(x['held_ns'] for x in of('cause_stats')) <= 1000e6"
 check_equal "labels of the rule are on each record" "{'shop'}" "$(journal "{x['labels']['team'] for x in of('cause_stats')}")"

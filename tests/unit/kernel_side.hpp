@@ -41,7 +41,7 @@ enum class Act : char {
     thread = 't',       // begins a thread that reads the pipe, and joins it
     poll_within = 'p',  // polls the pipe, in which an event loop could idle, too
     resume = 'r',       // calls resumed(), the body of a coroutine as far as the kernel side knows
-    throws = 'e',       // throws an exception, and reports it as one that nobody looked at
+    throws = 'e',       // throws an exception, and reports it as unretrieved
     fork = 'f',         // and waits for the child
     exec = 'x',         // becomes /bin/true
     spin = 's',         // the loop polls without sleeping until it is asked for something else

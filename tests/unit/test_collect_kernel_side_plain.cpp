@@ -215,7 +215,7 @@ TEST_CASE("the same poll is a wait of the loop's own if it is judged so: no iter
     CHECK(watched.session.of<SourceEvent>(tid).empty());
 }
 
-TEST_CASE("a question that nobody answered is asked again")
+TEST_CASE("a question without an answer is asked again")
 {
     Watched watched;
     watched.enter();

@@ -263,7 +263,7 @@ TEST_CASE("with trace each dispatch is a step that begins and one that ends, and
     CHECK(session.events.size() == before);
 }
 
-TEST_CASE("with debug an exception that nobody looked at comes with the stack of its throw")
+TEST_CASE("with debug an unretrieved exception comes with the stack of its throw")
 {
     Child child(LoopKind::probed);
     auto options = options_of();

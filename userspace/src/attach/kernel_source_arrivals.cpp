@@ -190,6 +190,7 @@ void KernelSource::admit_chosen(std::uint64_t now_ns)
 {
     for (const auto& [pid, choice] : candidates_.take_chosen(now_ns)) {
         if (auto* const target = find(static_cast<std::uint32_t>(pid))) {
+            if (choice) options_.selection->admitted(pid);  // what was read of it is new
             if (!choice) {
                 engine_.remove(target->pid(), "deselected");
             } else if (choice->thresholds != target->thresholds()) {

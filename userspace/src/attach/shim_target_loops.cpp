@@ -25,7 +25,7 @@ void ShimTarget::leave(std::size_t lane)
     if (const auto left = taken_.extract(lane); !left.empty()) left_.push_back(left.mapped());
 }
 
-// Those that have left since the look before the last: what they told at the end was still told by their names.
+// Those that have left since the look before the last: what they reported at the end still had their names.
 void ShimTarget::forget_left()
 {
     const auto is = [](const auto& one, const LoopView& loop) { return one.tid == loop.tid && one.loop_id == loop.id; };
@@ -49,7 +49,7 @@ std::optional<LoopView> ShimTarget::view(const ShimLane& lane, std::uint32_t tid
     if (loops_.read(lane.slot, slot)) return loops_.view(lane.slot, slot, tid);
     if (process_.alive() && !look_if_replaced() && !std::exchange(blind_, true))
         warn(
-            "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is told while it "
+            "its memory cannot be read (kernel.yama.ptrace_scope, or a seccomp filter): no stall is reported while it "
             "lasts, and no place of a task");
     return std::nullopt;
 }

@@ -63,13 +63,6 @@ DaemonService::DaemonService(const ConfigOptions& options, LoadedConfig loaded, 
       suppressions_([selection = selection_](std::uint32_t pid) { return selection->rule_of(pid); }),
       labels_of_([selection = selection_](std::uint32_t pid) { return selection->labels_of(pid); }),
       encoder_(labels_of_, static_cast<std::uint32_t>(canary_.pid())),
-      exemplars_(std::make_shared<Exemplars>(
-          exemplar_limits(loaded_.config.limits),
-          [this](std::uint32_t pid) {
-              // Of each build of a service: what a deploy has changed is seen.
-              const auto labels = selection_->labels_of(pid);
-              return labels ? labels->service + ' ' + labels->version + ' ' + findings_->build_of(pid) : std::string();
-          })),
       budget_(budget_limits(loaded_.config.limits))
 {
     selection_->always(canary_.pid(), Canary::thresholds);
@@ -95,6 +88,17 @@ Result<std::unique_ptr<DaemonService>> DaemonService::open(const ConfigOptions& 
     return service;
 }
 
+// Of one output: what another one has admitted is none of its business.
+std::shared_ptr<Exemplars> DaemonService::make_exemplars()
+{
+    // Of each build of a service: what a deploy has changed is seen.
+    const auto service_of = [this](std::uint32_t pid) {
+        const auto labels = selection_->labels_of(pid);
+        return labels ? labels->service + ' ' + labels->version + ' ' + findings_->build_of(pid) : std::string();
+    };
+    return exemplars_.emplace_back(std::make_shared<Exemplars>(exemplar_limits(loaded_.config.limits), service_of));
+}
+
 Result<void> DaemonService::open_outputs()
 {
     const auto& config = loaded_.config;
@@ -108,7 +112,7 @@ Result<void> DaemonService::open_outputs()
     auto journal = JournalWriter::open(std::move(options));
     if (!journal) return journal.error();
     journal_.emplace(std::move(*journal));
-    hub_.add("journal", std::make_unique<JournalSink>(*journal_, encoder_), {true, exemplars_});
+    hub_.add("journal", std::make_unique<JournalSink>(*journal_, encoder_), {true, make_exemplars()});
     const auto add = [this](std::string name, auto sink) {
         auto* const raw = sink.get();
         hub_.add(std::move(name), std::move(sink), before_limits());
@@ -124,7 +128,7 @@ Result<void> DaemonService::open_outputs()
         if (!output) return output.error();
         hub_.add(std::string(sink.option("path")),
                  std::make_unique<LineSink>(std::move(*output), std::make_unique<LabelledEncoder>(labels_of_, canary)),
-                 {false, exemplars_});
+                 {false, make_exemplars()});
     }
     return {};
 }
@@ -253,12 +257,13 @@ void DaemonService::measure(std::uint64_t now_ns)
             "{:.2f} % of a CPU over the last minute, {:.2f} % at present, of {:g} %: the effort is \"{}\" from here on",
             100 * budget_.used_share(), 100 * budget_.recent_share(), 100 * budget_.cpu_share(), effort_name(effort)),
         effort > before ? "raise limits.cpu, or watch fewer processes" : "");
-    act_on(effort, now_ns);
+    act_on(effort, before, now_ns);
 }
 
-void DaemonService::act_on(Effort effort, std::uint64_t now_ns)
+void DaemonService::act_on(Effort effort, Effort before, std::uint64_t now_ns)
 {
-    exemplars_->thin_to(effort == Effort::all ? 1 : effort < Effort::sums_only ? 0.25 : 0);
+    for (const auto& exemplars : exemplars_)
+        exemplars->thin_to(effort == Effort::all ? 1 : effort < Effort::sums_only ? 0.25 : 0);
     recorder_->record(effort == Effort::all);
     std::optional<std::uint32_t> ration;
     if (effort >= Effort::known_stacks) ration = effort == Effort::known_stacks ? rationed_stacks : 0;
@@ -268,8 +273,10 @@ void DaemonService::act_on(Effort effort, std::uint64_t now_ns)
         if (pid == 0) return;
         selection_->refuse(static_cast<pid_t>(pid));
         session_->session->engine().warn(fmt::format("process {} is not watched any more: it costs the most", pid));
-    } else {
+    } else if (before == Effort::fewer_targets) {
         selection_->refuse_none();
+    } else {
+        return;
     }
     session_->source->select_anew(now_ns);
 }

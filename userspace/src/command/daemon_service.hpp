@@ -43,6 +43,7 @@ public:
 
 private:
     DaemonService(const ConfigOptions& options, LoadedConfig loaded, Canary canary);
+    std::shared_ptr<Exemplars> make_exemplars();
     Result<void> open_outputs();
     Result<void> open_session();
     Result<void> open_control();
@@ -55,7 +56,7 @@ private:
     std::string why_unhealthy() const;
     std::uint64_t keep_house(std::uint64_t now_ns);
     void measure(std::uint64_t now_ns);
-    void act_on(Effort effort, std::uint64_t now_ns);
+    void act_on(Effort effort, Effort before, std::uint64_t now_ns);
     void keep_dump(std::uint32_t keep, std::uint64_t now_ns);
     std::uint64_t used_cpu_ns() const;
 
@@ -70,7 +71,7 @@ private:
     LabelledEncoder::LabelsOf labels_of_;
     LabelledEncoder encoder_;  // of the journal
     std::optional<JournalWriter> journal_;
-    std::shared_ptr<Exemplars> exemplars_;
+    std::vector<std::shared_ptr<Exemplars>> exemplars_;  // one an output
     // The hub's.
     CanarySink* canary_sink_ = nullptr;
     FlightRecorder* recorder_ = nullptr;

@@ -38,7 +38,7 @@ public:
                std::uint64_t now_ns) override;
     bool keeps_together() const override { return true; }
     const Counts& suppressed() const override { return suppressed_; }
-    // A fraction of the rate and of each burst. 1: as it was told first.
+    // A fraction of the rate and of each burst. 1: as it was made with.
     void thin_to(double share) { share_ = share; }
 
 private:
