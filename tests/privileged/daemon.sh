@@ -5,6 +5,7 @@
 # Runs alone: it judges durations.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
+. "$root/tests/privileged/lib/daemon.sh"
 need_bpf
 need_program "$loopwatch" "$fixtures/any_loop"
 
@@ -27,7 +28,6 @@ labels = {team = "shop"}
 type = "file"
 path = "$work/plain.ndjson"
 EOF
-socket=$work/run/control.sock
 
 # daemon NAME OPTION…: one in the background, ready to be asked.
 daemon() {
@@ -35,24 +35,8 @@ daemon() {
     shift
     start_background "$session_name" "$loopwatch" daemon --config "$work/loopwatch.toml" --canary-period 3s "$@"
     daemon=$started
-    wait_until 20 asked status || fail "the daemon does not answer"
+    wait_until 20 answered status 1 || fail "the daemon does not answer"
 }
-asked() { "$loopwatch" "$1" --socket "$socket" --format json >"$work/answer" 2>"$work/answer.err"; }
-# answered COMMAND EXPRESSION: of the answer, as `a`.
-answered() {
-    asked "$1" || [ -s "$work/answer" ] || return 1
-    python3 -c "import json,sys; a=json.load(open(sys.argv[1])); print($2)" "$work/answer"
-}
-is_answer() { [ "$(answered "$1" "$2")" = True ]; }
-# journal EXPRESSION: of all its records, as `r`; of(TYPE) those of a type.
-journal() {
-    zstdcat "$work"/state/journal/*.lwj 2>/dev/null | python3 -c "
-import json, sys
-r = [json.loads(line) for line in sys.stdin]
-of = lambda kind: [x for x in r if x['type'] == kind]
-print($1)"
-}
-in_journal() { [ "$(journal "$1")" = True ]; }
 
 daemon first
 check "its state and journal are there" test -d "$work/state/journal"

@@ -6,6 +6,7 @@
 # Runs alone: it keeps both CPUs busy.
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/test.sh"
 . "$root/tests/privileged/lib/watch.sh"
+. "$root/tests/privileged/lib/daemon.sh"
 need_bpf
 need_program "$loopwatch" "$fixtures/any_loop"
 
@@ -26,21 +27,6 @@ match = {exe = "*/$name"}
 EOF
     printf '%s\n' "$@" >>"$work/loopwatch.toml"
 }
-socket=$work/run/control.sock
-answered() {
-    "$loopwatch" "$1" --socket "$socket" --format json >"$work/answer" 2>"$work/answer.err" || [ -s "$work/answer" ] || return 1
-    python3 -c "import json,sys; a=json.load(open(sys.argv[1])); print($2)" "$work/answer"
-}
-is_answer() { [ "$(answered "$1" "$2")" = True ]; }
-journal() {
-    zstdcat "$work"/state/journal/*.lwj 2>/dev/null | python3 -c "
-import json, sys
-r = [json.loads(line) for line in sys.stdin]
-of = lambda kind: [x for x in r if x['type'] == kind]
-print($1)"
-}
-
-in_journal() { [ "$(journal "$1")" = True ]; }
 
 # --- what it cannot start with ---
 configure 'thershold = "1s"' '[limits]' 'cpu = "fast"'
