@@ -5,7 +5,8 @@ judge.py case KIND --truth OUTPUT --report NDJSON --count N [--unstripped DIR] [
     Every stall the fixture committed was reported once, nothing else was, and each report is right. Prints what is not, appends
     the score to FILE. Exit status: 0 all right, 1 not.
 judge.py clean --truth OUTPUT --report NDJSON --dispatches N [--rows FILE]
-    A healthy program: no finding but the one stall it provoked, in a session that has counted at least N dispatches.
+    A healthy program: no finding but the one stall it provoked, and none of a CPU that the machine did not have, in a session that
+    has counted at least N dispatches.
 judge.py table ROWS JSON
     Prints the scores as a table and writes them to JSON.
 """
@@ -265,9 +266,14 @@ def told(finding):
     return json.dumps(said | {"waker": waker})
 
 
+def starved(finding):
+    """The machine had no CPU for the loop for most of the time: true of a healthy program, too (140 ms were seen on 2 CPUs beside a copy of files)."""
+    return finding["type"] in ("slow_callback", "stall") and 2 * finding["breakdown"]["runq_ns"] > finding["duration_ns"]
+
+
 def judge_clean(arguments):
     report, truth = read_report(arguments.report), read_truth(arguments.truth)
-    findings = [r for r in report if r["type"] in FINDINGS]
+    findings = [r for r in report if r["type"] in FINDINGS and not starved(r)]
     slow = [r for r in findings if r["type"] == "slow_callback"]
     end = report[-1]
     forgive(end["lost"], arguments.tier)
