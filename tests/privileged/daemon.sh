@@ -9,6 +9,10 @@
 need_bpf
 need_program "$loopwatch" "$fixtures/any_loop"
 
+# An emulated processor needs more than 50 ms for callbacks of nothing.
+patience=${LOOPWATCH_PATIENCE:-1}
+threshold=$((50 * patience))ms longer=$((60 * patience))ms block_ms=$((150 * patience))
+
 name=lw-daemon-$$
 cp "$fixtures/any_loop" "$work/$name"
 mkdir "$work/run" # no socket of a daemon that runs here already
@@ -17,7 +21,7 @@ cat >"$work/loopwatch.toml" <<EOF
 state = "$work/state"
 run = "$work/run"
 [defaults]
-threshold = "50ms"
+threshold = "$threshold"
 interval = "2s"
 min_age = "200ms"
 [[target]]
@@ -52,7 +56,7 @@ for life in 1 2; do
     start_fixture "life-$life" "$work/$name" --dir "$work" epoll
     pids+=("$target")
     check "life $life: it is watched soon after it is old enough" wait_until 3 is_answer targets "[(t['pid'], t['loops']) for t in a['targets']] == [($target, ['looper'])]"
-    ask "life-$life" 'go sleep 3 150' '^done' || fail "not done"
+    ask "life-$life" "go sleep 3 $block_ms" '^done' || fail "not done"
     tell "life-$life" quit
     wait_until 5 is_gone_ "$target"
     check "life $life: it is let go" wait_until 8 is_answer targets "a['targets'] == []"
@@ -62,8 +66,8 @@ check "both are in the journal under the same service" wait_until 5 in_journal \
      {x['pid'] for x in of('target_start')} == {${pids[0]}, ${pids[1]}} and {x.get('service') for x in of('target_start')} == {'orders'}"
 check_equal "findings are examples: of six the first of the service" 1 "$(journal "len(of('slow_callback'))")"
 check_equal "a second output has its own example" 1 "$(grep -c '"type":"slow_callback"' "$work/plain.ndjson")"
-check "sums are exact: six of 150 ms" wait_until 5 in_journal \
-    "sum(x['count'] for x in of('cause_stats')) == 6 and 900e6 <= sum(x['held_ns'] for x in of('cause_stats')) <= 1000e6"
+check "sums are exact: six of $block_ms ms" wait_until 5 in_journal \
+    "sum(x['count'] for x in of('cause_stats')) == 6 and 0 <= sum(x['held_ns'] for x in of('cause_stats')) - 6e6 * $block_ms <= 100e6 * $patience"
 check_equal "labels of the rule are on each record" "{'shop'}" "$(journal "{x['labels']['team'] for x in of('cause_stats')}")"
 check "records are numbered, one after the other" in_journal \
     "[x['seq'] for x in r if 'seq' in x] == list(range(1, 1 + len([x for x in r if 'seq' in x])))"
@@ -71,8 +75,8 @@ check "records are numbered, one after the other" in_journal \
 check "and are as the schema has them, the segment's own among them" bash -c "zstdcat '$work'/state/journal/*.lwj | python3 '$root/tests/golden/validate.py' check '$work/schema.json' -"
 
 # --- a reload ---
-sed -i 's/threshold = "50ms"/threshold = "60ms"/' "$work/loopwatch.toml"
-check_equal "a reload says what it changes" "['defaults.threshold = \"50ms\" -> \"60ms\"']" "$(answered reload "a['changes']")"
+sed -i "s/threshold = \"$threshold\"/threshold = \"$longer\"/" "$work/loopwatch.toml"
+check_equal "a reload says what it changes" "['defaults.threshold = \"$threshold\" -> \"$longer\"']" "$(answered reload "a['changes']")"
 check "within 100 ms" test "$(answered reload "a['took_ms'] < 100")" = True
 echo 'thershold = 3' >>"$work/loopwatch.toml"
 check_not "a wrong configuration is refused" "$loopwatch" reload --socket "$socket"
@@ -98,7 +102,7 @@ check_equal "the instance is the same" 1 "$(journal "len({x['instance'] for x in
 # --- stopped for a while ---
 kill -STOP "$daemon"
 start_fixture stopped "$work/$name" --dir "$work" epoll
-ask stopped 'go sleep 2 150' '^done' || fail "not done"
+ask stopped "go sleep 2 $block_ms" '^done' || fail "not done"
 kill -CONT "$daemon"
 check "it goes on, and finds what has come meanwhile" wait_until 5 is_answer targets "len(a['targets']) == 1"
 kill -TERM "$daemon"
